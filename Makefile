@@ -1,0 +1,23 @@
+# Set-up lives in .venv: uv when it is on PATH, else the first Python >= 3.12 that really runs.
+SHELL := /bin/bash
+.PHONY: run test style reproduce clean
+
+run: .venv/ready
+	.venv/bin/gmfmsim run quickstart
+
+test: .venv/ready
+	.venv/bin/python -m pytest
+
+style: .venv/ready
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+# The shipped results: every experiment once more, into results/.
+reproduce: .venv/ready
+	for name in quickstart cord_blood_dose review_plug_in; do .venv/bin/gmfmsim run $$name || exit 1; done
+
+clean:
+	rm -rf .venv
+
+.venv/ready: pyproject.toml constraints.txt setup.sh
+	bash setup.sh
+	touch $@

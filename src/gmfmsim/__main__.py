@@ -1,0 +1,5 @@
+"""python -m gmfmsim: the command line."""
+
+from gmfmsim.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""A review's published pooled estimate, and the heterogeneity that its figures imply."""
+
+import math
+from dataclasses import dataclass
+
+from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.spec import Spec
+
+Z975 = 1.959963984540054
+UNITS = {"SMD": "standard deviations", "MD": "points", "WMD": "points"}
+
+
+class PooledChoice(Spec):
+    """Which row of pooled.csv: its key, as far as needed to name one row."""
+
+    meta_id: str
+    scale: str | None = None
+    month: str | None = None
+    measure: str | None = None
+
+
+@dataclass(frozen=True)
+class PooledEstimate:
+    """A published random-effects estimate: mean effect, its standard error, tau, and how tau was found."""
+
+    mean: float
+    se: float
+    tau: float
+    tau_derivation: str
+    unit: str
+    row: Row
+
+
+def tau_from_i2(i2: float, se: float, k: int) -> float:
+    """Return tau implied by I2 (a share, 0 to 1), the standard error of the pooled mean and k studies.
+
+    I2 = tau^2 / (tau^2 + s^2) with s^2 the typical within-study variance (Higgins & Thompson 2002); with k
+    studies of about that variance se^2 = (tau^2 + s^2) / k. Hence tau = sqrt(I2 k) se. It is exact for equal
+    variances; for the five trials of Eggenberger 2019 it gives 0.883 where DerSimonian-Laird on them gives 0.879.
+    """
+    return math.sqrt(i2 * k) * se
+
+
+def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experiment") -> PooledEstimate:
+    """Return the published estimate that `choice` names, with tau from tau2 if printed, else from I2 and k.
+
+    se = (ci_high - ci_low) / (2 x 1.96), the interval being the usual 95 % normal one.
+
+    Raises InputError if no row or several rows fit, or the row lacks an interval or any measure of heterogeneity.
+    """
+    where = "key evidence.pooled"
+    if "pooled" not in tables.rows:
+        raise InputError(
+            [Fault(str(tables.folder / "pooled.csv"), "file", "does not exist", "the table of pooled estimates")]
+        )
+    wanted = choice.model_dump(exclude_none=True)
+    rows = [r for r in tables.where("pooled", **wanted) if r["preferred"] == "yes"]
+    if len(rows) != 1:
+        keys = [
+            " / ".join(str(r[k]) for k in ("meta_id", "scale", "month", "measure"))
+            for r in rows or tables.rows["pooled"]
+        ]
+        problem = f"{len(rows)} rows fit {' / '.join(wanted.values())}"
+        raise InputError([Fault(file, where, problem, "one of: " + choices(" / ".join(wanted.values()), keys, 25))])
+    (row,) = rows
+    missing = [c for c in ("estimate", "ci_low", "ci_high") if row[c] is None]
+    if row["measure"] not in UNITS:
+        missing.append(f"a measure in {', '.join(UNITS)}")
+    if row["tau2"] is None and (row["i2_pct"] is None or row["k_studies"] is None):
+        missing.append("tau2, or i2_pct with k_studies")
+    if missing:
+        problem = f"{row['meta_id']} lacks {'; '.join(missing)}"
+        raise InputError(
+            [Fault("pooled.csv", f"row {row['row']}", problem, "an estimate with interval and heterogeneity")]
+        )
+    se = (row["ci_high"] - row["ci_low"]) / (2 * Z975)
+    if row["tau2"] is not None:
+        tau, derivation = math.sqrt(row["tau2"]), "printed"
+    else:
+        tau = tau_from_i2(row["i2_pct"] / 100, se, row["k_studies"])
+        derivation = f"from I2 = {row['i2_pct']:g} %, k = {row['k_studies']} and the interval: sqrt(I2 k) se"
+    return PooledEstimate(row["estimate"], se, tau, derivation, UNITS[row["measure"]], row)

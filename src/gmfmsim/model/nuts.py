@@ -1,0 +1,142 @@
+"""A declared model and a Dataset(contrast) to a PyMC model, and to a sampled DataTree."""
+
+import logging
+import sys
+from contextlib import contextmanager, redirect_stdout
+from typing import Annotated, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.spec import Spec
+from gmfmsim.streams import integer_seed
+
+
+class Sampler(Spec):
+    """How the posterior is sampled."""
+
+    name: Literal["nutpie", "pymc"] = "nutpie"
+    chains: Annotated[int, Field(ge=2, le=64)] = 4
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 5000
+    tune: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+
+
+def build(spec: ModelSpec, data: xr.Dataset):
+    """Return the PyMC model of `spec` for `data`, with dims `study` and `contrast`.
+
+    y (K,) ~ MvNormal(s theta, V); theta_c = a_i (f(dose_c) - f(control dose_c)); a_i = a + tau z_i with
+    z_i ~ Normal(0, 1), non-centred (Papaspiliopoulos, Roberts & Skold 2007). The variables are named as in the
+    model file, with `study_offset` z, `study_<amplitude>` a_i and `theta`. r is left out where every contrast
+    was measured on the GMFM-66, since nothing there depends on it.
+
+    Raises ValueError if the curve needs a dose that is not known.
+    """
+    import pymc as pm
+
+    curve = spec.shape
+    dose, control_dose = data["dose"].values, data["control_dose"].values
+    if curve.uses_dose and not np.isfinite(dose + control_dose).all():
+        unknown = data["contrast"].values[~np.isfinite(dose + control_dose)]
+        raise ValueError(f"curve {spec.curve} needs a dose, and none is known for {', '.join(unknown)}")
+    study = list(dict.fromkeys(data["study"].values.tolist()))
+    index = np.array([study.index(s) for s in data["study"].values])
+    prior = spec.priors
+    with pm.Model(coords={"study": study, "contrast": data["contrast"].values}) as model:
+        amplitude = prior[curve.amplitude].node(curve.amplitude)
+        nonlinear = [prior[name].node(name) for name in curve.nonlinear]
+        tau = prior["tau"].node("tau")
+        offset = pm.Normal("study_offset", dims="study")
+        by_study = pm.Deterministic(f"study_{curve.amplitude}", amplitude + tau * offset, dims="study")
+        shape = curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
+        theta = pm.Deterministic("theta", by_study[index] * shape, dims="contrast")
+        gmfm66 = data["gmfm66"].values
+        observed_scale = 1.0 if gmfm66.all() else pm.math.where(gmfm66, 1.0, 1.0 / prior["r"].node("r"))
+        covariance = data["covariance"].values
+        pm.MvNormal("y", theta * observed_scale, cov=covariance, observed=data["effect"].values, dims="contrast")
+    return model
+
+
+def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progress: bool = False) -> xr.DataTree:
+    """Sample the posterior and return the DataTree that ArviZ alone can open.
+
+    Groups: prior, prior_predictive, posterior, posterior_predictive, log_likelihood, sample_stats,
+    observed_data, constant_data. Dims chain, draw, study, contrast; units as in the model file.
+    """
+    import pymc as pm
+
+    model = build(spec, data)
+    # PyMC compiles for speed by default; the predictive draws are few, and compiling them would take longer.
+    once = {"mode": "FAST_COMPILE"}
+    with model, _quiet_pymc():
+        tree = pm.sample(
+            draws=sampler.draws,
+            tune=sampler.tune,
+            chains=sampler.chains,
+            nuts_sampler=sampler.name,
+            target_accept=sampler.target_accept,
+            random_seed=integer_seed(seed, "nuts"),
+            progressbar=progress,
+            compute_convergence_checks=False,
+        )
+        prior = pm.sample_prior_predictive(2000, random_seed=integer_seed(seed, "prior"), compile_kwargs=once)
+        predictive = pm.sample_posterior_predictive(
+            tree, random_seed=integer_seed(seed, "predictive"), progressbar=False, compile_kwargs=once
+        )
+    posterior = tree["posterior"].to_dataset()
+    for name, p in spec.priors.items():
+        if name in posterior:
+            posterior[name].attrs["unit"] = p.unit
+    groups = {
+        "posterior": posterior,
+        "posterior_predictive": predictive["posterior_predictive"].to_dataset(),
+        "prior": prior["prior"].to_dataset()[list(posterior)],
+        "prior_predictive": prior["prior_predictive"].to_dataset(),
+        "log_likelihood": log_likelihood(posterior, data),
+        "sample_stats": _sample_stats(tree["sample_stats"].to_dataset()),
+        "observed_data": tree["observed_data"].to_dataset(),
+        "constant_data": data.drop_vars("effect"),
+    }
+    for group in groups.values():
+        group.attrs = {k: v for k, v in group.attrs.items() if k not in ("created_at", "sampling_time")}
+    return xr.DataTree.from_dict(groups)
+
+
+def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """Return log p(y_c | the other contrasts, parameters), dims (chain, draw, contrast).
+
+    With g = V^-1 (y - m) and h = diag(V^-1) it is log Normal(y_c; y_c - g_c / h_c, 1 / h_c), the pointwise
+    likelihood of a non-factorised normal model (Buerkner, Gabry & Vehtari 2021): what leave-one-out needs where
+    contrasts share a control. For contrasts that share none it is the plain normal density.
+    """
+    scale = xr.where(data["gmfm66"], 1.0, 1.0 / posterior["r"]) if "r" in posterior else 1.0
+    mean = (posterior["theta"] * scale).transpose("chain", "draw", "contrast").values
+    precision = np.linalg.inv(data["covariance"].values)
+    h = np.diag(precision)
+    g = (data["effect"].values - mean) @ precision
+    value = 0.5 * (np.log(h / (2 * np.pi)) - g**2 / h)
+    attrs = {"definition": "log density of each contrast given the other contrasts and the parameters"}
+    return xr.Dataset({"y": (("chain", "draw", "contrast"), value)}, coords=posterior["theta"].coords, attrs=attrs)
+
+
+def _sample_stats(stats: xr.Dataset) -> xr.Dataset:
+    """Keep the diagnostics that both samplers give, under ArviZ's names."""
+    names = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate", "n_steps": "n_steps"}
+    stats = stats.rename({old: new for old, new in names.items() if old in stats and old != new})
+    kept = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
+    return stats[[name for name in kept if name in stats]]
+
+
+@contextmanager
+def _quiet_pymc():
+    """Keep PyMC's log lines and warnings about compilation out of the user's sight, its bar on stderr."""
+    logger = logging.getLogger("pymc")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,177 @@
+"""The main path: from an experiment to a folder with its answer."""
+
+import importlib.metadata
+import json
+import platform
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+import xarray as xr
+
+from gmfmsim import __version__, store
+from gmfmsim.experiment import METHOD, Experiment, Prepared, read_experiment
+from gmfmsim.faults import GateFailed
+from gmfmsim.model.curves import CURVES
+from gmfmsim.model.gate import gate
+from gmfmsim.model.nuts import fit
+from gmfmsim.model.predict import dose_response, truths
+from gmfmsim.model.published import published_posterior
+from gmfmsim.progress import Silent
+from gmfmsim.report.answer import Finding, answer
+from gmfmsim.trial.simulate import simulate
+from gmfmsim.trial.size import RequiredN, required_n
+
+PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "h5netcdf", "pydantic")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves: the answer as in answer.json, and the folder with everything else."""
+
+    answer: dict
+    folder: Path
+    reused: bool
+
+    @property
+    def report(self) -> Path:
+        """The self-contained report page."""
+        return self.folder / "report.html"
+
+
+def run(name: str, results: str | Path = "results", *, progress: Silent | None = None) -> Result:
+    """Run an experiment (a shipped name or the path of a .toml file) and return its result.
+
+    Fits the model, passes the gate, simulates trials at the truths, finds the required n and writes
+    results/<experiment>/<key>/. A complete result with the same key is returned as it stands.
+
+    Raises InputError for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is
+    written.
+    """
+    progress = progress or Silent()
+    experiment = read_experiment(name)
+    folder = Path(results) / experiment.name / experiment.key
+    reused = store.is_complete(folder)
+    if not reused:
+        with store.writing(folder) as draft:
+            _compute(experiment, draft, progress)
+    return Result(json.loads((folder / "answer.json").read_text(encoding="utf-8")), folder, reused)
+
+
+def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
+    """Compute every plan of the experiment and write the result into the draft folder."""
+    from gmfmsim.report.page import write_report
+
+    started = time.perf_counter()
+    posteriors: dict[str, tuple[xr.DataTree, list[dict]]] = {}
+    findings = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
+    progress.stage("report: figures and page")
+    (draft / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
+    store.write_json(draft / "answer.json", answer(experiment, findings))
+    for i, finding in enumerate(findings):
+        place = draft if i == 0 else draft / finding.prepared.slug
+        place.mkdir(exist_ok=True)
+        finding.posterior.to_netcdf(place / "posterior.nc", engine="h5netcdf")
+        finding.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
+    write_report(draft, experiment, findings)
+    store.write_manifest(draft, _manifest(experiment, findings, time.perf_counter() - started))
+
+
+def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
+    """Go the whole way for one plan: posterior, gate, truths, required n, surface."""
+    plan, timings, mark = prepared.plan, {}, time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal mark
+        now = time.perf_counter()
+        timings[stage] = round(now - mark, 3)
+        mark = now
+
+    posterior, criteria = _posterior(prepared, posteriors, progress)
+    lap("posterior")
+    curve = prepared.model.shape if prepared.model else CURVES["constant"]
+    truth = truths(
+        posterior,
+        curve=curve,
+        doses={arm.name: arm.dose for arm in plan.trial.arms},
+        sd_change=plan.trial.sd_change,
+        planning_value=plan.search.planning_value,
+        replicates=plan.search.replicates,
+        seed=plan.seed,
+    )
+    progress.stage(f"{plan.label}: simulating {truth.sizes['draw']:,} trials at each n")
+    with progress.steps("search for n") as advance:
+        required = required_n(truth, plan.trial, plan.analysis, plan.search, seed=plan.seed, advance=advance)
+    lap("search")
+    grid = curve_grid(required)
+    with progress.steps("power and assurance curves", len(grid) * truth.attrs["rounds"]) as advance:
+        surface = simulate(truth, plan.trial, plan.analysis, n=grid, seed=plan.seed, advance=advance)
+    lap("curves")
+    dose, prob = plan.trial.active.dose, plan.search.interval_prob
+    effect = dose_response(posterior, curve=curve, dose=np.array([dose]), interval_prob=prob, seed=plan.seed)
+    band = None
+    if curve.uses_dose:
+        low, high = prepared.observed_doses
+        reach = np.geomspace(min(low, dose) / 3, max(high, dose) * 3, 121)
+        band = dose_response(posterior, curve=curve, dose=reach, interval_prob=prob, seed=plan.seed)
+    return Finding(prepared, posterior, criteria, required, surface, effect, band, timings)
+
+
+def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[xr.DataTree, list[dict]]:
+    """Return the posterior of a plan and its gate; plans that differ only in the trial share one fit."""
+    plan = prepared.plan
+    shared = plan.model_dump_json(include={"seed", "evidence", "model", "sampler"})
+    if shared not in posteriors:
+        if prepared.published:
+            progress.stage(f"{plan.label}: {prepared.published.row['meta_id']} taken as published")
+            posteriors[shared] = published_posterior(prepared.published, plan.sampler, plan.seed), []
+        else:
+            k, studies = prepared.contrasts.sizes["contrast"], len(np.unique(prepared.contrasts["study"]))
+            progress.stage(f"{plan.label}: fitting {plan.model.name} to {k} contrasts of {studies} studies")
+            tree = fit(prepared.model, prepared.contrasts, plan.sampler, plan.seed, progress=progress.bars)
+            criteria = gate(tree)
+            if not all(row["passed"] for row in criteria):
+                raise GateFailed(plan.label, criteria)
+            posteriors[shared] = tree, criteria
+    return posteriors[shared]
+
+
+def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
+    """Return the n at which curves are shown: denser where they are steep, the answer and its interval included."""
+    marks = [required.n, required.n_at_95_plateau, *(required.interval or ())]
+    known = [n for n in marks if n is not None]
+    top = max(2 * (required.reference_n or 100), 100, *(min(n, 3 * (required.reference_n or n)) for n in known or [0]))
+    grid = np.round(2 + (top - 2) * np.linspace(0, 1, points) ** 2).astype(int)
+    return sorted({*grid.tolist(), *(n for n in known if n <= top)})
+
+
+def _manifest(experiment: Experiment, findings: list[Finding], seconds: float) -> dict:
+    return {
+        "experiment": experiment.name,
+        "key": experiment.key,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gmfmsim": __version__,
+        "method": METHOD,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "seconds": round(seconds, 3),
+        "plans": [
+            {
+                "label": f.prepared.plan.label,
+                "seed": f.prepared.plan.seed,
+                "evidence_sha256": f.prepared.tables.sha256,
+                "rows_of_contrasts_csv": []
+                if f.prepared.contrasts is None
+                else f.prepared.contrasts["row"].values.tolist(),
+                "gate": f.gate,
+                "verdict": "passed" if f.gate else "not sampled: independent draws",
+                "replicates": f.surface.attrs["replicates"],
+                "seconds": f.seconds,
+            }
+            for f in findings
+        ],
+    }

@@ -1,0 +1,208 @@
+"""The figures of a report: narrow, so that they read on a phone; colours of Okabe & Ito (2008)."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gmfmsim.report.answer import Finding, percent
+
+BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
+WIDTH = 5.0
+BACKDROP = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "gmfmsim",
+    "svg.fonttype": "path",
+    "figure.dpi": 100,
+}
+
+
+def save_figures(folder: Path, finding: Finding) -> list[str]:
+    """Draw every figure that a plan has, as SVG and PNG into `folder`; return their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    with matplotlib.rc_context(STYLE):
+        for name, draw in {"curves": curves, "forest": forest, "dose_response": dose_response}.items():
+            figure = draw(finding)
+            if figure is not None:
+                figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+                figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+                drawn.append(name)
+    return drawn
+
+
+def curves(finding: Finding) -> Figure:
+    """Power and assurance against n, with the plateau, the target and the required n with its interval."""
+    surface, plan, required = finding.surface, finding.prepared.plan, finding.required
+    figure, ax = _axes(4.6)
+    n, width = surface["n"].values, 1.96
+    lines = {
+        "new_study": (BLUE, "-", "assurance, new study"),
+        "pooled_mean": (ORANGE, "--", "assurance, mean of studies (no tau)"),
+        "planning_value": (GREEN, "-.", f"power at {plan.search.planning_value:g} {_short(finding)}"),
+        "null": (GREY, ":", "false claim of benefit (no effect)"),
+    }
+    for scenario, (colour, style, label) in lines.items():
+        y = surface["success"].sel(scenario=scenario).values[:, 0]
+        e = width * surface["success_mcse"].sel(scenario=scenario).values[:, 0]
+        ax.fill_between(n, y - e, y + e, color=colour, alpha=0.25, lw=0)
+        ax.plot(n, y, style, color=colour, lw=1.8, label=label)
+    plateau, target = surface["plateau"].sel(scenario="new_study").item(), plan.search.target.value
+    ax.axhline(plateau, color=BLUE, lw=1, ls=(0, (1, 1)), label=f"plateau of a new study, {percent(plateau)}")
+    ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {plan.search.target.metric}")
+    if required.n is not None:
+        low, high = required.interval
+        ax.axvspan(low, high or n[-1], color="black", alpha=0.08, lw=0)
+        ax.plot([required.n] * 2, [0, target], color="black", lw=1)
+        ax.annotate(
+            f"n = {required.n}",
+            (required.n, 0.06),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=10,
+            fontweight="bold",
+        )
+    ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel=_n_label(finding), ylabel="probability of success")
+    ax.set_yticks(np.arange(0, 1.01, 0.2), [f"{v:.0f} %" for v in np.arange(0, 101, 20)])
+    _legend_below(figure, ax, columns=1)
+    return figure
+
+
+def forest(finding: Finding) -> Figure:
+    """Reported effects with their intervals, what the model shrinks them to, their mean and a new study."""
+    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"].to_dataset()
+    rows = [] if data is None else list(range(data.sizes["contrast"]))
+    figure, ax = _axes(1.9 + 0.47 * len(rows))
+    unit = finding.prepared.unit
+    if rows:
+        ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
+        scale = np.where(data["gmfm66"].values, 1.0, ratio)
+        reported, error = data["effect"].values * scale, 1.959964 * data["se"].values * scale
+        theta = posterior["theta"].transpose("contrast", "chain", "draw").values.reshape(len(rows), -1)
+        low, middle, high = np.quantile(theta, [0.025, 0.5, 0.975], axis=1)
+        y = np.array(rows, float)
+        ax.errorbar(reported, y - 0.02, xerr=error, fmt="s", color=GREY, ms=4, lw=1, label="as reported, 95 % CI")
+        ax.errorbar(
+            middle,
+            y + 0.24,
+            xerr=[middle - low, high - middle],
+            fmt="o",
+            color=BLUE,
+            ms=4,
+            lw=1.8,
+            label="shrunk by the model, 95 %",
+        )
+        for i, text in enumerate(_forest_labels(data)):
+            ax.text(0, i - 0.22, text, transform=ax.get_yaxis_transform(), va="bottom", fontsize=9, bbox=BACKDROP)
+    top = len(rows) + 0.35
+    dose = finding.prepared.plan.trial.active.dose
+    at = f" at {_power_of_ten(dose)}/kg" if finding.dose_response is not None else ""
+    for offset, (kind, name, colour) in enumerate(
+        (("mean", "mean of studies", ORANGE), ("new_study", "a new study", PURPLE))
+    ):
+        low, middle, high = (finding.effect[v].sel(kind=kind).item() for v in ("low", "effect", "high"))
+        label, y = name + at, top + 0.85 * offset
+        ax.plot([low, high], [y, y], color=colour, lw=3, solid_capstyle="butt")
+        ax.plot(middle, y, "D", color=colour, ms=7)
+        ax.text(
+            0,
+            y - 0.2,
+            f"{label}: {middle:.1f} ({low:.1f} to {high:.1f})",
+            transform=ax.get_yaxis_transform(),
+            va="bottom",
+            fontsize=9,
+            fontweight="bold",
+            bbox=BACKDROP,
+        )
+    ax.axvline(0, color="black", lw=0.8, zorder=0)
+    ax.set(ylim=(top + 1.2, -0.75), yticks=[], xlabel=f"effect, {unit} (right favours cells)")
+    ax.spines["left"].set_visible(False)
+    if rows:
+        _legend_below(figure, ax, columns=2)
+    return figure
+
+
+def dose_response(finding: Finding) -> Figure | None:
+    """The effect against dose with the band of the mean and of a new study; doses not studied are shaded."""
+    band = finding.dose_response
+    if band is None:
+        return None
+    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"].to_dataset()
+    figure, ax = _axes(4.6)
+    dose = band["dose"].values
+    for kind, colour, alpha, label in (
+        ("new_study", BLUE, 0.13, "a new study"),
+        ("mean", BLUE, 0.30, "mean of studies"),
+    ):
+        part = band.sel(kind=kind)
+        ax.fill_between(dose, part["low"], part["high"], color=colour, alpha=alpha, lw=0, label=f"{label}, 95 %")
+    ax.plot(dose, band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
+    ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
+    scale = np.where(data["gmfm66"].values, 1.0, ratio)
+    ax.errorbar(
+        data["dose"],
+        data["effect"] * scale,
+        yerr=1.959964 * data["se"] * scale,
+        fmt="s",
+        color=GREY,
+        ms=4,
+        lw=1,
+        label="as reported, 95 % CI",
+    )
+    low, high = finding.prepared.observed_doses
+    for edge in ((dose[0], low), (high, dose[-1])):
+        ax.axvspan(*edge, facecolor="white", edgecolor=ORANGE, alpha=0.35, hatch="///", lw=0)
+    trial = finding.prepared.plan.trial.active.dose
+    ax.axvline(trial, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_power_of_ten(trial)}")
+    ax.axhline(0, color="black", lw=0.8)
+    ax.set(
+        xscale="log",
+        xlim=(dose[0], dose[-1]),
+        xlabel="dose, cells per kg (hatched: not studied)",
+        ylabel=f"effect, {finding.prepared.unit}",
+    )
+    _legend_below(figure, ax, columns=1)
+    return figure
+
+
+def _axes(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+
+
+def _forest_labels(data: xr.Dataset) -> list[str]:
+    """Return one label a contrast: study, cells, route, dose, month; an asterisk where r converts the scale."""
+    return [
+        f"{study!s}{'' if gmfm66 else ' *'}: {cells.replace('_', '/')} {route}, {_power_of_ten(dose)}/kg, {month:g} mo"
+        for study, cells, route, dose, month, gmfm66 in zip(
+            *(data[v].values for v in ("study", "cell_class", "route", "dose", "month", "gmfm66")), strict=True
+        )
+    ]
+
+
+def _power_of_ten(dose: float) -> str:
+    """Write a dose as a small multiple of a power of ten."""
+    if not np.isfinite(dose):
+        return "dose unknown"
+    exponent = int(np.floor(np.log10(dose)))
+    return f"{dose / 10**exponent:.3g}e{exponent}"
+
+
+def _short(finding: Finding) -> str:
+    return {"GMFM-66 points": "points", "standard deviations": "SD"}.get(finding.prepared.unit, finding.prepared.unit)
+
+
+def _n_label(finding: Finding) -> str:
+    arms = finding.prepared.plan.trial.arms
+    equal = all(arm.ratio == 1 for arm in arms)
+    return "children randomised per arm" if equal else "children randomised per arm and unit of ratio"

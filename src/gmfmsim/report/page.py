@@ -1,0 +1,209 @@
+"""report.html: one self-contained page, the answer first, every figure traced to its rows."""
+
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.experiment import Experiment
+from gmfmsim.model.priors import Fixed, LogNormal
+from gmfmsim.report.answer import Finding, answer, children, percent, sentence
+from gmfmsim.report.figures import save_figures
+from gmfmsim.trial.closed_form import sample_size
+
+CAPTIONS = {
+    "curves": "Probability of success against the number of children. Bands: 95 % Monte Carlo error. "
+    "Black line: target; grey bar: Monte Carlo interval of the required n. The curve of a new study cannot rise "
+    "above its plateau, the probability that the effect of that study is above zero at all.",
+    "forest": "Every contrast as reported (grey) and as the model sees it (blue), which borrows strength from the "
+    "other studies. A new study: 95 % prediction interval for the effect in the next trial. "
+    "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r.",
+    "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
+    "Doses under hatching were not studied.",
+}
+
+
+def write_report(folder: Path, experiment: Experiment, findings: list[Finding]) -> None:
+    """Draw the figures of every plan into folder/figures and write folder/report.html."""
+    sections = []
+    for i, finding in enumerate(findings):
+        place = folder / "figures" if i == 0 else folder / finding.prepared.slug / "figures"
+        figures = [
+            {
+                "name": name,
+                "svg": _inline(place / f"{name}.svg", f"{finding.prepared.slug}-{name}"),
+                "caption": CAPTIONS[name],
+            }
+            for name in save_figures(place, finding)
+        ]
+        sections.append(_section(finding) | {"figures": figures})
+    environment = Environment(
+        loader=PackageLoader("gmfmsim", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    page = environment.get_template("page.html.j2").render(
+        experiment=experiment,
+        answer=answer(experiment, findings),
+        sections=sections,
+        disclaimer=DISCLAIMER,
+        version=__version__,
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _inline(path: Path, prefix: str) -> str:
+    """Return an SVG to stand inside a page: no XML prologue, ids made unique by a prefix."""
+    svg = path.read_text(encoding="utf-8")
+    svg = svg[svg.index("<svg") :]
+    for mark in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(mark, f"{mark}{prefix}-")
+    return svg
+
+
+def _section(finding: Finding) -> dict:
+    """Return what the page says of one plan."""
+    prepared, plan, required = finding.prepared, finding.prepared.plan, finding.required
+    return {
+        "label": plan.label,
+        "slug": prepared.slug,
+        "plan": plan,
+        "required": required,
+        "extrapolates": prepared.extrapolates,
+        "observed_doses": prepared.observed_doses,
+        "sentence": sentence(finding),
+        "unit": prepared.unit,
+        "size": children(plan.trial, required.reference_n) if required.reference_n else "",
+        "sd_change": _spread(plan.trial.sd_change, prepared.unit),
+        "at_reference": _at_reference(finding),
+        "effects": _effects(finding),
+        "plug_in": _plug_in(finding),
+        "curve_rows": _curve_rows(finding),
+        "parameters": _parameters(finding),
+        "priors": []
+        if prepared.model is None
+        else [
+            {"name": k, "prior": str(v), **v.model_dump(include={"unit", "reason"})}
+            for k, v in prepared.model.priors.items()
+        ],
+        "model_title": prepared.model.title if prepared.model else "Published pooled estimate, no model fitted",
+        "gate": finding.gate,
+        "sources": _sources(finding),
+        "published": prepared.published,
+        "replicates": finding.surface.attrs["replicates"],
+    }
+
+
+def _at_reference(finding: Finding) -> list[dict]:
+    """Return success in every scenario at the n that the answer is about."""
+    n = finding.required.reference_n
+    if n is None:
+        return []
+    planning = f"{finding.prepared.plan.search.planning_value:g} {finding.prepared.unit}"
+    words = {
+        "new_study": "assurance: success in a new study, heterogeneity included",
+        "pooled_mean": "assurance on the mean of studies, tau left out",
+        "planning_value": f"power at the planning value of {planning}",
+        "null": "false claim of benefit if there is no effect (nominal: half of alpha)",
+    }
+    rows = [
+        {"what": text, "value": finding.at(s, n), "mcse": finding.at(s, n, "success_mcse")} for s, text in words.items()
+    ]
+    both = finding.at("null", n) + finding.at("null", n, "harm")
+    both_mcse = float(np.hypot(finding.at("null", n, "success_mcse"), finding.at("null", n, "harm_mcse")))
+    rows.append({"what": "type I error, either direction (nominal: alpha)", "value": both, "mcse": both_mcse})
+    rows.append(
+        {
+            "what": "significant harm in a new study",
+            "value": finding.at("new_study", n, "harm"),
+            "mcse": finding.at("new_study", n, "harm_mcse"),
+        }
+    )
+    return rows
+
+
+def _effects(finding: Finding) -> list[dict]:
+    names = {"mean": "mean of studies", "new_study": "a new study (prediction interval)"}
+    return [
+        {"name": name, **{v: finding.effect[v].sel(kind=kind).item() for v in ("effect", "low", "high")}}
+        for kind, name in names.items()
+    ]
+
+
+def _spread(sd: LogNormal | Fixed, unit: str) -> str:
+    """Say what is assumed of the between-child SD of the change."""
+    low, middle, high = (float(x) for x in sd.ppf(np.array([0.025, 0.5, 0.975])))
+    known = "taken as known" if low == high else f"uncertain: {low:.2g} to {high:.2g} in 95 % ({sd})"
+    return f"{middle:.3g} {unit}, {known}"
+
+
+def _plug_in(finding: Finding) -> dict:
+    """Return the n per arm of the plan that takes planning value and SD as known, by formula."""
+    plan = finding.prepared.plan
+    sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
+    ratio = plan.trial.active.ratio / plan.trial.control.ratio
+    goal = {
+        "effect": plan.search.planning_value,
+        "sd": sd,
+        "power_target": plan.search.target.value,
+        "alpha": plan.analysis.alpha,
+    }
+    control = sample_size(**goal, ratio=ratio, method=plan.analysis.method)
+    n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
+    return {"n": n, "sd": sd, "children": children(plan.trial, n)}
+
+
+def _curve_rows(finding: Finding, most: int = 9) -> list[dict]:
+    """Return the surface at a handful of n, the required one among them."""
+    grid = finding.surface["n"].values
+    wanted = {int(grid[i]) for i in np.linspace(3, len(grid) - 1, most).astype(int)} | {
+        finding.required.reference_n or int(grid[-1])
+    }
+    scenarios = ("new_study", "pooled_mean", "planning_value")
+    return [
+        {
+            "n": n,
+            "marked": n == finding.required.n,
+            "values": [(finding.at(s, n), finding.at(s, n, "success_mcse")) for s in scenarios],
+        }
+        for n in sorted(wanted)
+    ]
+
+
+def _parameters(finding: Finding) -> list[dict]:
+    """Return mean, sd, 95 % equal-tailed interval, MCSE, R-hat and ESS of every scalar parameter."""
+    if not finding.gate:
+        return []
+    import arviz as az
+
+    posterior = finding.posterior["posterior"].to_dataset()
+    names = [n for n, v in posterior.items() if set(v.dims) == {"chain", "draw"}]
+    table = az.summary(finding.posterior, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
+    return [{"name": name, "unit": posterior[name].attrs["unit"], **table.loc[name].to_dict()} for name in names]
+
+
+def _sources(finding: Finding) -> list[dict]:
+    """Return one entry a contrast: what entered, and where it was read."""
+    data = finding.prepared.contrasts
+    if data is None:
+        return []
+    keep = (
+        "study",
+        "arm",
+        "control",
+        "cell_class",
+        "route",
+        "dose",
+        "month",
+        "scale",
+        "effect",
+        "se",
+        "measure",
+        "row",
+    )
+    keep += ("source_url", "source_location", "verified", "notes", "citation", "n_active", "n_control")
+    return [{k: data[k].values[i].item() for k in keep} for i in range(data.sizes["contrast"])]

@@ -1,0 +1,61 @@
+"""The results folder: results/<experiment>/<key>/, complete or absent, never half-written."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gmfmsim.faults import Fault, InputError
+
+MANIFEST = "manifest.json"
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether every file that the manifest of `folder` lists is there, byte for byte."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return all(_sha256(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Yield an empty draft folder that becomes `folder` when the block ends well, and vanishes when it does not.
+
+    A folder that stood there incomplete (a clone holds only the readable part of a result) is replaced whole.
+    Raises InputError if the results folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+        raise InputError([Fault(str(folder.parent), "results folder", problem, "a folder you may write to")]) from None
+    try:
+        yield draft
+        draft.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, indented, keys in the given order, newline at the end."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_manifest(draft: Path, manifest: dict) -> None:
+    """Write the manifest with the SHA-256 of every other file of the draft."""
+    files = {str(p.relative_to(draft)): _sha256(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+    write_json(draft / MANIFEST, manifest | {"files": files})
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""What a new trial would show: designs, simulated trials, power and assurance, required n."""

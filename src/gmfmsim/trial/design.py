@@ -1,0 +1,100 @@
+"""The two-arm parallel trial: arms and doses, allocation, spread of the change score, drop-out, analysis."""
+
+import re
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
+from scipy import special
+
+from gmfmsim.model.priors import Fixed, LogNormal
+from gmfmsim.spec import Spec
+
+_DOSE = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S.*?)\s*")
+_DOSE_UNITS = ("cells/kg", "cells per kg", "cells_per_kg")
+_DOSE_MAX = 1e12
+
+
+def parse_dose(value: object) -> float:
+    """Return a dose in cells per kg from text such as "5e7 cells/kg"."""
+    allowed = 'a dose with its unit, such as "5e7 cells/kg" (total over all infusions; "0 cells/kg" for control)'
+    match = _DOSE.fullmatch(value) if isinstance(value, str) else None
+    try:
+        dose = float(match[1]) if match and match[2] in _DOSE_UNITS else None
+    except ValueError:
+        dose = None
+    if dose is None or dose > _DOSE_MAX:
+        raise PydanticCustomError("dose", "{allowed}", {"allowed": allowed + f", at most {_DOSE_MAX:g}"})
+    return dose
+
+
+Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(lambda dose: f"{dose:g} cells/kg")]
+
+
+class Arm(Spec):
+    """One arm: its dose, and its share of the children (allocation ratio)."""
+
+    name: str = Field(min_length=1, max_length=40)
+    dose: Dose
+    ratio: Annotated[float, Field(gt=0, le=20)] = 1
+
+
+class Parallel(Spec):
+    """Two arms side by side, one without cells; every child has one change score unless it drops out.
+
+    change ~ Normal(growth + effect, sd_change) in both arms. sd_change, the between-child SD of the change, is
+    uncertain: by default log-normal with median 5.5 GMFM-66 points and sigma 0.12, for 12 months (the change SDs
+    of Sun 2017, Sun 2022 and Finch-Edmondson 2025 are 5.2 to 6.5). A child drops out with probability `dropout`,
+    whatever its arm and outcome, and is not analysed.
+    """
+
+    design: Literal["parallel"] = "parallel"
+    month: Annotated[float, Field(gt=0, le=120)]
+    arms: Annotated[list[Arm], Field(min_length=2, max_length=2)]
+    sd_change: Annotated[LogNormal | Fixed, Field(discriminator="dist")] = LogNormal(
+        dist="lognormal", median=5.5, sigma=0.12
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _one_control(self):
+        if sorted(arm.dose > 0 for arm in self.arms) != [False, True]:
+            raise PydanticCustomError("arms", "one arm with dose 0 cells/kg and one with a dose above 0")
+        if self.arms[0].name == self.arms[1].name:
+            raise PydanticCustomError("arms", "two different names for the two arms")
+        if isinstance(self.sd_change, Fixed) and self.sd_change.value <= 0:
+            raise PydanticCustomError("sd", "an sd_change above 0")
+        return self
+
+    @property
+    def control(self) -> Arm:
+        """The arm without cells."""
+        return next(arm for arm in self.arms if arm.dose == 0)
+
+    @property
+    def active(self) -> Arm:
+        """The arm with cells."""
+        return next(arm for arm in self.arms if arm.dose > 0)
+
+    def sizes(self, n: int) -> dict[str, int]:
+        """Return the children randomised to each arm: n times its ratio, rounded half up."""
+        return {arm.name: int(np.floor(n * arm.ratio + 0.5)) for arm in self.arms}
+
+
+class Analysis(Spec):
+    """How the trial is analysed, and what counts as success: significant two-sided, in favour of treatment.
+
+    t: two-sample t test with pooled variance. z: the SD taken as known.
+    """
+
+    method: Literal["t", "z"] = "t"
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+
+
+def completers(randomised: int, dropout: float, u: np.ndarray) -> np.ndarray:
+    """Return children who finish, Binomial(randomised, 1 - dropout), as quantiles at uniforms u (same shape)."""
+    if dropout == 0:
+        return np.full(u.shape, randomised)
+    cdf = special.bdtr(np.arange(randomised + 1), randomised, 1 - dropout)
+    return np.minimum(np.searchsorted(cdf, u), randomised)

@@ -1,0 +1,96 @@
+"""Simulated trials from exact sufficient statistics, with a Monte Carlo error on every figure."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from gmfmsim.streams import stream
+from gmfmsim.trial.design import Analysis, Parallel, completers
+
+
+def simulate(
+    truths: xr.Dataset, design: Parallel, analysis: Analysis, *, n: Iterable[int], seed: int, advance=lambda: None
+) -> xr.Dataset:
+    """Simulate one trial a truth at each n, and return the share that succeeds.
+
+    n (children randomised per arm, times the arm's ratio) is the only thing that differs between the trials at
+    one truth: they share the same noise (common random numbers), so curves over n are smooth, and scenarios and
+    runs are paired. With n1, n0 completers, df = n1 + n0 - 2 and delta = effect / (sd sqrt(1/n1 + 1/n0)):
+
+    - t: succeeds if delta + Z > t(1 - alpha/2, df) sqrt(W / df), with Z ~ Normal(0, 1), W ~ chi2(df);
+    - z: succeeds if delta + Z > z(1 - alpha/2).
+
+    (Z, W) are the standardised difference of means and pooled variance: for normal changes they are sufficient,
+    and no child needs to be drawn. A trial in which an arm keeps fewer than two children does not succeed.
+
+    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.predict.truths.
+    Returns success and harm (significant against treatment), each with its MCSE, dims (scenario, n, analysis);
+    plateau and plateau_mcse (scenario): P(effect > 0), the limit of success as n grows.
+    MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this
+    is the binomial error (Morris, White & Crowther 2019).
+    """
+    n = [int(k) for k in n]
+    per_round = truths.attrs["posterior_draws"]
+    effect = (truths["effect"].sel(arm=design.active.name) - truths["effect"].sel(arm=design.control.name)).values
+    sd, batch = truths["sd_change"].values, truths["batch"].values[:per_round]
+    size = np.bincount(batch) * truths.attrs["rounds"]
+    hits = np.zeros((2, effect.shape[0], len(n), size.size))
+    for block in range(truths.attrs["rounds"]):
+        rows = slice(block * per_round, (block + 1) * per_round)
+        rng = stream(seed, "trial", block)
+        z = rng.standard_normal(per_round)
+        u = rng.random((3, per_round))
+        for k, children in enumerate(n):
+            critical, signal = _boundary(design, analysis, children, u)
+            statistic = effect[:, rows] / sd[rows] * signal + z
+            hits[0, :, k] += _by_batch(statistic > critical, batch, size.size)
+            hits[1, :, k] += _by_batch(statistic < -critical, batch, size.size)
+            advance()
+    above = sum(
+        _by_batch(effect[:, i * per_round : (i + 1) * per_round] > 0, batch, size.size)
+        for i in range(truths.attrs["rounds"])
+    )
+    (success, harm), (success_mcse, harm_mcse) = _mean_and_mcse(hits, size)
+    plateau, plateau_mcse = _mean_and_mcse(above, size)
+    grid = ("scenario", "n", "analysis")
+    return xr.Dataset(
+        {
+            "success": (grid, success[..., None]),
+            "success_mcse": (grid, success_mcse[..., None]),
+            "harm": (grid, harm[..., None]),
+            "harm_mcse": (grid, harm_mcse[..., None]),
+            "plateau": ("scenario", plateau),
+            "plateau_mcse": ("scenario", plateau_mcse),
+        },
+        coords={"scenario": truths["scenario"].values, "n": n, "analysis": [analysis.method]},
+        attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": analysis.alpha, "seed": seed},
+    )
+
+
+def _boundary(design: Parallel, analysis: Analysis, n: int, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the critical value of the standardised difference, and what multiplies effect / sd, per trial."""
+    randomised = design.sizes(n)
+    n1 = completers(randomised[design.active.name], design.dropout, u[0])
+    n0 = completers(randomised[design.control.name], design.dropout, u[1])
+    analysable = (n1 >= 2) & (n0 >= 2)
+    n1, n0 = np.maximum(n1, 2), np.maximum(n0, 2)
+    if analysis.method == "z":
+        critical = np.full(n1.shape, special.ndtri(1 - analysis.alpha / 2))
+    else:
+        df = n1 + n0 - 2
+        quantile = special.stdtrit(np.arange(df.min(), df.max() + 1), 1 - analysis.alpha / 2)
+        critical = quantile[df - df.min()] * np.sqrt(special.chdtri(df, u[2]) / df)
+    return np.where(analysable, critical, np.inf), 1 / np.sqrt(1 / n1 + 1 / n0)
+
+
+def _by_batch(hit: np.ndarray, batch: np.ndarray, batches: int) -> np.ndarray:
+    """Count hits (scenario, draw) in each batch of consecutive draws."""
+    starts = np.searchsorted(batch, np.arange(batches))
+    return np.add.reduceat(hit, starts, axis=-1, dtype=float)
+
+
+def _mean_and_mcse(hits: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of hits and its Monte Carlo standard error from counts (..., batch)."""
+    return hits.sum(axis=-1) / size.sum(), (hits / size).std(axis=-1, ddof=1) / np.sqrt(size.size)
