@@ -8,7 +8,7 @@ works='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))'
 find_python() {
     local candidate
     for candidate in python3.13 python3.14 python3.12 python3 python \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python /usr/local/bin/python3* /opt/*/bin/python3; do
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
         if "$candidate" -c "$works" >/dev/null 2>&1; then
             echo "$candidate"
             return

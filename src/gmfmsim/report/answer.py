@@ -93,7 +93,12 @@ def sentence(finding: Finding) -> str:
             f"{children(plan.trial, required.n).capitalize()} ({share} Monte Carlo interval {range_}; "
             f"{sum(plan.trial.sizes(required.n).values())} in all) give {goal}"
         )
-        text += f"; the plateau, which no number of children can pass, is {plateau}." if required.plateau < 1 else "."
+        if metric == "power":
+            assurance = percent(finding.at("new_study", required.n))
+            error = percent(finding.at("new_study", required.n, "success_mcse"))
+            text += f"; whether that effect is there is another question: the assurance is {assurance} (MCSE {error})."
+        else:
+            text += f"; the plateau, which no number of children can pass, is {plateau}."
     elif required.plateau <= plan.search.target.value:
         text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
     else:
@@ -115,7 +120,14 @@ def children(trial: Parallel, n: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as per cent: whole numbers where they are, else one decimal, two below 1 %."""
+    """Write a share as per cent: whole numbers where they are, else one decimal, two near 0 and 100 %.
+
+    Nothing is rounded to certainty: what is not 0 or 100 % does not read as if it were.
+    """
     value = 100 * share
-    decimals = 0 if abs(value - round(value)) < 1e-9 else 1 if value >= 1 else 2
+    if 0 < value < 0.005:
+        return "< 0.01 %"
+    if 99.995 <= value < 100:
+        return "> 99.99 %"
+    decimals = 0 if abs(value - round(value)) < 1e-9 else 1 if 1 <= value <= 99 else 2
     return f"{value:.{decimals}f} %"

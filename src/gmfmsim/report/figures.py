@@ -54,7 +54,7 @@ def curves(finding: Finding) -> Figure:
         ax.fill_between(n, y - e, y + e, color=colour, alpha=0.25, lw=0)
         ax.plot(n, y, style, color=colour, lw=1.8, label=label)
     plateau, target = surface["plateau"].sel(scenario="new_study").item(), plan.search.target.value
-    ax.axhline(plateau, color=BLUE, lw=1, ls=(0, (1, 1)), label=f"plateau of a new study, {percent(plateau)}")
+    ax.axhline(plateau, color=BLUE, lw=1.2, ls=(0, (1, 2)), label=f"plateau of a new study, {percent(plateau)}")
     ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {plan.search.target.metric}")
     if required.n is not None:
         low, high = required.interval
@@ -113,7 +113,7 @@ def forest(finding: Finding) -> Figure:
         ax.text(
             0,
             y - 0.2,
-            f"{label}: {middle:.1f} ({low:.1f} to {high:.1f})",
+            f"{label}: {middle:.2f} ({low:.2f} to {high:.2f})",
             transform=ax.get_yaxis_transform(),
             va="bottom",
             fontsize=9,

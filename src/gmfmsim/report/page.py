@@ -19,6 +19,8 @@ CAPTIONS = {
     "forest": "Every contrast as reported (grey) and as the model sees it (blue), which borrows strength from the "
     "other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r.",
+    "published": "The mean of studies as published, with its 95 % interval, and the effect in a new study: "
+    "95 % prediction interval with the published heterogeneity.",
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
     "Doses under hatching were not studied.",
 }
@@ -37,6 +39,8 @@ def write_report(folder: Path, experiment: Experiment, findings: list[Finding]) 
             }
             for name in save_figures(place, finding)
         ]
+        if finding.prepared.published:
+            next(f for f in figures if f["name"] == "forest")["caption"] = CAPTIONS["published"]
         sections.append(_section(finding) | {"figures": figures})
     environment = Environment(
         loader=PackageLoader("gmfmsim", "report"),

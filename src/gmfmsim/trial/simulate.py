@@ -43,10 +43,9 @@ def simulate(
         z = rng.standard_normal(per_round)
         u = rng.random((3, per_round))
         for k, children in enumerate(n):
-            critical, signal = _boundary(design, analysis, children, u)
-            statistic = effect[:, rows] / sd[rows] * signal + z
-            hits[0, :, k] += _by_batch(statistic > critical, batch, size.size)
-            hits[1, :, k] += _by_batch(statistic < -critical, batch, size.size)
+            benefit, harm = _significant(design, analysis, children, effect[:, rows] / sd[rows], z, u)
+            hits[0, :, k] += _by_batch(benefit, batch, size.size)
+            hits[1, :, k] += _by_batch(harm, batch, size.size)
             advance()
     above = sum(
         _by_batch(effect[:, i * per_round : (i + 1) * per_round] > 0, batch, size.size)
@@ -69,20 +68,41 @@ def simulate(
     )
 
 
-def _boundary(design: Parallel, analysis: Analysis, n: int, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the critical value of the standardised difference, and what multiplies effect / sd, per trial."""
+def _significant(
+    design: Parallel, analysis: Analysis, n: int, effect: np.ndarray, z: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which trials show benefit and which harm, (scenario, draw) each; effect in SDs, noise z, u (3, draw)."""
     randomised = design.sizes(n)
     n1 = completers(randomised[design.active.name], design.dropout, u[0])
     n0 = completers(randomised[design.control.name], design.dropout, u[1])
     analysable = (n1 >= 2) & (n0 >= 2)
     n1, n0 = np.maximum(n1, 2), np.maximum(n0, 2)
+    statistic = effect / np.sqrt(1 / n1 + 1 / n0) + z
     if analysis.method == "z":
-        critical = np.full(n1.shape, special.ndtri(1 - analysis.alpha / 2))
+        critical = np.full(z.shape, special.ndtri(1 - analysis.alpha / 2))
     else:
-        df = n1 + n0 - 2
-        quantile = special.stdtrit(np.arange(df.min(), df.max() + 1), 1 - analysis.alpha / 2)
-        critical = quantile[df - df.min()] * np.sqrt(special.chdtri(df, u[2]) / df)
-    return np.where(analysable, critical, np.inf), 1 / np.sqrt(1 / n1 + 1 / n0)
+        critical = _t_boundary(np.abs(statistic), n1 + n0 - 2, u[2], analysis.alpha)
+    critical[~analysable] = np.inf
+    return statistic > critical, statistic < -critical
+
+
+def _t_boundary(size: np.ndarray, df: np.ndarray, u: np.ndarray, alpha: float) -> np.ndarray:
+    """Return what |delta + Z| (scenario, draw) must exceed: t(1 - alpha/2, df) sqrt(W / df), W = chi2 at tail u.
+
+    The quantile of chi2 is the dear step, so it is taken only where it can matter: |delta + Z| outside the
+    boundaries at the extremes of u is decided by those, and there the upper one is returned in its place.
+    """
+    lowest = df.min()
+    levels = np.arange(lowest, df.max() + 1)
+    quantile = special.stdtrit(levels, 1 - alpha / 2)
+
+    def boundary(df: np.ndarray, u: np.ndarray | float) -> np.ndarray:
+        return quantile[df - lowest] * np.sqrt(special.chdtri(df, u) / df)
+
+    low, critical = (boundary(levels, edge)[df - lowest] for edge in (u.max(), u.min()))
+    open_ = ((size > low) & (size <= critical)).any(axis=0)
+    critical[open_] = boundary(df[open_], u[open_])
+    return critical
 
 
 def _by_batch(hit: np.ndarray, batch: np.ndarray, batches: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""Imports point one way, and what is not needed at start-up is not imported."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gmfmsim
+
+PACKAGE = Path(gmfmsim.__file__).parent
+LAYERS = ["base", "evidence", "model", "trial", "experiment", "report", "doors"]
+BASE = {"faults", "streams", "spec", "shipped", "progress", "store"}
+DOORS = {"pipeline", "lookup", "cli", "__main__"}
+
+
+def layer(module: str) -> str:
+    """Return the layer of a module of the package: its room, or the layer of a file that stands in none."""
+    room = module.split(".")[1] if "." in module else ""
+    if room in BASE or not room:
+        return "base"
+    return "doors" if room in DOORS else room
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def modules() -> dict[str, set[str]]:
+    return {
+        "gmfmsim." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): imports(path)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path != PACKAGE / "__init__.py"
+    }
+
+
+def test_imports_point_one_way():
+    files = modules()
+    links = [(module, used) for module, names in files.items() for used in names & set(files)]
+    wrong = [f"{a} imports {b}" for a, b in links if LAYERS.index(layer(b)) > LAYERS.index(layer(a))]
+    assert len(links) > 30
+    assert wrong == []
+
+
+def test_every_module_has_a_layer():
+    assert {layer(m) for m in modules()} == set(LAYERS)
+
+
+def test_the_trial_never_imports_pymc():
+    wrong = [m for m, names in modules().items() if layer(m) == "trial" and any(n.startswith("pymc") for n in names)]
+    assert wrong == []
+    code = "import sys, gmfmsim.trial.size; sys.exit('pymc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("code", ["import gmfmsim.cli", "import gmfmsim.pipeline", "import gmfmsim; gmfmsim.list()"])
+def test_slow_packages_are_imported_only_where_used(code):
+    code += "; import sys; sys.exit(' '.join({'pymc', 'arviz', 'matplotlib', 'nutpie'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_is_quick():
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "gmfmsim", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.4
+
+
+def test_no_file_reads_outside_the_project():
+    text = "".join(p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*") if p.suffix in (".py", ".j2", ".toml"))
+    assert "shared/" not in text

@@ -1,0 +1,105 @@
+"""What a stranger gets: the wheel, the pins, the make targets."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Build the wheel with the installed build backend, so that no network is needed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    code = f"import hatchling.build as b; print(b.build_wheel({str(folder)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return folder / done.stdout.split()[-1]
+
+
+def test_the_wheel_carries_tables_models_experiments_and_page(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, package in (("models", "gmfmsim/models"), ("experiments", "gmfmsim/experiments")):
+        files = {f"{package}/{p.name}" for p in (ROOT / folder).glob("*.toml")}
+        assert len(files) >= 3
+        assert files <= names
+    tables = {n for n in names if n.startswith("gmfmsim/evidence/tables/") and n.endswith(".csv")}
+    assert len(tables) == 7
+    assert "gmfmsim/report/page.html.j2" in names
+    assert any(n.endswith("licenses/LICENSE") for n in names)
+
+
+def test_the_installed_wheel_runs_the_quick_start_in_an_empty_folder(wheel, tmp_path, results):
+    """The wheel alone, away from the source tree: the same answer under the same key, in under a minute."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    run = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--json"]
+    where = [sys.executable, "-c", "import gmfmsim; print(gmfmsim.__file__)"]
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    told = subprocess.run(where, cwd=empty, env=environment, check=True, capture_output=True, text=True).stdout
+    assert told.startswith(str(site))
+    done = subprocess.run(run, cwd=empty, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    answer = json.loads(done.stdout)
+    assert {k: v for k, v in answer.items() if k not in ("folder", "reused")} == results["quickstart"].answer
+    assert (empty / answer["folder"] / "report.html").exists()
+
+
+def test_constraints_pin_versions_and_name_no_index():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert len(pins) > 40
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin) for pin in pins)
+    assert "://" not in "".join(lines)
+
+
+def test_every_dependency_is_pinned():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
+    for requirement in wanted:
+        assert f"\n{re.split('[>=<]', requirement)[0]}==" in pins, requirement
+
+
+def test_the_python_version_file_names_a_supported_version():
+    assert (ROOT / ".python-version").read_text(encoding="utf-8").strip() == "3.13"
+
+
+def test_no_lock_file_and_no_index_in_the_tree():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"uv.lock", "poetry.lock", "pylock.toml"} & set(listed)
+
+
+def stub(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def test_set_up_skips_a_python_that_does_not_run_and_says_what_is_missing(tmp_path):
+    """Like pyenv's shims for versions that are not selected: on PATH, and failing."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    for name in ("python", "python3", "python3.12", "python3.13", "python3.14"):
+        stub(binaries, name, "exit 127")
+    for name in ("bash", "dirname", "rm", "touch"):
+        (binaries / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "setup.sh").write_bytes((ROOT / "setup.sh").read_bytes())
+    environment = {"PATH": str(binaries), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "setup.sh"], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Python 3.12 or newer" in done.stderr
+    assert not (project / ".venv").exists()

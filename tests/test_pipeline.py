@@ -1,0 +1,269 @@
+"""The whole way: what a run writes, that it writes it twice alike, and never half."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gmfmsim
+from gmfmsim import pipeline, store
+from gmfmsim.experiment import read_experiment
+from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.report.answer import percent
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ("quickstart", "cord_blood_dose", "review_plug_in")
+ANSWER_KEYS = {
+    *("experiment", "key", "target", "status", "n_per_arm", "n_interval", "interval_prob", "n_total"),
+    *("plateau", "plateau_mcse", "power_at_planning_value", "sentence"),
+}
+QUICK = """
+question = "How many?"
+seed = 5
+[evidence]
+pooled = { meta_id = "Eggenberger2019", measure = "SMD" }
+[sampler]
+draws = 500
+[trial]
+month = 12
+arms = [{ name = "control", dose = "0 cells/kg" }, { name = "cells", dose = "5e7 cells/kg", ratio = 2 }]
+sd_change = { dist = "fixed", value = 1 }
+dropout = 0.1
+[search]
+target = { metric = "assurance", value = TARGET }
+planning_value = 0.95
+replicates = 10_000
+max_n_per_arm = 2000
+"""
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """Write a small experiment that needs no sampling, and return its path."""
+
+    def write(target=0.7) -> str:
+        path = tmp_path / "quick.toml"
+        path.write_text(QUICK.replace("TARGET", str(target)), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_result_holds_everything(results, name):
+    folder, answer = results[name].folder, results[name].answer
+    assert set(answer) >= ANSWER_KEYS
+    assert answer == json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+    assert folder.parts[-2:] == (name, answer["key"])
+    for file in ("config.toml", "manifest.json", "posterior.nc", "surface.nc", "report.html"):
+        assert (folder / file).stat().st_size > 500
+    figures = {p.name for p in (folder / "figures").iterdir()}
+    assert {"curves.svg", "curves.png", "forest.svg", "forest.png"} <= figures
+    assert ("dose_response.svg" in figures) == (name == "cord_blood_dose")
+    assert store.is_complete(folder)
+
+
+def test_the_quick_start_answers(results):
+    answer = results["quickstart"].answer
+    assert answer["status"] == "reached"
+    assert answer["target"] == {"metric": "assurance", "value": 0.8}
+    low, high = answer["n_interval"]
+    assert low <= answer["n_per_arm"] <= high
+    assert answer["n_total"] == 2 * answer["n_per_arm"]
+    assert 0.8 < answer["plateau"] < 1
+    assert 0 < answer["plateau_mcse"] < 0.01
+    assert f"{answer['n_per_arm']} children per arm" in answer["sentence"]
+
+
+def test_the_quick_start_curves_are_those_of_the_answer(results):
+    surface = xr.load_dataset(results["quickstart"].folder / "surface.nc", engine="h5netcdf")
+    assert surface["success"].dims == ("scenario", "n", "analysis")
+    answer = results["quickstart"].answer
+    curve = surface["success"].sel(scenario="new_study", analysis="t")
+    n = answer["n_per_arm"]
+    assert curve.sel(n=n).item() >= 0.8
+    assert (curve.where(curve.n < n, drop=True) < 0.8).all()
+    assert surface["success"].sel(scenario="planning_value", n=n).item() == pytest.approx(
+        answer["power_at_planning_value"], abs=1e-6
+    )
+    assert (surface["success_mcse"] < 0.01).all()
+
+
+def test_two_dose_curves_stand_side_by_side(results):
+    answer = results["cord_blood_dose"].answer
+    assert answer["label"] == "Emax curve"
+    assert [a["label"] for a in answer["alternatives"]] == ["Log-linear curve"]
+    assert answer["dose_outside_evidence"] is False
+    assert answer["sentence"].count("children per arm") == 2
+    assert (results["cord_blood_dose"].folder / "log-linear-curve" / "posterior.nc").exists()
+
+
+def test_the_review_needs_many_more_children_with_its_own_heterogeneity(results):
+    plug_in = results["review_plug_in"].answer
+    honest = plug_in["alternatives"][0]
+    # SMD 0.95 at 80 % power: 19 per arm by formula, 8 % drop-out on top
+    assert 19 <= plug_in["n_per_arm"] <= 22
+    assert plug_in["plateau"] == 1
+    assert honest["status"] == "unreachable" or honest["n_per_arm"] > 10 * plug_in["n_per_arm"]
+    se, tau = (1.76 - 0.13) / 3.919928, np.sqrt(0.901 * 5) * (1.76 - 0.13) / 3.919928
+    from scipy import stats
+
+    exact = stats.norm.cdf(0.95 / np.hypot(se, tau))
+    assert abs(honest["plateau"] - exact) < 4 * honest["plateau_mcse"]
+
+
+def test_the_same_config_gives_the_same_bytes_in_another_process(results, tmp_path):
+    """Another process, one core, another hash seed: answer, surface, page and posterior byte for byte."""
+    command = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--results", str(tmp_path)]
+    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        command, check=True, capture_output=True, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, {0})
+    )
+    first, second = results["quickstart"].folder, tmp_path / "quickstart" / results["quickstart"].answer["key"]
+    for file in ("answer.json", "surface.nc", "config.toml", "report.html", "posterior.nc", "figures/curves.png"):
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_the_resolved_config_runs_again_under_the_same_key(results):
+    for name in EXPERIMENTS:
+        again = read_experiment(str(results[name].folder / "config.toml"))
+        assert (again.name, again.key) == (name, results[name].answer["key"])
+        assert again.config == tomllib.loads((results[name].folder / "config.toml").read_text(encoding="utf-8"))
+
+
+def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, tmp_path):
+    first = gmfmsim.run(quick(), tmp_path / "r")
+    assert not first.reused
+    before = (first.folder / "manifest.json").read_bytes()
+    assert gmfmsim.run(quick(), tmp_path / "r").reused
+    (first.folder / "surface.nc").unlink()
+    again = gmfmsim.run(quick(), tmp_path / "r")
+    assert not again.reused
+    assert again.answer == first.answer
+    assert (again.folder / "surface.nc").exists()
+    assert (again.folder / "manifest.json").read_bytes() != before
+
+
+def test_another_target_is_another_key(quick):
+    assert read_experiment(quick(0.7)).key != read_experiment(quick(0.6)).key
+
+
+def test_an_unreachable_target_is_an_answer(quick, tmp_path):
+    answer = gmfmsim.run(quick(0.95), tmp_path / "r").answer
+    assert answer["status"] == "unreachable"
+    assert answer["n_per_arm"] is answer["n_interval"] is answer["n_total"] is None
+    assert answer["n_at_95_plateau"] > 10
+    assert answer["sentence"].startswith("No number of children gives 95 % assurance")
+    assert "plateau" in answer["sentence"]
+
+
+def test_a_search_that_ends_at_its_limit_says_so(quick, tmp_path):
+    answer = gmfmsim.run(quick(0.83), tmp_path / "r").answer
+    assert answer["status"] == "unreachable"
+    assert answer["sentence"].startswith("Up to 2000 children per arm do not give 83 % assurance")
+
+
+def test_uneven_arms_are_counted_and_said(quick, tmp_path):
+    answer = gmfmsim.run(quick(0.7), tmp_path / "r").answer
+    n = answer["n_per_arm"]
+    assert answer["n_total"] == 3 * n
+    assert f"{n} control and {2 * n} cells children" in answer["sentence"]
+
+
+def test_an_extrapolated_dose_is_flagged(tmp_path):
+    text = (ROOT / "experiments" / "cord_blood_dose.toml").read_text(encoding="utf-8")
+    path = tmp_path / "far.toml"
+    path.write_text(text.replace("1e8 cells/kg", "5e8 cells/kg"), encoding="utf-8")
+    assert all(plan["dose_outside_evidence"] for plan in gmfmsim.check(str(path))["plans"])
+    assert not any(plan["dose_outside_evidence"] for plan in gmfmsim.check("cord_blood_dose")["plans"])
+
+
+def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "write_manifest", dies)
+    with pytest.raises(KeyboardInterrupt):
+        gmfmsim.run(quick(), tmp_path / "r")
+    assert list((tmp_path / "r").rglob("*")) == [tmp_path / "r" / "quick"]
+
+
+def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch):
+    row = {"criterion": "R-hat", "required": "at most 1.01", "measured": 1.3, "worst": "tau", "passed": False}
+    monkeypatch.setattr(pipeline, "gate", lambda _: [row])
+    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: None)
+    with pytest.raises(GateFailed, match=r"R-hat: 1.3 at tau, required at most 1.01"):
+        gmfmsim.run("quickstart", tmp_path / "r")
+    assert list(tmp_path.rglob("answer.json")) == []
+
+
+def test_a_results_folder_that_cannot_be_written_is_a_fault(quick, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be written"):
+        gmfmsim.run(quick(), tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_report_stands_alone_and_answers_first(results, name):
+    page = results[name].report.read_text(encoding="utf-8")
+    for sentence in [results[name].answer["sentence"].split(": ")[-1][:60]]:
+        assert sentence in page
+    assert page.index('class="answer"') < page.index("<svg")
+    assert gmfmsim.DISCLAIMER in page
+    assert not re.search(r"<(script|link|img|iframe)\b", page)
+    assert not re.search(r"""(src=|url\()["']?https?:""", page)
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_report_names_the_source_of_every_contrast(results):
+    page = results["quickstart"].report.read_text(encoding="utf-8")
+    data = read_experiment("quickstart").plans[0].contrasts
+    for url, row in zip(data["source_url"].values, data["row"].values, strict=True):
+        assert f'<a href="{url}">' in page
+        assert f"row {row}." in page
+
+
+def test_the_committed_results_are_those_of_the_shipped_experiments(results):
+    """Another machine may round otherwise and so sample otherwise: the answers agree within their Monte Carlo error."""
+    for name in EXPERIMENTS:
+        fresh = results[name].answer
+        committed = json.loads((ROOT / "results" / name / fresh["key"] / "answer.json").read_text(encoding="utf-8"))
+        for old, new in zip(
+            [committed, *committed.get("alternatives", [])], [fresh, *fresh.get("alternatives", [])], strict=True
+        ):
+            error = np.hypot(old["plateau_mcse"], new["plateau_mcse"])
+            assert abs(old["plateau"] - new["plateau"]) <= 4 * error
+            (low, high), (low_, high_) = old["n_interval"], new["n_interval"]
+            assert low <= high_
+            assert low_ <= high
+
+
+def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in EXPERIMENTS:
+        (folder,) = (ROOT / "results" / name).iterdir()
+        answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+        assert read_experiment(name).key == folder.name
+        for plan in [answer, *answer.get("alternatives", [])]:
+            assert f"**{plan['n_per_arm']}** ({plan['n_interval'][0]} to {plan['n_interval'][1]})" in readme
+            assert f"{percent(plan['plateau'])}" in readme
+    for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
+        assert (ROOT / link).exists(), link
+
+
+@given(st.floats(0, 1))
+def test_percent_rounds_and_never_lies_about_certainty(share):
+    shown = percent(share)
+    number = float(shown.strip("<> %"))
+    assert abs(number - 100 * share) <= 0.0501
+    assert 0 < number < 100 or share in (0, 1)
