@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gmfmsim
 from gmfmsim import pipeline, store
+from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.model.priors import Fixed
 from gmfmsim.report.answer import percent
 
 ROOT = Path(__file__).parents[1]
@@ -104,7 +108,7 @@ def test_two_dose_curves_stand_side_by_side(results):
     assert [a["label"] for a in answer["alternatives"]] == ["Log-linear curve"]
     assert answer["dose_outside_evidence"] is False
     assert answer["sentence"].count("children per arm") == 2
-    assert (results["cord_blood_dose"].folder / "log-linear-curve" / "posterior.nc").exists()
+    assert (results["cord_blood_dose"].folder / "alternatives" / "log-linear-curve" / "posterior.nc").exists()
 
 
 def test_the_review_needs_many_more_children_with_its_own_heterogeneity(results):
@@ -126,7 +130,11 @@ def test_the_same_config_gives_the_same_bytes_in_another_process(results, tmp_pa
     command = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--results", str(tmp_path)]
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        command, check=True, capture_output=True, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, {0})
+        command,
+        check=True,
+        capture_output=True,
+        env=environment,
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
     )
     first, second = results["quickstart"].folder, tmp_path / "quickstart" / results["quickstart"].answer["key"]
     for file in ("answer.json", "surface.nc", "config.toml", "report.html", "posterior.nc", "figures/curves.png"):
@@ -151,6 +159,45 @@ def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, tmp_path
     assert again.answer == first.answer
     assert (again.folder / "surface.nc").exists()
     assert (again.folder / "manifest.json").read_bytes() != before
+
+
+def test_a_config_with_own_tables_and_model_runs_again_from_the_results_folder(tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(PACKAGE_TABLES, own / "tables")
+    (own / "mine.toml").write_bytes((ROOT / "models" / "emax.toml").read_bytes())
+    text = (ROOT / "experiments" / "cord_blood_dose.toml").read_text(encoding="utf-8")
+    text = text.replace('"package"', '"tables"').replace('"emax"', '"mine.toml"')
+    (own / "own.toml").write_text(text, encoding="utf-8")
+    experiment = read_experiment(str(own / "own.toml"))
+    elsewhere = tmp_path / "config.toml"
+    elsewhere.write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
+    assert read_experiment(str(elsewhere)).key == experiment.key
+
+
+def test_an_alternative_may_change_distribution_and_source(tmp_path):
+    text = (ROOT / "experiments" / "quickstart.toml").read_text(encoding="utf-8")
+    text += """
+[[alternatives]]
+label = "figures"
+trial.sd_change = { dist = "fixed", value = 6 }
+[[alternatives]]
+evidence = { pooled = { meta_id = "Eggenberger2019", measure = "SMD" } }
+"""
+    path = tmp_path / "mixed.toml"
+    path.write_text(text, encoding="utf-8")
+    _, fixed, published = read_experiment(str(path)).plans
+    assert fixed.plan.trial.sd_change == Fixed(dist="fixed", value=6)
+    assert (published.model, published.plan.model, published.published.row["meta_id"]) == (
+        None,
+        None,
+        "Eggenberger2019",
+    )
+
+
+@pytest.mark.parametrize("manifest", ["[]", "null", '{"files": []}', '{"files": {"gone": "0"}}', "{", ""])
+def test_a_folder_with_a_broken_manifest_is_not_complete(tmp_path, manifest):
+    (tmp_path / store.MANIFEST).write_text(manifest, encoding="utf-8")
+    assert not store.is_complete(tmp_path)
 
 
 def test_another_target_is_another_key(quick):

@@ -117,7 +117,7 @@ def _print_json(value: object) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 faulty input, 3 failed sampling gate, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 2 faulty input, 3 failed sampling gate."""
     wants_json = "--json" in sys.argv[1:]
     try:
         app()
@@ -131,6 +131,3 @@ def main() -> None:
             _print_json({"gate": error.rows})
         print(error, file=sys.stderr)
         sys.exit(3)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)

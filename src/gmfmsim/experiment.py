@@ -3,10 +3,11 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -119,10 +120,13 @@ class Experiment:
 
     @property
     def key(self) -> str:
-        """Hash of configuration, evidence, models and version of the method: the name of the results folder."""
+        """Hash of configuration, evidence, models and version of the method: the name of the results folder.
+
+        Tables and model count by what they hold, not by where they stand.
+        """
         parts = [
-            p.plan.model_dump(mode="json", exclude={"evidence": {"tables"}})
-            | {"tables": p.tables.sha256, "declaration": p.model and p.model.model_dump(mode="json")}
+            p.plan.model_dump(mode="json", exclude={"evidence": {"tables"}, "model": True})
+            | {"tables": p.tables.sha256, "model": p.model and p.model.model_dump(mode="json")}
             for p in self.plans
         ]
         text = json.dumps([METHOD, self.name, self.question, parts], sort_keys=True)
@@ -136,38 +140,43 @@ def read_experiment(name: str) -> Experiment:
     """
     path = find("experiments", name)
     raw = read_toml(path)
-    own = {k: raw[k] for k in Header.model_fields if k in raw}
-    header, faults = parse(Header, own, path.name)
-    base = {k: v for k, v in raw.items() if k not in Header.model_fields}
-    name_in_file = own.get("name", path.stem)
+    header, faults = parse(Header, {k: raw[k] for k in Header.model_fields if k in raw}, path.name)
+    name_in_file = raw.get("name", path.stem)
     if header and not _NAME.fullmatch(name_in_file):
-        faults.append(
-            Fault(
-                path.name,
-                "file name",
-                f"{shown(name_in_file)} cannot name a results folder",
-                "letters, digits, _ and -",
-            )
-        )
-    plans: list[Prepared] = []
-    for i, override in enumerate([{}, *(header.alternatives if header else [])]):
-        label = {"label": f"alternative {i}"} if i and "label" not in override else {}
-        prepared, found = _prepare(_merge(base, override | label), path, f"alternatives.{i - 1}" if i else "")
-        faults += found if not i else _not_in_base(found, faults, f"alternatives.{i - 1}.")
-        plans += [prepared] if prepared else []
-    labels = [p.slug for p in plans]
-    for twice in sorted({s for s in labels if labels.count(s) > 1}):
-        faults.append(
-            Fault(path.name, "key label", f"{twice!r} names several plans", "a different label for each plan")
-        )
+        problem = f"{shown(name_in_file)} cannot name a results folder"
+        faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
+    base = {k: v for k, v in raw.items() if k not in Header.model_fields}
+    prepared, found = _prepare(base, path)
+    plans, faults, inherited = [prepared], faults + found, {(f.where, f.problem) for f in found}
+    alternatives = raw.get("alternatives", [])
+    for i, override in enumerate(alternatives if isinstance(alternatives, list) else []):
+        if isinstance(override, dict):
+            prepared, found = _prepare(_overlay(base, {"label": f"alternative {i + 1}"} | override), path)
+            own = [f for f in found if (f.where, f.problem) not in inherited]
+            faults += [_at_alternative(f, i, path.name) for f in own]
+            plans.append(prepared)
+    if not faults:
+        labels = [(p.slug, p.plan.label) for p in plans]
+        twice = [label for i, (slug, label) in enumerate(labels) if slug in {s for s, _ in labels[:i]}]
+        faults = [
+            Fault(path.name, "key label", f"{shown(t)} names several plans", "a different label for each plan")
+            for t in twice
+        ]
     if faults:
         raise InputError(faults)
     return Experiment(name_in_file, header.question, tuple(plans))
 
 
-def _prepare(raw: dict, path: Path, prefix: str) -> tuple[Prepared | None, list[Fault]]:
+def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
+    """Say that a fault of the experiment file stands in one of its alternatives."""
+    if fault.file != file:
+        return fault
+    return replace(fault, where=fault.where.replace("key ", f"key alternatives.{position}.", 1))
+
+
+def _prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
     """Check one plan: its keys first, then, section by section, what the keys refer to."""
-    plan, faults = parse(Plan, raw, path.name, prefix)
+    plan, faults = parse(Plan, raw, path.name)
     evidence, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
     choice, _ = parse(ModelChoice, raw.get("model"), path.name)
     tables = contrasts = published = model = None
@@ -181,38 +190,59 @@ def _prepare(raw: dict, path: Path, prefix: str) -> tuple[Prepared | None, list[
     except InputError as error:
         faults += error.faults
     try:
-        model = read_model(choice, path.parent) if choice else None
+        model = read_model(choice, beside=path.parent, file=path.name) if choice else None
     except InputError as error:
         faults += error.faults
     if model and contrasts is not None:
-        faults += _dose_faults(model, contrasts, path.name)
-    return (None, faults) if faults else (Prepared(plan, tables, contrasts, model, published), [])
+        faults += _silent_faults(model, contrasts, path.name)
+    if faults:
+        return None, faults
+    return Prepared(_anchored(plan, path.parent), tables, contrasts, model, published), []
 
 
-def _dose_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
-    unknown = contrasts["contrast"].values[~(contrasts["dose"] + contrasts["control_dose"]).notnull().values]
-    if not model.shape.uses_dose or not unknown.size:
-        return []
-    return [
-        Fault(
-            file,
-            "key evidence.select",
-            f"no dose is known for {', '.join(unknown)}",
-            f"contrasts with a dose, which curve {model.curve} needs",
-        )
-    ]
+def _anchored(plan: Plan, folder: Path) -> Plan:
+    """Return the plan with its paths made absolute, so that it runs again from anywhere."""
+    evidence, model = plan.evidence, plan.model
+    if evidence.tables != "package":
+        evidence = evidence.model_copy(update={"tables": str((folder / evidence.tables).resolve())})
+    if model and model.name.endswith(".toml"):
+        model = model.model_copy(update={"name": str((folder / model.name).resolve())})
+    return plan.model_copy(update={"evidence": evidence, "model": model})
 
 
-def _not_in_base(found: list[Fault], base: list[Fault], prefix: str) -> list[Fault]:
-    """Drop what an alternative only inherits: the base plan has reported it already."""
-    reported = {(f.where, f.problem) for f in base}
-    return [f for f in found if (f.where.replace(prefix, ""), f.problem) not in reported]
+def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
+    """Return the contrasts of which a curve can make nothing: an unknown dose, or the same effect in both arms."""
+    where, curve = "key evidence.select", model.shape
+    dose, control = contrasts["dose"].values, contrasts["control_dose"].values
+    unknown = curve.uses_dose & ~np.isfinite(dose + control)
+    equal = ~unknown & ((dose == control) | (~np.bool(curve.uses_dose) & (control != 0)))
+    faults = []
+    for rows, problem, allowed in (
+        (unknown, "no dose is known for", f"contrasts with known doses, which curve {model.curve} needs"),
+        (
+            equal,
+            f"under curve {model.curve} both arms are alike in",
+            "contrasts between arms that the curve tells apart",
+        ),
+    ):
+        if rows.any():
+            faults.append(Fault(file, where, f"{problem} {', '.join(contrasts['contrast'].values[rows])}", allowed))
+    return faults
 
 
-def _merge(base: dict, override: dict) -> dict:
-    """Return base with override laid over it, table by table; anything but a table is replaced whole."""
+def _overlay(base: dict, override: dict) -> dict:
+    """Return base with override laid over it, table by table; anything but a table is replaced whole.
+
+    So is a distribution, and one source of evidence by the other (a published estimate takes no model).
+    """
+    evidence = override.get("evidence", {})
+    if isinstance(evidence, dict) and ("pooled" in evidence) != ("select" in evidence):
+        gone = "select" if "pooled" in evidence else "pooled"
+        kept = base.get("evidence", {})
+        base = base | {"evidence": {k: v for k, v in kept.items() if k != gone} if isinstance(kept, dict) else kept}
+        base = {k: v for k, v in base.items() if k != "model" or gone != "select"}
     merged = dict(base)
     for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merge(base[key], value) if both else value
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and "dist" not in value
+        merged[key] = _overlay(base[key], value) if both else value
     return merged

@@ -49,7 +49,11 @@ def shown(value: object, limit: int = 60) -> str:
 
 def choices(value: object, allowed: Iterable[object], limit: int = 12) -> str:
     """List what is allowed, the nearest match to `value` first when there is one."""
+    allowed = list(allowed)
     names = [str(a) for a in allowed]
-    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
+    if allowed and all(isinstance(a, int | float) for a in [value, *allowed]):
+        near = [str(min(allowed, key=lambda a: abs(a - value)))]
+    else:
+        near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
     listed = ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
     return f"{listed or 'nothing'} (nearest: {near[0]})" if near else listed or "nothing"

@@ -72,8 +72,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     (draft / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
     store.write_json(draft / "answer.json", answer(experiment, findings))
     for i, finding in enumerate(findings):
-        place = draft if i == 0 else draft / finding.prepared.slug
-        place.mkdir(exist_ok=True)
+        place = draft / finding.folder(i)
+        place.mkdir(parents=True, exist_ok=True)
         finding.posterior.to_netcdf(place / "posterior.nc", engine="h5netcdf")
         finding.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
     write_report(draft, experiment, findings)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.faults import Fault, InputError, choices, shown
 
 
 def shelf(kind: str) -> Path:
@@ -17,18 +17,24 @@ def names(kind: str) -> list[str]:
     return sorted(path.stem for path in shelf(kind).glob("*.toml"))
 
 
-def find(kind: str, name: str, beside: Path | None = None) -> Path:
+def find(kind: str, name: str, *, beside: Path | None = None, file: str = "", where: str = "") -> Path:
     """Return the file for a name, or the path itself if `name` ends in .toml (relative to the folder `beside`).
+
+    file and where say, in the fault, where the name was written; by default it was given by the user.
 
     Raises InputError with the known names if there is no such file.
     """
-    path = (beside or Path()) / name if name.endswith(".toml") else shelf(kind) / f"{name}.toml"
-    if not path.is_file() or (not name.endswith(".toml") and name not in names(kind)):
-        problem = (
-            f"there is no {kind[:-1]} of this name"
-            if path.suffix == ".toml" and not name.endswith(".toml")
-            else "does not exist"
-        )
-        allowed = choices(name, names(kind)) + f", or the path of a {kind[:-1]} file ending in .toml"
-        raise InputError([Fault(name, kind[:-1], problem, allowed)])
-    return path
+    is_path = name.endswith(".toml")
+    path = (beside or Path()) / name if is_path else shelf(kind) / f"{name}.toml"
+    if (is_path and _is_file(path)) or name in names(kind):
+        return path
+    problem = f"{shown(name)} does not exist" if is_path else f"{shown(name)} is not the name of a shipped {kind[:-1]}"
+    allowed = choices(name, names(kind)) + ", or the path of a file ending in .toml"
+    raise InputError([Fault(file or name[:200], where or kind[:-1], problem, allowed)])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file system takes
+        return False

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gmfmsim.faults import Fault, InputError, choices, shown
 
+DEEPEST = 20
+"""Levels of tables within tables that a file may have; the grammar needs five."""
+
 
 class Spec(BaseModel):
     """A frozen value read from TOML. Unknown keys and wrong types are faults, nothing is guessed."""
@@ -20,28 +23,44 @@ def read_toml(path: Path) -> dict:
     Raises InputError if the file is missing, unreadable, not UTF-8 or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError([Fault(str(path), "file", "does not exist", "the path of a TOML file")]) from None
     except OSError as error:
         raise InputError([Fault(str(path), "file", error.strerror or "unreadable", "a readable file")]) from None
     except UnicodeDecodeError as error:
         raise InputError([Fault(str(path), f"byte {error.start}", "is not UTF-8", "UTF-8 text")]) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: tomllib's own, and integers of thousands of digits
         raise InputError([Fault(str(path), "file", f"is not TOML: {error}", "TOML 1.0")]) from None
+    level, depth = [data], 0
+    while level and depth <= DEEPEST:
+        children = [part.values() if isinstance(part, dict) else part for part in level]
+        level, depth = [v for part in children for v in part if isinstance(v, dict | list)], depth + 1
+    if level:
+        raise InputError([Fault(str(path), "file", "tables nested too deep", f"at most {DEEPEST} levels")])
+    return data
 
 
-def parse[T: BaseModel](cls: type[T], data: object, file: str, prefix: str = "") -> tuple[T | None, list[Fault]]:
+_WORDS = {
+    "model_type": "a table of keys and values",
+    "dict_type": "a table of keys and values",
+    "model_attributes_type": "a table of keys and values",
+    "union_tag_not_found": "a table with a key dist",
+    "string_pattern_mismatch": "letters, digits, _ and -, the first a letter or digit",
+}
+
+
+def parse[T: BaseModel](cls: type[T], data: object, file: str) -> tuple[T | None, list[Fault]]:
     """Validate `data` as a `cls`; return the value or None, and every fault found."""
     try:
         return cls.model_validate(data), []
     except ValidationError as error:
-        return None, [_fault(cls, e, data, file, prefix) for e in error.errors(include_url=False)]
+        return None, [_fault(cls, e, data, file) for e in error.errors(include_url=False)]
 
 
-def _fault(cls: type[BaseModel], error: dict, data: object, file: str, prefix: str) -> Fault:
+def _fault(cls: type[BaseModel], error: dict, data: object, file: str) -> Fault:
     """Translate one of pydantic's errors; `where` is the key as written in the file."""
-    keys, node = [prefix] if prefix else [], data
+    keys, node = [], data
     for part in error["loc"]:
         if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
             keys.append(str(part))
@@ -53,7 +72,7 @@ def _fault(cls: type[BaseModel], error: dict, data: object, file: str, prefix: s
         return Fault(file, where, "unknown key", choices(error["loc"][-1], _keys_at(cls, error["loc"][:-1])))
     if error["type"] == "missing":
         return Fault(file, where, "is missing", "this key is required")
-    allowed = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    allowed = _WORDS.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return Fault(file, where, f"{shown(error['input'])} is not allowed", allowed)
 
 

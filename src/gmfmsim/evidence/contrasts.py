@@ -66,7 +66,7 @@ def select_contrasts(tables: Tables, selection: Selection, file: str = "experime
     ]
     if not faults:
         rows = [row for row, facets in candidates if all(facets[key] in values for key, values in wanted.items())]
-        faults = _selection_faults(rows, arms, file)
+        faults = _selection_faults(rows, file)
     if faults:
         raise InputError(faults)
     return _dataset(rows, arms, tables)
@@ -117,16 +117,18 @@ def _facets(row: Row, arms: dict) -> dict:
     return own | {"study": row["study_id"], "arm": row["arm_a"], "cell_class": arm["cell_class"], "route": arm["route"]}
 
 
-def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
+def _selection_faults(rows: list[Row], file: str) -> list[Fault]:
     """Return why a selection cannot be analysed: nothing selected, or children counted twice."""
     where = "key evidence.select"
     if not rows:
         return [Fault(file, where, "no contrast meets all conditions", "a selection of at least one contrast")]
     children: dict[tuple, list[Row]] = defaultdict(list)
     uses: dict[str, dict[str, Row]] = defaultdict(dict)
+    controls: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         children[row["study_id"], row["arm_a"]].append(row)
         uses[row["study_id"]].setdefault(row["default_use"], row)
+        controls[row["study_id"]].add(row["arm_b"])
     faults = []
     for (study, arm), group in children.items():
         if len(group) > 1:
@@ -134,13 +136,12 @@ def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
             faults.append(
                 Fault(file, where, problem, "one contrast for each treated arm (choose a month, scale or row)")
             )
-    for row in rows:
-        control = arms[row["study_id"], row["arm_b"]]
-        members = {row["arm_b"], *(control["composite_of"] or "").split(";")}
-        for other in (r for r in rows if r["study_id"] == row["study_id"] and r["arm_a"] in members):
-            both = f"treated in row {other['row']} and control in row {row['row']}"
-            problem = f"{other['arm_a']} of {row['study_id']} is {both}"
-            faults.append(Fault(file, where, problem, "each arm in one role"))
+    for study, arms in controls.items():
+        if len(arms) > 1:
+            problem = (
+                f"{study} is selected against several controls ({', '.join(sorted(arms))}): children may stand in both"
+            )
+            faults.append(Fault(file, where, problem, "one control arm for each study"))
     for study, used in uses.items():
         if len(used) > 1:
             problem = (

@@ -36,8 +36,7 @@ def tau_from_i2(i2: float, se: float, k: int) -> float:
     """Return tau implied by I2 (a share, 0 to 1), the standard error of the pooled mean and k studies.
 
     I2 = tau^2 / (tau^2 + s^2) with s^2 the typical within-study variance (Higgins & Thompson 2002); with k
-    studies of about that variance se^2 = (tau^2 + s^2) / k. Hence tau = sqrt(I2 k) se. It is exact for equal
-    variances; for the five trials of Eggenberger 2019 it gives 0.883 where DerSimonian-Laird on them gives 0.879.
+    studies of about that variance se^2 = (tau^2 + s^2) / k. Hence tau = sqrt(I2 k) se, exact for equal variances.
     """
     return math.sqrt(i2 * k) * se
 
@@ -69,6 +68,8 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
         missing.append(f"a measure in {', '.join(UNITS)}")
     if row["tau2"] is None and (row["i2_pct"] is None or row["k_studies"] is None):
         missing.append("tau2, or i2_pct with k_studies")
+    if not missing and not row["ci_low"] < row["estimate"] < row["ci_high"]:
+        missing.append(f"an interval around its estimate ({row['ci_low']:g}, {row['estimate']:g}, {row['ci_high']:g})")
     if missing:
         problem = f"{row['meta_id']} lacks {'; '.join(missing)}"
         raise InputError(

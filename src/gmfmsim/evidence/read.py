@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -40,7 +39,11 @@ def read_tables(folder: Path = PACKAGE_TABLES) -> Tables:
     Raises InputError with every fault of every table: missing or unknown columns, a text in a number column,
     values out of range, doses without unit, repeated keys, studies or arms that no table defines.
     """
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError:  # a name that no file system takes
+        there = False
+    if not there:
         raise InputError([Fault(str(folder), "folder", "does not exist", "a folder with the evidence tables")])
     faults: list[Fault] = []
     rows: dict[str, list[Row]] = {}
@@ -51,12 +54,15 @@ def read_tables(folder: Path = PACKAGE_TABLES) -> Tables:
             if name in REQUIRED_TABLES:
                 faults.append(Fault(str(path), "file", "does not exist", f"a CSV file with the columns of {name}"))
             continue
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            faults.append(Fault(str(path), "file", f"cannot be read: {error.strerror}", "a readable file"))
+            continue
         digest.update(name.encode() + b"\0" + content + b"\0")
         rows[name], found = _read_table(name, schema, content)
         faults += found
-    if not faults:
-        faults = _cross_faults(rows)
+    faults += _cross_faults(rows)
     if faults:
         raise InputError(faults)
     return Tables(folder, rows, digest.hexdigest())
@@ -109,6 +115,9 @@ def _header_faults(file: str, schema: TableSchema, header: list[str]) -> list[Fa
     return faults
 
 
+LARGEST = 1e15
+"""No figure of the tables is larger; what is would overflow when squared."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -126,7 +135,7 @@ def _value(column: Column, cell: str) -> str | float | int | None:
     if not _NUMBER.fullmatch(cell):
         raise ValueError("is not a number")
     value = float(cell)
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:
         raise ValueError("is too large")
     if column.kind == "integer" and value != int(value):
         raise ValueError("is not a whole number")
@@ -149,9 +158,8 @@ def _row_faults(name: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
             if row[low] is not None and row[high] is not None and row[low] > row[high]:
                 problem = f"{low} {row[low]:g} is above {high} {row[high]:g}"
                 faults.append(Fault(file, f"row {row['row']}, column {low}", problem, f"{low} up to {high}"))
-        if name == "arms" and row["dose_per_infusion"] is not None and row["dose_unit"] is None:
-            problem = f"dose {row['dose_per_infusion']:g} without unit"
-            faults.append(Fault(file, f"row {row['row']}, column dose_unit", problem, "cells_per_kg or cells"))
+        if name == "arms":
+            faults += _dose_faults(file, row)
     for key, group in groups.items():
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
         if len(group) > 1 and preferred != 1:
@@ -161,26 +169,45 @@ def _row_faults(name: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
     return faults
 
 
+def _dose_faults(file: str, row: Row) -> list[Fault]:
+    """Return what is wrong with the dose of an arm: a figure without unit, cells in a control, none in an active."""
+    faults, total = [], row["dose_total_cells_per_kg"]
+    dose = next((row[c] for c in ("dose_per_infusion", "dose_low", "dose_high") if row[c] is not None), None)
+    if dose is not None and row["dose_unit"] is None:
+        problem = f"dose {dose:g} without unit"
+        faults.append(Fault(file, f"row {row['row']}, column dose_unit", problem, "cells_per_kg or cells"))
+    if row["role"] is not None and (
+        (row["role"] == "control" and total != 0) or (row["role"] == "active" and total == 0)
+    ):
+        problem = f"a total dose of {'nothing' if total is None else f'{total:g}'} in an arm with role {row['role']}"
+        allowed = "0 in a control arm; above 0, or empty for not known, in an active one"
+        faults.append(Fault(file, f"row {row['row']}, column dose_total_cells_per_kg", problem, allowed))
+    return faults
+
+
 def _cross_faults(rows: dict[str, list[Row]]) -> list[Fault]:
-    """Return every study or arm that is used and not defined."""
-    studies = {r["study_id"] for r in rows["studies"]}
+    """Return every study or arm that is used and not defined, as far as the defining tables could be read."""
+    studies = {r["study_id"] for r in rows.get("studies", [])}
     arms = defaultdict(set)
-    for r in rows["arms"]:
+    for r in rows.get("arms", []):
         arms[r["study_id"]].add(r["arm_id"])
     faults = []
     for name, table in rows.items():
         schema = TABLES[name]
         for r in table:
-            study = r[schema.study]
-            where = f"row {r['row']}, column "
-            if study not in studies:
-                faults.append(
-                    Fault(f"{name}.csv", where + schema.study, f"unknown study {shown(study)}", choices(study, studies))
-                )
-                continue
-            faults += [
-                Fault(f"{name}.csv", where + c, f"unknown arm {shown(r[c])} of {study}", choices(r[c], arms[study]))
-                for c in schema.arms
-                if r[c] not in arms[study]
-            ]
+            study, where = r[schema.study], f"row {r['row']}, column "
+            if studies and study is not None and study not in studies:
+                allowed = choices(study, sorted(filter(None, studies)))
+                faults.append(Fault(f"{name}.csv", where + schema.study, f"unknown study {shown(study)}", allowed))
+            elif arms:
+                faults += [
+                    Fault(
+                        f"{name}.csv",
+                        where + column,
+                        f"unknown arm {shown(r[column])} of {study}",
+                        choices(r[column], sorted(filter(None, arms[study]))),
+                    )
+                    for column in schema.arms
+                    if r[column] is not None and r[column] not in arms[study]
+                ]
     return faults

@@ -41,47 +41,29 @@ class ModelSpec(Spec):
         return (self.shape.amplitude, *self.shape.nonlinear, "tau", "r")
 
 
-def read_model(choice: ModelChoice, beside: Path | None = None) -> ModelSpec:
+def read_model(choice: ModelChoice, *, beside: Path | None = None, file: str = "experiment") -> ModelSpec:
     """Read the model that an experiment names, with the experiment's own priors in place of the declared ones.
 
+    A path is relative to the folder `beside`; `file` is the experiment's name in faults.
     Raises InputError with every fault: no such model, unknown keys, a parameter without prior or a prior without
     parameter, a scale parameter whose prior reaches below 0.
     """
-    path = find("models", choice.name, beside)
+    path = find("models", choice.name, beside=beside, file=file, where="key model.name")
     spec, faults = parse(ModelSpec, read_toml(path), path.name)
     if spec is None:
         raise InputError(faults)
-    faults = [
-        Fault(
-            "experiment",
-            f"key model.priors.{name}",
-            f"{choice.name} has no such parameter",
-            choices(name, spec.parameters),
-        )
-        for name in choice.priors
-        if name not in spec.parameters
-    ]
     spec = spec.model_copy(update={"priors": spec.priors | choice.priors})
-    faults += [
-        Fault(
-            path.name,
-            "key priors",
-            f"parameter {name} has no prior",
-            "a prior for each of " + ", ".join(spec.parameters),
-        )
-        for name in spec.parameters
-        if name not in spec.priors
-    ]
-    faults += [
-        Fault(path.name, f"key priors.{name}", "is not a parameter of the curve", choices(name, spec.parameters))
-        for name in spec.priors
-        if name not in spec.parameters and name not in choice.priors
-    ]
-    faults += [
-        Fault(path.name, f"key priors.{name}", f"{prior} reaches below 0", "a distribution above 0")
-        for name, prior in spec.priors.items()
-        if name in ("tau", "r", *spec.shape.nonlinear) and not prior.positive
-    ]
+    for name in spec.parameters:
+        if name not in spec.priors:
+            allowed = "a prior for each of " + ", ".join(spec.parameters)
+            faults.append(Fault(path.name, "key priors", f"parameter {name} has no prior", allowed))
+    for name, prior in spec.priors.items():
+        place = (file, f"key model.priors.{name}") if name in choice.priors else (path.name, f"key priors.{name}")
+        if name not in spec.parameters:
+            allowed = choices(name, spec.parameters)
+            faults.append(Fault(*place, f"curve {spec.curve} has no parameter of this name", allowed))
+        elif name in ("tau", "r", *spec.shape.nonlinear) and not prior.positive:
+            faults.append(Fault(*place, f"{prior} reaches below 0", "a distribution above 0"))
     if faults:
         raise InputError(faults)
     return spec

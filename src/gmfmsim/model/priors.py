@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.spec import Spec
@@ -111,13 +112,23 @@ class TruncatedNormal(Distribution):
     upper: float
 
     @model_validator(mode="after")
-    def _ordered(self):
-        if self.lower >= self.upper:
-            raise ValueError("lower below upper")
+    def _holds_mass(self):
+        low, high = self._tails()
+        if not high - low > 1e-6:
+            raise PydanticCustomError("bounds", "lower below upper, with some of the mass between them")
         return self
 
+    def _tails(self) -> tuple[float, float]:
+        """Return the probability below lower and below upper before truncation."""
+        low, high = (float(special.ndtr((x - self.mean) / self.sd)) for x in (self.lower, self.upper))
+        return low, high
+
+    @property
+    def positive(self):
+        return self.lower >= 0
+
     def ppf(self, p):
-        low, high = (special.ndtr((x - self.mean) / self.sd) for x in (self.lower, self.upper))
+        low, high = self._tails()
         return self.mean + self.sd * special.ndtri(low + np.asarray(p) * (high - low))
 
     def node(self, name):

@@ -26,6 +26,10 @@ class Finding:
     dose_response: xr.Dataset | None
     seconds: dict[str, float]
 
+    def folder(self, position: int) -> str:
+        """Return where the files of the plan at this position stand inside the result folder."""
+        return "." if position == 0 else f"alternatives/{self.prepared.slug}"
+
     def at(self, scenario: str, n: int, variable: str = "success") -> float:
         """Return one figure of the surface."""
         return self.surface[variable].sel(scenario=scenario, n=n).item()

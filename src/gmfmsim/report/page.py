@@ -30,7 +30,7 @@ def write_report(folder: Path, experiment: Experiment, findings: list[Finding]) 
     """Draw the figures of every plan into folder/figures and write folder/report.html."""
     sections = []
     for i, finding in enumerate(findings):
-        place = folder / "figures" if i == 0 else folder / finding.prepared.slug / "figures"
+        place = folder / finding.folder(i) / "figures"
         figures = [
             {
                 "name": name,

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
@@ -29,7 +29,12 @@ def parse_dose(value: object) -> float:
     return dose
 
 
-Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(lambda dose: f"{dose:g} cells/kg")]
+def write_dose(dose: float) -> str:
+    """Return the text that parse_dose reads as exactly this dose."""
+    return f"{dose:g} cells/kg" if float(f"{dose:g}") == dose else f"{dose!r} cells/kg"
+
+
+Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(write_dose)]
 
 
 class Arm(Spec):
@@ -37,7 +42,7 @@ class Arm(Spec):
 
     name: str = Field(min_length=1, max_length=40)
     dose: Dose
-    ratio: Annotated[float, Field(gt=0, le=20)] = 1
+    ratio: Annotated[float, Field(ge=0.05, le=20)] = 1
 
 
 class Parallel(Spec):
@@ -57,15 +62,21 @@ class Parallel(Spec):
     )
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
-    @model_validator(mode="after")
-    def _one_control(self):
-        if sorted(arm.dose > 0 for arm in self.arms) != [False, True]:
+    @field_validator("arms")
+    @classmethod
+    def _one_control(cls, arms: list[Arm]) -> list[Arm]:
+        if sorted(arm.dose > 0 for arm in arms) != [False, True]:
             raise PydanticCustomError("arms", "one arm with dose 0 cells/kg and one with a dose above 0")
-        if self.arms[0].name == self.arms[1].name:
+        if arms[0].name == arms[1].name:
             raise PydanticCustomError("arms", "two different names for the two arms")
-        if isinstance(self.sd_change, Fixed) and self.sd_change.value <= 0:
-            raise PydanticCustomError("sd", "an sd_change above 0")
-        return self
+        return arms
+
+    @field_validator("sd_change")
+    @classmethod
+    def _above_zero(cls, sd: LogNormal | Fixed) -> LogNormal | Fixed:
+        if not sd.ppf(np.array(0.5)) > 0:
+            raise PydanticCustomError("sd", "an SD above 0")
+        return sd
 
     @property
     def control(self) -> Arm:

@@ -1,0 +1,776 @@
+"""Faulty input: what is wrong, where, and what is allowed; never a traceback, never half a result."""
+
+import csv
+import io
+import json
+import math
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.cli import main
+from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
+from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.experiment import read_experiment
+from gmfmsim.faults import InputError
+from gmfmsim.trial.design import Arm, parse_dose
+
+VALID = """\
+question = "How many children?"
+seed = 1
+evidence = { tables = "package", select = { default_use = "primary" } }
+model = { name = "random_effects" }
+
+[trial]
+month = 12
+arms = [{ name = "control", dose = "0 cells/kg" }, { name = "cells", dose = "5e7 cells/kg" }]
+sd_change = { dist = "lognormal", median = 5.5, sigma = 0.12 }
+dropout = 0.08
+
+[search]
+target = { metric = "assurance", value = 0.80 }
+planning_value = 1.42
+"""
+WORDS = {"unit": "points", "reason": "test"}
+BELOW_ZERO = {"dist": "normal", "mean": 0, "sd": 1} | WORDS
+MODEL = {
+    "title": "One mean",
+    "curve": "constant",
+    "priors": {
+        "mu": BELOW_ZERO,
+        "tau": {"dist": "half_normal", "sd": 2} | WORDS,
+        "r": {"dist": "lognormal", "median": 0.56, "sigma": 0.2} | WORDS,
+    },
+}
+ABSENT = object()
+
+
+def changed(config: dict, changes: dict) -> dict:
+    """Return the config with the values at dotted keys replaced, or taken out where ABSENT."""
+    for path, value in changes.items():
+        *above, last = path.split(".")
+        node = config
+        for key in above:
+            node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+        last = int(last) if isinstance(node, list) else last
+        if value is ABSENT:
+            del node[last]
+        else:
+            node[last] = value
+    return config
+
+
+def trial(folder: Path, changes: dict, name: str = "trial.toml") -> Path:
+    """Write the valid experiment with changes."""
+    path = folder / name
+    path.write_text(tomli_w.dumps(changed(tomllib.loads(VALID), changes)), encoding="utf-8")
+    return path
+
+
+def damaged_tables(folder: Path, table: str, cells: dict[tuple[int, str], str]) -> Path:
+    """Copy the shipped tables and set cells (line of the file, column) of one of them."""
+    copy = shutil.copytree(PACKAGE_TABLES, folder / "tables")
+    path = copy / f"{table}.csv"
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    for (line, column), value in cells.items():
+        rows[line - 1][rows[0].index(column)] = value
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return copy
+
+
+def faults_of(path: Path | str) -> list[tuple[str, str]]:
+    """Return (file, where) of every fault of an experiment."""
+    with pytest.raises(InputError) as refusal:
+        read_experiment(str(path))
+    return [(fault.file, fault.where) for fault in refusal.value.faults]
+
+
+def command(monkeypatch, *words: object) -> int:
+    """Call the command line and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["gmfmsim", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+def test_the_experiment_that_is_damaged_below_is_valid(tmp_path):
+    assert read_experiment(str(trial(tmp_path, {}))).name == "trial"
+
+
+# one fault at a time: changes of the experiment, where the fault is, what it says, what it says is allowed
+
+FAULTS = {
+    "unknown key": ({"trial.dropuot": 0.1}, "key trial.dropuot", "unknown key", "nearest: dropout"),
+    "unknown key at the top": ({"sede": 2}, "key sede", "unknown key", "nearest: seed"),
+    "unknown key of a distribution": (
+        {"trial.sd_change.sgima": 1},
+        "key trial.sd_change.sgima",
+        "unknown key",
+        "nearest: sigma",
+    ),
+    "unknown key of an arm": ({"trial.arms.1.doze": 1}, "key trial.arms.1.doze", "unknown key", "nearest: dose"),
+    "unknown section": ({"serach": {}}, "key serach", "unknown key", "nearest: search"),
+    "wrong type": ({"trial.month": "twelve"}, "key trial.month", "'twelve'", "number"),
+    "text as seed": ({"seed": "1"}, "key seed", "'1'", "integer"),
+    "yes as number": ({"seed": True}, "key seed", "True", "integer"),
+    "number as section": ({"trial": 5}, "key trial", "5", "a table"),
+    "missing key": ({"trial.month": ABSENT}, "key trial.month", "is missing", "required"),
+    "missing section": ({"search": ABSENT}, "key search", "is missing", "required"),
+    "missing question": ({"question": ABSENT}, "key question", "is missing", "required"),
+    "target of 1.2": ({"search.target.value": 1.2}, "key search.target.value", "1.2", "less than 1"),
+    "not a number": ({"search.planning_value": math.nan}, "key search.planning_value", "nan", "finite"),
+    "negative SD": ({"trial.sd_change.sigma": -1}, "key trial.sd_change.sigma", "-1", "greater than 0"),
+    "SD fixed at 0": (
+        {"trial.sd_change": {"dist": "fixed", "value": 0}},
+        "key trial.sd_change",
+        "not allowed",
+        "above 0",
+    ),
+    "unknown distribution": ({"trial.sd_change.dist": "gamma"}, "key trial.sd_change", "'gamma'", "'lognormal'"),
+    "dose without unit": ({"trial.arms.1.dose": 5e7}, "key trial.arms.1.dose", "50000000.0", '"5e7 cells/kg"'),
+    "dose in another unit": ({"trial.arms.1.dose": "5e7 cells"}, "key trial.arms.1.dose", "'5e7 cells'", "cells/kg"),
+    "no control": (
+        {"trial.arms.0.dose": "1e7 cells/kg"},
+        "key trial.arms",
+        "not allowed",
+        "one arm with dose 0 cells/kg",
+    ),
+    "two controls": ({"trial.arms.1.dose": "0 cells/kg"}, "key trial.arms", "not allowed", "one with a dose above 0"),
+    "one name for two arms": ({"trial.arms.1.name": "control"}, "key trial.arms", "'control'", "two different names"),
+    "three arms": ({"trial.arms": [{"name": n, "dose": "0 cells/kg"} for n in "abc"]}, "key trial.arms", "'a'", "2"),
+    "unknown study": ({"evidence.select.study": "Sun2071"}, "key evidence.select.study", "'Sun2071'", "Sun2017"),
+    "empty selection": (
+        {"evidence.select": {"study": "Sun2017", "cell_class": "MSC"}},
+        "key evidence.select",
+        "no contrast",
+        "at least one contrast",
+    ),
+    "empty list": ({"evidence.select.study": []}, "key evidence.select.study", "[]", "at least 1"),
+    "select and pooled": ({"evidence.pooled": {"meta_id": "Xie2020"}}, "key evidence", "'select'", "either select"),
+    "neither select nor pooled": ({"evidence.select": ABSENT}, "key evidence", "'package'", "either select"),
+    "unknown review": (
+        {"evidence": {"pooled": {"meta_id": "Egger"}}, "model": ABSENT},
+        "key evidence.pooled",
+        "Egger",
+        "Eggenberger2019",
+    ),
+    "unknown model": ({"model.name": "random_efects"}, "key model.name", "random_efects", "nearest: random_effects"),
+    "missing model file": ({"model.name": "my.toml"}, "key model.name", "my.toml", ".toml"),
+    "model outside the shelf": ({"model.name": "../models/emax"}, "key model.name", "../models/emax", "emax"),
+    "prior for an unknown parameter": (
+        {"model.priors.taw": {"dist": "half_normal", "sd": 2} | WORDS},
+        "key model.priors.taw",
+        "no parameter of this name",
+        "nearest: tau",
+    ),
+    "tau prior below zero": ({"model.priors.tau": BELOW_ZERO}, "key model.priors.tau", "Normal(0, 1)", "above 0"),
+    "curve without doses": (
+        {"model.name": "emax", "evidence.select": {"study": "Lv2023"}},
+        "key evidence.select",
+        "Lv2023 nsc v ctrl",
+        "known doses",
+    ),
+    "name that leaves the results folder": ({"name": "../x"}, "key name", "'../x'", "letters, digits"),
+    "name that is a folder": ({"name": ".."}, "key name", "'..'", "letters, digits"),
+    "duplicate labels": (
+        {"label": "Emax", "alternatives": [{"label": "Emax"}]},
+        "key label",
+        "'Emax'",
+        "different label",
+    ),
+    "missing tables": ({"evidence.tables": "nowhere"}, "folder", "does not exist", "evidence tables"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_says_what_where_and_what_is_allowed(tmp_path, fault):
+    changes, where, problem, allowed = FAULTS[fault]
+    path = trial(tmp_path, changes)
+    with pytest.raises(InputError) as refusal:
+        read_experiment(str(path))
+    (found,) = refusal.value.faults
+    assert found.where == where
+    assert problem in found.problem
+    assert allowed in found.allowed
+    assert found.file == (str(tmp_path / "nowhere") if fault == "missing tables" else "trial.toml")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_command_line_refuses_and_writes_nothing(tmp_path, monkeypatch, capsys, fault):
+    path = trial(tmp_path, FAULTS[fault][0])
+    before = sorted(tmp_path.rglob("*"))
+    assert command(monkeypatch, "run", path, "--results", tmp_path / "results") == 2
+    out, err = capsys.readouterr()
+    assert "allowed: " in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_check_refuses_as_run_does(tmp_path, monkeypatch, capsys):
+    path = trial(tmp_path, {"search.target.value": 1.2})
+    assert command(monkeypatch, "check", path) == 2
+    assert "trial.toml: key search.target.value: 1.2 is not allowed" in capsys.readouterr().err
+
+
+def test_faults_as_json(tmp_path, monkeypatch, capsys):
+    path = trial(tmp_path, {"search.target.value": 1.2, "seed": -1})
+    assert command(monkeypatch, "run", path, "--results", tmp_path / "results", "--json") == 2
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert {fault["where"] for fault in faults} == {"key search.target.value", "key seed"}
+    assert all(set(fault) == {"file", "where", "problem", "allowed"} for fault in faults)
+
+
+def test_unknown_command_and_option_exit_with_2(monkeypatch, capsys):
+    assert command(monkeypatch, "rnu", "quickstart") == 2
+    assert command(monkeypatch, "run", "quickstart", "--result", "x") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "nearest"),
+    [
+        ("studdy", "Sun2017", "study"),
+        ("study", "Sun2071", "Sun2017"),
+        ("table", "arm", "arms"),
+        ("model", "emaxx", "emax"),
+        ("experiment", "quikstart", "quickstart"),
+    ],
+)
+def test_show_names_the_nearest(monkeypatch, capsys, kind, name, nearest):
+    assert command(monkeypatch, "show", kind, name) == 2
+    assert f"(nearest: {nearest})" in capsys.readouterr().err
+
+
+def test_a_results_folder_that_is_a_file_is_refused_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    results = tmp_path / "results"
+    results.write_text("kept", encoding="utf-8")
+    assert command(monkeypatch, "run", trial(tmp_path, {}), "--results", results) == 2
+    assert "a folder you may write to" in capsys.readouterr().err
+    assert results.read_text(encoding="utf-8") == "kept"
+
+
+# the file itself
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "problem"),
+    [
+        (b"question = How many?", "file", "is not TOML"),
+        (b"seed = 1\nseed = 2\n", "file", "is not TOML"),
+        (b"<html></html>", "file", "is not TOML"),
+        (b'question = "Wie viele f\xfcr Z\xfcrich?"', "byte 23", "is not UTF-8"),
+        (b"seed = " + b"[" * 5000, "file", "is not TOML"),
+        # Python refuses to convert more than 4300 digits
+        (VALID.replace("seed = 1", "seed = " + "1" * 5000).encode(), "file", "is not TOML"),
+    ],
+    ids=["bare text", "key twice", "HTML", "Latin-1", "deep nesting", "5000 digits"],
+)
+def test_a_file_that_is_not_toml_is_refused(tmp_path, monkeypatch, capsys, content, where, problem):
+    path = tmp_path / "trial.toml"
+    path.write_bytes(content)
+    assert command(monkeypatch, "run", path, "--results", tmp_path / "results") == 2
+    err = capsys.readouterr().err
+    assert f"{where}: {problem}" in err
+    assert "trial.toml" in err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere.toml", "quikstart", "", "../quickstart", "a\0.toml"])
+def test_a_missing_experiment_is_refused(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "run", name, "--results", "results") == 2
+    assert "quickstart" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_not_an_experiment(tmp_path):
+    folder = tmp_path / "trial.toml"
+    folder.mkdir()
+    assert faults_of(folder) == [(str(folder), "experiment")]
+
+
+def test_a_file_name_must_be_able_to_name_a_folder(tmp_path):
+    assert faults_of(trial(tmp_path, {}, "my trial.toml")) == [("my trial.toml", "file name")]
+    assert read_experiment(str(trial(tmp_path, {"name": "mine"}, "my trial.toml"))).name == "mine"
+
+
+@pytest.mark.parametrize("key", ["model.name", "evidence.tables"])
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".toml", "a\0b"], ids=["long", "long.toml", "NUL"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, key, name):
+    assert len(faults_of(trial(tmp_path, {key: name}))) == 1
+
+
+def test_deeply_dotted_keys_are_refused(tmp_path):
+    path = tmp_path / "trial.toml"
+    path.write_text("question" + ".a" * 12_000 + " = 1\n", encoding="utf-8")
+    assert faults_of(path)
+
+
+# several faults
+
+
+def test_all_faults_of_an_experiment_are_told_at_once(tmp_path):
+    changes = {
+        "sede": 1,
+        "seed": "one",
+        "trial.month": -1,
+        "trial.arms.1.dose": 5e7,
+        "search.target.value": 1.2,
+        "evidence.select.study": "Sun2071",
+        "evidence.select.route": "iv",
+        "model.priors.taw": {"dist": "half_normal", "sd": 2} | WORDS,
+    }
+    assert {where for _, where in faults_of(trial(tmp_path, changes))} == {
+        *("key sede", "key seed", "key trial.month", "key trial.arms.1.dose", "key search.target.value"),
+        *("key evidence.select.study", "key evidence.select.route", "key model.priors.taw"),
+    }
+
+
+def test_faults_of_tables_and_experiment_are_told_at_once(tmp_path):
+    damaged_tables(tmp_path, "arms", {(2, "n"): "many"})
+    found = faults_of(trial(tmp_path, {"evidence.tables": "tables", "seed": -1, "search.target.value": 1.2}))
+    assert set(found) == {
+        *(("trial.toml", "key seed"), ("trial.toml", "key search.target.value")),
+        ("arms.csv", "row 2, column n"),
+    }
+
+
+def test_a_fault_of_the_header_hides_none_of_the_alternatives(tmp_path):
+    changes = {"question": ABSENT, "alternatives": [{"label": "b", "seed": "x"}]}
+    assert {where for _, where in faults_of(trial(tmp_path, changes))} == {"key question", "key alternatives.0.seed"}
+
+
+# alternatives
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ({"search": {"target": {"value": 1.2}}}, "search.target.value"),
+        ({"sede": 1}, "sede"),
+        ({"name": "other"}, "name"),
+        ({"trial": {"arms": [{"name": "a", "dose": 1}, {"name": "b", "dose": "1 cells/kg"}]}}, "trial.arms.0.dose"),
+        ({"evidence": {"select": {"study": "Sun2071"}}}, "evidence.select.study"),
+        ({"evidence": {"select": {"study": "Sun2017", "cell_class": "MSC"}}}, "evidence.select"),
+        ({"model": {"name": "emx"}}, "model.name"),
+        ({"model": {"priors": {"tau": BELOW_ZERO}}}, "model.priors.tau"),
+        ({"model": {"priors": {"taw": BELOW_ZERO}}}, "model.priors.taw"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_an_alternative_is_told_at_its_key(tmp_path, override, where):
+    path = trial(tmp_path, {"alternatives": [{"label": "fine"}, {"label": "faulty"} | override]})
+    assert faults_of(path) == [("trial.toml", f"key alternatives.1.{where}")]
+
+
+def test_each_alternative_tells_its_own_fault(tmp_path):
+    same = {"evidence": {"select": {"study": "Sun2071"}}}
+    path = trial(tmp_path, {"alternatives": [{"label": "a"} | same, {"label": "b"} | same]})
+    assert len(faults_of(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("search.target.value", 1.2),
+        ("trial.month", ABSENT),
+        ("trial.sd_change.sgima", 1),
+        ("evidence.select.study", "Sun2071"),
+        ("evidence.tables", "nowhere"),
+        ("model.name", "emx"),
+        ("model.priors.tau", BELOW_ZERO),
+    ],
+)
+def test_a_fault_of_the_base_is_told_once(tmp_path, key, value):
+    path = trial(tmp_path, {key: value, "alternatives": [{"label": "b"}, {"label": "c"}]})
+    assert len(faults_of(path)) == 1
+
+
+@pytest.mark.parametrize("alternatives", [5, [5], {"label": "b"}])
+def test_alternatives_must_be_a_list_of_tables(tmp_path, alternatives):
+    ((file, where),) = faults_of(trial(tmp_path, {"alternatives": alternatives}))
+    assert file == "trial.toml"
+    assert where.startswith("key alternatives")
+
+
+# model files
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"priors.tau": BELOW_ZERO}, "key priors.tau"),
+        ({"priors.r": ABSENT}, "key priors"),
+        ({"priors.ed50": BELOW_ZERO}, "key priors.ed50"),
+        ({"priors.tau.reason": ABSENT}, "key priors.tau.reason"),
+        ({"priors.tau.sd": 0}, "key priors.tau.sd"),
+        ({"curve": "cubic"}, "key curve"),
+        ({"titel": "x"}, "key titel"),
+    ],
+    ids=str,
+)
+def test_a_fault_of_a_model_file_is_told_there(tmp_path, changes, where):
+    model = changed(tomllib.loads(tomli_w.dumps(MODEL)), changes)
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(model), encoding="utf-8")
+    assert faults_of(trial(tmp_path, {"model.name": "mine.toml"})) == [("mine.toml", where)]
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "lower"),
+    [(1, 0.3, 0.0), (0.7, 0.1, 0.0), (0.56, 0.01, 0.1), (2, 0.05, 0.0)],
+)
+def test_a_prior_truncated_at_or_above_zero_does_not_reach_below(tmp_path, mean, sd, lower):
+    prior = {"dist": "truncated_normal", "mean": mean, "sd": sd, "lower": lower, "upper": 5} | WORDS
+    (plan,) = read_experiment(str(trial(tmp_path, {"model.priors.tau": prior}))).plans
+    assert plan.model.priors["tau"].lower == lower
+
+
+@pytest.mark.parametrize("lower", [-1, -1e-9])
+def test_a_prior_truncated_below_zero_does(tmp_path, lower):
+    prior = {"dist": "truncated_normal", "mean": 1, "sd": 1, "lower": lower, "upper": 5} | WORDS
+    with pytest.raises(InputError, match="reaches below 0"):
+        read_experiment(str(trial(tmp_path, {"model.priors.tau": prior})))
+
+
+# tables
+
+CELLS = {
+    "negative SD": ("outcomes", 2, "sd", "-1", "above 0"),
+    "negative standard error": ("contrasts", 2, "md100_se", "-1.6", "above 0"),
+    "text in a number column": ("contrasts", 2, "md100", "much", "a number"),
+    "comma as decimal point": ("contrasts", 2, "md100", "1,9", "a number"),
+    "nan": ("contrasts", 2, "md100", "nan", "a number"),
+    "too large": ("contrasts", 2, "estimate", "1e999", "a number"),
+    "half a child": ("arms", 2, "n", "31.5", "a whole number"),
+    "outside the scale": ("contrasts", 2, "md100", "500", "up to 100"),
+    "empty and required": ("contrasts", 2, "estimate", "", "a number"),
+    "unknown word": ("arms", 2, "cell_class", "MNC", "TNC_MNC"),
+    "unknown study": ("contrasts", 2, "study_id", "Sun2071", "nearest: Sun2017"),
+    "unknown study of an outcome": ("outcomes", 2, "study_id", "Sun2071", "nearest: Sun2017"),
+    "unknown arm": ("contrasts", 2, "arm_a", "ucb_hig16", "nearest: ucb_high16"),
+    "unknown column": ("contrasts", 1, "md100", "md10", "nearest: md100"),
+}
+
+
+@pytest.mark.parametrize("fault", CELLS)
+def test_a_faulty_cell_is_told_with_row_and_column(tmp_path, monkeypatch, capsys, fault):
+    table, line, column, value, allowed = CELLS[fault]
+    damaged_tables(tmp_path, table, {(line, column): value})
+    path = trial(tmp_path, {"evidence.tables": "tables"})
+    with pytest.raises(InputError) as refusal:
+        read_experiment(str(path))
+    found = refusal.value.faults[0]
+    assert found.file == f"{table}.csv"
+    assert found.where == f"row {line}, column {column if line > 1 else repr(value)}"
+    assert line == 1 or repr(value) in found.problem
+    assert allowed in found.allowed
+    assert command(monkeypatch, "run", path, "--results", tmp_path / "results") == 2
+    assert str(found) in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("line", [pytest.param(2, id="dose"), pytest.param(3, id="range of doses")])
+def test_a_dose_without_unit_in_the_arms_is_refused(tmp_path, line):
+    folder = damaged_tables(tmp_path, "arms", {(line, "dose_unit"): ""})
+    with pytest.raises(InputError, match=rf"arms\.csv: row {line}, column dose_unit: .*without unit"):
+        read_tables(folder)
+
+
+def test_a_range_must_be_in_order(tmp_path):
+    folder = damaged_tables(tmp_path, "contrasts", {(2, "ci_low"): "6"})
+    with pytest.raises(InputError, match=r"row 2, column ci_low: ci_low 6 is above ci_high 5\.2215"):
+        read_tables(folder)
+
+
+def test_a_key_stands_once(tmp_path):
+    folder = damaged_tables(tmp_path, "studies", {(3, "study_id"): "Sun2017"})
+    with pytest.raises(InputError, match=r"rows 2, 3: the key Sun2017 stands 2 times, 2 of them preferred"):
+        read_tables(folder)
+
+
+@pytest.mark.parametrize("table", ["studies", "arms", "contrasts"])
+def test_a_missing_table_is_named(tmp_path, table):
+    folder = damaged_tables(tmp_path, "arms", {})
+    (folder / f"{table}.csv").unlink()
+    with pytest.raises(InputError, match=rf"{table}\.csv: file: does not exist"):
+        read_tables(folder)
+
+
+def test_a_table_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def denied(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(InputError, match=r"studies\.csv.*Permission denied"):
+        read_tables()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is missing"),
+        (b"\xff\xfe", "byte 0: is not UTF-8"),
+        (b'study_id,"arm', "is not CSV"),
+        (b"PK\x03\x04", "unknown column"),
+    ],
+    ids=["empty", "not UTF-8", "open quote", "a spreadsheet"],
+)
+def test_a_table_that_is_not_csv_is_refused(tmp_path, content, problem):
+    folder = damaged_tables(tmp_path, "arms", {})
+    (folder / "arms.csv").write_bytes(content)
+    with pytest.raises(InputError, match=problem):
+        read_tables(folder)
+
+
+def test_a_row_with_a_cell_too_many_is_named(tmp_path):
+    folder = damaged_tables(tmp_path, "claims", {})
+    with (folder / "claims.csv").open("a", encoding="utf-8") as file:
+        file.write("a,b\n")
+    with pytest.raises(InputError, match=r"claims\.csv: row 76: 2 cells"):
+        read_tables(folder)
+
+
+def test_all_faults_of_the_tables_are_told_at_once(tmp_path):
+    cells = {(2, "md100"): "much", (3, "md100_se"): "-1", (4, "default_use"): "maybe", (5, "study_id"): "Sun2071"}
+    folder = damaged_tables(tmp_path, "contrasts", cells)
+    path = folder / "arms.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("TNC_MNC", "MNC", 1), encoding="utf-8")
+    with pytest.raises(InputError) as refusal:
+        read_tables(folder)
+    assert {(fault.file, fault.where) for fault in refusal.value.faults} == {
+        ("arms.csv", "row 2, column cell_class"),
+        *(("contrasts.csv", f"row {line}, column {column}") for line, column in cells),
+    }
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {(2, "md100_se"): "1e200"},
+        {(2, "control_se100"): "1e200", (3, "control_se100"): "1e200"},
+        {(2, "md100_se"): "1e-200"},
+        {(2, "control_se100"): "3", (3, "control_se100"): "3"},
+        {(2, "control_se100"): ""},
+    ],
+    ids=str,
+)
+def test_an_impossible_covariance_is_refused(tmp_path, cells):
+    folder = damaged_tables(tmp_path, "contrasts", cells)
+    with pytest.raises(InputError, match=r"contrasts\.csv: .*(md100_se|control_se100)"):
+        select_contrasts(read_tables(folder), Selection(default_use="primary"))
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "value"),
+    [
+        pytest.param(8, "dose_total_cells_per_kg", "", id="control without dose"),
+        pytest.param(4, "dose_total_cells_per_kg", "0", id="cells at dose 0"),
+    ],
+)
+def test_a_contrast_that_says_nothing_of_cells_is_refused(tmp_path, line, column, value):
+    """With both arms treated, or neither, the constant curve drops the contrast from the likelihood."""
+    cells = {(line, column): value, (line, "dose_total_low"): "", (line, "dose_total_high"): ""}
+    damaged_tables(tmp_path, "arms", cells)
+    with pytest.raises(InputError, match="dose"):
+        read_experiment(str(trial(tmp_path, {"evidence.tables": "tables"})))
+
+
+# doses
+
+DOSES = st.floats(0, 1e12, allow_subnormal=True)
+
+
+@given(dose=DOSES, unit=st.sampled_from(["cells/kg", "cells per kg", "cells_per_kg"]))
+def test_a_dose_reads_as_it_was_written(dose, unit):
+    assert parse_dose(f"{dose!r} {unit}") == dose
+
+
+@given(dose=DOSES)
+def test_a_dose_survives_the_resolved_configuration(dose):
+    arm = Arm(name="cells", dose=f"{dose!r} cells/kg")
+    assert Arm.model_validate(arm.model_dump(mode="json")).dose == dose
+
+
+def test_different_doses_have_different_keys(tmp_path):
+    keys = {
+        read_experiment(str(trial(tmp_path, {"trial.arms.1.dose": f"{dose} cells/kg"}))).key
+        for dose in (12345678, 12345679)
+    }
+    assert len(keys) == 2
+
+
+NEARLY = st.from_regex(r"[-+0-9.eE]{1,8} ?[a-z/ ]{0,9}", fullmatch=True)
+
+
+@given(text=(st.text() | NEARLY).filter(lambda text: "cells" not in text))
+def test_text_that_is_no_dose_is_refused(text):
+    with pytest.raises(PydanticCustomError, match="a dose with its unit"):
+        parse_dose(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("-1 cells/kg", "1e13 cells/kg", "1e999 cells/kg", "nan cells/kg", "inf cells/kg", "1.2.3 cells/kg"),
+        *("5e7", "5e7 cells", "5e7 cells/kg/day", "5e7 Cells/kg", "1,5e7 cells/kg", "٣ cells/kg", ". cells/kg"),
+        *("cells/kg", "", 5e7, 0, None, True, ["5e7 cells/kg"], math.nan),
+    ],
+)
+def test_what_is_no_dose_is_refused(value):
+    with pytest.raises(ValidationError, match="a dose with its unit"):
+        Arm(name="cells", dose=value)
+
+
+# random damage: whatever happens to a file, it reads to finite numbers or is refused in words
+
+DAMAGE = settings(
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+CONTENT = {name: (PACKAGE_TABLES / f"{name}.csv").read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def copied_tables(tmp_path_factory):
+    return shutil.copytree(PACKAGE_TABLES, tmp_path_factory.mktemp("damaged") / "tables")
+
+
+def or_refused(action, *arguments):
+    """Return what the action returns, or None if it refuses its input in words."""
+    try:
+        return action(*arguments)
+    except InputError as error:
+        faults = error.faults
+    assert faults
+    assert all(fault.file and fault.where and fault.problem and fault.allowed for fault in faults)
+    return None
+
+
+def assert_finite_or_refused(folder: Path, table: str, content: bytes) -> None:
+    """Damage one table, read all and use them."""
+    path = folder / f"{table}.csv"
+    path.write_bytes(content)
+    tables = or_refused(read_tables, folder)
+    path.write_bytes(CONTENT[table])
+    if tables is None:
+        return
+    numbers = [v for rows in tables.rows.values() for row in rows for v in row.values() if isinstance(v, float)]
+    assert np.isfinite(numbers).all()
+    data = or_refused(select_contrasts, tables, Selection(default_use="primary"))
+    assert data is None or np.isfinite([*data["effect"].values, *data["covariance"].values.flat]).all()
+    choice = PooledChoice(meta_id="Eggenberger2019", scale="GMFM-66/88")
+    estimate = or_refused(pooled_estimate, tables, choice)
+    assert estimate is None or np.isfinite([estimate.mean, estimate.se, estimate.tau]).all()
+
+
+@DAMAGE
+@given(data=st.data(), table=st.sampled_from(sorted(TABLES)))
+def test_damaged_bytes_of_a_table(copied_tables, data, table):
+    content = bytearray(CONTENT[table])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        length = data.draw(st.integers(0, 3))
+        content[at : at + length] = data.draw(st.binary(max_size=3) | st.sampled_from([b",", b'"', b"\n", b"\r", b"9"]))
+    assert_finite_or_refused(copied_tables, table, bytes(content))
+
+
+@DAMAGE
+@given(data=st.data(), table=st.sampled_from(["arms", "contrasts", "pooled", "outcomes", "studies"]))
+def test_damaged_cells_of_a_table(copied_tables, data, table):
+    rows = list(csv.reader(io.StringIO(CONTENT[table].decode("utf-8"))))
+    wild = ["", "0", "-1", "1e-200", "1e200", "-1e300", "1e999", "inf", "nan", "0x10", "1_000", "٣", "yes", "GMFM-66"]
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = data.draw(st.sampled_from(rows[:20]))
+        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(
+            st.sampled_from(wild) | st.text(st.characters(codec="utf-8"), max_size=5) | st.floats().map(repr)
+        )
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    assert_finite_or_refused(copied_tables, table, text.getvalue().encode("utf-8"))
+
+
+@DAMAGE
+@given(data=st.data(), table=st.sampled_from(sorted(TABLES)))
+def test_lost_and_repeated_lines_of_a_table(copied_tables, data, table):
+    lines = CONTENT[table].splitlines(keepends=True)
+    lost = data.draw(st.sets(st.integers(0, len(lines) - 1), max_size=5))
+    twice = data.draw(st.sets(st.integers(0, len(lines) - 1), max_size=2))
+    kept = [line for i, line in enumerate(lines) for _ in range(1 - (i in lost) + (i in twice))]
+    content = b"".join(kept)[: data.draw(st.none() | st.integers(0, len(CONTENT[table])))]
+    assert_finite_or_refused(copied_tables, table, content)
+
+
+def assert_valid_or_refused(path: Path, content: bytes) -> None:
+    """Write an experiment and read it; what is accepted must have a key and a configuration that reads again."""
+    path.write_bytes(content)
+    experiment = or_refused(read_experiment, str(path))
+    if experiment is not None:
+        path.write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
+        assert read_experiment(str(path)).key == experiment.key
+
+
+@DAMAGE
+@given(data=st.data())
+def test_damaged_bytes_of_an_experiment(tmp_path, data):
+    content = bytearray(VALID.encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        length = data.draw(st.integers(0, 6))
+        content[at : at + length] = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b"=", b'"', b"\n", b"[", b"]", b"{", b"}", b".", b"1e9", b"nan"])
+        )
+    assert_valid_or_refused(tmp_path / "trial.toml", bytes(content))
+
+
+SCALARS = (
+    st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=8)
+    | st.dates()
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+KEYS = [
+    *("question", "seed", "name", "label", "alternatives", "sampler", "analysis", "evidence", "evidence.tables"),
+    *("evidence.select", "evidence.select.default_use", "evidence.select.month", "evidence.select.row"),
+    *("evidence.pooled", "model", "model.name", "model.priors", "model.priors.tau", "model.priors.taw", "trial"),
+    *("trial.month", "trial.arms", "trial.arms.0", "trial.arms.0.dose", "trial.arms.1.ratio", "trial.sd_change"),
+    *("trial.sd_change.dist", "trial.sd_change.median", "trial.dropout", "trial.oddity", "search", "search.target"),
+    *("search.target.value", "search.planning_value", "search.replicates", "search.max_n_per_arm", "analysis.alpha"),
+]
+
+
+@DAMAGE
+@given(
+    key=st.sampled_from(KEYS),
+    value=VALUES | st.just(ABSENT),
+    alternatives=st.sampled_from([ABSENT, [{"label": "b"}], [{"trial": {"month": 6}}, {"model": {"name": "emax"}}]]),
+)
+def test_damaged_values_of_an_experiment(tmp_path, key, value, alternatives):
+    config = tomllib.loads(VALID)
+    if alternatives is not ABSENT:
+        config["alternatives"] = alternatives
+    try:
+        changed(config, {key: value})
+    except KeyError:  # nothing there to take out
+        return
+    assert_valid_or_refused(tmp_path / "trial.toml", tomli_w.dumps(config).encode("utf-8"))
