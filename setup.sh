@@ -27,6 +27,7 @@ else
         echo "gmfmsim needs Python 3.12 or newer with venv, or uv: install one, for example with 'pyenv install 3.13', and run make again" >&2
         exit 1
     }
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || rm -rf .venv  # made by uv, or half made
     [ -d .venv ] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group test

@@ -69,12 +69,17 @@ def test_slow_packages_are_imported_only_where_used(code):
 
 
 def test_help_is_quick():
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "gmfmsim", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.4
+    """Under 0.4 s; on a machine where bare NumPy takes longer to import than it should (0.1 s), in proportion."""
+
+    def fastest(command: list[str]) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert fastest(["-m", "gmfmsim", "--help"]) < 0.4 * max(1, fastest(["-c", "import numpy"]) / 0.15)
 
 
 def test_no_file_reads_outside_the_project():

@@ -1,5 +1,6 @@
 """The whole way: what a run writes, that it writes it twice alike, and never half."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,11 @@ from gmfmsim import pipeline, store
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.model.predict import dose_response
 from gmfmsim.model.priors import Fixed
-from gmfmsim.report.answer import percent
+from gmfmsim.progress import Silent
+from gmfmsim.report import figures
+from gmfmsim.report.answer import Finding, percent, warnings
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ("quickstart", "cord_blood_dose", "review_plug_in")
@@ -161,7 +166,7 @@ def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, tmp_path
     assert (again.folder / "manifest.json").read_bytes() != before
 
 
-def test_a_config_with_own_tables_and_model_runs_again_from_the_results_folder(tmp_path):
+def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
     own = tmp_path / "own"
     shutil.copytree(PACKAGE_TABLES, own / "tables")
     (own / "mine.toml").write_bytes((ROOT / "models" / "emax.toml").read_bytes())
@@ -169,9 +174,14 @@ def test_a_config_with_own_tables_and_model_runs_again_from_the_results_folder(t
     text = text.replace('"package"', '"tables"').replace('"emax"', '"mine.toml"')
     (own / "own.toml").write_text(text, encoding="utf-8")
     experiment = read_experiment(str(own / "own.toml"))
-    elsewhere = tmp_path / "config.toml"
-    elsewhere.write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
-    assert read_experiment(str(elsewhere)).key == experiment.key
+    moved = tmp_path / "moved"
+    for place, source in {k: v for plan in experiment.plans for k, v in plan.own_inputs.items()}.items():
+        pipeline._copy_input(source, moved / place)
+    shutil.rmtree(own)
+    (moved / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
+    again = read_experiment(str(moved / "config.toml"))
+    assert again.key == experiment.key
+    assert again.config == experiment.config
 
 
 def test_an_alternative_may_change_distribution_and_source(tmp_path):
@@ -194,7 +204,27 @@ evidence = { pooled = { meta_id = "Eggenberger2019", measure = "SMD" } }
     )
 
 
-@pytest.mark.parametrize("manifest", ["[]", "null", '{"files": []}', '{"files": {"gone": "0"}}', "{", ""])
+def test_a_result_that_another_run_completed_meanwhile_stays(quick, tmp_path):
+    result = gmfmsim.run(quick(), tmp_path / "r")
+    before = (result.folder / "manifest.json").read_bytes()
+    with store.writing(result.folder) as draft:
+        (draft / "late").write_text("too late", encoding="utf-8")
+    assert (result.folder / "manifest.json").read_bytes() == before
+    assert [p.name for p in result.folder.parent.iterdir()] == [result.folder.name]
+
+
+def test_a_file_or_link_in_the_place_of_a_result_is_a_fault(quick, tmp_path):
+    place = tmp_path / "r" / "quick" / read_experiment(quick()).key
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path)
+    with pytest.raises(InputError, match="a file or link stands"):
+        gmfmsim.run(quick(), tmp_path / "r")
+    assert not (tmp_path / "answer.json").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest", ["[]", "null", '{"files": []}', '{"files": {"gone": "0"}}', "{", "", '{"files": {}}']
+)
 def test_a_folder_with_a_broken_manifest_is_not_complete(tmp_path, manifest):
     (tmp_path / store.MANIFEST).write_text(manifest, encoding="utf-8")
     assert not store.is_complete(tmp_path)
@@ -216,7 +246,34 @@ def test_an_unreachable_target_is_an_answer(quick, tmp_path):
 def test_a_search_that_ends_at_its_limit_says_so(quick, tmp_path):
     answer = gmfmsim.run(quick(0.83), tmp_path / "r").answer
     assert answer["status"] == "unreachable"
-    assert answer["sentence"].startswith("Up to 2000 children per arm do not give 83 % assurance")
+    assert answer["sentence"].startswith("Even 2000 control and 4000 cells children do not give 83 % assurance")
+
+
+@pytest.mark.parametrize(
+    "change", [("value = 0.7", "value = 0.02"), ("planning_value = 0.95", "planning_value = 1000")]
+)
+def test_odd_but_valid_plans_are_answered(quick, tmp_path, change):
+    path = Path(quick())
+    path.write_text(path.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    assert gmfmsim.run(str(path), tmp_path / "r").answer["status"] == "reached"
+
+
+def test_a_published_smd_needs_an_sd_of_one(quick):
+    path = Path(quick())
+    text = path.read_text(encoding="utf-8")
+    for line in ("", 'sd_change = { dist = "fixed", value = 5.5 }'):
+        path.write_text(text.replace('sd_change = { dist = "fixed", value = 1 }', line), encoding="utf-8")
+        with pytest.raises(InputError, match=r"key trial.sd_change: .* does not fit an effect in standard deviations"):
+            read_experiment(str(path))
+
+
+def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
+    plan, tree = quickstart_fit
+    odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
+    effect = dose_response(tree, curve=plan.model.shape, dose=np.array([5e7]), seed=1)
+    finding = Finding(odd, tree, [], None, None, effect, None, {})
+    figures.forest(finding).savefig(io.BytesIO(), format="svg")
+    assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(finding).axes[0].texts)
 
 
 def test_uneven_arms_are_counted_and_said(quick, tmp_path):
@@ -226,12 +283,16 @@ def test_uneven_arms_are_counted_and_said(quick, tmp_path):
     assert f"{n} control and {2 * n} cells children" in answer["sentence"]
 
 
-def test_an_extrapolated_dose_is_flagged(tmp_path):
+def test_dose_and_month_outside_the_evidence_are_flagged(tmp_path):
     text = (ROOT / "experiments" / "cord_blood_dose.toml").read_text(encoding="utf-8")
     path = tmp_path / "far.toml"
-    path.write_text(text.replace("1e8 cells/kg", "5e8 cells/kg"), encoding="utf-8")
-    assert all(plan["dose_outside_evidence"] for plan in gmfmsim.check(str(path))["plans"])
-    assert not any(plan["dose_outside_evidence"] for plan in gmfmsim.check("cord_blood_dose")["plans"])
+    path.write_text(text.replace("1e8 cells/kg", "5e8 cells/kg").replace("month = 12", "month = 24"), encoding="utf-8")
+    for name, outside in ((str(path), True), ("cord_blood_dose", False)):
+        experiment = read_experiment(name)
+        for plan in experiment.plans:
+            assert (plan.dose_outside_evidence, plan.month_outside_evidence) == (outside, outside)
+            assert len(warnings(plan)) == 2 * outside
+    assert read_experiment("review_plug_in").plans[0].dose_outside_evidence is None
 
 
 def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
@@ -241,7 +302,18 @@ def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "write_manifest", dies)
     with pytest.raises(KeyboardInterrupt):
         gmfmsim.run(quick(), tmp_path / "r")
-    assert list((tmp_path / "r").rglob("*")) == [tmp_path / "r" / "quick"]
+    assert list((tmp_path / "r").rglob("*")) == []
+
+
+def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypatch):
+    (prepared,) = read_experiment("quickstart").plans
+    tried, row = [], {"criterion": "divergences", "required": "0", "measured": 1, "worst": "all chains"}
+    monkeypatch.setattr(
+        pipeline, "fit", lambda model, data, sampler, seed, progress: tried.append(sampler.target_accept)
+    )
+    monkeypatch.setattr(pipeline, "gate", lambda _: [row | {"passed": len(tried) == 2}])
+    assert pipeline._fit_through_gate(prepared, Silent())[1] == [row | {"passed": True}]
+    assert tried == [0.99, 0.998]
 
 
 def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch):
@@ -280,30 +352,32 @@ def test_the_report_names_the_source_of_every_contrast(results):
         assert f"row {row}." in page
 
 
-def test_the_committed_results_are_those_of_the_shipped_experiments(results):
-    """Another machine may round otherwise and so sample otherwise: the answers agree within their Monte Carlo error."""
-    for name in EXPERIMENTS:
-        fresh = results[name].answer
-        committed = json.loads((ROOT / "results" / name / fresh["key"] / "answer.json").read_text(encoding="utf-8"))
-        for old, new in zip(
-            [committed, *committed.get("alternatives", [])], [fresh, *fresh.get("alternatives", [])], strict=True
-        ):
-            error = np.hypot(old["plateau_mcse"], new["plateau_mcse"])
-            assert abs(old["plateau"] - new["plateau"]) <= 4 * error
-            (low, high), (low_, high_) = old["n_interval"], new["n_interval"]
-            assert low <= high_
-            assert low_ <= high
+def committed(name: str) -> dict:
+    """The committed answer to a shipped experiment as it stands now."""
+    path = ROOT / "results" / name / read_experiment(name).key / "answer.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_committed_results_are_those_of_the_shipped_experiments(results, name):
+    """Another machine may round and so sample otherwise: the answers agree within their Monte Carlo error."""
+    old, new = committed(name), results[name].answer
+    for a, b in zip([old, *old.get("alternatives", [])], [new, *new.get("alternatives", [])], strict=True):
+        assert a["status"] == b["status"]
+        assert abs(a["plateau"] - b["plateau"]) <= 4 * np.hypot(a["plateau_mcse"], b["plateau_mcse"])
+        (low, high), (low_, high_) = a["n_interval"], b["n_interval"]
+        assert high_ is None or low <= high_
+        assert high is None or low_ <= high
 
 
 def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in EXPERIMENTS:
-        (folder,) = (ROOT / "results" / name).iterdir()
-        answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
-        assert read_experiment(name).key == folder.name
+        answer = committed(name)
+        assert f"results/{name}/{answer['key']}/report.html" in readme
         for plan in [answer, *answer.get("alternatives", [])]:
             assert f"**{plan['n_per_arm']}** ({plan['n_interval'][0]} to {plan['n_interval'][1]})" in readme
-            assert f"{percent(plan['plateau'])}" in readme
+            assert f"| {percent(plan['plateau'])} |" in readme
     for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
         assert (ROOT / link).exists(), link
 

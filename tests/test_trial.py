@@ -22,7 +22,10 @@ SD = Fixed(dist="fixed", value=1)
 
 
 def design(*, ratio=1.0, dropout=0.0, sd=SD) -> Parallel:
-    arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg", "ratio": ratio}]
+    arms = [
+        {"name": "control", "dose": "0 cells/kg", "ratio": max(1, 1 / ratio)},
+        {"name": "cells", "dose": "5e7 cells/kg", "ratio": max(1, ratio)},
+    ]
     return Parallel(month=12, arms=arms, dropout=dropout, sd_change=sd)
 
 
@@ -207,9 +210,9 @@ def test_truths_of_a_dose_curve_are_at_the_dose_of_the_trial():
         seed=1,
     )
     assert t["effect"].sel(scenario="new_study", arm="cells").values == pytest.approx(3)
-    band = dose_response(tree, curve=CURVES["emax"], dose=np.array([3e7, 9e7]), interval_prob=0.9, seed=1)
+    band = dose_response(tree, curve=CURVES["emax"], dose=np.array([3e7, 9e7]), seed=1)
     assert band["effect"].sel(kind="mean").values == pytest.approx([2, 3])
-    assert band.attrs["interval_prob"] == 0.9
+    assert band.attrs["interval_prob"] == 0.95
 
 
 def test_mcse_of_an_autocorrelated_posterior_exceeds_the_binomial_one():
@@ -263,7 +266,7 @@ def test_a_target_above_the_plateau_is_unreachable():
     t = truth(posterior(mean=0.2, sd=0.1, tau=0.5))
     answer = required_n(t, design(), Analysis(), search("assurance", 0.9), seed=9)
     exact = stats.norm.sf(-0.2 / np.hypot(0.1, 0.5))
-    assert (answer.status, answer.n, answer.interval) == ("unreachable", None, None)
+    assert (answer.status, answer.why, answer.n, answer.interval) == ("unreachable", "plateau", None, None)
     assert abs(answer.plateau - exact) < 4 * answer.plateau_mcse
     nearly = simulate(t, design(), Analysis(), n=[answer.n_at_95_plateau - 1, answer.n_at_95_plateau], seed=9)
     below, above = nearly["success"].sel(scenario="new_study").values[:, 0]
@@ -271,17 +274,27 @@ def test_a_target_above_the_plateau_is_unreachable():
     assert answer.reference_n == answer.n_at_95_plateau
 
 
-def test_the_interval_has_no_upper_end_where_the_plateau_is_within_its_error():
+def test_a_plateau_within_its_error_of_the_target_decides_nothing():
     t = truth(posterior(mean=0.2, sd=0.1, tau=0.5))
     plateau = required_n(t, design(), Analysis(), search("assurance", 0.9), seed=9).plateau
-    answer = required_n(t, design(), Analysis(), search("assurance", plateau - 1e-3, max_n_per_arm=1_000_000), seed=9)
-    assert answer.plateau > plateau - 1e-3
-    assert answer.interval is None or answer.interval[1] is None
+    above = required_n(t, design(), Analysis(), search("assurance", plateau + 1e-4), seed=9)
+    assert (above.status, above.why, above.n) == ("unreachable", "undecided", None)
+    below = required_n(t, design(), Analysis(), search("assurance", plateau - 1e-2, max_n_per_arm=100_000), seed=9)
+    assert below.why == "reached"
+    assert below.interval[0] < below.n
+    assert below.interval[1] is None or below.interval[1] > below.n
 
 
 def test_a_search_stops_at_its_limit():
     answer = required_n(truth(planning=0.01), design(), Analysis(), search(max_n_per_arm=500), seed=9)
-    assert (answer.status, answer.plateau) == ("unreachable", 1.0)
+    assert (answer.status, answer.why, answer.plateau) == ("unreachable", "limit", 1.0)
+    assert answer.n_at_95_plateau is None
+
+
+def test_known_plateau_of_the_null_is_half_of_alpha():
+    surface = simulate(truth(), design(), Analysis(alpha=0.1), n=[], seed=1)
+    assert surface["plateau"].sel(scenario="null").item() == pytest.approx(0.05)
+    assert surface["plateau"].sel(scenario="planning_value").item() == 1
 
 
 def test_two_searches_are_identical():

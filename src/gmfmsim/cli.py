@@ -70,8 +70,9 @@ def check(name: Name, as_json: Json = False) -> None:
         print(f"  {plan['label']}: {plan['evidence']}; model {plan['model']}; {goal}")
         for contrast in plan["contrasts"]:
             print(f"    {contrast}")
-        if plan["dose_outside_evidence"]:
-            print("    note: the dose of the trial lies outside the doses studied")
+        for what in ("dose", "month"):
+            if plan[f"{what}_outside_evidence"]:
+                print(f"    note: the {what} of the trial lies outside what was studied")
 
 
 @app.command("list", epilog="Example: gmfmsim list")

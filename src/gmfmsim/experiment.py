@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.nuts import Sampler
+from gmfmsim.model.priors import Fixed
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
 from gmfmsim.trial.design import Analysis, Parallel
@@ -78,12 +80,14 @@ class Prepared:
     tables: Tables
     contrasts: xr.Dataset | None
     model: ModelSpec | None
+    model_file: Path | None
     published: PooledEstimate | None
 
     @property
     def slug(self) -> str:
         """The label as a file name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.plan.label.lower()).strip("-") or "plan"
+        plain = re.sub(r"[^a-z0-9]+", "-", self.plan.label.lower()).strip("-")
+        return plain or f"plan-{zlib.crc32(self.plan.label.encode()):08x}"
 
     @property
     def unit(self) -> str:
@@ -92,16 +96,53 @@ class Prepared:
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:
-        """The lowest and highest dose studied, where the model uses the dose."""
-        if self.contrasts is None or not self.model.shape.uses_dose:
-            return None
-        return float(self.contrasts["dose"].min()), float(self.contrasts["dose"].max())
+        """The lowest and highest known dose of the contrasts, in cells/kg."""
+        return _range(self.contrasts["dose"].values) if self.contrasts is not None else None
 
     @property
-    def extrapolates(self) -> bool:
-        """Whether the dose of the trial lies outside the doses studied (in a model that uses the dose)."""
-        low, high = self.observed_doses or (0.0, float("inf"))
-        return not low <= self.plan.trial.active.dose <= high
+    def observed_months(self) -> tuple[float, float] | None:
+        """The first and last month of the contrasts."""
+        return _range(self.contrasts["month"].values) if self.contrasts is not None else None
+
+    @property
+    def dose_outside_evidence(self) -> bool | None:
+        """Whether the dose of the trial lies outside the doses studied; None where those are not known."""
+        return _outside(self.plan.trial.active.dose, self.observed_doses)
+
+    @property
+    def month_outside_evidence(self) -> bool | None:
+        """Whether the month of the trial lies outside the months studied; None where those are not known."""
+        return _outside(self.plan.trial.month, self.observed_months)
+
+    @property
+    def own_inputs(self) -> dict[str, Path]:
+        """The user's own tables and model, by the place where a result keeps a copy of them."""
+        own = {}
+        if self.plan.evidence.tables != "package":
+            own[f"inputs/tables-{self.tables.sha256[:8]}"] = self.tables.folder
+        if self.model_file:
+            digest = hashlib.sha256(self.model_file.read_bytes()).hexdigest()
+            own[f"inputs/{self.model_file.stem}-{digest[:8]}.toml"] = self.model_file
+        return own
+
+    @property
+    def config(self) -> dict:
+        """The plan with every default written out, its own inputs named by their copies in the result."""
+        config = self.plan.model_dump(mode="json", exclude_none=True)
+        for place, source in self.own_inputs.items():
+            config["model" if source == self.model_file else "evidence"][
+                "name" if place.endswith(".toml") else "tables"
+            ] = place
+        return config
+
+
+def _range(values: np.ndarray) -> tuple[float, float] | None:
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else None
+
+
+def _outside(value: float, observed: tuple[float, float] | None) -> bool | None:
+    return None if observed is None else not observed[0] <= value <= observed[1]
 
 
 @dataclass(frozen=True)
@@ -115,7 +156,7 @@ class Experiment:
     @property
     def config(self) -> dict:
         """The resolved configuration: every default written out. Running it again gives the same key."""
-        first, *others = (p.plan.model_dump(mode="json", exclude_none=True) for p in self.plans)
+        first, *others = (p.config for p in self.plans)
         return {"name": self.name, "question": self.question} | first | ({"alternatives": others} if others else {})
 
     @property
@@ -195,19 +236,21 @@ def _prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
         faults += error.faults
     if model and contrasts is not None:
         faults += _silent_faults(model, contrasts, path.name)
+    if plan and published:
+        faults += _unit_faults(plan, published, path.name)
     if faults:
         return None, faults
-    return Prepared(_anchored(plan, path.parent), tables, contrasts, model, published), []
+    own = (path.parent / choice.name).resolve() if choice and choice.name.endswith(".toml") else None
+    return Prepared(plan, tables, contrasts, model, own, published), []
 
 
-def _anchored(plan: Plan, folder: Path) -> Plan:
-    """Return the plan with its paths made absolute, so that it runs again from anywhere."""
-    evidence, model = plan.evidence, plan.model
-    if evidence.tables != "package":
-        evidence = evidence.model_copy(update={"tables": str((folder / evidence.tables).resolve())})
-    if model and model.name.endswith(".toml"):
-        model = model.model_copy(update={"name": str((folder / model.name).resolve())})
-    return plan.model_copy(update={"evidence": evidence, "model": model})
+def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault]:
+    """Return a fault where the SD of a trial is not in the unit of a published effect."""
+    sd, given = plan.trial.sd_change, "sd_change" in plan.trial.model_fields_set
+    if published.unit == "standard deviations" and not (isinstance(sd, Fixed) and sd.value == 1):
+        problem = f"{sd if given else 'the default in points'} does not fit an effect in standard deviations"
+        return [Fault(file, "key trial.sd_change", problem, '{ dist = "fixed", value = 1 }')]
+    return []
 
 
 def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:

@@ -30,7 +30,8 @@ def check(name: str) -> dict:
                 "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
                 "model": p.plan.model.name if p.plan.model else "none",
                 "target": p.plan.search.target.model_dump(),
-                "dose_outside_evidence": p.extrapolates,
+                "dose_outside_evidence": p.dose_outside_evidence,
+                "month_outside_evidence": p.month_outside_evidence,
             }
             for p in experiment.plans
         ],

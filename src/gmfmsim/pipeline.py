@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from gmfmsim.progress import Silent
 from gmfmsim.report.answer import Finding, answer
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
+
+SECOND_TARGET_ACCEPT = 0.998
+"""Acceptance aimed at when a first fit fails the gate: smaller steps, which a funnel at small tau may need."""
 
 PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "h5netcdf", "pydantic")
 
@@ -69,6 +73,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     posteriors: dict[str, tuple[xr.DataTree, list[dict]]] = {}
     findings = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
     progress.stage("report: figures and page")
+    for place, source in {k: v for p in experiment.plans for k, v in p.own_inputs.items()}.items():
+        _copy_input(source, draft / place)
     (draft / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
     store.write_json(draft / "answer.json", answer(experiment, findings))
     for i, finding in enumerate(findings):
@@ -78,6 +84,14 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
         finding.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
     write_report(draft, experiment, findings)
     store.write_manifest(draft, _manifest(experiment, findings, time.perf_counter() - started))
+
+
+def _copy_input(source: Path, target: Path) -> None:
+    """Copy a model file, or the tables of a folder, so that the result can be run again wherever it goes."""
+    folder = target if source.is_dir() else target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in source.glob("*.csv") if source.is_dir() else [source]:
+        shutil.copyfile(file, folder / (file.name if source.is_dir() else target.name))
 
 
 def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
@@ -110,13 +124,13 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
     with progress.steps("power and assurance curves", len(grid) * truth.attrs["rounds"]) as advance:
         surface = simulate(truth, plan.trial, plan.analysis, n=grid, seed=plan.seed, advance=advance)
     lap("curves")
-    dose, prob = plan.trial.active.dose, plan.search.interval_prob
-    effect = dose_response(posterior, curve=curve, dose=np.array([dose]), interval_prob=prob, seed=plan.seed)
+    dose = plan.trial.active.dose
+    effect = dose_response(posterior, curve=curve, dose=np.array([dose]), seed=plan.seed)
     band = None
     if curve.uses_dose:
         low, high = prepared.observed_doses
         reach = np.geomspace(min(low, dose) / 3, max(high, dose) * 3, 121)
-        band = dose_response(posterior, curve=curve, dose=reach, interval_prob=prob, seed=plan.seed)
+        band = dose_response(posterior, curve=curve, dose=reach, seed=plan.seed)
     return Finding(prepared, posterior, criteria, required, surface, effect, band, timings)
 
 
@@ -131,12 +145,22 @@ def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[
         else:
             k, studies = prepared.contrasts.sizes["contrast"], len(np.unique(prepared.contrasts["study"]))
             progress.stage(f"{plan.label}: fitting {plan.model.name} to {k} contrasts of {studies} studies")
-            tree = fit(prepared.model, prepared.contrasts, plan.sampler, plan.seed, progress=progress.bars)
-            criteria = gate(tree)
-            if not all(row["passed"] for row in criteria):
-                raise GateFailed(plan.label, criteria)
-            posteriors[shared] = tree, criteria
+            posteriors[shared] = _fit_through_gate(prepared, progress)
     return posteriors[shared]
+
+
+def _fit_through_gate(prepared: Prepared, progress: Silent) -> tuple[xr.DataTree, list[dict]]:
+    """Fit a plan's model; where the gate fails, once more with smaller steps. Raises GateFailed if that fails too."""
+    first = prepared.plan.sampler
+    second = first.model_copy(update={"target_accept": max(first.target_accept, SECOND_TARGET_ACCEPT)})
+    for sampler in dict.fromkeys((first, second)):
+        tree = fit(prepared.model, prepared.contrasts, sampler, prepared.plan.seed, progress=progress.bars)
+        criteria = gate(tree)
+        if all(row["passed"] for row in criteria):
+            return tree, criteria
+        failed = ", ".join(row["criterion"] for row in criteria if not row["passed"])
+        progress.stage(f"{prepared.plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}")
+    raise GateFailed(prepared.plan.label, criteria)
 
 
 def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
@@ -168,6 +192,7 @@ def _manifest(experiment: Experiment, findings: list[Finding], seconds: float) -
                 if f.prepared.contrasts is None
                 else f.prepared.contrasts["row"].values.tolist(),
                 "gate": f.gate,
+                "target_accept": f.posterior["posterior"].attrs.get("target_accept"),
                 "verdict": "passed" if f.gate else "not sampled: independent draws",
                 "replicates": f.surface.attrs["replicates"],
                 "seconds": f.seconds,

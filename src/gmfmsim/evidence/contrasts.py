@@ -66,7 +66,7 @@ def select_contrasts(tables: Tables, selection: Selection, file: str = "experime
     ]
     if not faults:
         rows = [row for row, facets in candidates if all(facets[key] in values for key, values in wanted.items())]
-        faults = _selection_faults(rows, file)
+        faults = _selection_faults(rows, arms, file)
     if faults:
         raise InputError(faults)
     return _dataset(rows, arms, tables)
@@ -117,7 +117,7 @@ def _facets(row: Row, arms: dict) -> dict:
     return own | {"study": row["study_id"], "arm": row["arm_a"], "cell_class": arm["cell_class"], "route": arm["route"]}
 
 
-def _selection_faults(rows: list[Row], file: str) -> list[Fault]:
+def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
     """Return why a selection cannot be analysed: nothing selected, or children counted twice."""
     where = "key evidence.select"
     if not rows:
@@ -126,7 +126,8 @@ def _selection_faults(rows: list[Row], file: str) -> list[Fault]:
     uses: dict[str, dict[str, Row]] = defaultdict(dict)
     controls: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        children[row["study_id"], row["arm_a"]].append(row)
+        for arm in {row["arm_a"], *(arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]).split(";")}:
+            children[row["study_id"], arm].append(row)
         uses[row["study_id"]].setdefault(row["default_use"], row)
         controls[row["study_id"]].add(row["arm_b"])
     faults = []
@@ -136,10 +137,10 @@ def _selection_faults(rows: list[Row], file: str) -> list[Fault]:
             faults.append(
                 Fault(file, where, problem, "one contrast for each treated arm (choose a month, scale or row)")
             )
-    for study, arms in controls.items():
-        if len(arms) > 1:
+    for study, used in controls.items():
+        if len(used) > 1:
             problem = (
-                f"{study} is selected against several controls ({', '.join(sorted(arms))}): children may stand in both"
+                f"{study} is selected against several controls ({', '.join(sorted(used))}): children may stand in both"
             )
             faults.append(Fault(file, where, problem, "one control arm for each study"))
     for study, used in uses.items():

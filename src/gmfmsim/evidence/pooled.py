@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass
 
+from gmfmsim.evidence.contrasts import GMFM66_SCALES
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import Spec
 
 Z975 = 1.959963984540054
-UNITS = {"SMD": "standard deviations", "MD": "points", "WMD": "points"}
+UNITS = {"SMD": "standard deviations", "MD": "GMFM-66 points", "WMD": "GMFM-66 points"}
 
 
 class PooledChoice(Spec):
@@ -66,8 +67,12 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
     missing = [c for c in ("estimate", "ci_low", "ci_high") if row[c] is None]
     if row["measure"] not in UNITS:
         missing.append(f"a measure in {', '.join(UNITS)}")
+    elif row["measure"] != "SMD" and row["scale"] not in GMFM66_SCALES:
+        missing.append("a mean difference on the GMFM-66")
     if row["tau2"] is None and (row["i2_pct"] is None or row["k_studies"] is None):
         missing.append("tau2, or i2_pct with k_studies")
+    if row["tau2"] is None and not (row["model"] or "").startswith("random effects"):
+        missing.append("a random-effects model (its interval is what tau follows from), or tau2")
     if not missing and not row["ci_low"] < row["estimate"] < row["ci_high"]:
         missing.append(f"an interval around its estimate ({row['ci_low']:g}, {row['estimate']:g}, {row['ci_high']:g})")
     if missing:

@@ -39,7 +39,7 @@ def _row(criterion: str, required: str, measured: float, worst: str, passes) -> 
     return {
         "criterion": criterion,
         "required": required,
-        "measured": round(measured, 4),
+        "measured": round(measured, 4 if measured < 100 else 0),
         "worst": worst,
         "passed": bool(passes(measured)),
     }
@@ -47,9 +47,10 @@ def _row(criterion: str, required: str, measured: float, worst: str, passes) -> 
 
 def _extreme(values: xr.Dataset, choose) -> tuple[float, str]:
     """Return the extreme measurement and its variable; a NaN is the extreme wherever there is one."""
-    flat = [
-        (float(x), name if array.ndim == 0 else f"{name}[{i}]")
-        for name, array in values.items()
-        for i, x in enumerate(np.ravel(array.values))
-    ]
+    flat = []
+    for name, array in values.items():
+        labels = array[array.dims[0]].values if array.dims else [None]
+        flat += [
+            (float(x), name if i is None else f"{name}[{i}]") for i, x in zip(labels, np.ravel(array), strict=True)
+        ]
     return next((item for item in flat if np.isnan(item[0])), None) or choose(flat)

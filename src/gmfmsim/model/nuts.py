@@ -85,7 +85,7 @@ def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progr
         predictive = pm.sample_posterior_predictive(
             tree, random_seed=integer_seed(seed, "predictive"), progressbar=False, compile_kwargs=once
         )
-    posterior = tree["posterior"].to_dataset()
+    posterior = tree["posterior"].to_dataset().assign_attrs(target_accept=sampler.target_accept)
     for name, p in spec.priors.items():
         if name in posterior:
             posterior[name].attrs["unit"] = p.unit

@@ -10,6 +10,8 @@ from gmfmsim.model.priors import Distribution
 from gmfmsim.streams import stream
 
 BATCHES_PER_CHAIN = 50
+INTERVAL_PROB = 0.95
+"""Probability of the intervals of effects; the reports print it beside them."""
 
 
 def truths(
@@ -67,10 +69,8 @@ def truths(
     )
 
 
-def dose_response(
-    posterior: xr.DataTree, *, curve: Curve, dose: np.ndarray, interval_prob: float, seed: int
-) -> xr.Dataset:
-    """Return the effect against dose: mean and equal-tailed interval (kind, dose), kinds mean and new_study.
+def dose_response(posterior: xr.DataTree, *, curve: Curve, dose: np.ndarray, seed: int) -> xr.Dataset:
+    """Return the effect against dose: mean and equal-tailed 95 % interval (kind, dose), kinds mean and new_study.
 
     mean is a f(dose), the mean of study effects; new_study is (a + tau z) f(dose), what one further study would
     show if it were large.
@@ -80,8 +80,7 @@ def dose_response(
     z = stream(seed, "dose-response").standard_normal(amplitude.size)
     shape = curve.shape(np.asarray(dose, float)[:, None], *(group[name].values for name in curve.nonlinear))
     effects = np.stack([amplitude * shape, (amplitude + group["tau"].values * z) * shape])
-    tails = [(1 - interval_prob) / 2, (1 + interval_prob) / 2]
-    low, high = np.quantile(effects, tails, axis=-1)
+    low, high = np.quantile(effects, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=-1)
     return xr.Dataset(
         {
             "effect": (("kind", "dose"), effects.mean(axis=-1)),
@@ -89,5 +88,5 @@ def dose_response(
             "high": (("kind", "dose"), high),
         },
         coords={"kind": ["mean", "new_study"], "dose": np.asarray(dose, float)},
-        attrs={"interval": "equal-tailed", "interval_prob": interval_prob},
+        attrs={"interval": "equal-tailed", "interval_prob": INTERVAL_PROB},
     )

@@ -38,7 +38,7 @@ class Finding:
 def answer(experiment: Experiment, findings: list[Finding]) -> dict:
     """Return answer.json: the first plan's answer, and under `alternatives` those of the others.
 
-    n_per_arm is for allocation ratio 1; probabilities are rounded to six decimals.
+    n_per_arm counts the smaller arm; probabilities are rounded to six decimals.
     """
     first, *others = [_one(f) for f in findings]
     head = {"experiment": experiment.name, "key": experiment.key}
@@ -73,46 +73,76 @@ def _one(finding: Finding) -> dict:
         "planning_value": plan.search.planning_value,
         "power_at_planning_value": at_planning[0],
         "power_at_planning_value_mcse": at_planning[1],
-        "dose_outside_evidence": finding.prepared.extrapolates,
+        "dose_outside_evidence": finding.prepared.dose_outside_evidence,
+        "month_outside_evidence": finding.prepared.month_outside_evidence,
         "sentence": sentence(finding),
     }
 
 
+def headline(finding: Finding) -> str:
+    """Say the answer of one plan in a few words."""
+    plan, required = finding.prepared.plan, finding.required
+    return {
+        "reached": lambda: children(plan.trial, required.n),
+        "plateau": lambda: "No number of children reaches the target",
+        "limit": lambda: f"Not reached by {children(plan.trial, plan.search.max_n_per_arm)}",
+        "undecided": lambda: "Not decided: the plateau is at the target",
+    }[required.why]()
+
+
 def sentence(finding: Finding) -> str:
     """Say the answer of one plan in a sentence or two."""
-    plan, required, unit = finding.prepared.plan, finding.required, finding.prepared.unit
+    plan, required = finding.prepared.plan, finding.required
     metric, target = plan.search.target.metric, percent(plan.search.target.value)
     goal = {
         "assurance": f"{target} assurance of showing a gain at {plan.trial.month:g} months in a new study",
-        "power": f"{target} power to show a gain of {plan.search.planning_value:g} {unit}",
+        "power": f"{target} power to show a gain of {plan.search.planning_value:g} {finding.prepared.unit}",
     }[metric]
     plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
-    share = percent(plan.search.interval_prob)
-    nearly = required.n_at_95_plateau
-    most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else "it is out of reach of any size searched"
-    if required.n is not None:
-        low, high = required.interval
-        range_ = f"{low} to {high}" if high else f"{low} to no upper limit"
-        text = (
-            f"{children(plan.trial, required.n).capitalize()} ({share} Monte Carlo interval {range_}; "
-            f"{sum(plan.trial.sizes(required.n).values())} in all) give {goal}"
-        )
-        if metric == "power":
-            assurance = percent(finding.at("new_study", required.n))
-            error = percent(finding.at("new_study", required.n, "success_mcse"))
-            text += f"; whether that effect is there is another question: the assurance is {assurance} (MCSE {error})."
-        else:
-            text += f"; the plateau, which no number of children can pass, is {plateau}."
-    elif required.plateau <= plan.search.target.value:
+    limit, nearly = children(plan.trial, plan.search.max_n_per_arm), required.n_at_95_plateau
+    most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
+    if required.why == "reached":
+        text = f"{_with_interval(finding)} give {goal}; {_beyond(finding, plateau)}."
+    elif required.why == "plateau":
         text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
+    elif required.why == "limit":
+        text = f"Even {limit} do not give {goal}; the plateau is {plateau}, and {most}."
     else:
-        limit = plan.search.max_n_per_arm
-        text = f"Up to {limit} children per arm do not give {goal}; the plateau is {plateau}, and {most}."
-    if finding.prepared.extrapolates:
-        low, high = finding.prepared.observed_doses
-        dose = plan.trial.active.dose
-        text += f" The dose {dose:.3g} per kg lies outside the {low:.3g} to {high:.3g} studied: an extrapolation."
-    return text
+        trials = f"{finding.surface.attrs['replicates']:,}"
+        text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
+        text += f"the plateau is {plateau}, and {most}."
+    return text + "".join(f" {warning}" for warning in warnings(finding.prepared))
+
+
+def _with_interval(finding: Finding) -> str:
+    plan, required = finding.prepared.plan, finding.required
+    low, high = required.interval
+    interval = f"{low} to {high}" if high else f"{low} to more than {plan.search.max_n_per_arm}"
+    total = sum(plan.trial.sizes(required.n).values())
+    words = children(plan.trial, required.n)
+    return f"{words} ({percent(plan.search.interval_prob)} Monte Carlo interval {interval}; {total} in all)"
+
+
+def _beyond(finding: Finding, plateau: str) -> str:
+    """Say what a reached target does not: the plateau, or for power the assurance at the same n."""
+    if finding.prepared.plan.search.target.metric == "assurance":
+        return f"the plateau, its limit as n grows, is {plateau}"
+    n = finding.required.n
+    assurance = f"{percent(finding.at('new_study', n))} (MCSE {percent(finding.at('new_study', n, 'success_mcse'))})"
+    return f"whether that effect is there is another question: the assurance is {assurance}"
+
+
+def warnings(prepared: Prepared) -> list[str]:
+    """Return what of the trial lies outside the evidence, a sentence each."""
+    found, trial = [], prepared.plan.trial
+    if prepared.dose_outside_evidence:
+        low, high = prepared.observed_doses
+        dose = f"{trial.active.dose:.3g} per kg"
+        found.append(f"The dose of {dose} lies outside the {low:.3g} to {high:.3g} studied: an extrapolation.")
+    if prepared.month_outside_evidence:
+        low, high = prepared.observed_months
+        found.append(f"Month {trial.month:g} lies outside the months studied ({low:g} to {high:g}): an extrapolation.")
+    return found
 
 
 def children(trial: Parallel, n: int) -> str:

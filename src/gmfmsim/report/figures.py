@@ -12,7 +12,6 @@ from gmfmsim.report.answer import Finding, percent
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
 WIDTH = 5.0
-BACKDROP = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -99,7 +98,7 @@ def forest(finding: Finding) -> Figure:
             label="shrunk by the model, 95 %",
         )
         for i, text in enumerate(_forest_labels(data)):
-            ax.text(0, i - 0.22, text, transform=ax.get_yaxis_transform(), va="bottom", fontsize=9, bbox=BACKDROP)
+            ax.text(0, i - 0.22, text, transform=ax.get_yaxis_transform(), va="bottom", fontsize=9, parse_math=False)
     top = len(rows) + 0.35
     dose = finding.prepared.plan.trial.active.dose
     at = f" at {_power_of_ten(dose)}/kg" if finding.dose_response is not None else ""
@@ -118,9 +117,9 @@ def forest(finding: Finding) -> Figure:
             va="bottom",
             fontsize=9,
             fontweight="bold",
-            bbox=BACKDROP,
+            parse_math=False,
         )
-    ax.axvline(0, color="black", lw=0.8, zorder=0)
+    ax.axvline(0, color="#AAAAAA", lw=0.8, zorder=0)
     ax.set(ylim=(top + 1.2, -0.75), yticks=[], xlabel=f"effect, {unit} (right favours cells)")
     ax.spines["left"].set_visible(False)
     if rows:
@@ -205,4 +204,4 @@ def _short(finding: Finding) -> str:
 def _n_label(finding: Finding) -> str:
     arms = finding.prepared.plan.trial.arms
     equal = all(arm.ratio == 1 for arm in arms)
-    return "children randomised per arm" if equal else "children randomised per arm and unit of ratio"
+    return "children randomised per arm" if equal else "children randomised to the smaller arm"

@@ -8,19 +8,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.priors import Fixed, LogNormal
-from gmfmsim.report.answer import Finding, answer, children, percent, sentence
+from gmfmsim.report.answer import Finding, answer, children, headline, percent, sentence, warnings
 from gmfmsim.report.figures import save_figures
 from gmfmsim.trial.closed_form import sample_size
 
 CAPTIONS = {
     "curves": "Probability of success against the number of children. Bands: 95 % Monte Carlo error. "
-    "Black line: target; grey bar: Monte Carlo interval of the required n. The curve of a new study cannot rise "
-    "above its plateau, the probability that the effect of that study is above zero at all.",
+    "Black line: target; grey bar: Monte Carlo interval of the required n. The curve of a new study tends to "
+    "its plateau, the probability that the effect of that study is above zero at all.",
     "forest": "Every contrast as reported (grey) and as the model sees it (blue), which borrows strength from the "
     "other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r.",
-    "published": "The mean of studies as published, with its 95 % interval, and the effect in a new study: "
-    "95 % prediction interval with the published heterogeneity.",
+    "published": "The published estimate, read as a normal distribution, and the effect in a new study with the "
+    "published heterogeneity: 95 % intervals.",
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
     "Doses under hatching were not studied.",
 }
@@ -77,9 +77,12 @@ def _section(finding: Finding) -> dict:
         "slug": prepared.slug,
         "plan": plan,
         "required": required,
-        "extrapolates": prepared.extrapolates,
         "observed_doses": prepared.observed_doses,
+        "observed_months": prepared.observed_months,
+        "uses_dose": prepared.model is not None and prepared.model.shape.uses_dose,
+        "headline": headline(finding),
         "sentence": sentence(finding),
+        "warnings": warnings(prepared),
         "unit": prepared.unit,
         "size": children(plan.trial, required.reference_n) if required.reference_n else "",
         "sd_change": _spread(plan.trial.sd_change, prepared.unit),
@@ -145,20 +148,22 @@ def _spread(sd: LogNormal | Fixed, unit: str) -> str:
     return f"{middle:.3g} {unit}, {known}"
 
 
-def _plug_in(finding: Finding) -> dict:
-    """Return the n per arm of the plan that takes planning value and SD as known, by formula."""
+def _plug_in(finding: Finding) -> dict | None:
+    """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2."""
     plan = finding.prepared.plan
+    if plan.search.target.value <= plan.analysis.alpha / 2:
+        return None
     sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
-    ratio = plan.trial.active.ratio / plan.trial.control.ratio
-    goal = {
-        "effect": plan.search.planning_value,
-        "sd": sd,
-        "power_target": plan.search.target.value,
-        "alpha": plan.analysis.alpha,
-    }
-    control = sample_size(**goal, ratio=ratio, method=plan.analysis.method)
+    control = sample_size(
+        effect=plan.search.planning_value,
+        sd=sd,
+        power_target=plan.search.target.value,
+        alpha=plan.analysis.alpha,
+        ratio=plan.trial.active.ratio / plan.trial.control.ratio,
+        method=plan.analysis.method,
+    )
     n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
-    return {"n": n, "sd": sd, "children": children(plan.trial, n)}
+    return {"sd": sd, "children": children(plan.trial, n)}
 
 
 def _curve_rows(finding: Finding, most: int = 9) -> list[dict]:

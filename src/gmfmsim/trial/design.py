@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
@@ -38,11 +38,11 @@ Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(write_dose)
 
 
 class Arm(Spec):
-    """One arm: its dose, and its share of the children (allocation ratio)."""
+    """One arm: its dose, and its children as a multiple of those of the smaller arm (allocation ratio)."""
 
     name: str = Field(min_length=1, max_length=40)
     dose: Dose
-    ratio: Annotated[float, Field(ge=0.05, le=20)] = 1
+    ratio: Annotated[float, Field(ge=1, le=20)] = 1
 
 
 class Parallel(Spec):
@@ -67,6 +67,8 @@ class Parallel(Spec):
     def _one_control(cls, arms: list[Arm]) -> list[Arm]:
         if sorted(arm.dose > 0 for arm in arms) != [False, True]:
             raise PydanticCustomError("arms", "one arm with dose 0 cells/kg and one with a dose above 0")
+        if min(arm.ratio for arm in arms) != 1:
+            raise PydanticCustomError("arms", "ratio 1 for the smaller arm: n counts its children")
         if arms[0].name == arms[1].name:
             raise PydanticCustomError("arms", "two different names for the two arms")
         return arms
@@ -74,9 +76,17 @@ class Parallel(Spec):
     @field_validator("sd_change")
     @classmethod
     def _above_zero(cls, sd: LogNormal | Fixed) -> LogNormal | Fixed:
-        if not sd.ppf(np.array(0.5)) > 0:
-            raise PydanticCustomError("sd", "an SD above 0")
+        if not 1e-3 <= sd.ppf(np.array(0.5)) <= 1e3:
+            raise PydanticCustomError("sd", "an SD above 0, from 0.001 to 1000")
         return sd
+
+    @model_validator(mode="after")
+    def _default_is_for_a_year(self):
+        if self.month != 12 and "sd_change" not in self.model_fields_set:
+            raise PydanticCustomError(
+                "sd", "an sd_change of its own where month is not 12: the default is for 12 months"
+            )
+        return self
 
     @property
     def control(self) -> Arm:
@@ -89,7 +99,7 @@ class Parallel(Spec):
         return next(arm for arm in self.arms if arm.dose > 0)
 
     def sizes(self, n: int) -> dict[str, int]:
-        """Return the children randomised to each arm: n times its ratio, rounded half up."""
+        """Return the children randomised to each arm: n times its ratio, rounded half up; n in the smaller arm."""
         return {arm.name: int(np.floor(n * arm.ratio + 0.5)) for arm in self.arms}
 
 

@@ -27,7 +27,7 @@ def simulate(
 
     truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.predict.truths.
     Returns success and harm (significant against treatment), each with its MCSE, dims (scenario, n, analysis);
-    plateau and plateau_mcse (scenario): P(effect > 0), the limit of success as n grows.
+    plateau and plateau_mcse (scenario): P(effect > 0) + alpha/2 P(effect = 0), the limit of success as n grows.
     MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this
     is the binomial error (Morris, White & Crowther 2019).
     """
@@ -47,12 +47,11 @@ def simulate(
             hits[0, :, k] += _by_batch(benefit, batch, size.size)
             hits[1, :, k] += _by_batch(harm, batch, size.size)
             advance()
-    above = sum(
-        _by_batch(effect[:, i * per_round : (i + 1) * per_round] > 0, batch, size.size)
-        for i in range(truths.attrs["rounds"])
-    )
+    limit = (effect > 0) + analysis.alpha / 2 * (effect == 0)
+    blocks = np.split(limit, truths.attrs["rounds"], axis=1)
+    certain = sum(_by_batch(block, batch, size.size) for block in blocks)
     (success, harm), (success_mcse, harm_mcse) = _mean_and_mcse(hits, size)
-    plateau, plateau_mcse = _mean_and_mcse(above, size)
+    plateau, plateau_mcse = _mean_and_mcse(certain, size)
     grid = ("scenario", "n", "analysis")
     return xr.Dataset(
         {

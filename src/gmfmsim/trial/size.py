@@ -26,7 +26,7 @@ class Search(Spec):
     """The target, and how hard to look for it."""
 
     target: Target
-    planning_value: float
+    planning_value: Annotated[float, Field(ge=1e-3, le=1e3)]
     replicates: Annotated[int, Field(ge=1_000, le=5_000_000)] = 100_000
     max_n_per_arm: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
     interval_prob: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -36,13 +36,15 @@ class Search(Spec):
 class RequiredN:
     """The answer of a search.
 
-    n is None where the target is unreachable: the plateau lies below it, or n would exceed the limit. The
-    interval holds the n at which the curve plus and minus its Monte Carlo error meets the target; its upper end
-    is None where the lower curve never does. n_at_95_plateau is the n that gives 95 % of the plateau.
+    n is None where the target was not reached, and `why` says so: "plateau" (it lies below the target), "limit"
+    (the search ended at max_n_per_arm), "undecided" (the plateau is within its Monte Carlo error of the target).
+    The interval holds the n at which the curve plus and minus its Monte Carlo error meets the target; its upper
+    end is None where the lower curve does not within the limit. n_at_95_plateau gives 95 % of the plateau.
     """
 
     n: int | None
     interval: tuple[int, int | None] | None
+    why: Literal["reached", "plateau", "limit", "undecided"]
     plateau: float
     plateau_mcse: float
     n_at_95_plateau: int | None
@@ -63,8 +65,9 @@ def required_n(
 ) -> RequiredN:
     """Return the smallest n per arm with success >= target, its Monte Carlo interval, and the plateau.
 
-    Success rises with n on common random numbers, so the crossing is bracketed by doubling and closed by
-    bisection on integers, each n simulated once. The interval repeats this for success +- z x MCSE.
+    The crossing is bracketed by doubling and closed by bisection on integers, each n simulated once on common
+    random numbers. It takes success to rise with n, which it does wherever trials are large enough for false
+    claims of benefit (at most alpha/2) not to matter. The interval repeats it for success +- z x MCSE.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
     seen: dict[int, tuple[float, float]] = {}
@@ -89,10 +92,11 @@ def required_n(
 
     limit = simulate(truths, design, analysis, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    z = float(special.ndtri((1 + search.interval_prob) / 2))
-    target = search.target.value
-    n = crossing(target) if plateau > target else None
-    interval = (
-        None if n is None else (crossing(target, z), crossing(target, -z) if plateau - z * mcse > target else None)
-    )
-    return RequiredN(n, interval, plateau, mcse, crossing(0.95 * plateau) if plateau > 0 else None)
+    z, target = float(special.ndtri((1 + search.interval_prob) / 2)), search.target.value
+    n = crossing(target)
+    if n is not None:
+        why, interval = "reached", (crossing(target, z), crossing(target, -z))
+    else:
+        why = "undecided" if abs(plateau - target) < z * mcse else "plateau" if plateau <= target else "limit"
+        interval = None
+    return RequiredN(n, interval, why, plateau, mcse, crossing(0.95 * plateau) if plateau > 0 else None)
