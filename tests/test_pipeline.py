@@ -177,11 +177,12 @@ def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
     moved = tmp_path / "moved"
     for place, source in {k: v for plan in experiment.plans for k, v in plan.own_inputs.items()}.items():
         pipeline._copy_input(source, moved / place)
+    config = experiment.config
     shutil.rmtree(own)
-    (moved / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
+    (moved / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
     again = read_experiment(str(moved / "config.toml"))
     assert again.key == experiment.key
-    assert again.config == experiment.config
+    assert again.config == config
 
 
 def test_an_alternative_may_change_distribution_and_source(tmp_path):
@@ -192,6 +193,7 @@ label = "figures"
 trial.sd_change = { dist = "fixed", value = 6 }
 [[alternatives]]
 evidence = { pooled = { meta_id = "Eggenberger2019", measure = "SMD" } }
+trial.sd_change = { dist = "fixed", value = 1 }
 """
     path = tmp_path / "mixed.toml"
     path.write_text(text, encoding="utf-8")
@@ -244,9 +246,12 @@ def test_an_unreachable_target_is_an_answer(quick, tmp_path):
 
 
 def test_a_search_that_ends_at_its_limit_says_so(quick, tmp_path):
-    answer = gmfmsim.run(quick(0.83), tmp_path / "r").answer
+    path = Path(quick(0.8))
+    path.write_text(path.read_text(encoding="utf-8").replace("= 2000", "= 20"), encoding="utf-8")
+    answer = gmfmsim.run(str(path), tmp_path / "r").answer
     assert answer["status"] == "unreachable"
-    assert answer["sentence"].startswith("Even 2000 control and 4000 cells children do not give 83 % assurance")
+    assert answer["sentence"].startswith("Even 20 control and 40 cells children do not give 80 % assurance")
+    assert "Not reached by 20 control and 40 cells children" in next(tmp_path.rglob("report.html")).read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,14 @@ def test_reference_dose_curves_on_cord_blood_equal_quadrature(plan, shape, ed50)
         assert_moments_agree(tree, name, *exact.moments(name))
 
 
+def test_reference_required_n_of_the_quick_start_equals_quadrature(primary_quadrature, results):
+    effect = primary_quadrature.effect(heterogeneity=True)
+    below, at = (t_test_success(effect, n, dropout=0.08, sd_median=5.5, sd_sigma=0.12) for n in (209, 210))
+    assert below < 0.8 <= at
+    low, high = results["quickstart"].answer["n_interval"]
+    assert low <= 210 <= high
+
+
 def fit_reference(data: dict, mu_sd: float, tau: dict, seed: int) -> xr.DataTree:
     """Fit random_effects with the priors of a reference to its effects and standard errors."""
     because = {"unit": "as the data", "reason": "the prior of the reference"}

@@ -122,7 +122,7 @@ class Prepared:
             own[f"inputs/tables-{self.tables.sha256[:8]}"] = self.tables.folder
         if self.model_file:
             digest = hashlib.sha256(self.model_file.read_bytes()).hexdigest()
-            own[f"inputs/{self.model_file.stem}-{digest[:8]}.toml"] = self.model_file
+            own[f"inputs/model-{digest[:8]}.toml"] = self.model_file
         return own
 
     @property
