@@ -21,7 +21,7 @@ def layer(module: str) -> str:
     room = module.split(".")[1] if "." in module else ""
     if room in BASE or not room:
         return "base"
-    return "doors" if room in DOORS else room
+    return "doors" if room in DOORS else "experiment" if room == "plan" else room
 
 
 def imports(path: Path) -> set[str]:

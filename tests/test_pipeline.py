@@ -175,8 +175,8 @@ def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
     (own / "own.toml").write_text(text, encoding="utf-8")
     experiment = read_experiment(str(own / "own.toml"))
     moved = tmp_path / "moved"
-    for place, source in {k: v for plan in experiment.plans for k, v in plan.own_inputs.items()}.items():
-        pipeline._copy_input(source, moved / place)
+    for plan in experiment.plans:
+        pipeline._copy_own_inputs(plan, moved)
     config = experiment.config
     shutil.rmtree(own)
     (moved / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")

@@ -14,13 +14,14 @@ import tomli_w
 import xarray as xr
 
 from gmfmsim import __version__, store
-from gmfmsim.experiment import METHOD, Experiment, Prepared, read_experiment
+from gmfmsim.experiment import METHOD, Experiment, read_experiment
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.gate import gate
 from gmfmsim.model.nuts import fit
 from gmfmsim.model.predict import dose_response, truths
 from gmfmsim.model.published import published_posterior
+from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.report.answer import Finding, answer
 from gmfmsim.trial.simulate import simulate
@@ -73,8 +74,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     posteriors: dict[str, tuple[xr.DataTree, list[dict]]] = {}
     findings = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
     progress.stage("report: figures and page")
-    for place, source in {k: v for p in experiment.plans for k, v in p.own_inputs.items()}.items():
-        _copy_input(source, draft / place)
+    for prepared in experiment.plans:
+        _copy_own_inputs(prepared, draft)
     (draft / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
     store.write_json(draft / "answer.json", answer(experiment, findings))
     for i, finding in enumerate(findings):
@@ -86,12 +87,16 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     store.write_manifest(draft, _manifest(experiment, findings, time.perf_counter() - started))
 
 
-def _copy_input(source: Path, target: Path) -> None:
-    """Copy a model file, or the tables of a folder, so that the result can be run again wherever it goes."""
-    folder = target if source.is_dir() else target.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in source.glob("*.csv") if source.is_dir() else [source]:
-        shutil.copyfile(file, folder / (file.name if source.is_dir() else target.name))
+def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
+    """Copy a user's own tables and model, so that the result can be run again wherever it goes."""
+    copies = []
+    if prepared.tables_copy:
+        copies += [(file, draft / prepared.tables_copy / file.name) for file in prepared.tables.folder.glob("*.csv")]
+    if prepared.model_copy:
+        copies.append((prepared.model_file, draft / prepared.model_copy))
+    for source, target in copies:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:

@@ -1,5 +1,6 @@
 """The results folder: results/<experiment>/<key>/, complete or absent, never half-written."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -44,7 +45,9 @@ def writing(folder: Path) -> Iterator[Path]:
         if not is_complete(folder):
             _replace(folder, draft)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTEMPTY):
+            raise _unwritable(folder, error) from None
+        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from gmfmsim.experiment import Experiment, Prepared
+from gmfmsim.experiment import Experiment
+from gmfmsim.plan import Prepared
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.size import RequiredN
 
