@@ -163,7 +163,7 @@ def test_unknown_command_and_option_exit_with_2(monkeypatch, capsys):
 )
 def test_show_names_the_nearest(monkeypatch, capsys, kind, name, nearest):
     assert command(monkeypatch, "show", kind, name) == 2
-    assert f"(nearest: {nearest})" in capsys.readouterr().err
+    assert f"nearest: {nearest};" in capsys.readouterr().err
 
 
 def test_a_results_folder_that_is_a_file_is_refused_before_anything_is_computed(tmp_path, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from gmfmsim.model.gate import gate
 from gmfmsim.model.nuts import Sampler, build, fit
 from gmfmsim.model.predict import truths
 from gmfmsim.model.priors import Fixed
+from gmfmsim.streams import stream
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.simulate import simulate
 
@@ -185,6 +186,35 @@ def test_reference_quadrature_reproduces_the_gold_figures(reference):
     assert exact.moments("tau") == pytest.approx((gold["tau"]["mean"], gold["tau"]["sd"]), abs=1e-6)
     assert exact.log_marginal == pytest.approx(gold["logml"], abs=1e-6)
     assert exact.effect(heterogeneity=True).above(2) == pytest.approx(gold["p_new_gt_2"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("random_effects", {"mu": 3.0, "tau": 1.5}),
+        ("loglinear", {"slope": 4.0, "tau": 1.0}),
+        ("emax", {"emax": 6.0, "ed50": 2e7, "tau": 1.0}),
+    ],
+)
+def test_recovery_of_planted_parameters(name, truth):
+    """Forty studies of two arms with a shared control, half of them on another scale (r = 0.5)."""
+    spec, k, r = read_model(ModelChoice(name=name)), 40, 0.5
+    rng = stream(11, name)
+    dose = np.exp(rng.uniform(np.log(2e6), np.log(3e8), 2 * k))
+    amplitude = np.repeat(truth[spec.shape.amplitude] + truth["tau"] * rng.standard_normal(k), 2)
+    scale = np.repeat(np.where(np.arange(k) % 2, 1.0, 1 / r), 2)
+    theta = amplitude * spec.shape.shape(dose, *(truth[p] for p in spec.shape.nonlinear))
+    covariance = np.kron(np.eye(k), [[0.5, 0.2], [0.2, 0.5]]) * np.outer(scale, scale)
+    y = rng.multivariate_normal(theta * scale, covariance)
+    study = np.repeat([f"s{i}" for i in range(k)], 2)
+    data = contrasts_from_arrays(y, covariance, study=study, dose=dose, gmfm66=scale == 1)
+    tree = fit(spec, data, Sampler(draws=1000), seed=5)
+    for parameter, value in (truth | {"r": r}).items():
+        draws = np.log(tree["posterior"][parameter]) if parameter == "ed50" else tree["posterior"][parameter]
+        planted = np.log(value) if parameter == "ed50" else value
+        assert abs(draws.mean().item() - planted) < 3 * draws.std().item(), parameter
+        # planted values lie within 3 posterior SDs only if those SDs are small enough to say something
+        assert draws.std().item() < (0.5 if parameter != "ed50" else 0.6), parameter
 
 
 def test_one_data_tree_holds_every_group_and_opens_with_arviz_alone(quickstart_fit, tmp_path):

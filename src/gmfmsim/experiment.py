@@ -93,7 +93,9 @@ def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
     """Say that a fault of the experiment file stands in one of its alternatives."""
     if fault.file != file:
         return fault
-    return replace(fault, where=fault.where.replace("key ", f"key alternatives.{position}.", 1))
+    place = f"key alternatives.{position}"
+    inside = fault.where.removeprefix("key ") if fault.where.startswith("key ") else ""
+    return replace(fault, where=f"{place}.{inside}" if inside else place)
 
 
 def _overlay(base: dict, override: dict) -> dict:

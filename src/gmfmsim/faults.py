@@ -56,4 +56,4 @@ def choices(value: object, allowed: Iterable[object], limit: int = 12) -> str:
     else:
         near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
     listed = ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-    return f"{listed or 'nothing'} (nearest: {near[0]})" if near else listed or "nothing"
+    return f"nearest: {near[0]}; of {listed}" if near else listed or "nothing"

@@ -64,5 +64,5 @@ def show(kind: str, name: str) -> str | dict:
     rows = {t: tables.where(t, **{TABLES[t].study: name}) for t in tables.rows}
     if not rows["studies"]:
         known = [r["study_id"] for r in tables.rows["studies"]]
-        raise InputError([Fault("show", "study", f"{name!r} is not in studies.csv", choices(name, known, 60))])
+        raise InputError([Fault("show", "study", f"{name!r} is not in studies.csv", choices(name, known))])
     return {t: found for t, found in rows.items() if found}

@@ -73,6 +73,8 @@ def _fault(cls: type[BaseModel], error: dict, data: object, file: str) -> Fault:
     if error["type"] == "missing":
         return Fault(file, where, "is missing", "this key is required")
     allowed = _WORDS.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if not keys:
+        return Fault(file, "sections", "do not fit together", allowed)
     return Fault(file, where, f"{shown(error['input'])} is not allowed", allowed)
 
 

@@ -126,7 +126,8 @@ def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
     uses: dict[str, dict[str, Row]] = defaultdict(dict)
     controls: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        for arm in {row["arm_a"], *(arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]).split(";")}:
+        parts = arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]
+        for arm in sorted({row["arm_a"], *parts.split(";")}):
             children[row["study_id"], arm].append(row)
         uses[row["study_id"]].setdefault(row["default_use"], row)
         controls[row["study_id"]].add(row["arm_b"])

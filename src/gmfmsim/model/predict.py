@@ -56,9 +56,8 @@ def truths(
         "null": np.zeros(shape.shape),
     }
     batches = min(BATCHES_PER_CHAIN, per_chain)
-    batch = (np.arange(posterior_draws) // per_chain) * batches + np.arange(
-        posterior_draws
-    ) % per_chain * batches // per_chain
+    chain, position = np.divmod(np.arange(posterior_draws), per_chain)
+    batch = chain * batches + position * batches // per_chain
     return xr.Dataset(
         {
             "effect": (("scenario", "draw", "arm"), np.stack(list(effect.values()))),
