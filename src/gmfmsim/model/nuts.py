@@ -92,7 +92,7 @@ def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progr
     groups = {
         "posterior": posterior,
         "posterior_predictive": predictive["posterior_predictive"].to_dataset(),
-        "prior": prior["prior"].to_dataset()[list(posterior)],
+        "prior": _in_order_of(posterior, prior["prior"].to_dataset()),
         "prior_predictive": prior["prior_predictive"].to_dataset(),
         "log_likelihood": log_likelihood(posterior, data),
         "sample_stats": _sample_stats(tree["sample_stats"].to_dataset()),
@@ -119,6 +119,12 @@ def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     value = 0.5 * (np.log(h / (2 * np.pi)) - g**2 / h)
     attrs = {"definition": "log density of each contrast given the other contrasts and the parameters"}
     return xr.Dataset({"y": (("chain", "draw", "contrast"), value)}, coords=posterior["theta"].coords, attrs=attrs)
+
+
+def _in_order_of(template: xr.Dataset, group: xr.Dataset) -> xr.Dataset:
+    """Return group with variables and coordinates in the order of template (PyMC orders a prior by hash: by run)."""
+    coords = {name: group[name].variable for name in template.coords}
+    return xr.Dataset({name: group[name].variable for name in template}, coords, group.attrs)
 
 
 def _sample_stats(stats: xr.Dataset) -> xr.Dataset:
