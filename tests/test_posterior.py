@@ -25,6 +25,8 @@ RATIO = stats.truncnorm(-2.6, 4.4, loc=0.56, scale=0.10)
 TAU = stats.halfnorm(scale=2)
 SMALL_STEPS = 0.998
 """Target acceptance where the gate is part of the test: on another machine other draws must pass it as well."""
+CAREFUL = Sampler(draws=10_000, target_accept=SMALL_STEPS)
+ES24 = {"y": [3.2, 7.1, 1.4, 5.9], "se": [1.2, 2, 1.5, 2.5]}
 ED50 = stats.lognorm(s=1, scale=3e7)
 
 
@@ -110,7 +112,7 @@ def test_reference_required_n_of_the_quick_start_equals_quadrature(primary_quadr
     assert abs(answer["n_per_arm"] - 210) <= 4 * (high - low) / 3.92
 
 
-def fit_reference(data: dict, mu_sd: float, tau: dict, seed: int) -> xr.DataTree:
+def fit_reference(data: dict, mu_sd: float, tau: dict, seed: int, sampler: Sampler = CAREFUL) -> xr.DataTree:
     """Fit random_effects with the priors of a reference to its effects and standard errors."""
     because = {"unit": "as the data", "reason": "the prior of the reference"}
     priors = {"mu": {"dist": "normal", "mean": 0, "sd": mu_sd, **because}, "tau": {**tau, **because}}
@@ -118,15 +120,14 @@ def fit_reference(data: dict, mu_sd: float, tau: dict, seed: int) -> xr.DataTree
     return fit(
         spec,
         contrasts_from_arrays(data["y"], np.square(data["se"])),
-        Sampler(draws=10_000, target_accept=SMALL_STEPS),
+        sampler,
         seed,
     )
 
 
 @pytest.fixture(scope="module")
 def fit_of_es24():
-    data = {"y": [3.2, 7.1, 1.4, 5.9], "se": [1.2, 2, 1.5, 2.5]}
-    return fit_reference(data, 10, {"dist": "half_normal", "sd": 2.5}, seed=24)
+    return fit_reference(ES24, 10, {"dist": "half_normal", "sd": 2.5}, seed=24)
 
 
 def test_reference_es01_eight_schools(reference):
@@ -188,7 +189,7 @@ def test_reference_as04_assurance_and_its_plateau(reference, fit_of_es24):
 
 def test_reference_quadrature_reproduces_the_gold_figures(reference):
     gold = reference["ES24"]["expected"]["gold"]
-    y, se = np.array([3.2, 7.1, 1.4, 5.9]), np.array([1.2, 2, 1.5, 2.5])
+    y, se = np.array(ES24["y"]), np.array(ES24["se"])
     exact = posterior(y, np.diag(se**2), range(4), np.ones(4, bool), amplitude_sd=10, tau=stats.halfnorm(scale=2.5))
     assert exact.moments() == pytest.approx((gold["mu"]["mean"], gold["mu"]["sd"]), abs=1e-6)
     assert exact.moments("tau") == pytest.approx((gold["tau"]["mean"], gold["tau"]["sd"]), abs=1e-6)
@@ -281,12 +282,8 @@ def test_a_curve_that_needs_a_dose_refuses_contrasts_without(quickstart_fit):
 
 
 def test_pymc_sampler_agrees_with_nutpie(fit_of_es24):
-    data = {"y": [3.2, 7.1, 1.4, 5.9], "se": [1.2, 2, 1.5, 2.5]}
-    because = {"unit": "points", "reason": "the prior of the reference"}
-    priors = {"tau": {"dist": "half_normal", "sd": 2.5, **because}}
-    spec = read_model(ModelChoice(name="random_effects", priors=priors))
-    contrasts = contrasts_from_arrays(data["y"], np.square(data["se"]))
-    tree = fit(spec, contrasts, Sampler(name="pymc", chains=2, draws=1500), seed=3)
+    sampler = Sampler(name="pymc", chains=2, draws=1500)
+    tree = fit_reference(ES24, 10, {"dist": "half_normal", "sd": 2.5}, 3, sampler)
     assert_moments_agree(tree, "mu", 3.8492746, 1.3687784)
     assert set(tree.children) == set(fit_of_es24.children)
     assert {row["criterion"] for row in gate(tree)} == {"R-hat", "bulk ESS", "tail ESS", "divergences", "E-BFMI"}

@@ -73,7 +73,8 @@ def read_experiment(name: str) -> Experiment:
     alternatives = raw.get("alternatives", [])
     for i, override in enumerate(alternatives if isinstance(alternatives, list) else []):
         if isinstance(override, dict):
-            prepared, found = prepare(_overlay(base, {"label": f"alternative {i + 1}"} | override), path)
+            labelled = {"label": f"alternative {i + 1}"} | override
+            prepared, found = prepare(_overlay(_without_other_source(base, override), labelled), path)
             own = [f for f in found if (f.where, f.problem) not in inherited]
             faults += [_at_alternative(f, i, path.name) for f in own]
             plans.append(prepared)
@@ -98,17 +99,18 @@ def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
     return replace(fault, where=f"{place}.{inside}" if inside else place)
 
 
-def _overlay(base: dict, override: dict) -> dict:
-    """Return base with override laid over it, table by table; anything but a table is replaced whole.
+def _without_other_source(base: dict, override: dict) -> dict:
+    """Return base without the source of evidence that an override replaces (a published estimate takes no model)."""
+    kept, evidence = base.get("evidence"), override.get("evidence")
+    if not isinstance(kept, dict) or not isinstance(evidence, dict) or ("pooled" in evidence) == ("select" in evidence):
+        return base
+    gone = "select" if "pooled" in evidence else "pooled"
+    base = base | {"evidence": {k: v for k, v in kept.items() if k != gone}}
+    return {k: v for k, v in base.items() if k != "model" or gone == "pooled"}
 
-    So is a distribution, and one source of evidence by the other (a published estimate takes no model).
-    """
-    evidence = override.get("evidence", {})
-    if isinstance(evidence, dict) and ("pooled" in evidence) != ("select" in evidence):
-        gone = "select" if "pooled" in evidence else "pooled"
-        kept = base.get("evidence", {})
-        base = base | {"evidence": {k: v for k, v in kept.items() if k != gone} if isinstance(kept, dict) else kept}
-        base = {k: v for k, v in base.items() if k != "model" or gone != "select"}
+
+def _overlay(base: dict, override: dict) -> dict:
+    """Return base with override laid over it, table by table; anything else, and a distribution, is replaced whole."""
     merged = dict(base)
     for key, value in override.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and "dist" not in value

@@ -24,9 +24,7 @@ def check(name: str) -> dict:
         "plans": [
             {
                 "label": p.plan.label,
-                "evidence": f"{p.published.row['meta_id']}, as published"
-                if p.published
-                else f"{p.contrasts.sizes['contrast']} contrasts of {len(set(p.contrasts['study'].values))} studies",
+                "evidence": p.source,
                 "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
                 "model": p.plan.model.name if p.plan.model else "none",
                 "target": p.plan.search.target.model_dump(),

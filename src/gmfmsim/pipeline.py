@@ -16,7 +16,6 @@ import xarray as xr
 from gmfmsim import __version__, store
 from gmfmsim.experiment import METHOD, Experiment, read_experiment
 from gmfmsim.faults import GateFailed
-from gmfmsim.model.curves import CURVES
 from gmfmsim.model.gate import gate
 from gmfmsim.model.nuts import fit
 from gmfmsim.model.predict import dose_response, truths
@@ -111,7 +110,7 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
 
     posterior, criteria = _posterior(prepared, posteriors, progress)
     lap("posterior")
-    curve = prepared.model.shape if prepared.model else CURVES["constant"]
+    curve = prepared.curve
     truth = truths(
         posterior,
         curve=curve,
@@ -148,8 +147,7 @@ def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[
             progress.stage(f"{plan.label}: {prepared.published.row['meta_id']} taken as published")
             posteriors[shared] = published_posterior(prepared.published, plan.sampler, plan.seed), []
         else:
-            k, studies = prepared.contrasts.sizes["contrast"], len(np.unique(prepared.contrasts["study"]))
-            progress.stage(f"{plan.label}: fitting {plan.model.name} to {k} contrasts of {studies} studies")
+            progress.stage(f"{plan.label}: fitting {plan.model.name} to {prepared.source}")
             posteriors[shared] = _fit_through_gate(prepared, progress)
     return posteriors[shared]
 

@@ -16,6 +16,7 @@ from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.faults import Fault, InputError
+from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.priors import Fixed
@@ -78,6 +79,18 @@ class Prepared:
     def unit(self) -> str:
         """The unit of the effect."""
         return self.published.unit if self.published else "GMFM-66 points"
+
+    @property
+    def curve(self) -> Curve:
+        """The dose-response curve; constant for a published estimate, which has none."""
+        return self.model.shape if self.model else CURVES["constant"]
+
+    @property
+    def source(self) -> str:
+        """The evidence in a few words."""
+        if self.published:
+            return f"{self.published.row['meta_id']}, as published"
+        return f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:

@@ -1,5 +1,6 @@
 """Names are files: model `emax` is models/emax.toml, experiment `quickstart` is experiments/quickstart.toml."""
 
+import os
 from pathlib import Path
 
 from gmfmsim.faults import Fault, InputError, choices, shown
@@ -26,15 +27,8 @@ def find(kind: str, name: str, *, beside: Path | None = None, file: str = "", wh
     """
     is_path = name.endswith(".toml")
     path = (beside or Path()) / name if is_path else shelf(kind) / f"{name}.toml"
-    if (is_path and _is_file(path)) or name in names(kind):
+    if (is_path and os.path.isfile(path)) or name in names(kind):  # isfile is false for names no file can have
         return path
     problem = f"{shown(name)} does not exist" if is_path else f"{shown(name)} is not the name of a shipped {kind[:-1]}"
     allowed = choices(name, names(kind)) + ", or the path of a file ending in .toml"
     raise InputError([Fault(file or name[:200], where or kind[:-1], problem, allowed)])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file system takes
-        return False

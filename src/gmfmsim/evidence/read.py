@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -39,11 +40,7 @@ def read_tables(folder: Path = PACKAGE_TABLES) -> Tables:
     Raises InputError with every fault of every table: missing or unknown columns, a text in a number column,
     values out of range, doses without unit, repeated keys, studies or arms that no table defines.
     """
-    try:
-        there = folder.is_dir()
-    except OSError:  # a name that no file system takes
-        there = False
-    if not there:
+    if not os.path.isdir(folder):  # false, and no error, for names that no folder can have
         raise InputError([Fault(str(folder), "folder", "does not exist", "a folder with the evidence tables")])
     faults: list[Fault] = []
     rows: dict[str, list[Row]] = {}

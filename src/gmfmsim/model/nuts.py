@@ -129,15 +129,15 @@ def _in_order_of(template: xr.Dataset, group: xr.Dataset) -> xr.Dataset:
 
 def _sample_stats(stats: xr.Dataset) -> xr.Dataset:
     """Keep the diagnostics that both samplers give, under ArviZ's names."""
-    names = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate", "n_steps": "n_steps"}
-    stats = stats.rename({old: new for old, new in names.items() if old in stats and old != new})
+    names = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
+    stats = stats.rename({old: new for old, new in names.items() if old in stats})
     kept = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
     return stats[[name for name in kept if name in stats]]
 
 
 @contextmanager
 def _quiet_pymc():
-    """Keep PyMC's log lines and warnings about compilation out of the user's sight, its bar on stderr."""
+    """Keep PyMC's log lines out of the user's sight and its progress bar on stderr."""
     logger = logging.getLogger("pymc")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -83,12 +83,13 @@ def _one(finding: Finding) -> dict:
 def headline(finding: Finding) -> str:
     """Say the answer of one plan in a few words."""
     plan, required = finding.prepared.plan, finding.required
+    if required.why == "reached":
+        return children(plan.trial, required.n)
     return {
-        "reached": lambda: children(plan.trial, required.n),
-        "plateau": lambda: "No number of children reaches the target",
-        "limit": lambda: f"Not reached by {children(plan.trial, plan.search.max_n_per_arm)}",
-        "undecided": lambda: "Not decided: the plateau is at the target",
-    }[required.why]()
+        "plateau": "No number of children reaches the target",
+        "limit": f"Not reached by {children(plan.trial, plan.search.max_n_per_arm)}",
+        "undecided": "Not decided: the plateau is at the target",
+    }[required.why]
 
 
 def sentence(finding: Finding) -> str:

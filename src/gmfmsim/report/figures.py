@@ -75,15 +75,15 @@ def curves(finding: Finding) -> Figure:
 
 def forest(finding: Finding) -> Figure:
     """Reported effects with their intervals, what the model shrinks them to, their mean and a new study."""
-    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"].to_dataset()
+    data = finding.prepared.contrasts
     rows = [] if data is None else list(range(data.sizes["contrast"]))
     figure, ax = _axes(1.9 + 0.47 * len(rows))
     unit = finding.prepared.unit
     if rows:
-        ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
-        scale = np.where(data["gmfm66"].values, 1.0, ratio)
-        reported, error = data["effect"].values * scale, 1.959964 * data["se"].values * scale
-        theta = posterior["theta"].transpose("contrast", "chain", "draw").values.reshape(len(rows), -1)
+        reported, error = _reported(finding)
+        theta = (
+            finding.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values.reshape(len(rows), -1)
+        )
         low, middle, high = np.quantile(theta, [0.025, 0.5, 0.975], axis=1)
         y = np.array(rows, float)
         ax.errorbar(reported, y - 0.02, xerr=error, fmt="s", color=GREY, ms=4, lw=1, label="as reported, 95 % CI")
@@ -132,7 +132,6 @@ def dose_response(finding: Finding) -> Figure | None:
     band = finding.dose_response
     if band is None:
         return None
-    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"].to_dataset()
     figure, ax = _axes(4.6)
     dose = band["dose"].values
     for kind, colour, alpha, label in (
@@ -142,12 +141,11 @@ def dose_response(finding: Finding) -> Figure | None:
         part = band.sel(kind=kind)
         ax.fill_between(dose, part["low"], part["high"], color=colour, alpha=alpha, lw=0, label=f"{label}, 95 %")
     ax.plot(dose, band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
-    ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
-    scale = np.where(data["gmfm66"].values, 1.0, ratio)
+    reported, error = _reported(finding)
     ax.errorbar(
-        data["dose"],
-        data["effect"] * scale,
-        yerr=1.959964 * data["se"] * scale,
+        finding.prepared.contrasts["dose"],
+        reported,
+        yerr=error,
         fmt="s",
         color=GREY,
         ms=4,
@@ -177,6 +175,14 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+
+
+def _reported(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
+    """Return reported effects on the GMFM-66 scale (by the posterior mean of r) and half of their 95 % interval."""
+    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"]
+    ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
+    scale = np.where(data["gmfm66"].values, 1.0, ratio)
+    return data["effect"].values * scale, 1.959964 * data["se"].values * scale
 
 
 def _forest_labels(data: xr.Dataset) -> list[str]:

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.priors import Fixed, LogNormal
-from gmfmsim.report.answer import Finding, answer, children, headline, percent, sentence, warnings
+from gmfmsim.report.answer import Finding, children, headline, percent, sentence, warnings
 from gmfmsim.report.figures import save_figures
 from gmfmsim.trial.closed_form import sample_size
 
@@ -52,7 +52,6 @@ def write_report(folder: Path, experiment: Experiment, findings: list[Finding]) 
     environment.filters["percent"] = percent
     page = environment.get_template("page.html.j2").render(
         experiment=experiment,
-        answer=answer(experiment, findings),
         sections=sections,
         disclaimer=DISCLAIMER,
         version=__version__,
@@ -79,7 +78,7 @@ def _section(finding: Finding) -> dict:
         "required": required,
         "observed_doses": prepared.observed_doses,
         "observed_months": prepared.observed_months,
-        "uses_dose": prepared.model is not None and prepared.model.shape.uses_dose,
+        "uses_dose": prepared.curve.uses_dose,
         "headline": headline(finding),
         "sentence": sentence(finding),
         "warnings": warnings(prepared),
@@ -201,18 +200,7 @@ def _sources(finding: Finding) -> list[dict]:
     if data is None:
         return []
     keep = (
-        "study",
-        "arm",
-        "control",
-        "cell_class",
-        "route",
-        "dose",
-        "month",
-        "scale",
-        "effect",
-        "se",
-        "measure",
-        "row",
+        *("study", "arm", "control", "cell_class", "route", "dose", "month", "scale", "effect", "se", "measure"),
+        *("row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
     )
-    keep += ("source_url", "source_location", "verified", "notes", "citation", "n_active", "n_control")
     return [{k: data[k].values[i].item() for k in keep} for i in range(data.sizes["contrast"])]

@@ -36,20 +36,22 @@ def simulate(
     effect = (truths["effect"].sel(arm=design.active.name) - truths["effect"].sel(arm=design.control.name)).values
     sd, batch = truths["sd_change"].values, truths["batch"].values[:per_round]
     size = np.bincount(batch) * truths.attrs["rounds"]
+    starts = np.searchsorted(batch, np.arange(size.size))
     hits = np.zeros((2, effect.shape[0], len(n), size.size))
     for block in range(truths.attrs["rounds"]):
         rows = slice(block * per_round, (block + 1) * per_round)
         rng = stream(seed, "trial", block)
         z = rng.standard_normal(per_round)
         u = rng.random((3, per_round))
+        in_sds = effect[:, rows] / sd[rows]
         for k, children in enumerate(n):
-            benefit, harm = _significant(design, analysis, children, effect[:, rows] / sd[rows], z, u)
-            hits[0, :, k] += _by_batch(benefit, batch, size.size)
-            hits[1, :, k] += _by_batch(harm, batch, size.size)
+            benefit, harm = _significant(design, analysis, children, in_sds, z, u)
+            hits[0, :, k] += _by_batch(benefit, starts)
+            hits[1, :, k] += _by_batch(harm, starts)
             advance()
     limit = (effect > 0) + analysis.alpha / 2 * (effect == 0)
     blocks = np.split(limit, truths.attrs["rounds"], axis=1)
-    certain = sum(_by_batch(block, batch, size.size) for block in blocks)
+    certain = sum(_by_batch(block, starts) for block in blocks)
     (success, harm), (success_mcse, harm_mcse) = _mean_and_mcse(hits, size)
     plateau, plateau_mcse = _mean_and_mcse(certain, size)
     grid = ("scenario", "n", "analysis")
@@ -104,9 +106,8 @@ def _t_boundary(size: np.ndarray, df: np.ndarray, u: np.ndarray, alpha: float) -
     return critical
 
 
-def _by_batch(hit: np.ndarray, batch: np.ndarray, batches: int) -> np.ndarray:
-    """Count hits (scenario, draw) in each batch of consecutive draws."""
-    starts = np.searchsorted(batch, np.arange(batches))
+def _by_batch(hit: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Count hits (scenario, draw) in each batch of consecutive draws; starts: the first draw of each."""
     return np.add.reduceat(hit, starts, axis=-1, dtype=float)
 
 
