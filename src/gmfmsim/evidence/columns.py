@@ -1,4 +1,4 @@
-"""The columns of the seven evidence tables: their kind, their range and their keys.
+"""The columns of the evidence tables: their kind, their range and their keys.
 
 What each column means is written in tables/README.md, beside the tables.
 """
@@ -56,6 +56,12 @@ _YES_NO = Column(required=True, choices=("yes", "no"))
 _SOURCE = _texts("source_url source_location", required=True)
 _VERIFIED = Column(required=True, choices=("text", "abstract", "table", "registry", "derived"))
 _QUALIFIER = Column(choices=("=", "<", ">"))
+
+READINGS = (
+    *("as_tabled", "as_printed", "spread_is_se", "spread_is_sd"),
+    *("imputed_sd", "sd_from_d", "centre_of_interval", "change_score"),
+)
+"""The ways to read a contrast; evidence/readings.py says what each makes of the figures."""
 
 TABLES: dict[str, TableSchema] = {
     "studies": TableSchema(
@@ -211,5 +217,15 @@ TABLES: dict[str, TableSchema] = {
             "notes": Column(),
         },
         ordered=(("low", "high"),),
+    ),
+    "readings": TableSchema(
+        ("study_id", "scale", "month", "reading"),
+        {
+            **_texts("study_id scale", required=True),
+            "month": Column("number", required=True, low=0),
+            "reading": Column(required=True, choices=READINGS),
+            "weight": Column("number", required=True, above=0, high=1),
+            "reason": Column(required=True),
+        },
     ),
 }

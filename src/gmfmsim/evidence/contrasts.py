@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BeforeValidator, Field
 
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.read import Row, Tables, at_month
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import Spec
 
@@ -99,6 +99,7 @@ def contrasts_from_arrays(
         {
             "effect": ("contrast", effect),
             "se": ("contrast", np.sqrt(np.diag(covariance))),
+            "log_se_sd": ("contrast", np.zeros(k)),
             "covariance": (("contrast", "contrast_"), covariance),
             "dose": ("contrast", np.full(k, np.nan) if dose is None else np.asarray(dose, float)),
             "control_dose": ("contrast", np.zeros(k)),
@@ -163,14 +164,11 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables) -> xr.Dataset:
     def text(name: str) -> tuple[str, list[str]]:
         return "contrast", [r[name] or "" for r in rows]
 
-    group = [r["control_group"] for r in rows]
-    control_se = column("control_se100")
-    shared = np.array([[bool(a) and a == b for b in group] for a in group])
-    covariance = np.where(shared, np.fmin.outer(control_se, control_se) ** 2, 0.0)
-    np.fill_diagonal(covariance, column("md100_se") ** 2)
+    control_se, group = column("control_se100"), np.array([r["control_group"] or "" for r in rows])
+    covariance = shared_control_covariance(column("md100_se"), control_se, group)
     citation = {s["study_id"]: s["citation"] for s in tables.rows["studies"]}
-    labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {r['month']:g} mo" for r in rows]
-    _check_covariance(covariance, shared & ~np.eye(len(rows), dtype=bool), control_se, rows)
+    labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
+    _check_covariance(covariance, control_se, group, rows)
     data = contrasts_from_arrays(
         column("md100"),
         covariance,
@@ -187,6 +185,8 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables) -> xr.Dataset:
         route=("contrast", arm("arm_a", "route")),
         arm=text("arm_a"),
         control=text("arm_b"),
+        control_group=("contrast", group),
+        control_se=("contrast", control_se),
         n_active=("contrast", column("n_a")),
         n_control=("contrast", column("n_b")),
         scale=text("scale"),
@@ -200,8 +200,20 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables) -> xr.Dataset:
     )
 
 
-def _check_covariance(covariance: np.ndarray, pairs: np.ndarray, control_se: np.ndarray, rows: list[Row]) -> None:
+def shared_control_covariance(se: np.ndarray, control_se: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the covariance (K, K) of contrasts: se^2 and, where two share a control_group, their controls' variance.
+
+    cov(A - C, B - C) = var(C), the smaller of the two control_se squared (Gleser & Olkin 2009). group "": no other's.
+    """
+    shared = (group[:, None] == group) & (group != "")
+    covariance = np.where(shared, np.fmin.outer(control_se, control_se) ** 2, 0.0)
+    np.fill_diagonal(covariance, se**2)
+    return covariance
+
+
+def _check_covariance(covariance: np.ndarray, control_se: np.ndarray, group: np.ndarray, rows: list[Row]) -> None:
     """Raise InputError if shared controls lack their standard error or the covariance is impossible."""
+    pairs = (group[:, None] == group) & (group != "") & ~np.eye(len(rows), dtype=bool)
     faults = [
         Fault(
             "contrasts.csv",

@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import io
+import math
 import os
 import re
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,29 +23,50 @@ Row = dict[str, str | float | int | None]
 
 @dataclass(frozen=True)
 class Tables:
-    """The evidence as read: rows by table name, and the SHA-256 of the bytes they came from."""
+    """The evidence as read: rows by table name, and the SHA-256 of the bytes they came from.
+
+    folder is the folder of the tables, or the flat file they were made from; files are the files that were read.
+    """
 
     folder: Path
     rows: dict[str, list[Row]]
     sha256: str
+    files: tuple[Path, ...] = ()
 
     def where(self, table: str, **cells: object) -> list[Row]:
         """Return the rows of `table` whose cells equal the given values."""
         return [r for r in self.rows[table] if all(r[k] == v for k, v in cells.items())]
 
 
-def read_tables(folder: Path = PACKAGE_TABLES) -> Tables:
-    """Read and validate the evidence tables of `folder` (default: those that ship with the package).
+def at_month(month: float) -> str:
+    """Say a month; NaN is not known."""
+    return "month not known" if math.isnan(month) else f"month {month:g}"
 
-    studies.csv, arms.csv and contrasts.csv must be there; the other tables are read when they are.
+
+def read_tables(source: Path = PACKAGE_TABLES) -> Tables:
+    """Read and validate evidence: a folder of tables (default: those that ship with the package), or one flat CSV.
+
+    Of a folder, studies.csv, arms.csv and contrasts.csv must be there; the other tables are read when they are.
+    A file whose name ends in .csv is read by `gmfmsim.evidence.flat.read_flat`.
 
     Raises InputError with every fault of every table: missing or unknown columns, a text in a number column,
     values out of range, doses without unit, repeated keys, studies or arms that no table defines.
     """
-    if not os.path.isdir(folder):  # false, and no error, for names that no folder can have
-        raise InputError([Fault(str(folder), "folder", "does not exist", "a folder with the evidence tables")])
+    if os.path.isdir(source):  # false, and no error, for names that no file can have
+        return _read_folder(Path(source))
+    if str(source).lower().endswith(".csv") and os.path.isfile(source):
+        from gmfmsim.evidence.flat import read_flat  # which needs this module
+
+        return read_flat(Path(source))
+    problem = "is neither a folder nor a CSV file" if os.path.exists(source) else "does not exist"
+    allowed = "a folder with the evidence tables, or one flat file ending in .csv"
+    raise InputError([Fault(str(source), "folder", problem, allowed)])
+
+
+def _read_folder(folder: Path) -> Tables:
     faults: list[Fault] = []
     rows: dict[str, list[Row]] = {}
+    files: list[Path] = []
     digest = hashlib.sha256()
     for name, schema in TABLES.items():
         path = folder / f"{name}.csv"
@@ -54,68 +77,90 @@ def read_tables(folder: Path = PACKAGE_TABLES) -> Tables:
         try:
             content = path.read_bytes()
         except OSError as error:
-            faults.append(Fault(str(path), "file", f"cannot be read: {error.strerror}", "a readable file"))
+            faults.append(unreadable(path, error))
             continue
         digest.update(name.encode() + b"\0" + content + b"\0")
-        rows[name], found = _read_table(name, schema, content)
-        faults += found
+        rows[name], found = parse_rows(path.name, schema, content)
+        faults += found + row_faults(path.name, schema, rows[name])
+        files.append(path)
     faults += _cross_faults(rows)
     if faults:
         raise InputError(faults)
-    return Tables(folder, rows, digest.hexdigest())
+    return Tables(folder, rows, digest.hexdigest(), tuple(files))
 
 
-def _read_table(name: str, schema: TableSchema, content: bytes) -> tuple[list[Row], list[Fault]]:
-    file = f"{name}.csv"
+def unreadable(path: Path, error: OSError) -> Fault:
+    """Say that a file cannot be read."""
+    return Fault(str(path), "file", f"cannot be read: {error.strerror}", "a readable file")
+
+
+def parse_rows(
+    file: str, schema: TableSchema, content: bytes, *, optional: Collection[str] = (), comment: str | None = None
+) -> tuple[list[Row], list[Fault]]:
+    """Return the rows of a CSV file, every cell converted as the schema says, and every fault of its cells.
+
+    Blank rows are left out, and those that begin with `comment`. Columns in `optional` may be absent: then their
+    cells are None, as those with a fault are. A file with a fault in its header has no rows.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return [], [Fault(file, f"byte {error.start}", "is not UTF-8", "UTF-8 text")]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines: Iterable[str] = io.StringIO(text, newline="")
+    if comment:
+        # blank, so that no quote inside a comment opens a cell and every row keeps the number of its line
+        lines = ("\n" if line.startswith(comment) else line for line in lines)
+    reader = csv.reader(lines, strict=True)
     try:
-        header = next(reader, [])
-        lines = [(reader.line_num, cells) for cells in reader if cells]
+        # a spreadsheet may have put a comment in quotes: then it is a row
+        records = [
+            (reader.line_num, cells)
+            for cells in reader
+            if any(cells) and not (comment and cells[0].startswith(comment))
+        ]
     except csv.Error as error:
         return [], [Fault(file, f"row {reader.line_num}", f"is not CSV: {error}", "comma separated, quotes closed")]
-    faults = _header_faults(file, schema, header)
+    number, header = records[0] if records else (1, [])
+    faults = _header_faults(file, schema, number, header, optional)
     if faults:
         return [], faults
     rows: list[Row] = []
-    for number, cells in lines:
+    for number, cells in records[1:]:
         if len(cells) != len(header):
             problem = f"{len(cells)} cells"
             faults.append(Fault(file, f"row {number}", problem, f"{len(header)} cells, as in the header"))
             continue
-        row: Row = {"row": number}
+        row: Row = {"row": number} | dict.fromkeys(schema.columns)
         for column, cell in zip(header, cells, strict=True):
             try:
                 row[column] = _value(schema.columns[column], cell)
             except ValueError as error:
                 problem = f"{shown(cell)} {error}"
                 faults.append(Fault(file, f"row {number}, column {column}", problem, schema.columns[column].allowed))
-                row[column] = None
         rows.append(row)
-    return rows, faults + _row_faults(name, schema, rows)
+    return rows, faults
 
 
-def _header_faults(file: str, schema: TableSchema, header: list[str]) -> list[Fault]:
-    expected = list(schema.columns)
+def _header_faults(
+    file: str, schema: TableSchema, number: int, header: list[str], optional: Collection[str]
+) -> list[Fault]:
+    expected, where = list(schema.columns), f"row {number}"
     faults = [
-        Fault(file, f"row 1, column {shown(c)}", "unknown column", choices(c, expected, 30))
+        Fault(file, f"{where}, column {shown(c)}", "unknown column", choices(c, expected, 30))
         for c in header
         if c not in expected
     ]
-    faults += [
-        Fault(file, "row 1", f"column {c} is missing", "all columns of this table") for c in expected if c not in header
-    ]
-    faults += [Fault(file, "row 1", f"column {c} twice", "each column once") for c in expected if header.count(c) > 1]
+    needed = [c for c in expected if c not in optional]
+    allowed = f"the columns {', '.join(needed)}" if optional else "all columns of this table"
+    faults += [Fault(file, where, f"column {c} is missing", allowed) for c in needed if c not in header]
+    faults += [Fault(file, where, f"column {c} twice", "each column once") for c in expected if header.count(c) > 1]
     return faults
 
 
 LARGEST = 1e15
 """No figure of the tables is larger; what is would overflow when squared."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _value(column: Column, cell: str) -> str | float | int | None:
@@ -136,18 +181,23 @@ def _value(column: Column, cell: str) -> str | float | int | None:
         raise ValueError("is too large")
     if column.kind == "integer" and value != int(value):
         raise ValueError("is not a whole number")
+    check_range(column, value)
+    return int(value) if column.kind == "integer" else value
+
+
+def check_range(column: Column, value: float) -> None:
+    """Raise ValueError if a number lies outside what the column allows."""
     if (
         (column.low is not None and value < column.low)
         or (column.above is not None and value <= column.above)
         or (column.high is not None and value > column.high)
     ):
         raise ValueError("is out of range")
-    return int(value) if column.kind == "integer" else value
 
 
-def _row_faults(name: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
+def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
     """Return what is wrong between the cells of a row, and between rows with one key."""
-    file, faults = f"{name}.csv", []
+    faults = []
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[k] for k in schema.key)].append(row)
@@ -155,14 +205,15 @@ def _row_faults(name: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
             if row[low] is not None and row[high] is not None and row[low] > row[high]:
                 problem = f"{low} {row[low]:g} is above {high} {row[high]:g}"
                 faults.append(Fault(file, f"row {row['row']}, column {low}", problem, f"{low} up to {high}"))
-        if name == "arms":
+        if "dose_total_cells_per_kg" in schema.columns:
             faults += _dose_faults(file, row)
     for key, group in groups.items():
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
         if len(group) > 1 and preferred != 1:
             where = "rows " + ", ".join(str(row["row"]) for row in group)
             problem = f"the key {' / '.join(map(str, key))} stands {len(group)} times, {preferred} of them preferred"
-            faults.append(Fault(file, where, problem, "one row a key, or exactly one with preferred = yes"))
+            chosen = ", or exactly one with preferred = yes" if "preferred" in schema.columns else ""
+            faults.append(Fault(file, where, problem, "one row a key" + chosen))
     return faults
 
 

@@ -1,40 +1,15 @@
 """The two-arm parallel trial: arms and doses, allocation, spread of the change score, drop-out, analysis."""
 
-import re
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
+from gmfmsim.evidence.dose import Dose
 from gmfmsim.model.priors import Fixed, LogNormal
 from gmfmsim.spec import Spec
-
-_DOSE = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S.*?)\s*")
-_DOSE_UNITS = ("cells/kg", "cells per kg", "cells_per_kg")
-_DOSE_MAX = 1e12
-
-
-def parse_dose(value: object) -> float:
-    """Return a dose in cells per kg from text such as "5e7 cells/kg"."""
-    allowed = 'a dose with its unit, such as "5e7 cells/kg" (total over all infusions; "0 cells/kg" for control)'
-    match = _DOSE.fullmatch(value) if isinstance(value, str) else None
-    try:
-        dose = float(match[1]) if match and match[2] in _DOSE_UNITS else None
-    except ValueError:
-        dose = None
-    if dose is None or dose > _DOSE_MAX:
-        raise PydanticCustomError("dose", "{allowed}", {"allowed": allowed + f", at most {_DOSE_MAX:g}"})
-    return dose
-
-
-def write_dose(dose: float) -> str:
-    """Return the text that parse_dose reads as exactly this dose."""
-    return f"{dose:g} cells/kg" if float(f"{dose:g}") == dose else f"{dose!r} cells/kg"
-
-
-Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(write_dose)]
 
 
 class Arm(Spec):
