@@ -1,0 +1,88 @@
+"""The audit of the evidence: what in the tables cannot be right, may be wrong, or has to be known.
+
+Every check is a general rule over the rows; none knows a study. A suspect figure is named, never changed.
+"""
+
+import dataclasses
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from gmfmsim.evidence.children import children_counted_twice, outcome_not_reported, unpublished
+from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
+from gmfmsim.evidence.counts import counts_differ, percentage_denominator
+from gmfmsim.evidence.derived import derived_columns
+from gmfmsim.evidence.finding import Finding
+from gmfmsim.evidence.outliers import missing_spread, sd_out_of_line, spread_is_se
+from gmfmsim.evidence.read import Row, Tables
+
+CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
+    spread_is_se,
+    interval_not_centred,
+    d_does_not_follow,
+    sd_out_of_line,
+    p_does_not_follow,
+    children_counted_twice,
+    counts_differ,
+    percentage_denominator,
+    unpublished,
+    outcome_not_reported,
+    derived_columns,
+    missing_spread,
+)
+SEVERITIES = ("error", "doubt", "note")
+WIDTH = 100
+
+
+def audit(tables: Tables) -> list[Finding]:
+    """Return every finding, errors first, then in the order of CHECKS, studies and rows.
+
+    The order of the rows in the tables does not matter. Tables other than studies, arms and contrasts may be missing.
+    """
+    names = [check.__name__ for check in CHECKS]
+    ordered = dataclasses.replace(tables, rows={name: _ordered(name, rows) for name, rows in tables.rows.items()})
+    with np.errstate(all="ignore"):  # absurd figures may overflow; they are told all the same
+        found = [finding for check in CHECKS for finding in check(ordered)]
+    return sorted(
+        found,
+        key=lambda f: (SEVERITIES.index(f.severity), names.index(f.check), f.study, f.table, f.rows, f.printed),
+    )
+
+
+def report(findings: Iterable[Finding]) -> str:
+    """Return the findings as text for a terminal, by severity and check, with their number at the end."""
+    findings = list(findings)
+    text: list[str] = []
+    for severity in SEVERITIES:
+        for check in dict.fromkeys(f.check for f in findings if f.severity == severity):
+            text += [f"{severity}: {check.replace('_', ' ')}", ""]
+            for f in (f for f in findings if (f.severity, f.check) == (severity, check)):
+                rows = ", ".join(map(str, f.rows))
+                text += _wrapped("  ", f"{f.study}, {f.table}.csv row{'s' * (len(f.rows) > 1)} {rows}")
+                for word, words in (("printed", f.printed), ("expected", f.expected), ("effect", f.effect)):
+                    text += _wrapped(f"    {word + ':':10}", words)
+                text.append("")
+    counts = [(sum(f.severity == s for f in findings), s) for s in SEVERITIES]
+    number = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
+    text.append(f"{number}: " + ", ".join(f"{n} {s}{'s' * (n != 1)}" for n, s in counts))
+    return "\n".join(text)
+
+
+def as_json(findings: Iterable[Finding]) -> list[dict]:
+    """Return the findings as dictionaries of strings and lists."""
+    return [dataclasses.asdict(f) | {"rows": list(f.rows)} for f in findings]
+
+
+def _ordered(table: str, rows: list[Row]) -> list[Row]:
+    """Sort rows by what they say: numbers by size, texts by letter, empty cells last."""
+    columns = TABLES[table].columns
+    return sorted(
+        rows,
+        key=lambda r: [(r[c] is None, r[c] if isinstance(r[c], int | float) else 0, str(r[c])) for c in columns],
+    )
+
+
+def _wrapped(head: str, words: str) -> list[str]:
+    return textwrap.wrap(words, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)

@@ -1,0 +1,270 @@
+"""The derived columns of the tables, computed again from the figures that papers print."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from gmfmsim.evidence.conversions import mean_sd_from_range, sd_from_difference_se, sd_from_se, se_from_ci, se_from_sd
+from gmfmsim.evidence.effect_sizes import hedges_g, mean_difference, small_sample_factor
+from gmfmsim.evidence.finding import EPS, Finding, half_unit, weight
+from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.spread import Z975
+
+STORED = 2e-4
+"""Tolerance of a figure stored with four decimals and computed from others stored so."""
+
+CONTRAST_COLUMNS = (
+    *("estimate", "se", "ci_low", "ci_high", "md100", "md100_se"),
+    *("hedges_g", "hedges_g_se", "control_se100"),
+)
+OUTCOME_COLUMNS = ("mean", "sd", "se")
+IMPUTED = re.compile(r"SD (\d+(?:\.\d+)?) imputed")
+
+
+class Way(NamedTuple):
+    """One way to the derived columns of a row: its name, and value and tolerance by column."""
+
+    name: str
+    figures: dict[str, tuple[float, float]]
+
+
+def recompute(tables: Tables) -> list[dict]:
+    """Compute every derived figure of contrasts.csv and outcomes.csv again, with what it was computed from.
+
+    Contrasts, in points of the scale and (md100) of 0-100, with the means, SDs and n of the arms' preferred outcomes:
+      two arms       md = m_a - m_b, se^2 = sd_a^2/n_a + sd_b^2/n_b, md -+ 1.96 se, Hedges g
+      interval       a printed, often adjusted estimate: se from its own 95 % interval, normal or t; g = J md / sd with
+                     the SD that se implies, or that of the arms' outcomes on another GMFM scale
+      imputed SD     one SD for both arms, named in the notes: se = sd sqrt(1/n_a + 1/n_b), g = J md / sd
+      printed        md100 is the printed estimate times 100/scale_max, md100_se goes with se
+    Outcomes: sd = se sqrt(n); se from a printed interval (t quantile); mean and sd from median and range.
+    Each row gives row, study, table, column, stored, recomputed, tolerance, way: the first way that agrees, else the
+    first. recomputed is None where the tables hold no figures to start from.
+    """
+    found = []
+    for name, columns, ways in (
+        ("contrasts", CONTRAST_COLUMNS, _contrast_ways),
+        ("outcomes", OUTCOME_COLUMNS, _outcome_ways),
+    ):
+        for row in tables.rows.get(name, []):
+            options = [way for way in ways(row, tables) if way.figures]
+            for column in columns:
+                if row[column] is not None:
+                    found += _compared(name, row, column, options)
+    return found
+
+
+def derived_columns(tables: Tables) -> Iterator[Finding]:
+    """Find derived figures that do not follow, rounding as stored allowed, from what they were computed from."""
+    wrong: dict[tuple, list[dict]] = {}
+    for r in recompute(tables):
+        slack = max(r["tolerance"], half_unit(r["stored"]) + EPS)
+        if r["recomputed"] is not None and abs(r["stored"] - r["recomputed"]) > slack:
+            wrong.setdefault((r["study"], r["table"], r["row"]), []).append(r)
+    for (study, table, line), figures in wrong.items():
+        yield Finding(
+            "derived_columns",
+            "error",
+            study,
+            table,
+            (line,),
+            ", ".join(f"{f['column']} {f['stored']:g}" for f in figures),
+            ", ".join(f"{f['column']} {f['recomputed']:.4g} by {f['way']}" for f in figures),
+            "; ".join(_change(f) for f in figures),
+        )
+
+
+def scale_max(row: Row, tables: Tables) -> float | None:
+    """Return the maximum of a row's scale as outcomes.csv gives it: in the same study, else wherever it stands."""
+    rows = [r for r in tables.rows.get("outcomes", []) if r["scale"] == row["scale"] and r["scale_max"]]
+    own = {r["scale_max"] for r in rows if r["study_id"] == row["study_id"]}
+    found = own or {r["scale_max"] for r in rows}
+    return found.pop() if len(found) == 1 else None
+
+
+def arms_of(row: Row, tables: Tables, same_scale: bool = True) -> tuple[Row, Row] | None:
+    """Return the preferred outcomes with mean, SD and n of a contrast's two arms at its month, or None.
+
+    With same_scale false: on any one other GMFM scale.
+    """
+    kind = "final" if row["measure"].endswith("final") else "change"
+    found: dict[str, dict[str, Row]] = {}
+    for r in tables.rows.get("outcomes", []):
+        if (
+            r["preferred"] == "yes"
+            and (r["study_id"], r["month"], r["kind"]) == (row["study_id"], row["month"], kind)
+            and None not in (r["mean"], r["sd"], r["n"])
+            and r["n"] > 1
+        ):
+            found.setdefault(r["scale"], {})[r["arm_id"]] = r
+    scales = [row["scale"]] if same_scale else sorted(s for s in found if s.startswith("GMFM") and s != row["scale"])
+    for scale in scales:
+        arms = found.get(scale, {})
+        if row["arm_a"] in arms and row["arm_b"] in arms:
+            return arms[row["arm_a"]], arms[row["arm_b"]]
+    return None
+
+
+def groups(a: Row, b: Row, spread: str = "sd") -> tuple[float, ...]:
+    """Return mean, spread and n of two arms, as the effect sizes take them."""
+    return a["mean"], a[spread], a["n"], b["mean"], b[spread], b["n"]
+
+
+def _contrast_ways(row: Row, tables: Tables) -> Iterator[Way]:
+    ways: list[Callable[[Row, Tables], Way]] = [_two_arms, _interval, _imputed, _printed]
+    if not row["measure"].startswith("MD"):
+        return
+    if row["measure"] == "MD_imputed_sd":
+        ways = [_imputed]
+    elif arms_of(row, tables) and row["verified"] == "derived":
+        ways = [_two_arms]
+    for way in ways:
+        yield way(row, tables)
+
+
+def _two_arms(row: Row, tables: Tables) -> Way:
+    arms, top = arms_of(row, tables), scale_max(row, tables)
+    if not arms:
+        return Way("two arms", {})
+    md, g = mean_difference(*groups(*arms)), hedges_g(*groups(*arms)).estimate
+    se = math.sqrt(md.variance)
+    figures = {"estimate": md.estimate, "se": se, "hedges_g": g, "hedges_g_se": _se_of_g(g, arms[0]["n"], arms[1]["n"])}
+    if row["verified"] == "derived":
+        figures |= {"ci_low": md.estimate - Z975 * se, "ci_high": md.estimate + Z975 * se}
+    if top:
+        figures |= {"md100": md.estimate * 100 / top, "md100_se": se * 100 / top}
+        figures |= {"control_se100": se_from_sd(arms[1]["sd"], arms[1]["n"]) * 100 / top}
+    return Way("two arms", {c: (float(x), STORED * (3 if c.startswith("ci") else 1)) for c, x in figures.items()})
+
+
+def _interval(row: Row, tables: Tables) -> Way:
+    """A printed estimate with its own interval: the standard error that agrees, from the normal or the t quantile."""
+    if None in (row["ci_low"], row["ci_high"]) or row["ci_low"] >= row["ci_high"]:
+        return Way("interval", {})
+    low, high, top = row["ci_low"], row["ci_high"], scale_max(row, tables)
+    n = row["n_a"] + row["n_b"] if row["n_a"] and row["n_b"] else 0
+    options = [float(se_from_ci(low, high, df=df)) for df in (None, *([n - 2] if n > 3 else []))]
+    se = min(options, key=lambda x: abs(x - (row["se"] or options[0])))
+    known = row["se"] or se
+    figures = {"se": (se, half_unit(low, high) / Z975 + 3 * STORED)}
+    if row["se"]:
+        figures["ci_high"] = (low + (high - low) * row["se"] / se, 2 * half_unit(low, high) + 4 * STORED)
+    if top:
+        figures |= {"md100": (row["estimate"] * 100 / top, STORED), "md100_se": (known * 100 / top, STORED)}
+    own, other = arms_of(row, tables), arms_of(row, tables, same_scale=False)
+    arms = own or other
+    if arms and n > 3 and min(row["n_a"], row["n_b"]) > 1:
+        sd = float(sd_from_difference_se(known, row["n_a"], row["n_b"])) if own else _pooled_sd(*arms)
+        figures |= _standardised(row, sd, abs(row["estimate"]) / sd * STORED / known if own else 0.0)
+    if arms and arms[1]["scale_max"]:
+        figures["control_se100"] = (100 / arms[1]["scale_max"] * arms[1]["sd"] / math.sqrt(arms[1]["n"]), STORED)
+    return Way("interval", figures)
+
+
+def _imputed(row: Row, tables: Tables) -> Way:
+    """The SD stands rounded in the notes: half a unit of it is the tolerance of all that follows."""
+    named, top = IMPUTED.search(row["notes"] or ""), scale_max(row, tables)
+    if not named or not top or min(row["n_a"] or 0, row["n_b"] or 0) < 2:
+        return Way("imputed SD", {})
+    sd, unit = float(named[1]), 100 / top
+    slack = 0.5 * 10.0 ** -len(named[1].partition(".")[2]) / sd
+    se = sd * math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
+    figures = {c: (x, slack * x + STORED) for c, x in (("se", se), ("md100_se", se * unit))}
+    figures["control_se100"] = (unit * sd / math.sqrt(row["n_b"]), slack * unit * sd / math.sqrt(row["n_b"]) + STORED)
+    means = _means(row, tables)
+    if means is not None:
+        figures |= {"estimate": (means, STORED), "md100": (means * unit, STORED)}
+    figures |= _standardised(row, sd, slack * abs(row["estimate"]) / sd)
+    for column, sign in (("ci_low", -1), ("ci_high", 1)):
+        figures[column] = (row["estimate"] + sign * Z975 * se, Z975 * slack * se + STORED)
+    return Way("imputed SD", figures)
+
+
+def _printed(row: Row, tables: Tables) -> Way:
+    """Without the arms or an interval: md100 goes with the estimate as printed, md100_se with se."""
+    top, figures = scale_max(row, tables), {}
+    if top:
+        figures["md100"] = (row["estimate"] * 100 / top, STORED)
+    if row["se"] and row["md100"] is not None and row["estimate"]:
+        figures["md100_se"] = (row["se"] * row["md100"] / row["estimate"], STORED)
+    return Way("printed", figures)
+
+
+def _standardised(row: Row, sd: float, slack: float) -> dict[str, tuple[float, float]]:
+    """Return g = J estimate / sd and its standard error, for two arms with one SD."""
+    g = hedges_g(row["estimate"], sd, row["n_a"], 0, sd, row["n_b"]).estimate
+    se = _se_of_g(g, row["n_a"], row["n_b"])
+    return {"hedges_g": (float(g), slack + STORED), "hedges_g_se": (se, slack * abs(g) * se + STORED)}
+
+
+def _se_of_g(g: float, n_a: float, n_b: float) -> float:
+    """Return J se(d), se(d)^2 = 1/n_a + 1/n_b + d^2/(2 (n_a + n_b)), d = g/J (Borenstein et al. 2009)."""
+    j = small_sample_factor(n_a + n_b - 2)
+    return float(j * math.sqrt(1 / n_a + 1 / n_b + (g / j) ** 2 / (2 * (n_a + n_b))))
+
+
+def _pooled_sd(a: Row, b: Row) -> float:
+    squares = sum((r["n"] - 1) * r["sd"] ** 2 for r in (a, b))
+    return math.sqrt(squares / (a["n"] + b["n"] - 2))
+
+
+def _means(row: Row, tables: Tables) -> float | None:
+    """Return the difference of the arms' preferred mean changes, SD or none."""
+    wanted = {"study_id": row["study_id"], "scale": row["scale"], "month": row["month"], "kind": "change"}
+    means = [
+        [
+            r["mean"]
+            for r in tables.rows.get("outcomes", [])
+            if r["arm_id"] == row[arm]
+            and r["preferred"] == "yes"
+            and all(r[k] == v for k, v in wanted.items())
+            and r["mean"] is not None
+        ]
+        for arm in ("arm_a", "arm_b")
+    ]
+    return means[0][0] - means[1][0] if all(means) else None
+
+
+def _outcome_ways(row: Row, tables: Tables) -> Iterator[Way]:
+    n = row["n"] or 0
+    if n < 2:
+        return
+    if None not in (row["ci_low"], row["ci_high"]) and row["ci_low"] < row["ci_high"]:
+        se = float(se_from_ci(row["ci_low"], row["ci_high"], df=n - 1))
+        slack = se * 2 * half_unit(row["ci_low"], row["ci_high"]) / (row["ci_high"] - row["ci_low"]) + STORED
+        yield Way("interval", {"se": (se, slack), "sd": (se * math.sqrt(n), slack * math.sqrt(n))})
+    known = None not in (row["min"], row["median"], row["max"])
+    if row["sd_source"] == "from_range" and known and row["min"] <= row["median"] <= row["max"] > row["min"]:
+        mean, sd = mean_sd_from_range(row["min"], row["median"], row["max"], n)
+        yield Way("median and range", {"mean": (float(mean), STORED), "sd": (float(sd), STORED)})
+    if row["se"] and row["sd"]:
+        slack = half_unit(row["se"]) * math.sqrt(n) + half_unit(row["sd"]) + STORED
+        yield Way("se sqrt(n)", {"sd": (float(sd_from_se(row["se"], n)), slack)})
+        slack = half_unit(row["sd"]) / math.sqrt(n) + half_unit(row["se"]) + STORED
+        yield Way("sd / sqrt(n)", {"se": (row["sd"] / math.sqrt(n), slack)})
+
+
+def _compared(table: str, row: Row, column: str, ways: list[Way]) -> Iterator[dict]:
+    options = [(way.name, *way.figures[column]) for way in ways if column in way.figures]
+    wanted = table == "contrasts" and column == "md100"  # every one of these is answered for
+    if options or wanted:
+        agreeing = [o for o in options if abs(row[column] - o[1]) <= o[2]]
+        way, value, tolerance = (agreeing or options or [("no figures to start from", None, 0.0)])[0]
+        yield {
+            "row": row["row"],
+            "study": row["study_id"],
+            "table": table,
+            "column": column,
+            "stored": row[column],
+            "recomputed": value,
+            "tolerance": tolerance,
+            "way": way,
+        }
+
+
+def _change(figure: dict) -> str:
+    column, stored, new = figure["column"], figure["stored"], figure["recomputed"]
+    if column.endswith("se") and new > 0:
+        return f"{column}: the row would have {weight(stored, new)}"
+    return f"{column}: a change of {new - stored:+.4g}"
