@@ -1,0 +1,204 @@
+"""The page of a replication: printed and computed figures side by side, every one with its rows."""
+
+from pathlib import Path
+
+import matplotlib
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.report.figures import BLUE, GREY, ORANGE, STYLE, WIDTH
+
+CAPTIONS = {
+    "forest": "95 % intervals as printed (grey) and as computed from the trials (blue), and under other readings "
+    "(orange, hollow).",
+    "p_values": "p as printed (grey square) and as the printed estimate and interval imply (blue). A printed bound "
+    "(p < ...) is an arrow.",
+}
+UNITS = {
+    "SMD": "standardised mean difference (right favours cells)",
+    "MD": "effect, points (right favours cells)",
+    "WMD": "effect, points (right favours cells)",
+    "RR": "risk ratio, cells to control",
+    "OR": "odds ratio, cells to control",
+    "dose_slope": "points for a tenfold dose",
+}
+WORDS = {
+    "ci_low": "95 % interval, low",
+    "ci_high": "95 % interval, high",
+    "i2_pct": "I2, %",
+    "tau2": "tau squared",
+    "k_studies": "trials",
+    "n_total": "children",
+    "se": "standard error",
+    "events_active": "events, cells",
+    "n_active": "children, cells",
+    "events_control": "events, control",
+    "n_control": "children, control",
+    "percent_active": "per cent, cells",
+    "percent_control": "per cent, control",
+}
+
+
+def write_report(folder: Path, answer: dict) -> None:
+    """Draw the figures of a replication into folder/figures and write folder/report.html, from its answer."""
+    environment = Environment(
+        loader=PackageLoader("gmfmsim", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": figure_text,
+        "printed": _printed,
+        "words": _words,
+        "by_name": _by_name,
+        "entered": _entered,
+    }
+    page = environment.get_template("replication.html.j2").render(
+        answer=answer, figures=_save_figures(folder / "figures", answer), disclaimer=DISCLAIMER, version=__version__
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def figure_text(value: float | None) -> str:
+    """Write a computed figure: three decimals below 10, two above, three digits below 0.01; nothing for None."""
+    if value is None:
+        return ""
+    if float(value).is_integer():
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _printed(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _words(name: str, measure: str) -> str:
+    if name == "estimate":
+        return "slope for a tenfold dose" if measure == "dose_slope" else measure
+    return WORDS.get(name, name)
+
+
+def _by_name(figures: list[dict]) -> dict:
+    return {"i2_pct": None} | {f["name"]: f["computed"] for f in figures}
+
+
+def _entered(values: dict) -> str:
+    """Say what a trial brought: mean, SD and children of each arm, or events of children."""
+    if "events" in values:
+        return " against ".join(f"{a} of {n}" for a, n in zip(values["events"], values["n"], strict=True))
+    children = " and ".join(f"{n:g}" for n in values["n"]) + " children"
+    known = values.get("mean") and None not in values["mean"]
+    if not known:
+        return children
+    arms = [f"{m:g} (SD {figure_text(s)})" for m, s in zip(values["mean"], values["sd"], strict=True)]
+    return f"{' against '.join(arms)}, {children}"
+
+
+# figures
+
+
+def _save_figures(folder: Path, answer: dict) -> list[dict]:
+    """Draw what there is to draw as SVG and PNG; return names, captions and the SVG to stand inside the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    with matplotlib.rc_context(STYLE):
+        for name, draw in {"forest": forest, "p_values": p_values}.items():
+            figure = draw(answer["checks"])
+            if figure is None:
+                continue
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+            svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
+            svg = svg[svg.index("<svg") :]
+            for mark in ('id="', 'href="#', "url(#"):
+                svg = svg.replace(mark, f"{mark}{name}-")
+            drawn.append({"name": name, "svg": svg, "caption": CAPTIONS[name]})
+    return drawn
+
+
+def forest(checks: list[dict]) -> Figure | None:
+    """Printed and computed intervals of every check with an interval, one panel a measure; ratios on a log axis."""
+    panels: dict[str, list[tuple]] = {}
+    for check in checks:
+        rows = _interval_rows(check)
+        if any(kind != "printed" for _, kind, _ in rows):
+            panels.setdefault(check["measure"], []).append((check["title"], rows))
+    if not panels:
+        return None
+    heights = [sum(0.75 + len(rows) for _, rows in group) + 1 for group in panels.values()]
+    figure = Figure(figsize=(WIDTH, 0.5 + 0.36 * sum(heights) + 0.4 * len(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for ax, (measure, group) in zip(axes, panels.items(), strict=True):
+        _panel(ax, group, measure)
+    return figure
+
+
+def _interval_rows(check: dict) -> list[tuple[str, str, list[float]]]:
+    """Return (label, kind, [estimate, low, high]) of what a check printed, computed and read otherwise."""
+    own = check["figures"]
+    found = [("printed", "printed", own, "published"), ("computed", "computed", own, "computed")]
+    found += [(v["label"], "variant", v["figures"], "computed") for v in check["variants"]]
+    rows = []
+    for label, kind, figures, which in found:
+        by_name = {f["name"]: f[which] for f in figures}
+        values = [by_name.get(k) for k in ("estimate", "ci_low", "ci_high")]
+        if None not in values:
+            rows.append((label, kind, values))
+    return rows
+
+
+def _panel(ax: Axes, group: list[tuple], measure: str) -> None:
+    looks = {"printed": (GREY, "s", GREY), "computed": (BLUE, "o", BLUE), "variant": (ORANGE, "D", "white")}
+    y = 0.0
+    for title, rows in group:
+        _label(ax, y, title, fontweight="bold")
+        for label, kind, (estimate, low, high) in rows:
+            y += 1
+            colour, marker, face = looks[kind]
+            ax.plot([low, high], [y + 0.2] * 2, color=colour, lw=1.6)
+            ax.plot(estimate, y + 0.2, marker, color=colour, mfc=face, ms=5)
+            text = f"{label}: {estimate:.2f} ({low:.2f} to {high:.2f})"
+            _label(ax, y - 0.2, text, fontsize=8)
+        y += 1.0
+    ratio = measure in ("RR", "OR")
+    if ratio:
+        ax.set_xscale("log")
+        low, high = ax.get_xlim()
+        ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10) if low <= t <= high]
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+    ax.axvline(1 if ratio else 0, color="#AAAAAA", lw=0.8, zorder=0)
+    ax.set(ylim=(y - 0.2, -0.6), yticks=[], xlabel=UNITS.get(measure, measure))
+    ax.spines["left"].set_visible(False)
+
+
+def _label(ax: Axes, y: float, text: str, **look: object) -> None:
+    """Write a label at the left edge, over the line of no effect and without a say in the layout."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+    look = {"fontsize": 9, "va": "center", "bbox": box, "parse_math": False} | look
+    ax.text(0, y, text, transform=ax.get_yaxis_transform(), **look).set_in_layout(False)
+
+
+def p_values(checks: list[dict]) -> Figure | None:
+    """Printed and implied p of every check that has both, on a log axis cut off at 1e-6."""
+    rows = []
+    for check in (c for c in checks if c["kind"] == "p_value"):
+        f = next(f for f in check["figures"] if f["name"] == "p")
+        rows.append((check["title"], f["published"], f["computed"], f["qualifier"]))
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.55 * len(rows)), layout="constrained")
+    ax, least = figure.subplots(), 1e-6
+    for y, (title, printed, implied, qualifier) in enumerate(rows):
+        ax.plot(max(printed, least), y + 0.15, "s" if qualifier == "=" else "<", color=GREY, ms=7)
+        ax.plot(max(implied, least), y + 0.15, "o" if implied >= least else "<", color=BLUE, ms=5)
+        text = f"{title}: {'' if qualifier == '=' else qualifier + ' '}{printed:g} printed, {implied:.2g} implied"
+        _label(ax, y - 0.2, text)
+    ax.axvline(0.05, color="#AAAAAA", lw=0.8, zorder=0)
+    ax.set(xscale="log", xlim=(least / 2, 1.5), ylim=(len(rows) - 0.4, -0.6), yticks=[], xlabel="two-sided p")
+    ax.spines["left"].set_visible(False)
+    return figure
