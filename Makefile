@@ -13,7 +13,7 @@ style: .venv/ready
 
 # The shipped results: every experiment once more, into results/.
 reproduce: .venv/ready
-	for name in quickstart cord_blood_dose review_plug_in; do .venv/bin/gmfmsim run $$name || exit 1; done
+	for file in experiments/*.toml; do .venv/bin/gmfmsim run $$(basename $$file .toml) || exit 1; done
 
 clean:
 	rm -rf .venv

@@ -1,4 +1,4 @@
-"""What several test files share: the reference numbers, and one run of every shipped experiment."""
+"""What several test files share: the reference numbers, and one run of every shipped plan."""
 
 import csv
 import json
@@ -21,11 +21,15 @@ def reference() -> dict[str, dict]:
     return rows
 
 
+PLANS = ("quickstart", "cord_blood_dose", "review_plug_in", "unpublished_trials")
+"""The shipped experiments that ask for a required n."""
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """The folder where every shipped experiment has been run once."""
+    """The result of every shipped plan, run once."""
     folder = tmp_path_factory.mktemp("results")
-    return {name: run(name, folder) for name in ("quickstart", "cord_blood_dose", "review_plug_in")}
+    return {name: run(name, folder) for name in PLANS}
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@ new study integrate in closed form. phi is integrated on a product of Gauss-Lege
 scale of its priors (SciPy's distributions, not those of the package).
 """
 
+import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import special, stats
@@ -46,14 +48,17 @@ class Normals:
         """Return P(effect > x): at 0 the plateau of assurance."""
         return float(self.weight @ special.ndtr((self.mean - x) / self.sd))
 
-    def grid(self, points: int = 96) -> tuple[np.ndarray, np.ndarray]:
-        """Return nodes and probabilities of the mixture on one Gauss-Legendre grid."""
+    @cached_property
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes and probabilities of the mixture on one Gauss-Legendre grid of 96 points."""
         center = self.weight @ self.mean
         spread = np.sqrt(self.weight @ (self.sd**2 + (self.mean - center) ** 2))
-        x, w = np.polynomial.legendre.leggauss(points)
+        x, w = np.polynomial.legendre.leggauss(96)
         x, w = center + 9 * spread * x, 9 * spread * w
-        kept = self.weight > 1e-9
-        density = stats.norm.pdf(x[:, None], self.mean[kept], self.sd[kept]) @ self.weight[kept]
+        largest = np.argsort(-self.weight)
+        kept = largest[: np.searchsorted(np.cumsum(self.weight[largest]), 1 - 1e-7) + 1]  # of many nodes most are idle
+        height, mean, sd = self.weight[kept] / self.sd[kept], self.mean[kept], self.sd[kept]
+        density = np.array([np.exp(-0.5 * ((point - mean) / sd) ** 2) @ height for point in x])
         return x, density * w / (density @ w)
 
 
@@ -88,6 +93,42 @@ def posterior(y, covariance, study, gmfm66, *, amplitude_sd, tau, r=None, ed50=N
     return Mixture(weight / weight.sum(), mean, variance, phi, float(peak + np.log(weight.sum())))
 
 
+def over_readings(data, *, hermite: int = 15, points=(30, 12, 1), **priors) -> Mixture:
+    """Integrate over the readings of suspect figures too: each combination, with nodes for every unknown error.
+
+    A contrast whose log standard error has SD s, and whose study is at its node u, has its error times exp(s u).
+    """
+    parts = []
+    for weight, effect, covariance in _readings(data, hermite):
+        study, gmfm66 = data["study"].values, data["gmfm66"].values
+        part = posterior(effect, covariance, study, gmfm66, points=points, **priors)
+        parts.append((np.log(weight) + part.log_marginal, part))
+    peak = max(log for log, _ in parts)
+    share = np.exp([log - peak for log, _ in parts])
+    return Mixture(
+        np.concatenate([w * part.weight for w, (_, part) in zip(share / share.sum(), parts, strict=True)]),
+        np.concatenate([part.mean for _, part in parts]),
+        np.concatenate([part.variance for _, part in parts]),
+        {name: np.concatenate([part.phi[name] for _, part in parts]) for name in ("tau", "r", "ed50")},
+        float(peak + np.log(share.sum())),
+    )
+
+
+def _readings(data, hermite: int):
+    """Yield weight, effects and covariance of every combination of readings and of nodes of unknown errors."""
+    x, w = np.polynomial.hermite_e.hermegauss(hermite)
+    w = w / w.sum()
+    study = data["study"].values
+    for r in range(data.sizes["reading"]):
+        one = data.isel(reading=r)
+        effect, covariance, spread = (one[v].values for v in ("effect", "covariance", "log_se_sd"))
+        unknown = list(dict.fromkeys(study[spread > 0].tolist()))
+        for nodes in itertools.product(range(hermite), repeat=len(unknown)):
+            log_scale = sum((spread * (study == s) * x[i] for s, i in zip(unknown, nodes, strict=True)), 0 * spread)
+            scale = np.exp(log_scale)
+            yield one["weight"].item() * np.prod(w[list(nodes)]), effect, covariance * np.outer(scale, scale)
+
+
 def _nodes(distribution, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Return quantiles of a distribution at Gauss-Legendre nodes, and the weights; one dummy node for None."""
     if distribution is None:
@@ -100,7 +141,7 @@ def _nodes(distribution, points: int) -> tuple[np.ndarray, np.ndarray]:
 
 def t_test_success(effect: Normals, n: int, *, dropout: float, sd_median: float, sd_sigma: float, alpha=0.05) -> float:
     """Return P(significant benefit) of a two-arm t test, n per arm: effect, SD and completers integrated out."""
-    theta, w_theta = effect.grid()
+    theta, w_theta = effect.grid
     x, w_x = np.polynomial.hermite_e.hermegauss(7)
     sd, w_sd = sd_median * np.exp(sd_sigma * x), w_x / w_x.sum()
     k = np.arange(2, n + 1)

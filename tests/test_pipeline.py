@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from conftest import PLANS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from gmfmsim.report import figures
 from gmfmsim.report.answer import Finding, percent, warnings
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = ("quickstart", "cord_blood_dose", "review_plug_in")
 ANSWER_KEYS = {
     *("experiment", "key", "target", "status", "n_per_arm", "n_interval", "interval_prob", "n_total"),
     *("plateau", "plateau_mcse", "power_at_planning_value", "sentence"),
@@ -67,7 +67,7 @@ def quick(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", PLANS)
 def test_a_result_holds_everything(results, name):
     folder, answer = results[name].folder, results[name].answer
     assert set(answer) >= ANSWER_KEYS
@@ -147,7 +147,7 @@ def test_the_same_config_gives_the_same_bytes_in_another_process(results, tmp_pa
 
 
 def test_the_resolved_config_runs_again_under_the_same_key(results):
-    for name in EXPERIMENTS:
+    for name in PLANS:
         again = read_experiment(str(results[name].folder / "config.toml"))
         assert (again.name, again.key) == (name, results[name].answer["key"])
         assert again.config == tomllib.loads((results[name].folder / "config.toml").read_text(encoding="utf-8"))
@@ -336,7 +336,7 @@ def test_a_results_folder_that_cannot_be_written_is_a_fault(quick, tmp_path):
         gmfmsim.run(quick(), tmp_path / "file")
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", PLANS)
 def test_the_report_stands_alone_and_answers_first(results, name):
     page = results[name].report.read_text(encoding="utf-8")
     for sentence in [results[name].answer["sentence"].split(": ")[-1][:60]]:
@@ -363,7 +363,7 @@ def committed(name: str) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", PLANS)
 def test_the_committed_results_are_those_of_the_shipped_experiments(results, name):
     """Another machine may round and so sample otherwise: the answers agree within their Monte Carlo error."""
     old, new = committed(name), results[name].answer
@@ -376,7 +376,7 @@ def test_the_committed_results_are_those_of_the_shipped_experiments(results, nam
 
 def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in EXPERIMENTS:
+    for name in PLANS:
         answer = committed(name)
         assert f"results/{name}/{answer['key']}/report.html" in readme
         for plan in [answer, *answer.get("alternatives", [])]:

@@ -6,7 +6,7 @@ import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
-from quadrature import posterior, t_test_success
+from quadrature import over_readings, posterior, t_test_success
 from scipy import stats
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
@@ -40,13 +40,7 @@ def assert_moments_agree(tree: xr.DataTree, name: str, mean: float, sd: float) -
 
 @pytest.fixture(scope="module")
 def primary_quadrature(quickstart_fit):
-    data = quickstart_fit[0].contrasts
-    return posterior(
-        *(data[v].values for v in ("effect", "covariance", "study", "gmfm66")),
-        amplitude_sd=10,
-        tau=TAU,
-        r=RATIO,
-    )
+    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO)
 
 
 @pytest.mark.parametrize("name", ["mu", "tau", "r"])

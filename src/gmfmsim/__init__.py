@@ -4,6 +4,7 @@ It plans trials. It gives no advice on treatment. The verbs of the command line 
 
     gmfmsim.run("quickstart")       gmfmsim.check("my.toml")
     gmfmsim.list()                  gmfmsim.show("model", "emax")
+    gmfmsim.audit()                 gmfmsim.new_evidence("my_evidence")
 """
 
 from importlib import import_module
@@ -12,7 +13,14 @@ __version__ = "0.1.0"
 
 DISCLAIMER = "gmfmsim plans trials. It gives no advice on treatment; no figure here says that a treatment works."
 
-_VERBS = {"run": "pipeline", "check": "lookup", "list": "lookup", "show": "lookup"}
+_VERBS = {
+    "run": "pipeline",
+    "check": "lookup",
+    "list": "lookup",
+    "show": "lookup",
+    "audit": "lookup",
+    "new_evidence": "scaffold",
+}
 
 
 def __getattr__(verb: str):

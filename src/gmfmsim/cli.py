@@ -1,4 +1,4 @@
-"""The command line: gmfmsim run, check, list, show."""
+"""The command line: gmfmsim run, check, list, show, audit, new."""
 
 import json
 import sys
@@ -90,16 +90,17 @@ def list_shipped(as_json: Json = False) -> None:
             print(f"  {name:18} {text}")
 
 
-@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show study Sun2017; gmfmsim show table pooled")
+@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show study Sun2017; gmfmsim show claims")
 def show(
-    kind: Annotated[str, typer.Argument(help="experiment, model, study or table.")],
-    name: Annotated[str, typer.Argument(help="Which one.")],
+    kind: Annotated[str, typer.Argument(help="experiment, model, study, table, or the name of a table.")],
+    name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
+    tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show one experiment or model as its file, or one study or table as its rows."""
+    """Show an experiment or model as its file, or a study, a review or a table as its rows."""
     from gmfmsim.lookup import show as show_one
 
-    found = show_one(kind, name)
+    found = show_one(kind, name or None, tables=tables or None)
     if as_json:
         _print_json(found if isinstance(found, dict) else {kind: name, "toml": found})
     elif isinstance(found, str):
@@ -110,7 +111,49 @@ def show(
                 print(f"{table}.csv row {row['row']}")
                 for column, value in row.items():
                     if value is not None and column != "row":
-                        print(f"    {column}: {value:g}" if isinstance(value, float) else f"    {column}: {value}")
+                        print(f"    {column}: {value:.10g}" if isinstance(value, float) else f"    {column}: {value}")
+        print(DISCLAIMER)
+
+
+@app.command(
+    epilog="Examples: gmfmsim audit; gmfmsim audit --table events; gmfmsim audit --table my_evidence.csv --json"
+)
+def audit(
+    table: Annotated[
+        str, typer.Option(help="One of the shipped tables, or a folder or flat CSV file of your own.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Say what in the evidence cannot be right, may be wrong or has to be known, and what it would change."""
+    from gmfmsim.evidence.audit import as_json as to_json
+    from gmfmsim.evidence.audit import report
+    from gmfmsim.lookup import audit as audit_evidence
+
+    findings = audit_evidence(table or None)
+    if as_json:
+        _print_json({"findings": to_json(findings)})
+        return
+    print(report(findings))
+    print(DISCLAIMER)
+
+
+new = typer.Typer(help="Write a template to start from.", no_args_is_help=True)
+app.add_typer(new, name="new")
+
+
+@new.command(epilog="Example: gmfmsim new evidence my_evidence")
+def evidence(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")], as_json: Json = False
+) -> None:
+    """Write an annotated table for your own evidence, an experiment that uses it, and how to go on."""
+    from gmfmsim.scaffold import new_evidence
+
+    written = [str(path) for path in new_evidence(folder)]
+    if as_json:
+        _print_json({"written": written})
+        return
+    print("\n".join(f"wrote {path}" for path in written))
+    print(f"next: gmfmsim check {folder / 'trial.toml'}")
 
 
 def _print_json(value: object) -> None:

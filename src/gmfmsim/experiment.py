@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pydantic import Field
 
 from gmfmsim.faults import Fault, InputError, shown
-from gmfmsim.plan import Prepared, prepare
+from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
 
 METHOD = 1
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 
 
 class Header(Spec):
     """What an experiment file says beside its plan."""
 
-    name: str | None = Field(default=None, pattern=f"^{_NAME.pattern}$")
+    name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
     question: str = Field(min_length=1)
     alternatives: list[dict] = Field(default_factory=list)
 
@@ -64,7 +64,7 @@ def read_experiment(name: str) -> Experiment:
     raw = read_toml(path)
     header, faults = parse(Header, {k: raw[k] for k in Header.model_fields if k in raw}, path.name)
     name_in_file = raw.get("name", path.stem)
-    if header and not _NAME.fullmatch(name_in_file):
+    if header and not NAME.fullmatch(name_in_file):
         problem = f"{shown(name_in_file)} cannot name a results folder"
         faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
     base = {k: v for k, v in raw.items() if k not in Header.model_fields}
@@ -104,9 +104,10 @@ def _without_other_source(base: dict, override: dict) -> dict:
     kept, evidence = base.get("evidence"), override.get("evidence")
     if not isinstance(kept, dict) or not isinstance(evidence, dict) or ("pooled" in evidence) == ("select" in evidence):
         return base
-    gone = "select" if "pooled" in evidence else "pooled"
-    base = base | {"evidence": {k: v for k, v in kept.items() if k != gone}}
-    return {k: v for k, v in base.items() if k != "model" or gone == "pooled"}
+    to_published = "pooled" in evidence
+    gone = OF_CONTRASTS if to_published else {"pooled"}
+    base = base | {"evidence": {k: v for k, v in kept.items() if k not in gone}}
+    return {k: v for k, v in base.items() if k != "model" or not to_published}
 
 
 def _overlay(base: dict, override: dict) -> dict:

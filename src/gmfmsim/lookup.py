@@ -1,10 +1,17 @@
-"""Look without computing: check an experiment, list what is shipped, show one thing."""
+"""Look without computing: check an experiment, list what is shipped, show one thing, audit the evidence."""
 
+import builtins
+import os
+from pathlib import Path
+
+from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.finding import Finding
+from gmfmsim.evidence.read import Row, Tables, read_tables
 from gmfmsim.experiment import read_experiment
-from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.replication import is_replication, read_replication, summary
 from gmfmsim.shipped import find, names
 from gmfmsim.spec import read_toml
 
@@ -16,6 +23,8 @@ def check(name: str) -> dict:
 
     Raises InputError with every fault.
     """
+    if is_replication(name):
+        return summary(read_replication(name))
     experiment = read_experiment(name)
     return {
         "experiment": experiment.name,
@@ -45,22 +54,48 @@ def list() -> dict[str, dict[str, str]]:
     }
 
 
-def show(kind: str, name: str) -> str | dict:
-    """Return one experiment or model (its file as text), one study (its rows in every table), or one table.
+def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, builtins.list]:
+    """Return one experiment or model (its file as text), a study or review (its rows in every table), or a table.
 
-    Raises InputError if there is no such kind or name.
+    kind is experiment, model, study, table, or the name of a table: then `name` narrows it to the rows of a study.
+    The tables are the shipped ones unless a folder or flat CSV is given.
+
+    Raises InputError if there is no such kind or name, with what there is.
     """
-    if kind not in KINDS:
-        raise InputError([Fault("show", "kind", f"{kind!r} is not known", choices(kind, KINDS))])
+    kinds = (*KINDS, *TABLES)
+    if kind not in kinds:
+        raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
     if kind in ("experiment", "model"):
-        return find(f"{kind}s", name).read_text(encoding="utf-8")
-    tables = read_tables()
-    if kind == "table":
-        if name not in tables.rows:
-            raise InputError([Fault("show", "table", f"{name!r} is not a table", choices(name, tables.rows))])
-        return {name: tables.rows[name]}
-    rows = {t: tables.where(t, **{TABLES[t].study: name}) for t in tables.rows}
+        return find(f"{kind}s", name or "").read_text(encoding="utf-8")
+    evidence = read_tables(Path(tables)) if tables else read_tables()
+    if kind in TABLES or kind == "table":
+        table, study = (name, None) if kind == "table" else (kind, name)
+        if table not in evidence.rows:
+            raise InputError([Fault("show", "table", f"{shown(table)} is not there", choices(table, evidence.rows))])
+        return {table: _of(evidence, table, study) if study else evidence.rows[table]}
+    rows = {table: _of(evidence, table, name) for table in evidence.rows} if name else {"studies": []}
     if not rows["studies"]:
-        known = [r["study_id"] for r in tables.rows["studies"]]
-        raise InputError([Fault("show", "study", f"{name!r} is not in studies.csv", choices(name, known))])
-    return {t: found for t, found in rows.items() if found}
+        known = [r["study_id"] for r in evidence.rows["studies"]]
+        raise InputError([Fault("show", "study", f"{shown(name)} is not in studies.csv", choices(name, known))])
+    return {table: found for table, found in rows.items() if found}
+
+
+def audit(table: str | None = None) -> builtins.list[Finding]:
+    """Return the findings of the audit: of the shipped tables, of one of them, or of a folder or flat CSV of one's own.
+
+    Raises InputError if `table` is neither the name of a table nor evidence that can be read.
+    """
+    if table is None or table in TABLES:
+        return [f for f in audit_tables(read_tables()) if table in (None, f.table)]
+    if not os.path.exists(table):
+        problem = f"{shown(table)} does not exist"
+        raise InputError([Fault("audit", "table", problem, choices(table, TABLES) + ", a folder or a flat CSV file")])
+    return audit_tables(read_tables(Path(table)))
+
+
+def _of(evidence: Tables, table: str, study: str) -> builtins.list[Row]:
+    """Return the rows of a table about a study: its own, and the pooled estimates that count it."""
+    own = TABLES[table].study
+    return [
+        row for row in evidence.rows[table] if row[own] == study or study in (row.get("study_ids") or "").split(";")
+    ]

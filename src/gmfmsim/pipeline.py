@@ -22,7 +22,9 @@ from gmfmsim.model.predict import dose_response, truths
 from gmfmsim.model.published import published_posterior
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
+from gmfmsim.replication import Replication, is_replication, read_replication, write_result
 from gmfmsim.report.answer import Finding, answer
+from gmfmsim.sensitivity import under_readings
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -56,12 +58,13 @@ def run(name: str, results: str | Path = "results", *, progress: Silent | None =
     written.
     """
     progress = progress or Silent()
-    experiment = read_experiment(name)
+    experiment = read_replication(name) if is_replication(name) else read_experiment(name)
     folder = Path(results) / experiment.name / experiment.key
     reused = store.is_complete(folder)
     if not reused:
         with store.writing(folder) as draft:
-            _compute(experiment, draft, progress)
+            compute = write_result if isinstance(experiment, Replication) else _compute
+            compute(experiment, draft, progress)
     return Result(json.loads((folder / "answer.json").read_text(encoding="utf-8")), folder, reused)
 
 
@@ -90,7 +93,8 @@ def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
     """Copy a user's own tables and model, so that the result can be run again wherever it goes."""
     copies = []
     if prepared.tables_copy:
-        copies += [(file, draft / prepared.tables_copy / file.name) for file in prepared.tables.folder.glob("*.csv")]
+        copy, source = draft / prepared.tables_copy, prepared.tables.folder
+        copies += [(source, copy)] if source.is_file() else [(f, copy / f.name) for f in prepared.tables.files]
     if prepared.model_copy:
         copies.append((prepared.model_file, draft / prepared.model_copy))
     for source, target in copies:
@@ -135,7 +139,11 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
         low, high = prepared.observed_doses
         reach = np.geomspace(min(low, dose) / 3, max(high, dose) * 3, 121)
         band = dose_response(posterior, curve=curve, dose=reach, seed=plan.seed)
-    return Finding(prepared, posterior, criteria, required, surface, effect, band, timings)
+    lap("effects")
+    with progress.steps("readings of suspect figures") as advance:
+        readings = under_readings(prepared, posterior, required, advance)
+    lap("readings")
+    return Finding(prepared, posterior, criteria, required, surface, effect, band, readings, timings)
 
 
 def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[xr.DataTree, list[dict]]:

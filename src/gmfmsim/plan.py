@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
+from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
@@ -24,18 +26,25 @@ from gmfmsim.spec import Spec, parse
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.size import Search
 
+OF_CONTRASTS = {"select", "readings", "what_if"}
+"""The keys of [evidence] that concern contrasts."""
+
 
 class EvidenceSpec(Spec):
     """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate."""
 
     tables: str = "package"
     select: Selection | None = None
+    readings: ReadingChoice = "average"
+    what_if: list[Supposed] = Field(default_factory=list)
     pooled: PooledChoice | None = None
 
     @model_validator(mode="after")
     def _one_source(self):
         if (self.select is None) == (self.pooled is None):
             raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
+        if self.pooled and self.model_fields_set & OF_CONTRASTS:
+            raise PydanticCustomError("evidence", "readings and what_if with select: a published estimate has neither")
         return self
 
 
@@ -90,7 +99,15 @@ class Prepared:
         """The evidence in a few words."""
         if self.published:
             return f"{self.published.row['meta_id']}, as published"
-        return f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
+        words = f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
+        several = self.contrasts.sizes.get("reading", 1)
+        return words if several == 1 else f"{words}, {several} combinations of readings"
+
+    @property
+    def reported(self) -> xr.Dataset | None:
+        """The contrasts under the most probable readings of suspect figures: what figures and tables show."""
+        several = self.contrasts is not None and "reading" in self.contrasts.dims
+        return self.contrasts.isel(reading=0) if several else self.contrasts
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:
@@ -114,8 +131,10 @@ class Prepared:
 
     @property
     def tables_copy(self) -> str | None:
-        """Where a result keeps the user's own tables; None for those of the package."""
-        return None if self.plan.evidence.tables == "package" else f"inputs/tables-{self.tables.sha256[:8]}"
+        """Where a result keeps the user's own tables or flat file; None for those of the package."""
+        if self.plan.evidence.tables == "package":
+            return None
+        return f"inputs/tables-{self.tables.sha256[:8]}" + (".csv" if self.tables.folder.is_file() else "")
 
     @property
     def model_copy(self) -> str | None:
@@ -127,7 +146,8 @@ class Prepared:
     @property
     def config(self) -> dict:
         """The plan with every default written out, its own inputs named by their copies in the result."""
-        config = self.plan.model_dump(mode="json", exclude_none=True)
+        without = {"evidence": OF_CONTRASTS} if self.published else None
+        config = self.plan.model_dump(mode="json", exclude_none=True, exclude=without)
         if self.tables_copy:
             config["evidence"]["tables"] = self.tables_copy
         if self.model_copy:
@@ -157,7 +177,10 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
         if evidence:
             tables = read_tables(PACKAGE_TABLES if evidence.tables == "package" else path.parent / evidence.tables)
             if evidence.select:
-                contrasts = select_contrasts(tables, evidence.select, path.name)
+                selected = select_contrasts(tables, evidence.select, path.name)
+                if evidence.what_if:
+                    selected = with_supposed(selected, tables, evidence.what_if, path.name)
+                contrasts = read_contrasts(selected, tables, evidence.readings, path.name)
             else:
                 published = pooled_estimate(tables, evidence.pooled, path.name)
     except InputError as error:

@@ -1,5 +1,6 @@
 """The answer: as a dictionary for machines, and in one sentence for people."""
 
+import math
 from dataclasses import dataclass
 
 import xarray as xr
@@ -15,7 +16,7 @@ class Finding:
     """What one plan came to: posterior, gate, required n, curves, seconds by stage.
 
     `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
-    a range of doses, where the model uses the dose.
+    a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure.
     """
 
     prepared: Prepared
@@ -25,6 +26,7 @@ class Finding:
     surface: xr.Dataset
     effect: xr.Dataset
     dose_response: xr.Dataset | None
+    readings: list[dict]
     seconds: dict[str, float]
 
     def folder(self, position: int) -> str:
@@ -76,8 +78,20 @@ def _one(finding: Finding) -> dict:
         "power_at_planning_value_mcse": at_planning[1],
         "dose_outside_evidence": finding.prepared.dose_outside_evidence,
         "month_outside_evidence": finding.prepared.month_outside_evidence,
+        "readings": [_reading(row) for row in finding.readings],
         "sentence": sentence(finding),
     }
+
+
+def _reading(row: dict) -> dict:
+    """Return one reading's row for answer.json, rounded to six decimals."""
+    return {k: [_rounded(x) for x in v] if isinstance(v, list | tuple) else _rounded(v) for k, v in row.items()}
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
 
 
 def headline(finding: Finding) -> str:

@@ -8,9 +8,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gmfmsim.evidence.read import at_month
 from gmfmsim.report.answer import Finding, percent
+from gmfmsim.report.evidence import CLASS_WORDS, ROUTE_WORDS, Z975, on_model_scale, small_study
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
+CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
 WIDTH = 5.0
 STYLE = {
     "font.size": 10,
@@ -27,7 +30,8 @@ def save_figures(folder: Path, finding: Finding) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     with matplotlib.rc_context(STYLE):
-        for name, draw in {"curves": curves, "forest": forest, "dose_response": dose_response}.items():
+        for draw in (curves, forest, dose_response, funnel):
+            name = draw.__name__
             figure = draw(finding)
             if figure is not None:
                 figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
@@ -74,34 +78,45 @@ def curves(finding: Finding) -> Figure:
 
 
 def forest(finding: Finding) -> Figure:
-    """Reported effects with their intervals, what the model shrinks them to, their mean and a new study."""
-    data = finding.prepared.contrasts
-    rows = [] if data is None else list(range(data.sizes["contrast"]))
-    figure, ax = _axes(1.9 + 0.47 * len(rows))
-    unit = finding.prepared.unit
+    """Reported effects by cell class and route, what the model shrinks them to, their mean and a new study."""
+    data, unit = finding.prepared.reported, finding.prepared.unit
+    rows = [] if data is None else _forest_rows(data)
+    figure, ax = _axes(2.0 + 0.47 * len(rows))
     if rows:
-        reported, error = _reported(finding)
-        theta = (
-            finding.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values.reshape(len(rows), -1)
-        )
-        low, middle, high = np.quantile(theta, [0.025, 0.5, 0.975], axis=1)
-        y = np.array(rows, float)
-        ax.errorbar(reported, y - 0.02, xerr=error, fmt="s", color=GREY, ms=4, lw=1, label="as reported, 95 % CI")
+        reported, se = on_model_scale(finding)
+        theta = finding.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values
+        low, middle, high = np.quantile(theta.reshape(len(theta), -1), [0.025, 0.5, 0.975], axis=1)
+        place = {i: y for y, (i, _) in enumerate(rows) if i is not None}
+        i, y = np.array(list(place)), np.array(list(place.values()), float)
         ax.errorbar(
-            middle,
+            reported[i], y - 0.02, xerr=Z975 * se[i], fmt="s", color=GREY, ms=4, lw=1, label="as reported, 95 % CI"
+        )
+        ax.errorbar(
+            middle[i],
             y + 0.24,
-            xerr=[middle - low, high - middle],
+            xerr=[(middle - low)[i], (high - middle)[i]],
             fmt="o",
             color=BLUE,
             ms=4,
             lw=1.8,
             label="shrunk by the model, 95 %",
         )
-        for i, text in enumerate(_forest_labels(data)):
-            ax.text(0, i - 0.22, text, transform=ax.get_yaxis_transform(), va="bottom", fontsize=9, parse_math=False)
+        for y, (i, text) in enumerate(rows):
+            weight = "bold" if i is None else "normal"
+            at = y + 0.2 if i is None else y - 0.22
+            ax.text(
+                0,
+                at,
+                text,
+                transform=ax.get_yaxis_transform(),
+                va="bottom",
+                fontsize=9,
+                fontweight=weight,
+                parse_math=False,
+            )
     top = len(rows) + 0.35
     dose = finding.prepared.plan.trial.active.dose
-    at = f" at {_power_of_ten(dose)}/kg" if finding.dose_response is not None else ""
+    at = f" at {_per_kg(dose)}" if finding.dose_response is not None else ""
     for offset, (kind, name, colour) in enumerate(
         (("mean", "mean of studies", ORANGE), ("new_study", "a new study", PURPLE))
     ):
@@ -127,6 +142,29 @@ def forest(finding: Finding) -> Figure:
     return figure
 
 
+def funnel(finding: Finding) -> Figure | None:
+    """Reported effects against their standard errors, with contours of significance and the regression on se."""
+    found = small_study(finding)
+    if found is None:
+        return None
+    figure, ax = _axes(4.8)
+    data, (reported, se) = finding.prepared.reported, on_model_scale(finding)
+    top = 1.12 * se.max()
+    reach = np.linspace(0, top, 2)
+    for quantile, shade, label in ((2.5758, "#E3E3E3", "p between 0.01 and 0.05"), (Z975, "#F7F7F7", "p above 0.05")):
+        ax.fill_betweenx(reach, -quantile * reach, quantile * reach, color=shade, lw=0, label=label, zorder=0)
+    for (cells, marker), colour in zip(CLASS_MARKERS.items(), (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=True):
+        of = data["cell_class"].values == cells
+        if of.any():
+            ax.plot(reported[of], se[of], marker, color=colour, ms=7, label=CLASS_WORDS[cells])
+    expected = found.limit + found.slope * reach
+    ax.plot(expected, reach, color="black", lw=1.2, ls="--", label="regression on the standard error")
+    ax.axvline(0, color="black", lw=0.8)
+    ax.set(ylim=(top, 0), xlabel=f"effect, {finding.prepared.unit} (right favours cells)", ylabel="standard error")
+    _legend_below(figure, ax, columns=2)
+    return figure
+
+
 def dose_response(finding: Finding) -> Figure | None:
     """The effect against dose with the band of the mean and of a new study; doses not studied are shaded."""
     band = finding.dose_response
@@ -141,11 +179,11 @@ def dose_response(finding: Finding) -> Figure | None:
         part = band.sel(kind=kind)
         ax.fill_between(dose, part["low"], part["high"], color=colour, alpha=alpha, lw=0, label=f"{label}, 95 %")
     ax.plot(dose, band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
-    reported, error = _reported(finding)
+    reported, se = on_model_scale(finding)
     ax.errorbar(
         finding.prepared.contrasts["dose"],
         reported,
-        yerr=error,
+        yerr=Z975 * se,
         fmt="s",
         color=GREY,
         ms=4,
@@ -156,7 +194,7 @@ def dose_response(finding: Finding) -> Figure | None:
     for edge in ((dose[0], low), (high, dose[-1])):
         ax.axvspan(*edge, facecolor="white", edgecolor=ORANGE, alpha=0.35, hatch="///", lw=0)
     trial = finding.prepared.plan.trial.active.dose
-    ax.axvline(trial, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_power_of_ten(trial)}")
+    ax.axvline(trial, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_per_kg(trial)}")
     ax.axhline(0, color="black", lw=0.8)
     ax.set(
         xscale="log",
@@ -177,30 +215,31 @@ def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
 
 
-def _reported(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
-    """Return reported effects on the GMFM-66 scale (by the posterior mean of r) and half of their 95 % interval."""
-    data, posterior = finding.prepared.contrasts, finding.posterior["posterior"]
-    ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
-    scale = np.where(data["gmfm66"].values, 1.0, ratio)
-    return data["effect"].values * scale, 1.959964 * data["se"].values * scale
+def _forest_rows(data: xr.Dataset) -> list[tuple[int | None, str]]:
+    """Return the rows of the forest in order: (None, heading) by class and route, then (contrast, its label).
+
+    An asterisk marks a contrast that r converts from another scale, a dagger one whose standard error is not known.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, (cells, route) in enumerate(zip(data["cell_class"].values, data["route"].values, strict=True)):
+        groups.setdefault(f"{CLASS_WORDS.get(cells, cells)}, {ROUTE_WORDS.get(route, route)}", []).append(i)
+    rows: list[tuple[int | None, str]] = []
+    for heading in sorted(groups):
+        rows.append((None, heading))
+        for i in groups[heading]:
+            one = data.isel(contrast=i)
+            marks = ("" if one["gmfm66"] else " *") + (" \u2020" if one["log_se_sd"] > 0 else "")
+            dose = _per_kg(one["dose"].item())
+            rows.append((i, f"{one['study'].item()}{marks}: {dose}, {at_month(one['month'].item())}"))
+    return rows
 
 
-def _forest_labels(data: xr.Dataset) -> list[str]:
-    """Return one label a contrast: study, cells, route, dose, month; an asterisk where r converts the scale."""
-    return [
-        f"{study!s}{'' if gmfm66 else ' *'}: {cells.replace('_', '/')} {route}, {_power_of_ten(dose)}/kg, {month:g} mo"
-        for study, cells, route, dose, month, gmfm66 in zip(
-            *(data[v].values for v in ("study", "cell_class", "route", "dose", "month", "gmfm66")), strict=True
-        )
-    ]
-
-
-def _power_of_ten(dose: float) -> str:
-    """Write a dose as a small multiple of a power of ten."""
+def _per_kg(dose: float) -> str:
+    """Write a dose as a small multiple of a power of ten, in cells per kg."""
     if not np.isfinite(dose):
-        return "dose unknown"
+        return "dose not known"
     exponent = int(np.floor(np.log10(dose)))
-    return f"{dose / 10**exponent:.3g}e{exponent}"
+    return f"{dose / 10**exponent:.3g}e{exponent}/kg"
 
 
 def _short(finding: Finding) -> str:

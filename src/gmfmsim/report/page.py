@@ -9,6 +9,7 @@ from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.priors import Fixed, LogNormal
 from gmfmsim.report.answer import Finding, children, headline, percent, sentence, warnings
+from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import save_figures
 from gmfmsim.trial.closed_form import sample_size
 
@@ -16,9 +17,13 @@ CAPTIONS = {
     "curves": "Probability of success against the number of children. Bands: 95 % Monte Carlo error. "
     "Black line: target; grey bar: Monte Carlo interval of the required n. The curve of a new study tends to "
     "its plateau, the probability that the effect of that study is above zero at all.",
-    "forest": "Every contrast as reported (grey) and as the model sees it (blue), which borrows strength from the "
-    "other studies. A new study: 95 % prediction interval for the effect in the next trial. "
-    "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r.",
+    "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
+    "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
+    "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
+    "\u2020 standard error not known: drawn at its median.",
+    "funnel": "Reported effects against their standard errors. Dots in the white would be significant at 1 %, in the "
+    "grey at 5 %. A slope of the dashed line says that less certain trials report other effects than certain ones: "
+    "reporting bias, or small trials that differ in cells, route, care or scale.",
     "published": "The published estimate, read as a normal distribution, and the effect in a new study with the "
     "published heterogeneity: 95 % intervals.",
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
@@ -98,7 +103,13 @@ def _section(finding: Finding) -> dict:
         ],
         "model_title": prepared.model.title if prepared.model else "Published pooled estimate, no model fitted",
         "gate": finding.gate,
-        "sources": _sources(finding),
+        "trials": trials(prepared),
+        "doubts": doubts(prepared),
+        "small_study": small_study(finding),
+        "readings": [
+            row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)} for row in finding.readings
+        ],
+        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes.get("reading", 1),
         "published": prepared.published,
         "replicates": finding.surface.attrs["replicates"],
     }
@@ -130,6 +141,14 @@ def _at_reference(finding: Finding) -> list[dict]:
         }
     )
     return rows
+
+
+def _short_answer(row: dict) -> str:
+    """Say the required n of one reading in a table cell."""
+    if row["n"] is not None:
+        low, high = row["n_interval"]
+        return f"{row['n']} ({low} to {high or 'more'})"
+    return {"few draws": "too few draws to say", "undecided": "not decided"}.get(row["why"], "not reached")
 
 
 def _effects(finding: Finding) -> list[dict]:
@@ -192,15 +211,3 @@ def _parameters(finding: Finding) -> list[dict]:
     names = [n for n, v in posterior.items() if set(v.dims) == {"chain", "draw"}]
     table = az.summary(finding.posterior, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
     return [{"name": name, "unit": posterior[name].attrs["unit"], **table.loc[name].to_dict()} for name in names]
-
-
-def _sources(finding: Finding) -> list[dict]:
-    """Return one entry a contrast: what entered, and where it was read."""
-    data = finding.prepared.contrasts
-    if data is None:
-        return []
-    keep = (
-        *("study", "arm", "control", "cell_class", "route", "dose", "month", "scale", "effect", "se", "measure"),
-        *("row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
-    )
-    return [{k: data[k].values[i].item() for k in keep} for i in range(data.sizes["contrast"])]

@@ -1,0 +1,264 @@
+"""What a suspect figure may mean: its readings, each with a prior weight, and what they make of an effect.
+
+Readings are declared in readings.csv and computed here from the raw rows. Where a standard deviation or a correlation
+was not printed, the standard error has a distribution: log se ~ Normal(log of its median, log_se_sd).
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.evidence.contrasts import shared_control_covariance
+from gmfmsim.evidence.conversions import sd_of_change, se_from_sd
+from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.spread import spread_field
+from gmfmsim.faults import Fault, InputError, choices
+
+ReadingChoice = Literal["as_tabled", "average"] | dict[str, str]
+"""as_tabled: the columns md100 and md100_se as they stand. average: all readings of all studies, by weight.
+A table (study = reading) fixes the readings of the studies it names; those of the others are averaged over."""
+
+MOST_COMBINATIONS = 256
+
+CORRELATION_Z = (float(np.arctanh(0.9)), 0.4)
+"""Mean and SD of the Fisher z of the correlation between two visits where none is printed: 95 % from 0.6 to 0.98.
+Baseline and change SDs of Min 2020 and Min 2013 imply 0.94 to 0.96 at 6 months; later visits correlate less."""
+
+
+class Reading(NamedTuple):
+    """One reading of one contrast: effect, se and the control arm's share of it, on a 0-100 scale.
+
+    log_se_sd is the standard deviation of log se; 0 where the standard error is known.
+    """
+
+    effect: float
+    se: float
+    control_se: float
+    log_se_sd: float = 0.0
+
+
+def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str = "experiment") -> xr.Dataset:
+    """Return the contrasts under their readings: effect, se, log_se_sd and covariance gain the dim `reading`.
+
+    `reading` runs over the combinations of the studies' readings, the most probable first; `weight` (reading) is the
+    product of prior weights. `suspect` runs over the studies with readings: `reading_of` (reading, suspect) names
+    theirs. Where none has, or with the choice "as_tabled", there is one combination and data is returned as it is.
+
+    Raises InputError for studies and readings that readings.csv does not have, for figures that a reading needs and
+    the tables lack, and for more than 256 combinations.
+    """
+    options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
+    if not options:
+        return data
+    combinations = list(itertools.product(*options.values()))
+    if len(combinations) > MOST_COMBINATIONS:
+        problem = f"{len(combinations)} combinations of readings"
+        allowed = f"at most {MOST_COMBINATIONS}: name the reading of some studies"
+        raise InputError([Fault(file, "key evidence.readings", problem, allowed)])
+    weight = np.array([math.prod(row["weight"] for row in combination) for combination in combinations])
+    order = np.argsort(-weight, kind="stable")
+    contrasts = _rows_of(data, tables)
+    read = {}
+    faults = []
+    for i, row in enumerate(contrasts):
+        for option in options.get(_key(row), ()):
+            try:
+                read[i, option["reading"]] = RULES[option["reading"]](row, tables)
+            except _Missing as error:
+                where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
+                faults.append(
+                    Fault("readings.csv", where, f"needs {error.args[0]}", "a reading whose figures are there")
+                )
+    if faults:
+        raise InputError(faults)
+    names = [dict(zip(options, (row["reading"] for row in combinations[i]), strict=True)) for i in order]
+    tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields), strict=True)]
+    figures = np.array(
+        [[read.get((i, chosen.get(_key(row))), tabled[i]) for i, row in enumerate(contrasts)] for chosen in names]
+    )
+    effect, se, control_se, log_se_sd = np.moveaxis(figures, -1, 0)
+    group = data["control_group"].values
+    covariance = np.stack([shared_control_covariance(*pair, group) for pair in zip(se, control_se, strict=True)])
+    _check(covariance, names)
+    return data.assign(
+        effect=(("reading", "contrast"), effect),
+        se=(("reading", "contrast"), se),
+        log_se_sd=(("reading", "contrast"), log_se_sd),
+        covariance=(("reading", "contrast", "contrast_"), covariance),
+        weight=("reading", weight[order] / weight.sum()),
+        reading_of=(("reading", "suspect"), [list(chosen.values()) for chosen in names]),
+    ).assign_coords(suspect=[study for study, *_ in options])
+
+
+def _options(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str) -> dict[tuple, list[Row]]:
+    """Return the rows of readings.csv to combine, by (study, scale, month) of the selected contrasts."""
+    by_contrast: dict[tuple, list[Row]] = {_key(row): [] for row in _rows_of(data, tables) if row}
+    for row in tables.rows.get("readings", []):
+        if _key(row) in by_contrast:
+            by_contrast[_key(row)].append(row)
+    declared = {key: rows for key, rows in by_contrast.items() if rows}
+    if choice == "average":
+        return declared
+    known = {study: [row["reading"] for row in rows] for (study, *_), rows in declared.items()}
+    faults = []
+    for study, reading in choice.items():
+        where = f"key evidence.readings.{study}"
+        if study not in known:
+            problem = "this study has no readings among the selected contrasts"
+            faults.append(Fault(file, where, problem, choices(study, known)))
+        elif reading not in known[study]:
+            faults.append(Fault(file, where, f"{reading!r} is not one of its readings", choices(reading, known[study])))
+    if faults:
+        raise InputError(faults)
+    return {
+        key: [row for row in rows if row["reading"] == choice.get(key[0], row["reading"])]
+        for key, rows in declared.items()
+    }
+
+
+def _rows_of(data: xr.Dataset, tables: Tables) -> list[Row | None]:
+    """Return the row of contrasts.csv behind each contrast; None for a hypothetical one."""
+    rows = {row["row"]: row for row in tables.rows["contrasts"]}
+    return [rows.get(number) for number in data["row"].values.tolist()]
+
+
+def _key(row: Row | None) -> tuple | None:
+    return row and (row["study_id"], row["scale"], row["month"])
+
+
+def _check(covariance: np.ndarray, names: list[dict]) -> None:
+    """Raise InputError if a combination of readings has an impossible covariance."""
+    for matrix, chosen in zip(covariance, names, strict=True):
+        if not np.linalg.eigvalsh(matrix).min() > 0:
+            readings = ", ".join(f"{study} {reading}" for (study, *_), reading in chosen.items())
+            problem = f"the covariance under {readings} is not positive definite"
+            raise InputError([Fault("readings.csv", "column reading", problem, "readings that can hold together")])
+
+
+class _Missing(Exception):
+    """A figure that a reading needs and the tables lack."""
+
+
+class _Arm(NamedTuple):
+    """One arm's outcome on a 0-100 scale: mean, SD as tabled, spread as printed whatever its kind, children."""
+
+    mean: float
+    sd: float | None
+    printed: float | None
+    n: int
+
+
+def _arm(row: Row, arm: str, tables: Tables, kind: str, month: float) -> _Arm:
+    """Return the preferred outcome row of one arm of a contrast."""
+    rows = tables.rows.get("outcomes", [])
+    wanted = {"study_id": row["study_id"], "arm_id": row[arm], "scale": row["scale"], "kind": kind, "month": month}
+    found = [r for r in rows if r["preferred"] == "yes" and all(r[k] == v for k, v in wanted.items())]
+    if not found or None in (found[0]["mean"], found[0]["n"]):
+        raise _Missing(f"mean and n of {row[arm]}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
+    (outcome,) = found
+    unit = 100 / (outcome["scale_max"] or 100)
+    printed = {"reported": outcome["sd"], "from_se": outcome["se"]}.get(outcome["sd_source"])
+    mean, sd, printed = (x and x * unit for x in (outcome["mean"], outcome["sd"], printed))
+    return _Arm(mean, sd, printed, outcome["n"])
+
+
+def _both(row: Row, tables: Tables, kind: str = "change", month: float | None = None) -> tuple[_Arm, _Arm]:
+    month = row["month"] if month is None else month
+    return tuple(_arm(row, arm, tables, kind, month) for arm in ("arm_a", "arm_b"))
+
+
+def _from_arms(row: Row, tables: Tables, sd_of: Callable[[_Arm], float | None]) -> Reading:
+    """Return mean difference and standard error from the two arms, their SDs read by `sd_of`."""
+    arms = _both(row, tables)
+    sds = [sd_of(arm) for arm in arms]
+    if None in sds:
+        raise _Missing(f"a printed spread of {row['arm_a']} and {row['arm_b']} in outcomes.csv")
+    active, control = (se_from_sd(sd, arm.n) for sd, arm in zip(sds, arms, strict=True))
+    return Reading(arms[0].mean - arms[1].mean, math.hypot(active, control), control)
+
+
+def _with_sd(row: Row, effect: float, sd: float, log_se_sd: float = 0.0) -> Reading:
+    """Return a reading with one SD for both arms: se = sd sqrt(1/n_a + 1/n_b)."""
+    if None in (row["n_a"], row["n_b"]):
+        raise _Missing("n_a and n_b in contrasts.csv")
+    se = sd * math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
+    return Reading(effect, se, sd / math.sqrt(row["n_b"]), log_se_sd)
+
+
+def _as_tabled(row: Row, tables: Tables) -> Reading:
+    """md100 and md100_se as they stand."""
+    return Reading(row["md100"], row["md100_se"], row["control_se100"] or math.nan)
+
+
+def _as_printed(row: Row, tables: Tables) -> Reading:
+    """Means and SDs of the arms as the paper's table head names them."""
+    return _from_arms(row, tables, lambda arm: arm.sd)
+
+
+def _spread_is_se(row: Row, tables: Tables) -> Reading:
+    """The printed spread is a standard error of the mean, whatever the table head says."""
+    return _from_arms(row, tables, lambda arm: arm.printed and arm.printed * math.sqrt(arm.n))
+
+
+def _spread_is_sd(row: Row, tables: Tables) -> Reading:
+    """The printed spread is a standard deviation of children, whatever the table head says."""
+    return _from_arms(row, tables, lambda arm: arm.printed)
+
+
+def _imputed_sd(row: Row, tables: Tables) -> Reading:
+    """The SD is not known: one SD for both arms, distributed as in the other trials of the field at this month."""
+    field = spread_field(tables, row["month"], without_study=row["study_id"])
+    return _with_sd(row, row["md100"], field.median, field.log_sd)
+
+
+def _sd_from_d(row: Row, tables: Tables) -> Reading:
+    """The SD is the one that the printed standardised difference implies: |md| / |d|."""
+    same = {k: row[k] for k in ("study_id", "arm_a", "arm_b", "scale", "month")}
+    found = tables.where("contrasts", measure="SMD", **same)
+    if not found or not found[0]["estimate"]:
+        raise _Missing(f"a printed SMD of {row['arm_a']} against {row['arm_b']} in contrasts.csv")
+    return _with_sd(row, row["md100"], abs(row["md100"] / found[0]["estimate"]))
+
+
+def _centre_of_interval(row: Row, tables: Tables) -> Reading:
+    """The estimate is the middle of the printed interval."""
+    if None in (row["ci_low"], row["ci_high"]) or not row["estimate"]:
+        raise _Missing("estimate, ci_low and ci_high in contrasts.csv")
+    centre = (row["ci_low"] + row["ci_high"]) / 2 * row["md100"] / row["estimate"]
+    return _as_tabled(row, tables)._replace(effect=centre)
+
+
+def _change_score(row: Row, tables: Tables) -> Reading:
+    """Final less baseline scores; the correlation r of the two visits is not known.
+
+    se^2 = sum over arms of sd_of_change(r)^2 / n, with arctanh r ~ Normal(CORRELATION_Z). log se is then close to
+    normal (1 - r falls off as exp(-2 z)): its SD is half the distance between its values one SD either way.
+    """
+    before, after = (_both(row, tables, kind, month) for kind, month in (("baseline", 0), ("final", row["month"])))
+    if any(arm.sd is None for arm in (*before, *after)):
+        raise _Missing("SDs of baseline and final scores in outcomes.csv")
+    centre, spread = CORRELATION_Z
+
+    def standard_errors(z: float) -> list[float]:
+        r = math.tanh(z)
+        return [se_from_sd(sd_of_change(b.sd, a.sd, r), a.n) for b, a in zip(before, after, strict=True)]
+
+    narrow, middle, wide = (math.hypot(*standard_errors(centre + k * spread)) for k in (1, 0, -1))
+    effect = (after[0].mean - before[0].mean) - (after[1].mean - before[1].mean)
+    return Reading(effect, middle, standard_errors(centre)[1], math.log(wide / narrow) / 2)
+
+
+RULES: dict[str, Callable[[Row, Tables], Reading]] = {
+    "as_tabled": _as_tabled,
+    "as_printed": _as_printed,
+    "spread_is_se": _spread_is_se,
+    "spread_is_sd": _spread_is_sd,
+    "imputed_sd": _imputed_sd,
+    "sd_from_d": _sd_from_d,
+    "centre_of_interval": _centre_of_interval,
+    "change_score": _change_score,
+}

@@ -1,0 +1,96 @@
+"""What if an unpublished trial were counted: a supposed result beside the reported ones."""
+
+import math
+from typing import Annotated
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.evidence.dose import Dose
+from gmfmsim.evidence.read import Tables
+from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.spec import Spec
+
+
+class Supposed(Spec):
+    """A supposed result of a registered trial: its effect in GMFM-66 points and what its error would be.
+
+    se = sd sqrt(1 / n_active + 1 / n_control), where sd is the between-child SD of the change; log_sd is the standard
+    deviation of log sd, where that is not known.
+    """
+
+    study: str
+    effect: float
+    n_active: Annotated[int, Field(ge=2, le=100_000)]
+    n_control: Annotated[int, Field(ge=2, le=100_000)]
+    sd: Annotated[float, Field(ge=1e-3, le=1e3)]
+    log_sd: Annotated[float, Field(ge=0, le=2)] = 0.0
+    month: Annotated[float, Field(gt=0, le=120)] = 12
+    dose: Dose | None = None
+    cell_class: str = "not known"
+    route: str = "not known"
+
+
+def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], file: str = "experiment") -> xr.Dataset:
+    """Return the contrasts with one more for each supposed result, marked by `supposed` (contrast).
+
+    Raises InputError for a study that studies.csv does not have or whose reported results are selected already.
+    """
+    known = {row["study_id"]: row for row in tables.rows["studies"]}
+    present = set(data["study"].values.tolist())
+    faults = []
+    for i, one in enumerate(supposed):
+        where = f"key evidence.what_if.{i}.study"
+        if one.study not in known:
+            faults.append(Fault(file, where, f"{one.study!r} is not in studies.csv", choices(one.study, known)))
+        elif one.study in present:
+            problem = f"{one.study} has a result already"
+            faults.append(Fault(file, where, problem, "a study whose results are not selected, once"))
+        present.add(one.study)
+    if faults:
+        raise InputError(faults)
+    parts = [data.assign(supposed=("contrast", np.zeros(data.sizes["contrast"], bool)))]
+    parts += [_contrast(one, known[one.study], data) for one in supposed]
+    covariance = [part["covariance"].values for part in parts]
+    joined = xr.concat(
+        [part.drop_vars("covariance") for part in parts], "contrast", coords="minimal", compat="override"
+    )
+    blocks = np.zeros((joined.sizes["contrast"],) * 2)
+    start = 0
+    for block in covariance:
+        end = start + len(block)
+        blocks[start:end, start:end], start = block, end
+    return joined.assign(covariance=(("contrast", "contrast_"), blocks))
+
+
+def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
+    """Return a supposed result as a Dataset(contrast) with the variables of data."""
+    se = one.sd * math.sqrt(1 / one.n_active + 1 / one.n_control)
+    dose = math.nan if one.dose is None else one.dose
+    made = contrasts_from_arrays([one.effect], [se**2], study=[one.study], dose=[dose])
+    values = {
+        "log_se_sd": one.log_sd,
+        "month": one.month,
+        "cell_class": one.cell_class,
+        "route": one.route,
+        "n_active": float(one.n_active),
+        "n_control": float(one.n_control),
+        "control_se": one.sd / math.sqrt(one.n_control),
+        "scale": "GMFM-66",
+        "measure": "supposed",
+        "row": 0,
+        "supposed": True,
+        "citation": study["citation"],
+        "notes": "Not a result: what the answer would be if this trial had found it.",
+        "source_url": study["source_url"],
+        "source_location": study["source_location"],
+        "verified": "supposed",
+    }
+    for name in data.data_vars:
+        if name not in made or name in values:
+            blank = "" if data[name].dtype.kind in "UO" else math.nan
+            made[name] = ("contrast", [values.get(name, blank)])
+    made["supposed"] = ("contrast", [True])
+    return made.assign_coords(contrast=[f"{one.study} if it found {one.effect:g}"])

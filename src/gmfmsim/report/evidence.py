@@ -1,0 +1,86 @@
+"""What a report says of the evidence: a table a clinician can read, doubts about it, signs of small-study bias."""
+
+import numpy as np
+
+from gmfmsim.evidence.audit import audit
+from gmfmsim.evidence.classical import Egger, egger
+from gmfmsim.evidence.finding import Finding as Doubt
+from gmfmsim.plan import Prepared
+from gmfmsim.report.answer import Finding
+
+Z975 = 1.959963984540054
+CLASS_WORDS = {
+    "TNC_MNC": "nucleated cells",
+    "MSC": "expanded MSC",
+    "neural": "neural cells",
+    "other": "other cells",
+    "mixed": "mixed cells",
+}
+ROUTE_WORDS = {"IV": "by vein", "IV/IA": "by vein or artery", "IT": "into the spinal canal"}
+READING_WORDS = {
+    "as_tabled": "as printed",
+    "as_printed": "as printed",
+    "spread_is_se": "printed spread is a standard error",
+    "spread_is_sd": "printed spread is an SD",
+    "imputed_sd": "SD not known, as in other trials",
+    "sd_from_d": "SD from the printed d",
+    "centre_of_interval": "centre of the printed interval",
+    "change_score": "change instead of final score",
+}
+
+
+def on_model_scale(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
+    """Return reported effects and standard errors (K,) on the GMFM-66 scale, by the posterior mean of r."""
+    data, posterior = finding.prepared.reported, finding.posterior["posterior"]
+    ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
+    scale = np.where(data["gmfm66"].values, 1.0, ratio)
+    return data["effect"].values * scale, data["se"].values * scale
+
+
+def small_study(finding: Finding) -> Egger | None:
+    """Return the regression of effects on their standard errors; None for fewer than three different ones."""
+    if finding.prepared.reported is None:
+        return None
+    effect, se = on_model_scale(finding)
+    if effect.size < 3 or np.ptp(se) <= 1e-9 * se.max():
+        return None
+    return egger(effect, se**2)
+
+
+def trials(prepared: Prepared) -> list[dict]:
+    """Return one row a contrast, in words: who was treated with what, what was found, where it was read."""
+    data = prepared.reported
+    if data is None:
+        return []
+    keep = (
+        *("study", "arm", "control", "cell_class", "route", "dose", "month", "scale", "effect", "se", "measure"),
+        *("row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
+    )
+    reading = {}
+    if "suspect" in data:
+        reading = dict(zip(data["suspect"].values.tolist(), data["reading_of"].values.tolist(), strict=True))
+    rows = []
+    for i in range(data.sizes["contrast"]):
+        row = {k: data[k].values[i].item() for k in keep}
+        half = Z975 * row["se"]
+        rows.append(
+            row
+            | {
+                "low": row["effect"] - half,
+                "high": row["effect"] + half,
+                "cells": CLASS_WORDS.get(row["cell_class"], row["cell_class"]),
+                "by": ROUTE_WORDS.get(row["route"], row["route"]),
+                "uncertain": bool(data["log_se_sd"].values[i] > 0),
+                "supposed": row["measure"] == "supposed",
+                "reading": READING_WORDS.get(reading.get(row["study"])),
+            }
+        )
+    return rows
+
+
+def doubts(prepared: Prepared) -> list[Doubt]:
+    """Return the findings of the audit that concern the studies of the selected contrasts."""
+    if prepared.contrasts is None:
+        return []
+    studies = set(prepared.contrasts["study"].values.tolist())
+    return [doubt for doubt in audit(prepared.tables) if studies & set(doubt.study.split(", "))]

@@ -1,0 +1,469 @@
+"""Readings of suspect figures: what each makes of the raw rows, and what the posterior says of them."""
+
+import math
+import re
+
+import arviz as az
+import numpy as np
+import pytest
+import xarray as xr
+from damage import damaged_tables, faults_of, trial
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from gmfmsim.evidence.columns import READINGS
+from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts
+from gmfmsim.evidence.spread import spread_field
+from gmfmsim.evidence.what_if import Supposed, with_supposed
+from gmfmsim.experiment import read_experiment
+from gmfmsim.faults import InputError
+from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.model.likelihood import Likelihood, at_draws, likelihood, log_likelihood
+from gmfmsim.model.nuts import Sampler, fit
+from gmfmsim.model.under_reading import given as given_reading
+from gmfmsim.model.under_reading import i_squared, reading_probability
+from gmfmsim.sensitivity import under_readings
+from gmfmsim.trial.size import RequiredN
+
+PRIMARY = Selection(default_use="primary")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return read_tables()
+
+
+@pytest.fixture(scope="module")
+def primary(tables):
+    return select_contrasts(tables, PRIMARY)
+
+
+@pytest.fixture(scope="module")
+def averaged(primary, tables):
+    return read_contrasts(primary, tables, "average")
+
+
+def contrast_row(tables, **cells):
+    (row,) = tables.where("contrasts", **cells)
+    return row
+
+
+# each reading against the figures that the papers print
+
+
+def test_every_reading_has_a_rule():
+    assert tuple(RULES) == READINGS
+
+
+@pytest.mark.parametrize(
+    ("study", "month", "reading", "effect", "se"),
+    [
+        # means 10.27 (2.96) and 4.75 (1.45) of 27 and 27 children
+        ("Huang2018", 12, "as_printed", 5.52, math.sqrt((2.96**2 + 1.45**2) / 27)),
+        ("Huang2018", 12, "spread_is_se", 5.52, math.hypot(2.96, 1.45)),
+        ("Huang2018", 6, "as_printed", 4.66, math.sqrt((2.44**2 + 1.66**2) / 27)),
+        ("Huang2018", 6, "spread_is_se", 4.66, math.hypot(2.44, 1.66)),
+        # raw sums of 264: 64.526 (SEM 9.6) of 19 and 36.8 (SEM 8.802) of 20
+        ("Gu2020", 12, "as_printed", 27.726 / 2.64, math.hypot(9.6, 8.802) / 2.64),
+        ("Gu2020", 12, "spread_is_sd", 27.726 / 2.64, math.hypot(9.6 / 19**0.5, 8.802 / 20**0.5) / 2.64),
+        # d 0.92 for a difference of 8.07 between 36 and 36
+        ("Amanat2021", 12, "sd_from_d", 8.07, 8.07 / 0.92 * math.sqrt(2 / 36)),
+        ("Amanat2021", 12, "as_tabled", 8.07, 3.2909),
+        # interval 2.08 to 12.76
+        ("Zarrabi2022", 12, "centre_of_interval", 7.42, 2.7245),
+    ],
+)
+def test_known_reading(tables, study, month, reading, effect, se):
+    row = next(r for r in tables.where("contrasts", study_id=study, month=month) if r["md100"] is not None)
+    found = RULES[reading](row, tables)
+    # the tables round derived standard deviations to four decimals
+    assert found.effect == pytest.approx(effect, abs=1e-4)
+    assert found.se == pytest.approx(se, abs=1e-4)
+    assert found.log_se_sd == 0
+
+
+@pytest.mark.parametrize(("arm", "n"), [("msc", 33), ("mnc", 34)])
+def test_known_an_imputed_sd_is_that_of_the_field_for_both_arms(tables, arm, n):
+    field = spread_field(tables, 12, without_study="Liu2017")
+    row = contrast_row(tables, study_id="Liu2017", arm_a=arm, month=12)
+    found = RULES["imputed_sd"](row, tables)
+    assert found.se == pytest.approx(field.median * math.sqrt(1 / n + 1 / 35), rel=1e-12)
+    assert found.control_se == pytest.approx(field.median / math.sqrt(35), rel=1e-12)
+    assert found.log_se_sd == field.log_sd > 0.2
+
+
+def test_known_change_scores_of_lv2023(tables):
+    """Baseline 52.41 (24.44) and 47.43 (27.3), final 74.95 (23.84) of 11 and 41.94 (24.5) of 8."""
+    found = RULES["change_score"](contrast_row(tables, study_id="Lv2023", month=24), tables)
+    assert found.effect == pytest.approx((74.95 - 52.41) - (41.94 - 47.43), abs=1e-9)
+
+    def se(r):
+        active = 24.44**2 + 23.84**2 - 2 * r * 24.44 * 23.84
+        control = 27.3**2 + 24.5**2 - 2 * r * 27.3 * 24.5
+        return math.sqrt(active / 11 + control / 8)
+
+    assert found.se == pytest.approx(se(0.9), rel=1e-9)
+    # the log-normal stands for the exact distribution of se over arctanh r ~ Normal: its quantiles within 6 %
+    for p in (0.05, 0.25, 0.75, 0.95):
+        exact = se(math.tanh(CORRELATION_Z[0] - CORRELATION_Z[1] * special.ndtri(p)))
+        assert found.se * math.exp(found.log_se_sd * special.ndtri(p)) == pytest.approx(exact, rel=0.06)
+
+
+# combinations
+
+
+def test_known_combinations_of_the_primary_contrasts(averaged):
+    assert averaged.sizes["reading"] == 3 * 2 * 2 * 2
+    assert averaged["suspect"].values.tolist() == ["Amanat2021", "Zarrabi2022", "Huang2018", "Gu2020", "Liu2017"]
+    assert averaged["weight"].sum().item() == pytest.approx(1, rel=1e-12)
+    assert (np.diff(averaged["weight"].values) <= 0).all()
+    assert averaged["weight"].values[0] == pytest.approx(0.85 * 0.7 * 0.7 * 0.95, rel=1e-12)
+    assert averaged["reading_of"].values[0].tolist() == [
+        *("as_tabled", "as_tabled", "imputed_sd", "as_printed", "imputed_sd")
+    ]
+
+
+def test_the_weight_of_a_reading_is_the_share_of_its_combinations(averaged, tables):
+    for row in tables.rows["readings"]:
+        if row["month"] == 12:
+            names = averaged["reading_of"].sel(suspect=row["study_id"]).values
+            share = averaged["weight"].values[names == row["reading"]].sum()
+            assert share == pytest.approx(row["weight"], rel=1e-12)
+
+
+def test_a_combination_holds_the_readings_that_it_names(averaged, primary):
+    labels = primary["study"].values.tolist()
+    huang, sun = labels.index("Huang2018"), labels.index("Sun2022")
+    expected = {"as_printed": 0.6343, "spread_is_se": 3.2961}
+    for r in range(averaged.sizes["reading"]):
+        one = averaged.isel(reading=r)
+        reading = one["reading_of"].sel(suspect="Huang2018").item()
+        if reading in expected:
+            assert one["se"].values[huang] == pytest.approx(expected[reading], abs=1e-4)
+        assert (one["log_se_sd"].values[huang] > 0) == (reading == "imputed_sd")
+        assert one["se"].values[sun] == primary["se"].values[sun]
+        assert np.sqrt(np.diag(one["covariance"].values)) == pytest.approx(one["se"].values, rel=1e-12)
+        assert np.linalg.eigvalsh(one["covariance"].values).min() > 0
+
+
+def test_shared_controls_follow_the_reading(averaged):
+    """Liu's two arms share a control of 35, whose share of the error is that of the imputed SD."""
+    (i, j) = np.flatnonzero(averaged["study"].values == "Liu2017")
+    one = averaged.isel(reading=0)
+    n = one["n_active"].values[i]
+    share = (1 / 35) / (1 / n + 1 / 35)
+    assert one["covariance"].values[i, j] == pytest.approx(one["se"].values[i] ** 2 * share, rel=1e-9)
+
+
+def test_as_tabled_leaves_the_contrasts_alone(primary, tables):
+    assert read_contrasts(primary, tables, "as_tabled").identical(primary)
+
+
+def test_studies_without_readings_are_left_alone(tables):
+    data = select_contrasts(tables, Selection(default_use="primary", study=["Min2013", "Kang2015"]))
+    assert read_contrasts(data, tables, "average").identical(data)
+
+
+def test_a_named_reading_is_taken_and_the_others_are_averaged_over(primary, tables):
+    data = read_contrasts(primary, tables, {"Huang2018": "as_printed"})
+    assert data.sizes["reading"] == 2 * 2 * 2
+    assert set(data["reading_of"].sel(suspect="Huang2018").values) == {"as_printed"}
+    assert data["weight"].sum().item() == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("choice", "where", "allowed"),
+    [
+        ({"Huang2018": "spread_is_sd"}, "key evidence.readings.Huang2018", "as_printed, spread_is_se, imputed_sd"),
+        ({"Haung2018": "as_printed"}, "key evidence.readings.Haung2018", "nearest: Huang2018"),
+        ({"Kang2015": "as_printed"}, "key evidence.readings.Kang2015", "Huang2018"),
+    ],
+)
+def test_a_reading_that_is_not_declared_is_refused(primary, tables, choice, where, allowed):
+    with pytest.raises(InputError) as refusal:
+        read_contrasts(primary, tables, choice, "trial.toml")
+    (fault,) = refusal.value.faults
+    assert (fault.file, fault.where) == ("trial.toml", where)
+    assert allowed in fault.allowed
+
+
+def line_of(tables, **cells) -> int:
+    (row,) = tables.where("readings", **cells)
+    return row["row"]
+
+
+@pytest.mark.parametrize(
+    ("study", "reading", "other", "needs"),
+    [
+        ("Liu2017", "imputed_sd", "as_printed", "a printed spread of mnc and ctrl"),
+        ("Huang2018", "imputed_sd", "sd_from_d", "a printed SMD of ucb_msc against ctrl"),
+        ("Amanat2021", "sd_from_d", "change_score", "mean and n of uct_msc, GMFM-66 baseline at month 0"),
+    ],
+)
+def test_a_reading_without_its_figures_is_a_fault_of_its_row(tables, tmp_path, study, reading, other, needs):
+    line = line_of(tables, study_id=study, month=12, reading=reading)
+    own = read_tables(damaged_tables(tmp_path, "readings", {(line, "reading"): other}))
+    with pytest.raises(InputError, match=rf"readings\.csv: row {line}, reading {other} of {study}: needs {needs}"):
+        read_contrasts(select_contrasts(own, PRIMARY), own, "average")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "where"),
+    [
+        ("weight", "0", "column weight"),
+        ("weight", "1.5", "column weight"),
+        ("reading", "as_print", "column reading"),
+        ("reason", "", "column reason"),
+        ("study_id", "Nobody2020", "column study_id"),
+    ],
+)
+def test_a_damaged_table_of_readings_is_refused(tmp_path, cell, value, where):
+    with pytest.raises(InputError, match=rf"readings\.csv: row 2, {where}"):
+        read_tables(damaged_tables(tmp_path, "readings", {(2, cell): value}))
+
+
+@pytest.mark.parametrize(
+    ("readings", "combinations"),
+    [
+        ("average", 24),
+        ("as_tabled", 1),
+        ({"Huang2018": "as_printed"}, 8),
+        ({"Huang2018": "as_printed", "Gu2020": "as_printed"}, 4),
+    ],
+    ids=str,
+)
+def test_an_experiment_chooses_its_readings(tmp_path, readings, combinations):
+    (plan,) = read_experiment(str(trial(tmp_path, {"evidence.readings": readings}))).plans
+    assert plan.contrasts.sizes.get("reading", 1) == combinations
+    assert plan.config["evidence"]["readings"] == readings
+
+
+@pytest.mark.parametrize(
+    ("readings", "where"),
+    [
+        ("avarage", "key evidence.readings"),
+        (3, "key evidence.readings"),
+        ({"Huang2018": 0.5}, "key evidence.readings.Huang2018"),
+        ({"Huang2018": "as_print"}, "key evidence.readings.Huang2018"),
+    ],
+    ids=str,
+)
+def test_an_experiment_with_other_readings_is_refused(tmp_path, readings, where):
+    assert ("trial.toml", where) in faults_of(trial(tmp_path, {"evidence.readings": readings}))
+
+
+# the likelihood as a mixture
+
+numbers = st.floats(-5, 5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=3, max_size=3), st.floats(0, 1))
+def test_the_mixture_density_is_that_of_scipy(effect, mean, u):
+    rng = np.random.default_rng(7)
+    root = rng.normal(size=(2, 3, 3))
+    covariance = root @ root.transpose(0, 2, 1) + np.eye(3)
+    effects, log_se_sd = np.array([effect, rng.normal(size=3)]), np.array([[0.5, 0, 0], [0, 0.2, 0.2]])
+    weight = np.array([0.3, 0.7])
+    evidence = Likelihood(effects, covariance, log_se_sd, weight, ("a", "b", "b"))
+    found = evidence.by_reading(np.array(mean), log_se_sd * u)
+    for r in range(2):
+        d = np.diag(np.exp(log_se_sd[r] * u))
+        density = stats.multivariate_normal(mean, d @ covariance[r] @ d).logpdf(effects[r])
+        assert found[r] == pytest.approx(np.log(weight[r]) + density, rel=1e-9, abs=1e-9)
+
+
+def test_known_log_likelihood_leaves_one_contrast_out_of_the_mixture(averaged):
+    """log p(y_c | the others) = log p(y) - log p(y without c), both by SciPy."""
+    evidence = likelihood(averaged)
+    k, rng = averaged.sizes["contrast"], np.random.default_rng(3)
+    theta, r, u = rng.normal(2, 1, k), 0.56, rng.normal(size=len(evidence.uncertain))
+    dims = ("chain", "draw")
+    group = xr.Dataset(
+        {
+            "theta": ((*dims, "contrast"), theta[None, None]),
+            "r": (dims, [[r]]),
+            "spread_offset": ((*dims, "uncertain_spread"), u[None, None]),
+        },
+        coords={"contrast": averaged["contrast"].values, "uncertain_spread": list(evidence.uncertain)},
+    )
+    found = log_likelihood(group, averaged)["y"].values[0, 0]
+    mean = theta * np.where(averaged["gmfm66"].values, 1, 1 / r)
+    scale = dict(zip(evidence.uncertain, u, strict=True))
+    study_u = np.array([scale.get(s, 0.0) for s in averaged["study"].values])
+
+    def log_density(kept):
+        terms = []
+        for i in range(averaged.sizes["reading"]):
+            d = np.exp(evidence.log_se_sd[i] * study_u)
+            covariance = (evidence.covariance[i] * np.outer(d, d))[np.ix_(kept, kept)]
+            normal = stats.multivariate_normal(mean[kept], covariance)
+            terms.append(np.log(evidence.weight[i]) + normal.logpdf(evidence.effect[i][kept]))
+        return special.logsumexp(terms)
+
+    everything = list(range(k))
+    for c in everything:
+        others = [i for i in everything if i != c]
+        assert found[c] == pytest.approx(log_density(everything) - log_density(others), abs=1e-8)
+
+
+def test_recovery_replicated_data_have_the_moments_of_the_mixture():
+    evidence = Likelihood(
+        np.array([[1.0, 2.0], [1.5, 2.0]]),
+        np.array([[[1, 0.5], [0.5, 2]], [[4, 0], [0, 1]]], float),
+        np.zeros((2, 2)),
+        np.array([0.25, 0.75]),
+        ("a", "b"),
+    )
+    rng, size = np.random.default_rng(11), 20_000
+    draws = np.array([evidence.draw(np.zeros(2), np.zeros((2, 2)), rng) for _ in range(size)])
+    mean = np.array([0.75 * -0.5, 0.0])
+    variance = np.array([0.25 * 1 + 0.75 * (4 + 0.25) - mean[0] ** 2, 0.25 * 2 + 0.75])
+    error = np.sqrt(variance / size)
+    assert (abs(draws.mean(axis=0) - mean) < 4 * error).all()
+    assert draws.var(axis=0) == pytest.approx(variance, rel=4 * math.sqrt(2 / size) * 1.5)  # heavier than normal tails
+
+
+# the posterior under each reading
+
+
+def test_recovery_an_unknown_error_is_learnt_from_a_conflict():
+    """Nine exact studies at 2 and one at 12 with a wide distribution of its error: the error must be large."""
+    data = contrasts_from_arrays([2.0] * 9 + [12.0], [0.25] * 9 + [1.0])
+    data["log_se_sd"].values[-1] = 1.5
+    tree = fit(read_model(ModelChoice(name="random_effects")), data, Sampler(draws=1000), seed=5)
+    assert tree["posterior"]["spread_offset"].mean().item() > 1
+    assert tree["posterior"]["mu"].mean().item() == pytest.approx(2, abs=0.4)
+
+
+def test_reference_posterior_given_a_reading_is_that_of_the_reading_alone(quickstart_fit, primary, tables):
+    """Draws of the average taken again by their probability, against a fit in which the reading is fixed."""
+    prepared, tree = quickstart_fit
+    fixed = read_contrasts(primary, tables, {"Huang2018": "as_printed"})
+    alone = fit(prepared.model, fixed, Sampler(), seed=9)
+    probability = reading_probability(tree, prepared.contrasts)
+    taken = prepared.contrasts["reading_of"].sel(suspect="Huang2018").values == "as_printed"
+    again = given_reading(tree, (probability * xr.DataArray(taken, dims="reading")).sum("reading"), seed=1)
+    for name in ("mu", "tau", "r"):
+        a, b = again["posterior"][name], alone["posterior"][name]
+        error = math.hypot(az.mcse(a, method="mean").item(), az.mcse(b, method="mean").item())
+        assert abs(a.mean().item() - b.mean().item()) < 4 * error, name
+        assert a.std().item() == pytest.approx(b.std().item(), rel=0.1)  # five Monte Carlo errors of either
+
+
+def test_reading_probabilities_are_prior_times_likelihood(quickstart_fit):
+    prepared, tree = quickstart_fit
+    probability = reading_probability(tree, prepared.contrasts)
+    assert probability.sum("reading").values == pytest.approx(1, abs=1e-9)
+    group = tree["posterior"].to_dataset().isel(chain=[0], draw=[17])
+    log_p = likelihood(prepared.contrasts).by_reading(*at_draws(group, prepared.contrasts))[0, 0]
+    expected = np.exp(log_p - special.logsumexp(log_p))
+    assert probability.values[0, 17] == pytest.approx(expected, rel=1e-9)
+
+
+def test_given_keeps_draws_in_order_and_in_proportion(quickstart_fit):
+    _, tree = quickstart_fit
+    group = tree["posterior"].to_dataset()
+    above = (group["mu"] > 3).astype(float)
+    again = given_reading(tree, above, seed=1)["posterior"]["mu"].values.ravel()
+    kept = group["mu"].transpose("chain", "draw").values.ravel()
+    kept = kept[kept > 3]
+    assert again.size == above.size
+    order = {value: i for i, value in enumerate(kept)}
+    positions = np.array([order[value] for value in again])
+    assert (np.diff(positions) >= 0).all()
+    counts = np.bincount(positions, minlength=kept.size)
+    assert counts.min() >= math.floor(again.size / kept.size)
+    assert counts.max() <= math.ceil(again.size / kept.size)
+
+
+def test_known_i_squared_for_equal_errors():
+    """With equal standard errors s2 is their square, so that I2 = tau2 / (tau2 + se2)."""
+    data = contrasts_from_arrays([1, 2, 3, 4], [4] * 4)
+    group = xr.Dataset(
+        {"theta": (("chain", "draw", "contrast"), np.zeros((1, 2, 4)))}, coords={"contrast": data["contrast"].values}
+    )
+    tau = xr.DataArray([[1.0, 2.0]], dims=("chain", "draw"))
+    assert i_squared(tau, group, data).values[0, :, 0] == pytest.approx([1 / 5, 4 / 8], rel=1e-12)
+
+
+def test_known_i_squared_of_one_contrast_is_not_defined():
+    data = contrasts_from_arrays([1], [4])
+    group = xr.Dataset({"theta": (("chain", "draw", "contrast"), np.zeros((1, 1, 1)))})
+    assert np.isnan(i_squared(xr.DataArray([[1.0]], dims=("chain", "draw")), group, data).item())
+
+
+def test_under_readings_of_the_quick_start(quickstart_fit):
+    prepared, tree = quickstart_fit
+    required = RequiredN(213, (207, 219), "reached", 0.947, 0.001, 600)
+    rows = under_readings(prepared, tree, required)
+    first, *others = rows
+    assert (first["study"], first["prior"], first["n"]) == (None, 1, 213)
+    by = {(r["study"], r["reading"]): r for r in others}
+    assert len(by) == 3 + 2 + 2 + 2
+    assert first["posterior"] == pytest.approx(1)
+    for study in ("Huang2018", "Gu2020", "Amanat2021", "Zarrabi2022"):
+        group = [r for r in others if r["study"] == study]
+        assert sum(r["prior"] for r in group) == pytest.approx(1)
+        assert sum(r["posterior"] for r in group) == pytest.approx(1)
+        mean = sum(r["posterior"] * r["effect"] for r in group)
+        assert mean == pytest.approx(first["effect"], abs=1e-9)  # the average is the average of its parts
+    # the smaller the error, the more the large effect of Huang weighs and the fewer children seem needed
+    printed, se = by["Huang2018", "as_printed"], by["Huang2018", "spread_is_se"]
+    assert printed["effect"] > se["effect"]
+    assert printed["i2"] > se["i2"] + 0.05
+    assert printed["n"] < se["n"]
+    # few weigh on a reading that the other trials contradict
+    assert by["Gu2020", "spread_is_sd"]["posterior"] < by["Gu2020", "spread_is_sd"]["prior"]
+
+
+def test_the_report_shows_every_reading(results):
+    page = results["quickstart"].report.read_text(encoding="utf-8")
+    assert "If suspect figures are read otherwise" in page
+    answer = results["quickstart"].answer
+    assert len(answer["readings"]) == 10
+    for row in answer["readings"][1:]:
+        assert re.search(rf"<td>{row['study']}</td>.*{row['n']} \({row['n_interval'][0]} to", page), row
+
+
+# what an unpublished trial would do
+
+SUPPOSED = Supposed(study="RegNCT01929434", effect=0, n_active=100, n_control=100, sd=5.5)
+
+
+def test_known_a_supposed_result_joins_as_a_contrast_of_its_own(primary, tables):
+    data = with_supposed(primary, tables, [SUPPOSED])
+    assert data.sizes["contrast"] == 13
+    assert data["effect"].values[-1] == 0
+    assert data["se"].values[-1] == pytest.approx(5.5 * math.sqrt(2 / 100), rel=1e-12)
+    assert data["supposed"].values.tolist() == [False] * 12 + [True]
+    np.testing.assert_array_equal(data["covariance"].values[:12, :12], primary["covariance"].values)
+    assert not data["covariance"].values[12, :12].any()
+    assert data["gmfm66"].values[-1]
+    read = read_contrasts(data, tables, "average")
+    assert read["effect"].values[:, -1].tolist() == [0] * read.sizes["reading"]
+
+
+def test_an_unknown_sd_of_a_supposed_result_stays_unknown(primary, tables):
+    data = read_contrasts(
+        with_supposed(primary, tables, [SUPPOSED.model_copy(update={"log_sd": 0.3})]), tables, "average"
+    )
+    assert data["log_se_sd"].values[:, -1].tolist() == [0.3] * data.sizes["reading"]
+    assert "RegNCT01929434" in likelihood(data).uncertain
+
+
+@pytest.mark.parametrize(
+    ("study", "problem"),
+    [("RegNCT0192943", "is not in studies.csv"), ("Kang2015", "has a result already")],
+)
+def test_a_supposed_result_of_another_study_is_refused(primary, tables, study, problem):
+    with pytest.raises(InputError, match=problem):
+        with_supposed(primary, tables, [SUPPOSED.model_copy(update={"study": study})])
+
+
+def test_the_same_trial_is_not_supposed_twice(primary, tables):
+    with pytest.raises(InputError, match="has a result already"):
+        with_supposed(primary, tables, [SUPPOSED, SUPPOSED])
