@@ -22,6 +22,7 @@ from gmfmsim.evidence.effect_sizes import (
     difference,
     glass_delta,
     hedges_g,
+    hedges_g_se,
     log_cv_ratio,
     log_odds_ratio,
     log_risk_ratio,
@@ -497,3 +498,9 @@ def test_what_cannot_be_is_refused_by_name(function, arguments, message):
     with pytest.raises(ValueError, match=r" = ") as refused:
         function(*arguments)
     assert str(refused.value) == message
+
+
+def test_known_standard_error_of_g_in_the_tables():
+    """n 10 and 10, d 1: se(d)^2 = 0.2 + 1/40; J(18) = Gamma(9) / (3 Gamma(8.5)), Gamma(8.5) = 14034.40729."""
+    j = 40320 / (3 * 14034.40729)
+    assert hedges_g_se(j, 10, 10) == pytest.approx(j * math.sqrt(0.225), rel=1e-8)

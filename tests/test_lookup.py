@@ -59,7 +59,7 @@ def test_every_cell_of_a_table_is_printed(monkeypatch, capsys, table):
     [
         (("claims",), ["7000", "19000", "EUR", "80", "per cent", "conflicts"]),
         (("claims", "SwissMedica2026"), ["C05", "undefined endpoint, no control"]),
-        (("study", "Sun2017"), ["1-5e7", "0.72", "SUSPECT", "serious_adverse", "dose reached without harm"]),
+        (("study", "Sun2017"), ["1-5e7", "0.72", "serious_adverse", "dose reached without harm"]),
         (("study", "Eggenberger2019"), ["90.1", "0.95", "282"]),
         (("pooled", "Gu2020"), ["Xie2020"]),
         (("events", "Miao2015"), ["procedural_difficulty", "47"]),
@@ -71,7 +71,7 @@ def test_show_finds_what_is_asked_for(monkeypatch, capsys, words, expected):
     assert command(monkeypatch, "show", *words) == 0
     text = capsys.readouterr().out
     for word in expected:
-        assert word in text or word == "SUSPECT"
+        assert word in text
     assert gmfmsim.DISCLAIMER in text
 
 

@@ -16,13 +16,13 @@ from scipy.special import stdtrit
 
 import gmfmsim
 from gmfmsim.cli import main
-from gmfmsim.evidence.checks import DoseSlope, Figure, PooledSmd
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import cohen_d, mean_difference
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.replicate import replicate
-from gmfmsim.evidence.rows import Place
+from gmfmsim.evidence.replicate.checks import DoseSlope, Figure, PooledSmd
+from gmfmsim.evidence.replicate.rows import Place
 from gmfmsim.faults import InputError
 from gmfmsim.pipeline import run
 from gmfmsim.replication import read_replication

@@ -84,10 +84,11 @@ def list_shipped(as_json: Json = False) -> None:
     if as_json:
         _print_json(shipped)
         return
+    width = max(len(name) for entries in shipped.values() for name in entries)
     for kind, entries in shipped.items():
         print(kind)
         for name, text in entries.items():
-            print(f"  {name:18} {text}")
+            print(f"  {name:{width}} {text}")
 
 
 @app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show study Sun2017; gmfmsim show claims")

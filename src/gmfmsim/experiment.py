@@ -1,12 +1,18 @@
 """The grammar of experiments/*.toml: one question, one plan or several side by side."""
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import Field
 
+from gmfmsim import __version__
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
 from gmfmsim.shipped import find
@@ -63,10 +69,8 @@ def read_experiment(name: str) -> Experiment:
     path = find("experiments", name)
     raw = read_toml(path)
     header, faults = parse(Header, {k: raw[k] for k in Header.model_fields if k in raw}, path.name)
-    name_in_file = raw.get("name", path.stem)
-    if header and not NAME.fullmatch(name_in_file):
-        problem = f"{shown(name_in_file)} cannot name a results folder"
-        faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
+    own_name, found = file_name(raw, path)
+    faults += found if header else []
     base = {k: v for k, v in raw.items() if k not in Header.model_fields}
     prepared, found = prepare(base, path)
     plans, faults, inherited = [prepared], faults + found, {(f.where, f.problem) for f in found}
@@ -87,7 +91,31 @@ def read_experiment(name: str) -> Experiment:
         ]
     if faults:
         raise InputError(faults)
-    return Experiment(name_in_file, header.question, tuple(plans))
+    return Experiment(own_name, header.question, tuple(plans))
+
+
+def file_name(raw: dict, path: Path) -> tuple[str, list[Fault]]:
+    """Return the name of an experiment, its own or its file's, and a fault if it cannot name a results folder."""
+    name = raw.get("name", path.stem)
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return name, []
+    problem = f"{shown(name)} cannot name a results folder"
+    return str(name), [Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61")]
+
+
+def provenance(experiment, packages: Iterable[str], seconds: float) -> dict:
+    """Return what every manifest says: which experiment, when, how long, and with which versions."""
+    return {
+        "experiment": experiment.name,
+        "key": experiment.key,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gmfmsim": __version__,
+        "method": METHOD,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "seconds": round(seconds, 3),
+    }
 
 
 def _at_alternative(fault: Fault, position: int, file: str) -> Fault:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from gmfmsim.evidence.audit import audit as audit_tables
+from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.finding import Finding
 from gmfmsim.evidence.read import Row, Tables, read_tables
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import Fault, InputError, choices, shown

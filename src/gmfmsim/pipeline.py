@@ -1,30 +1,28 @@
 """The main path: from an experiment to a folder with its answer."""
 
-import importlib.metadata
 import json
-import platform
 import shutil
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import tomli_w
 import xarray as xr
 
-from gmfmsim import __version__, store
-from gmfmsim.experiment import METHOD, Experiment, read_experiment
+from gmfmsim import store
+from gmfmsim.evidence.read import copy_tables
+from gmfmsim.experiment import Experiment, provenance, read_experiment
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.gate import gate
 from gmfmsim.model.nuts import fit
-from gmfmsim.model.predict import dose_response, truths
+from gmfmsim.model.predict import dose_response
 from gmfmsim.model.published import published_posterior
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.replication import Replication, is_replication, read_replication, write_result
 from gmfmsim.report.answer import Finding, answer
-from gmfmsim.sensitivity import under_readings
+from gmfmsim.sensitivity import truths_of, under_readings
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -51,8 +49,9 @@ class Result:
 def run(name: str, results: str | Path = "results", *, progress: Silent | None = None) -> Result:
     """Run an experiment (a shipped name or the path of a .toml file) and return its result.
 
-    Fits the model, passes the gate, simulates trials at the truths, finds the required n and writes
-    results/<experiment>/<key>/. A complete result with the same key is returned as it stands.
+    A plan: fits the model, passes the gate, simulates trials at the truths, finds the required n. A replication:
+    computes the figures of a review again. Writes results/<experiment>/<key>/; a complete result with the same key is
+    returned as it stands.
 
     Raises InputError for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is
     written.
@@ -91,15 +90,11 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
 
 def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
     """Copy a user's own tables and model, so that the result can be run again wherever it goes."""
-    copies = []
     if prepared.tables_copy:
-        copy, source = draft / prepared.tables_copy, prepared.tables.folder
-        copies += [(source, copy)] if source.is_file() else [(f, copy / f.name) for f in prepared.tables.files]
+        copy_tables(prepared.tables, draft / prepared.tables_copy)
     if prepared.model_copy:
-        copies.append((prepared.model_file, draft / prepared.model_copy))
-    for source, target in copies:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        (draft / prepared.model_copy).parent.mkdir(exist_ok=True)
+        shutil.copyfile(prepared.model_file, draft / prepared.model_copy)
 
 
 def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
@@ -114,16 +109,7 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
 
     posterior, criteria = _posterior(prepared, posteriors, progress)
     lap("posterior")
-    curve = prepared.curve
-    truth = truths(
-        posterior,
-        curve=curve,
-        doses={arm.name: arm.dose for arm in plan.trial.arms},
-        sd_change=plan.trial.sd_change,
-        planning_value=plan.search.planning_value,
-        replicates=plan.search.replicates,
-        seed=plan.seed,
-    )
+    curve, truth = prepared.curve, truths_of(prepared, posterior)
     progress.stage(f"{plan.label}: simulating {truth.sizes['draw']:,} trials at each n")
     with progress.steps("search for n") as advance:
         required = required_n(truth, plan.trial, plan.analysis, plan.search, seed=plan.seed, advance=advance)
@@ -184,16 +170,7 @@ def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
 
 
 def _manifest(experiment: Experiment, findings: list[Finding], seconds: float) -> dict:
-    return {
-        "experiment": experiment.name,
-        "key": experiment.key,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "gmfmsim": __version__,
-        "method": METHOD,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "seconds": round(seconds, 3),
+    return provenance(experiment, PACKAGES, seconds) | {
         "plans": [
             {
                 "label": f.prepared.plan.label,

@@ -132,9 +132,7 @@ class Prepared:
     @property
     def tables_copy(self) -> str | None:
         """Where a result keeps the user's own tables or flat file; None for those of the package."""
-        if self.plan.evidence.tables == "package":
-            return None
-        return f"inputs/tables-{self.tables.sha256[:8]}" + (".csv" if self.tables.folder.is_file() else "")
+        return None if self.plan.evidence.tables == "package" else self.tables.copy_name
 
     @property
     def model_copy(self) -> str | None:

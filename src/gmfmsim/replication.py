@@ -2,25 +2,21 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
-import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import tomli_w
 from pydantic import Field
 
-from gmfmsim import DISCLAIMER, __version__, store
-from gmfmsim.evidence.checks import Check, CheckResult
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim import DISCLAIMER, store
+from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, copy_tables, read_tables
 from gmfmsim.evidence.replicate import KINDS, faults_of_rows, replicate
-from gmfmsim.evidence.rows import Place
-from gmfmsim.experiment import METHOD, NAME
+from gmfmsim.evidence.replicate.checks import Check, CheckResult
+from gmfmsim.evidence.replicate.rows import Place
+from gmfmsim.experiment import METHOD, NAME, file_name, provenance
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.progress import Silent
 from gmfmsim.shipped import find
@@ -68,7 +64,7 @@ class Replication:
     @property
     def tables_copy(self) -> str | None:
         """Where a result keeps the user's own tables; None for those of the package."""
-        return None if self.section.tables == "package" else f"inputs/tables-{self.tables.sha256[:8]}"
+        return None if self.section.tables == "package" else self.tables.copy_name
 
     @property
     def key(self) -> str:
@@ -91,10 +87,8 @@ def read_replication(name: str) -> Replication:
     path = find("experiments", name)
     raw = read_toml(path)
     file, faults = parse(ReplicationFile, raw, path.name)
-    name_in_file = raw.get("name", path.stem)
-    if file and not NAME.fullmatch(name_in_file):
-        problem = f"{shown(name_in_file)} cannot name a results folder"
-        faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
+    own_name, found = file_name(raw, path)
+    faults += found if file else []
     known = raw["replication"] if isinstance(raw["replication"], dict) else {}
     section, _ = parse(Section, {k: v for k, v in known.items() if k in Section.model_fields}, path.name)
     if section is None:
@@ -120,7 +114,7 @@ def read_replication(name: str) -> Replication:
         faults += [f for f in found if f.where != follows]
     if faults:
         raise InputError(faults)
-    return Replication(name_in_file, file.question, section, tables, tuple(checks), tuple(results))
+    return Replication(own_name, file.question, section, tables, tuple(checks), tuple(results))
 
 
 def _check(raw: dict, place: Place) -> tuple[Check | None, list[Fault]]:
@@ -219,25 +213,12 @@ def write_result(replication: Replication, draft: Path, progress: Silent) -> Non
     started = time.perf_counter()
     progress.stage(f"{replication.section.review}: {len(replication.results)} checks; figures and page")
     if replication.tables_copy:
-        target = draft / replication.tables_copy
-        target.mkdir(parents=True)
-        for file in replication.tables.files:
-            shutil.copyfile(file, target / file.name)
+        copy_tables(replication.tables, draft / replication.tables_copy)
     (draft / "config.toml").write_text(tomli_w.dumps(replication.config), encoding="utf-8")
     found = answer(replication)
     store.write_json(draft / "answer.json", found)
     write_report(draft, found)
-    manifest = {
-        "experiment": replication.name,
-        "key": replication.key,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "gmfmsim": __version__,
-        "method": METHOD,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "seconds": round(time.perf_counter() - started, 3),
-        "evidence_sha256": replication.tables.sha256,
-        "verdicts": found["verdicts"],
-    }
+    seconds = time.perf_counter() - started
+    manifest = provenance(replication, PACKAGES, seconds)
+    manifest |= {"evidence_sha256": replication.tables.sha256, "verdicts": found["verdicts"]}
     store.write_manifest(draft, manifest)

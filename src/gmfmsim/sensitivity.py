@@ -5,7 +5,7 @@ import xarray as xr
 
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.predict import truths
-from gmfmsim.model.under_reading import given, i_squared, reading_probability
+from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -49,7 +49,7 @@ def under_readings(prepared: Prepared, posterior: xr.DataTree, required: Require
         if study is None:
             found = required
         else:
-            found = _required_n(prepared, given(posterior, weight, plan.seed)) if ess >= ESS_MIN else None
+            found = _required_n(prepared, given_reading(posterior, weight, plan.seed)) if ess >= ESS_MIN else None
         table.append(row | _figures(found))
         advance()
     return table
@@ -74,10 +74,10 @@ def _figures(found: RequiredN | None) -> dict:
     return {name: getattr(found, field) for name, field in names.items()}
 
 
-def _required_n(prepared: Prepared, posterior: xr.DataTree) -> RequiredN:
-    """Return the required n of a plan at another posterior."""
+def truths_of(prepared: Prepared, posterior: xr.DataTree) -> xr.Dataset:
+    """Return the truths of a plan's trial at a posterior."""
     plan = prepared.plan
-    truth = truths(
+    return truths(
         posterior,
         curve=prepared.curve,
         doses={arm.name: arm.dose for arm in plan.trial.arms},
@@ -86,7 +86,12 @@ def _required_n(prepared: Prepared, posterior: xr.DataTree) -> RequiredN:
         replicates=plan.search.replicates,
         seed=plan.seed,
     )
-    return required_n(truth, plan.trial, plan.analysis, plan.search, seed=plan.seed)
+
+
+def _required_n(prepared: Prepared, posterior: xr.DataTree) -> RequiredN:
+    """Return the required n of a plan at another posterior."""
+    plan = prepared.plan
+    return required_n(truths_of(prepared, posterior), plan.trial, plan.analysis, plan.search, seed=plan.seed)
 
 
 def _interval(values: xr.DataArray, weight: xr.DataArray) -> list[float]:

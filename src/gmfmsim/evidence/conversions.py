@@ -11,6 +11,9 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 type Number = float | np.ndarray
 
+Z975, Z995 = 1.959963984540054, 2.5758293035489004
+"""Normal quantiles of two-sided intervals of probability 0.95 and 0.99."""
+
 
 class MeanSd(NamedTuple):
     """Mean and standard deviation of one group of children, in the units of the scale."""
@@ -93,6 +96,11 @@ def t_test_p(difference: Number, se: Number, df: Number | None = None) -> Number
     """Return the two-sided p of a difference: 2 F(-|difference| / se), F Student's, normal when df is None."""
     tail = -np.abs(valid("difference", difference) / valid("se", se, above=0))
     return 2 * (ndtr(tail) if df is None else stdtr(valid("df", df, least=1), tail))
+
+
+def difference_se_from_sd(sd: Number, n1: Number, n2: Number) -> Number:
+    """Return the standard error of the difference of two groups that share an SD: sd sqrt(1/n1 + 1/n2)."""
+    return valid("sd", sd, above=0) * np.sqrt(1 / valid("n1", n1, least=2) + 1 / valid("n2", n2, least=2))
 
 
 def sd_from_difference_se(se: Number, n1: Number, n2: Number) -> Number:

@@ -9,16 +9,16 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.faults import shown
 
-MOST = 1e12
+MOST_CELLS = 1e12
 """No dose is larger, in cells or in cells per kg."""
 
-DISTRIBUTED = 0.30
+WEIGHT_SPREAD = 0.30
 """Children of one age weigh this share less or more than the rule of `weight_kg` says."""
 
 LEAST_LOG10_SD = 0.03
 """Floor of log10_dose_sd: a reported dose is a mean or a target, about 7 % off."""
 
-AMOUNT = f'"5e7 cells/kg" or "2e8 cells", at most {MOST:g}: the total over all infusions; 0 for no cells'
+AMOUNT = f'"5e7 cells/kg" or "2e8 cells", at most {MOST_CELLS:g}: the total over all infusions; 0 for no cells'
 _FORM = re.compile(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(.*)", re.DOTALL)
 _PER_KG = ("cells/kg", "cells per kg", "cells_per_kg")
 
@@ -64,7 +64,7 @@ def parse_dose(value: object) -> float:
     dose, unit = _number_and_unit(value) if isinstance(value, str) else (None, "")
     if dose is None or unit not in _PER_KG:
         allowed = 'a dose with its unit, such as "5e7 cells/kg" (total over all infusions; "0 cells/kg" for control)'
-        raise PydanticCustomError("dose", "{allowed}", {"allowed": f"{allowed}, at most {MOST:g}"})
+        raise PydanticCustomError("dose", "{allowed}", {"allowed": f"{allowed}, at most {MOST_CELLS:g}"})
     return dose
 
 
@@ -87,7 +87,7 @@ def weight_kg(age_y: float) -> Weight:
     if not 0 <= age_y <= 18:
         raise ValueError(f"age_y = {age_y}: must be from 0 to 18 years")
     centre = 2 * (age_y + 4)
-    return Weight((1 - DISTRIBUTED) * centre, centre, (1 + DISTRIBUTED) * centre)
+    return Weight((1 - WEIGHT_SPREAD) * centre, centre, (1 + WEIGHT_SPREAD) * centre)
 
 
 def cells_per_kg(
@@ -122,4 +122,4 @@ def _number_and_unit(text: str) -> tuple[float | None, str]:
         value = float(match[1]) if match else math.inf
     except ValueError:  # several points
         value = math.inf
-    return (value if value <= MOST else None), match[2] if match else ""
+    return (value if value <= MOST_CELLS else None), match[2] if match else ""

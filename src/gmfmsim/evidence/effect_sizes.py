@@ -66,6 +66,16 @@ def hedges_g(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: N
     return Effect(g, 1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)))
 
 
+def hedges_g_se(g: Number, n1: Number, n2: Number) -> Number:
+    """Return J se(d), the other standard error of g in use: se(d)^2 = 1/n1 + 1/n2 + d^2/(2 N), d = g/J, J = J(N - 2).
+
+    It is what contrasts.csv holds; `hedges_g` has the root of its variance. Source: Borenstein et al. 2009.
+    """
+    g, n1, n2 = valid("g", g), valid("n1", n1, least=2), valid("n2", n2, least=2)
+    j = small_sample_factor(n1 + n2 - 2)
+    return j * np.sqrt(1 / n1 + 1 / n2 + (g / j) ** 2 / (2 * (n1 + n2)))
+
+
 def smd_heteroscedastic(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return g = J(N - 2) (m1 - m2) / s, s^2 = (sd1^2 + sd2^2)/2, for groups of unequal SDs (Bonett 2008).
 

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from gmfmsim.evidence.columns import TABLES, Column, TableSchema
 from gmfmsim.evidence.contrasts import GMFM66_SCALES
-from gmfmsim.evidence.conversions import sd_from_ci, sd_from_se, se_from_sd
+from gmfmsim.evidence.conversions import Z975, sd_from_ci, sd_from_se, se_from_sd
 from gmfmsim.evidence.dose import AMOUNT, LEAST_LOG10_SD, DosePerKg, cells_per_kg, parse_amount, weight_kg
-from gmfmsim.evidence.effect_sizes import hedges_g, mean_difference, small_sample_factor
-from gmfmsim.evidence.pooled import Z975
+from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se, mean_difference
 from gmfmsim.evidence.read import Row, Tables, check_range, parse_rows, row_faults, unreadable
 from gmfmsim.faults import Fault, InputError, shown
 
@@ -265,9 +264,6 @@ def _contrast(active: _Result, control: _Result) -> dict:
     md, variance = mean_difference(*groups)
     md, se, g = float(md), math.sqrt(variance), float(hedges_g(*groups).estimate)
     n_a, n_b = active.row["n"], control.row["n"]
-    # as contrasts.csv has it: J se(d), d = g/J (Borenstein et al. 2009)
-    j = small_sample_factor(n_a + n_b - 2)
-    g_se = float(j * math.sqrt(1 / n_a + 1 / n_b + (g / j) ** 2 / (2 * (n_a + n_b))))
     return {c: active.row[c] for c in ("scale", "month")} | {
         "arm_a": active.row["arm"],
         "arm_b": control.row["arm"],
@@ -281,7 +277,7 @@ def _contrast(active: _Result, control: _Result) -> dict:
         "md100": md,
         "md100_se": se,
         "hedges_g": g,
-        "hedges_g_se": g_se,
+        "hedges_g_se": float(hedges_g_se(g, n_a, n_b)),
         "control_group": f"{control.row['study']}:{control.row['arm']}",
         "control_se100": float(se_from_sd(control.sd, n_b)),
         "preferred": "yes",

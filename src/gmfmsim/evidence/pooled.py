@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 
 from gmfmsim.evidence.contrasts import GMFM66_SCALES
+from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import Spec
 
-Z975 = 1.959963984540054
 UNITS = {"SMD": "standard deviations", "MD": "GMFM-66 points", "WMD": "GMFM-66 points"}
 
 

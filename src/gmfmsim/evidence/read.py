@@ -6,6 +6,7 @@ import io
 import math
 import os
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -33,9 +34,25 @@ class Tables:
     sha256: str
     files: tuple[Path, ...] = ()
 
+    @property
+    def copy_name(self) -> str:
+        """Where a result keeps a copy of these tables, by what they hold."""
+        return f"inputs/tables-{self.sha256[:8]}" + (".csv" if self.folder.is_file() else "")
+
     def where(self, table: str, **cells: object) -> list[Row]:
-        """Return the rows of `table` whose cells equal the given values."""
-        return [r for r in self.rows[table] if all(r[k] == v for k, v in cells.items())]
+        """Return the rows of `table` whose cells equal the given values; none of a table that is not there."""
+        return [r for r in self.rows.get(table, []) if all(r[k] == v for k, v in cells.items())]
+
+
+def copy_tables(tables: Tables, target: Path) -> None:
+    """Copy the files that tables were read from: a flat file to `target` itself, others into that folder."""
+    if tables.folder.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tables.folder, target)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for file in tables.files:
+        shutil.copyfile(file, target / file.name)
 
 
 def at_month(month: float) -> str:

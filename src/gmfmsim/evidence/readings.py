@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.evidence.contrasts import shared_control_covariance
-from gmfmsim.evidence.conversions import sd_of_change, se_from_sd
+from gmfmsim.evidence.conversions import difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import Fault, InputError, choices
@@ -154,9 +154,8 @@ class _Arm(NamedTuple):
 
 def _arm(row: Row, arm: str, tables: Tables, kind: str, month: float) -> _Arm:
     """Return the preferred outcome row of one arm of a contrast."""
-    rows = tables.rows.get("outcomes", [])
     wanted = {"study_id": row["study_id"], "arm_id": row[arm], "scale": row["scale"], "kind": kind, "month": month}
-    found = [r for r in rows if r["preferred"] == "yes" and all(r[k] == v for k, v in wanted.items())]
+    found = tables.where("outcomes", preferred="yes", **wanted)
     if not found or None in (found[0]["mean"], found[0]["n"]):
         raise _Missing(f"mean and n of {row[arm]}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
     (outcome,) = found
@@ -185,7 +184,7 @@ def _with_sd(row: Row, effect: float, sd: float, log_se_sd: float = 0.0) -> Read
     """Return a reading with one SD for both arms: se = sd sqrt(1/n_a + 1/n_b)."""
     if None in (row["n_a"], row["n_b"]):
         raise _Missing("n_a and n_b in contrasts.csv")
-    se = sd * math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
+    se = float(difference_se_from_sd(sd, row["n_a"], row["n_b"]))
     return Reading(effect, se, sd / math.sqrt(row["n_b"]), log_se_sd)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 from gmfmsim.evidence.classical import pool
+from gmfmsim.evidence.conversions import Z975, Z995
 from gmfmsim.evidence.effect_sizes import log_sd
 from gmfmsim.evidence.read import Row, Tables, read_tables
 
@@ -22,9 +23,6 @@ PRIMARY_MONTH = 12
 
 FEWEST = 3
 """Studies that make a field; of two, the variance between studies cannot be told."""
-
-Z975, Z99 = 1.959964, 2.575829
-"""Normal quantiles of intervals of probability 0.95 and 0.99."""
 
 SOURCES = ("reported", "from_se", "from_ci", "from_contrast_ci", "from_range")
 """Ways to an SD, the most direct first. Where arms hold the same children, the most direct figure is kept."""
@@ -141,7 +139,7 @@ def out_of_line(tables: Tables) -> frozenset[str]:
                 z = abs(field_of(s for s in kept if s is not spread).z(spread.log_sd, spread.variance))
                 distance[spread.study] = max(z, distance.get(spread.study, 0))
         worst = max(sorted(distance), key=distance.__getitem__, default=None)
-        if worst is None or distance[worst] <= Z99:
+        if worst is None or distance[worst] <= Z995:
             return frozenset(out)
         out.add(worst)
 

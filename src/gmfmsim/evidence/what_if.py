@@ -8,6 +8,7 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.evidence.conversions import difference_se_from_sd
 from gmfmsim.evidence.dose import Dose
 from gmfmsim.evidence.read import Tables
 from gmfmsim.faults import Fault, InputError, choices
@@ -67,7 +68,7 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
 
 def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
     """Return a supposed result as a Dataset(contrast) with the variables of data."""
-    se = one.sd * math.sqrt(1 / one.n_active + 1 / one.n_control)
+    se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
     dose = math.nan if one.dose is None else one.dose
     made = contrasts_from_arrays([one.effect], [se**2], study=[one.study], dose=[dose])
     values = {

@@ -37,7 +37,7 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
     return xr.DataArray(between / (between + typical), dims=("chain", "draw", "reading"))
 
 
-def given(posterior: xr.DataTree, probability: xr.DataArray, seed: int) -> xr.DataTree:
+def given_reading(posterior: xr.DataTree, probability: xr.DataArray, seed: int) -> xr.DataTree:
     """Return the posterior given a reading: draws taken again in proportion to `probability` (chain, draw).
 
     Systematic resampling (Kitagawa 1996) keeps the draws in order, so that Monte Carlo errors by batches of

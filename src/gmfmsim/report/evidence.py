@@ -3,12 +3,12 @@
 import numpy as np
 
 from gmfmsim.evidence.audit import audit
+from gmfmsim.evidence.audit.finding import Finding as Doubt
 from gmfmsim.evidence.classical import Egger, egger
-from gmfmsim.evidence.finding import Finding as Doubt
+from gmfmsim.evidence.conversions import Z975
 from gmfmsim.plan import Prepared
 from gmfmsim.report.answer import Finding
 
-Z975 = 1.959963984540054
 CLASS_WORDS = {
     "TNC_MNC": "nucleated cells",
     "MSC": "expanded MSC",
@@ -18,7 +18,7 @@ CLASS_WORDS = {
 }
 ROUTE_WORDS = {"IV": "by vein", "IV/IA": "by vein or artery", "IT": "into the spinal canal"}
 READING_WORDS = {
-    "as_tabled": "as printed",
+    "as_tabled": "as in the tables",
     "as_printed": "as printed",
     "spread_is_se": "printed spread is a standard error",
     "spread_is_sd": "printed spread is an SD",

@@ -8,9 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gmfmsim.evidence.conversions import Z975, Z995
 from gmfmsim.evidence.read import at_month
 from gmfmsim.report.answer import Finding, percent
-from gmfmsim.report.evidence import CLASS_WORDS, ROUTE_WORDS, Z975, on_model_scale, small_study
+from gmfmsim.report.evidence import CLASS_WORDS, ROUTE_WORDS, on_model_scale, small_study
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
@@ -44,7 +45,7 @@ def curves(finding: Finding) -> Figure:
     """Power and assurance against n, with the plateau, the target and the required n with its interval."""
     surface, plan, required = finding.surface, finding.prepared.plan, finding.required
     figure, ax = _axes(4.6)
-    n, width = surface["n"].values, 1.96
+    n = surface["n"].values
     lines = {
         "new_study": (BLUE, "-", "assurance, new study"),
         "pooled_mean": (ORANGE, "--", "assurance, mean of studies (no tau)"),
@@ -53,7 +54,7 @@ def curves(finding: Finding) -> Figure:
     }
     for scenario, (colour, style, label) in lines.items():
         y = surface["success"].sel(scenario=scenario).values[:, 0]
-        e = width * surface["success_mcse"].sel(scenario=scenario).values[:, 0]
+        e = Z975 * surface["success_mcse"].sel(scenario=scenario).values[:, 0]
         ax.fill_between(n, y - e, y + e, color=colour, alpha=0.25, lw=0)
         ax.plot(n, y, style, color=colour, lw=1.8, label=label)
     plateau, target = surface["plateau"].sel(scenario="new_study").item(), plan.search.target.value
@@ -151,7 +152,7 @@ def funnel(finding: Finding) -> Figure | None:
     data, (reported, se) = finding.prepared.reported, on_model_scale(finding)
     top = 1.12 * se.max()
     reach = np.linspace(0, top, 2)
-    for quantile, shade, label in ((2.5758, "#E3E3E3", "p between 0.01 and 0.05"), (Z975, "#F7F7F7", "p above 0.05")):
+    for quantile, shade, label in ((Z995, "#E3E3E3", "p between 0.01 and 0.05"), (Z975, "#F7F7F7", "p above 0.05")):
         ax.fill_betweenx(reach, -quantile * reach, quantile * reach, color=shade, lw=0, label=label, zorder=0)
     for (cells, marker), colour in zip(CLASS_MARKERS.items(), (BLUE, ORANGE, GREEN, PURPLE, GREY), strict=True):
         of = data["cell_class"].values == cells

@@ -5,9 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from gmfmsim.evidence.children import enrolment
+from gmfmsim.evidence.audit.children import enrolment
+from gmfmsim.evidence.audit.finding import EPS, Finding, half_unit, lines, listed, same_figure
 from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.finding import EPS, Finding, half_unit, lines, listed, same_figure
 from gmfmsim.evidence.read import Row, Tables, at_month
 
 FIGURES = {

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from gmfmsim.evidence.finding import Finding, lines, listed
+from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.read import Row, Tables
 
 POOLS = ("meta_analysis", "review")

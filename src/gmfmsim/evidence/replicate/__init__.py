@@ -9,7 +9,12 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from gmfmsim.evidence.checks import (
+from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio, p_from_interval, pool
+from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.conversions import Z975, sd_from_se, se_from_ci, t_test_p
+from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
+from gmfmsim.evidence.read import Row
+from gmfmsim.evidence.replicate.checks import (
     Arms,
     Benchmark,
     Check,
@@ -25,13 +30,7 @@ from gmfmsim.evidence.checks import (
     Trial,
     Variant,
 )
-from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio, p_from_interval, pool
-from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import sd_from_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
-from gmfmsim.evidence.pooled import Z975
-from gmfmsim.evidence.read import Row
-from gmfmsim.evidence.rows import Place, gathered, one_row
+from gmfmsim.evidence.replicate.rows import Place, gathered, one_row
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import parse
 

@@ -4,13 +4,12 @@ import math
 import re
 from collections.abc import Iterator
 
+from gmfmsim.evidence.audit.derived import arms_of
+from gmfmsim.evidence.audit.finding import EPS, Finding, decimals, half_unit, lines, weight
 from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
-from gmfmsim.evidence.derived import arms_of
+from gmfmsim.evidence.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import small_sample_factor
-from gmfmsim.evidence.finding import EPS, Finding, decimals, half_unit, lines, weight
 from gmfmsim.evidence.read import Row, Tables, at_month
-from gmfmsim.evidence.spread import Z975
 
 P_FACTOR, P_DISTANCE = 3.0, 0.02
 """A p follows if it is within this factor or this distance: papers use other tests, adjust, and round."""

@@ -5,11 +5,19 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gmfmsim.evidence.conversions import mean_sd_from_range, sd_from_difference_se, sd_from_se, se_from_ci, se_from_sd
-from gmfmsim.evidence.effect_sizes import hedges_g, mean_difference, small_sample_factor
-from gmfmsim.evidence.finding import EPS, Finding, half_unit, weight
+from gmfmsim.evidence.audit.finding import EPS, Finding, half_unit, weight
+from gmfmsim.evidence.conversions import (
+    Z975,
+    difference_se_from_sd,
+    mean_sd_from_range,
+    pooled_sd,
+    sd_from_difference_se,
+    sd_from_se,
+    se_from_ci,
+    se_from_sd,
+)
+from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se, mean_difference
 from gmfmsim.evidence.read import Row, Tables
-from gmfmsim.evidence.spread import Z975
 
 STORED = 2e-4
 """Tolerance of a figure stored with four decimals and computed from others stored so."""
@@ -129,7 +137,12 @@ def _two_arms(row: Row, tables: Tables) -> Way:
         return Way("two arms", {})
     md, g = mean_difference(*groups(*arms)), hedges_g(*groups(*arms)).estimate
     se = math.sqrt(md.variance)
-    figures = {"estimate": md.estimate, "se": se, "hedges_g": g, "hedges_g_se": _se_of_g(g, arms[0]["n"], arms[1]["n"])}
+    figures = {
+        "estimate": md.estimate,
+        "se": se,
+        "hedges_g": g,
+        "hedges_g_se": float(hedges_g_se(g, arms[0]["n"], arms[1]["n"])),
+    }
     if row["verified"] == "derived":
         figures |= {"ci_low": md.estimate - Z975 * se, "ci_high": md.estimate + Z975 * se}
     if top:
@@ -155,7 +168,11 @@ def _interval(row: Row, tables: Tables) -> Way:
     own, other = arms_of(row, tables), arms_of(row, tables, same_scale=False)
     arms = own or other
     if arms and n > 3 and min(row["n_a"], row["n_b"]) > 1:
-        sd = float(sd_from_difference_se(known, row["n_a"], row["n_b"])) if own else _pooled_sd(*arms)
+        sd = (
+            float(sd_from_difference_se(known, row["n_a"], row["n_b"]))
+            if own
+            else float(pooled_sd(*([a[c] for a in arms] for c in ("sd", "n"))))
+        )
         figures |= _standardised(row, sd, abs(row["estimate"]) / sd * STORED / known if own else 0.0)
     if arms and arms[1]["scale_max"]:
         figures["control_se100"] = (100 / arms[1]["scale_max"] * arms[1]["sd"] / math.sqrt(arms[1]["n"]), STORED)
@@ -169,7 +186,7 @@ def _imputed(row: Row, tables: Tables) -> Way:
         return Way("imputed SD", {})
     sd, unit = float(named[1]), 100 / top
     slack = 0.5 * 10.0 ** -len(named[1].partition(".")[2]) / sd
-    se = sd * math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
+    se = float(difference_se_from_sd(sd, row["n_a"], row["n_b"]))
     figures = {c: (x, slack * x + STORED) for c, x in (("se", se), ("md100_se", se * unit))}
     figures["control_se100"] = (unit * sd / math.sqrt(row["n_b"]), slack * unit * sd / math.sqrt(row["n_b"]) + STORED)
     means = _means(row, tables)
@@ -194,19 +211,8 @@ def _printed(row: Row, tables: Tables) -> Way:
 def _standardised(row: Row, sd: float, slack: float) -> dict[str, tuple[float, float]]:
     """Return g = J estimate / sd and its standard error, for two arms with one SD."""
     g = hedges_g(row["estimate"], sd, row["n_a"], 0, sd, row["n_b"]).estimate
-    se = _se_of_g(g, row["n_a"], row["n_b"])
+    se = float(hedges_g_se(g, row["n_a"], row["n_b"]))
     return {"hedges_g": (float(g), slack + STORED), "hedges_g_se": (se, slack * abs(g) * se + STORED)}
-
-
-def _se_of_g(g: float, n_a: float, n_b: float) -> float:
-    """Return J se(d), se(d)^2 = 1/n_a + 1/n_b + d^2/(2 (n_a + n_b)), d = g/J (Borenstein et al. 2009)."""
-    j = small_sample_factor(n_a + n_b - 2)
-    return float(j * math.sqrt(1 / n_a + 1 / n_b + (g / j) ** 2 / (2 * (n_a + n_b))))
-
-
-def _pooled_sd(a: Row, b: Row) -> float:
-    squares = sum((r["n"] - 1) * r["sd"] ** 2 for r in (a, b))
-    return math.sqrt(squares / (a["n"] + b["n"] - 2))
 
 
 def _means(row: Row, tables: Tables) -> float | None:

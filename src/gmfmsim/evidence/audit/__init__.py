@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from gmfmsim.evidence.children import children_counted_twice, outcome_not_reported, unpublished
+from gmfmsim.evidence.audit.children import children_counted_twice, outcome_not_reported, unpublished
+from gmfmsim.evidence.audit.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
+from gmfmsim.evidence.audit.counts import counts_differ, percentage_denominator
+from gmfmsim.evidence.audit.derived import derived_columns
+from gmfmsim.evidence.audit.finding import Finding
+from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
 from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
-from gmfmsim.evidence.counts import counts_differ, percentage_denominator
-from gmfmsim.evidence.derived import derived_columns
-from gmfmsim.evidence.finding import Finding
-from gmfmsim.evidence.outliers import missing_spread, sd_out_of_line, spread_is_se
 from gmfmsim.evidence.read import Row, Tables
 
 CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (

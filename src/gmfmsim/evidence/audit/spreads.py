@@ -4,15 +4,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
-from gmfmsim.evidence.conversions import t_test_p
-from gmfmsim.evidence.derived import arms_of, groups
+from gmfmsim.evidence.audit.derived import arms_of, groups
+from gmfmsim.evidence.audit.finding import Finding, lines, listed, weight
+from gmfmsim.evidence.conversions import Z975, Z995, t_test_p
 from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g, log_sd
-from gmfmsim.evidence.finding import Finding, lines, listed, weight
 from gmfmsim.evidence.read import Row, Tables, at_month
 from gmfmsim.evidence.spread import (
     VISITS,
-    Z99,
-    Z975,
     SpreadField,
     StudySpread,
     is_change_sd,
@@ -60,7 +58,7 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
         field = judging_field(tables, row["month"], row["study_id"], out)
         sd, spread = sd100(row), log_sd(sd100(row), row["n"])
         z = field.z(spread.estimate, spread.variance) if field else 0
-        if abs(z) > Z99:
+        if abs(z) > Z995:
             yield Finding(
                 "sd_out_of_line",
                 "doubt",
