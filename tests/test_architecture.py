@@ -80,8 +80,3 @@ def test_help_is_quick():
         return min(times)
 
     assert fastest(["-m", "gmfmsim", "--help"]) < 0.4 * max(1, fastest(["-c", "import numpy"]) / 0.15)
-
-
-def test_no_file_reads_outside_the_project():
-    text = "".join(p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*") if p.suffix in (".py", ".j2", ".toml"))
-    assert "shared/" not in text

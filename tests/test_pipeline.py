@@ -28,7 +28,7 @@ from gmfmsim.model.predict import dose_response
 from gmfmsim.model.priors import Fixed
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
-from gmfmsim.report.answer import Finding, percent, warnings
+from gmfmsim.report.answer import PlanResult, percent, warnings
 
 ROOT = Path(__file__).parents[1]
 ANSWER_KEYS = {
@@ -276,9 +276,9 @@ def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     plan, tree = quickstart_fit
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
     effect = dose_response(tree, curve=plan.model.shape, dose=np.array([5e7]), seed=1)
-    finding = Finding(odd, tree, [], None, None, effect, None, {})
-    figures.forest(finding).savefig(io.BytesIO(), format="svg")
-    assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(finding).axes[0].texts)
+    plan_result = PlanResult(odd, tree, [], None, None, effect, None, [], {})
+    figures.forest(plan_result).savefig(io.BytesIO(), format="svg")
+    assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(plan_result).axes[0].texts)
 
 
 def test_uneven_arms_are_counted_and_said(quick, tmp_path):

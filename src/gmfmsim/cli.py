@@ -56,7 +56,7 @@ def run(
 
 @app.command(epilog="Example: gmfmsim check my_trial.toml")
 def check(name: Name, as_json: Json = False) -> None:
-    """Validate an experiment with everything it uses; compute nothing."""
+    """Validate an experiment with everything it uses; fit and simulate nothing."""
     from gmfmsim.lookup import check as check_experiment
 
     found = check_experiment(name)
@@ -64,6 +64,8 @@ def check(name: Name, as_json: Json = False) -> None:
         _print_json(found)
         return
     print(f"{found['experiment']} is valid (key {found['key']}). {found['question']}")
+    for item in found.get("checks", []):
+        print(f"  {item['kind']}: {item['title']}")
     for plan in found["plans"]:
         target = plan["target"]
         goal = f"target {target['metric']} {target['value']:g}"

@@ -19,7 +19,7 @@ KINDS = ("experiment", "model", "study", "table")
 
 
 def check(name: str) -> dict:
-    """Validate an experiment with its tables and models, compute nothing, and say what a run would do.
+    """Validate an experiment with its tables and models, fit and simulate nothing, and say what a run would do.
 
     Raises InputError with every fault.
     """

@@ -21,7 +21,7 @@ from gmfmsim.model.published import published_posterior
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.replication import Replication, is_replication, read_replication, write_result
-from gmfmsim.report.answer import Finding, answer
+from gmfmsim.report.answer import PlanResult, answer
 from gmfmsim.sensitivity import truths_of, under_readings
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
@@ -73,19 +73,19 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
 
     started = time.perf_counter()
     posteriors: dict[str, tuple[xr.DataTree, list[dict]]] = {}
-    findings = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
+    plan_results = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
     progress.stage("report: figures and page")
     for prepared in experiment.plans:
         _copy_own_inputs(prepared, draft)
     (draft / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
-    store.write_json(draft / "answer.json", answer(experiment, findings))
-    for i, finding in enumerate(findings):
-        place = draft / finding.folder(i)
+    store.write_json(draft / "answer.json", answer(experiment, plan_results))
+    for i, plan_result in enumerate(plan_results):
+        place = draft / plan_result.folder(i)
         place.mkdir(parents=True, exist_ok=True)
-        finding.posterior.to_netcdf(place / "posterior.nc", engine="h5netcdf")
-        finding.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
-    write_report(draft, experiment, findings)
-    store.write_manifest(draft, _manifest(experiment, findings, time.perf_counter() - started))
+        plan_result.posterior.to_netcdf(place / "posterior.nc", engine="h5netcdf")
+        plan_result.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
+    write_report(draft, experiment, plan_results)
+    store.write_manifest(draft, _manifest(experiment, plan_results, time.perf_counter() - started))
 
 
 def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
@@ -97,7 +97,7 @@ def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
         shutil.copyfile(prepared.model_file, draft / prepared.model_copy)
 
 
-def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
+def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
     """Go the whole way for one plan: posterior, gate, truths, required n, surface."""
     plan, timings, mark = prepared.plan, {}, time.perf_counter()
 
@@ -129,7 +129,7 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> Finding:
     with progress.steps("readings of suspect figures") as advance:
         readings = under_readings(prepared, posterior, required, advance)
     lap("readings")
-    return Finding(prepared, posterior, criteria, required, surface, effect, band, readings, timings)
+    return PlanResult(prepared, posterior, criteria, required, surface, effect, band, readings, timings)
 
 
 def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[xr.DataTree, list[dict]]:
@@ -169,7 +169,7 @@ def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
     return sorted({*grid.tolist(), *(n for n in known if n <= top)})
 
 
-def _manifest(experiment: Experiment, findings: list[Finding], seconds: float) -> dict:
+def _manifest(experiment: Experiment, plan_results: list[PlanResult], seconds: float) -> dict:
     return provenance(experiment, PACKAGES, seconds) | {
         "plans": [
             {
@@ -185,6 +185,6 @@ def _manifest(experiment: Experiment, findings: list[Finding], seconds: float) -
                 "replicates": f.surface.attrs["replicates"],
                 "seconds": f.seconds,
             }
-            for f in findings
+            for f in plan_results
         ],
     }

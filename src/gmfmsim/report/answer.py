@@ -12,7 +12,7 @@ from gmfmsim.trial.size import RequiredN
 
 
 @dataclass(frozen=True)
-class Finding:
+class PlanResult:
     """What one plan came to: posterior, gate, required n, curves, seconds by stage.
 
     `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
@@ -38,30 +38,30 @@ class Finding:
         return self.surface[variable].sel(scenario=scenario, n=n).item()
 
 
-def answer(experiment: Experiment, findings: list[Finding]) -> dict:
+def answer(experiment: Experiment, plan_results: list[PlanResult]) -> dict:
     """Return answer.json: the first plan's answer, and under `alternatives` those of the others.
 
     n_per_arm counts the smaller arm; probabilities are rounded to six decimals.
     """
-    first, *others = [_one(f) for f in findings]
+    first, *others = [_one(f) for f in plan_results]
     head = {"experiment": experiment.name, "key": experiment.key}
     if not others:
         return head | first
-    labelled = [f"{f.prepared.plan.label}: {sentence(f)}" for f in findings]
-    alternatives = [{"label": f.prepared.plan.label} | o for f, o in zip(findings[1:], others, strict=True)]
+    labelled = [f"{f.prepared.plan.label}: {sentence(f)}" for f in plan_results]
+    alternatives = [{"label": f.prepared.plan.label} | o for f, o in zip(plan_results[1:], others, strict=True)]
     return (
         head
-        | {"label": findings[0].prepared.plan.label}
+        | {"label": plan_results[0].prepared.plan.label}
         | first
         | {"sentence": " ".join(labelled), "alternatives": alternatives}
     )
 
 
-def _one(finding: Finding) -> dict:
-    plan, required = finding.prepared.plan, finding.required
+def _one(plan_result: PlanResult) -> dict:
+    plan, required = plan_result.prepared.plan, plan_result.required
     n = required.reference_n
     at_planning = [
-        None if n is None else round(finding.at("planning_value", n, v), 6) for v in ("success", "success_mcse")
+        None if n is None else round(plan_result.at("planning_value", n, v), 6) for v in ("success", "success_mcse")
     ]
     return {
         "target": plan.search.target.model_dump(),
@@ -76,10 +76,10 @@ def _one(finding: Finding) -> dict:
         "planning_value": plan.search.planning_value,
         "power_at_planning_value": at_planning[0],
         "power_at_planning_value_mcse": at_planning[1],
-        "dose_outside_evidence": finding.prepared.dose_outside_evidence,
-        "month_outside_evidence": finding.prepared.month_outside_evidence,
-        "readings": [_reading(row) for row in finding.readings],
-        "sentence": sentence(finding),
+        "dose_outside_evidence": plan_result.prepared.dose_outside_evidence,
+        "month_outside_evidence": plan_result.prepared.month_outside_evidence,
+        "readings": [_reading(row) for row in plan_result.readings],
+        "sentence": sentence(plan_result),
     }
 
 
@@ -94,9 +94,9 @@ def _rounded(value: object) -> object:
     return value
 
 
-def headline(finding: Finding) -> str:
+def headline(plan_result: PlanResult) -> str:
     """Say the answer of one plan in a few words."""
-    plan, required = finding.prepared.plan, finding.required
+    plan, required = plan_result.prepared.plan, plan_result.required
     if required.why == "reached":
         return children(plan.trial, required.n)
     return {
@@ -106,32 +106,32 @@ def headline(finding: Finding) -> str:
     }[required.why]
 
 
-def sentence(finding: Finding) -> str:
+def sentence(plan_result: PlanResult) -> str:
     """Say the answer of one plan in a sentence or two."""
-    plan, required = finding.prepared.plan, finding.required
+    plan, required = plan_result.prepared.plan, plan_result.required
     metric, target = plan.search.target.metric, percent(plan.search.target.value)
     goal = {
         "assurance": f"{target} assurance of showing a gain at {plan.trial.month:g} months in a new study",
-        "power": f"{target} power to show a gain of {plan.search.planning_value:g} {finding.prepared.unit}",
+        "power": f"{target} power to show a gain of {plan.search.planning_value:g} {plan_result.prepared.unit}",
     }[metric]
     plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
     limit, nearly = children(plan.trial, plan.search.max_n_per_arm), required.n_at_95_plateau
     most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
     if required.why == "reached":
-        text = f"{_with_interval(finding)} give {goal}; {_beyond(finding, plateau)}."
+        text = f"{_with_interval(plan_result)} give {goal}; {_beyond(plan_result, plateau)}."
     elif required.why == "plateau":
         text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
     elif required.why == "limit":
         text = f"Even {limit} do not give {goal}; the plateau is {plateau}, and {most}."
     else:
-        trials = f"{finding.surface.attrs['replicates']:,}"
+        trials = f"{plan_result.surface.attrs['replicates']:,}"
         text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
         text += f"the plateau is {plateau}, and {most}."
-    return text + "".join(f" {warning}" for warning in warnings(finding.prepared))
+    return text + "".join(f" {warning}" for warning in warnings(plan_result.prepared))
 
 
-def _with_interval(finding: Finding) -> str:
-    plan, required = finding.prepared.plan, finding.required
+def _with_interval(plan_result: PlanResult) -> str:
+    plan, required = plan_result.prepared.plan, plan_result.required
     low, high = required.interval
     interval = f"{low} to {high}" if high else f"{low} to more than {plan.search.max_n_per_arm}"
     total = sum(plan.trial.sizes(required.n).values())
@@ -139,12 +139,14 @@ def _with_interval(finding: Finding) -> str:
     return f"{words} ({percent(plan.search.interval_prob)} Monte Carlo interval {interval}; {total} in all)"
 
 
-def _beyond(finding: Finding, plateau: str) -> str:
+def _beyond(plan_result: PlanResult, plateau: str) -> str:
     """Say what a reached target does not: the plateau, or for power the assurance at the same n."""
-    if finding.prepared.plan.search.target.metric == "assurance":
+    if plan_result.prepared.plan.search.target.metric == "assurance":
         return f"the plateau, its limit as n grows, is {plateau}"
-    n = finding.required.n
-    assurance = f"{percent(finding.at('new_study', n))} (MCSE {percent(finding.at('new_study', n, 'success_mcse'))})"
+    n = plan_result.required.n
+    assurance = (
+        f"{percent(plan_result.at('new_study', n))} (MCSE {percent(plan_result.at('new_study', n, 'success_mcse'))})"
+    )
     return f"whether that effect is there is another question: the assurance is {assurance}"
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from gmfmsim.evidence.audit import audit
-from gmfmsim.evidence.audit.finding import Finding as Doubt
+from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.classical import Egger, egger
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.plan import Prepared
-from gmfmsim.report.answer import Finding
+from gmfmsim.report.answer import PlanResult
 
 CLASS_WORDS = {
     "TNC_MNC": "nucleated cells",
@@ -29,19 +29,19 @@ READING_WORDS = {
 }
 
 
-def on_model_scale(finding: Finding) -> tuple[np.ndarray, np.ndarray]:
+def on_model_scale(plan_result: PlanResult) -> tuple[np.ndarray, np.ndarray]:
     """Return reported effects and standard errors (K,) on the GMFM-66 scale, by the posterior mean of r."""
-    data, posterior = finding.prepared.reported, finding.posterior["posterior"]
+    data, posterior = plan_result.prepared.reported, plan_result.posterior["posterior"]
     ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
     scale = np.where(data["gmfm66"].values, 1.0, ratio)
     return data["effect"].values * scale, data["se"].values * scale
 
 
-def small_study(finding: Finding) -> Egger | None:
+def small_study(plan_result: PlanResult) -> Egger | None:
     """Return the regression of effects on their standard errors; None for fewer than three different ones."""
-    if finding.prepared.reported is None:
+    if plan_result.prepared.reported is None:
         return None
-    effect, se = on_model_scale(finding)
+    effect, se = on_model_scale(plan_result)
     if effect.size < 3 or np.ptp(se) <= 1e-9 * se.max():
         return None
     return egger(effect, se**2)
@@ -78,7 +78,7 @@ def trials(prepared: Prepared) -> list[dict]:
     return rows
 
 
-def doubts(prepared: Prepared) -> list[Doubt]:
+def doubts(prepared: Prepared) -> list[Finding]:
     """Return the findings of the audit that concern the studies of the selected contrasts."""
     if prepared.contrasts is None:
         return []

@@ -1,8 +1,8 @@
-"""The figures of a report: narrow, so that they read on a phone; colours of Okabe & Ito (2008)."""
+"""The figures of a plan's report."""
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -10,46 +10,27 @@ from matplotlib.figure import Figure
 
 from gmfmsim.evidence.conversions import Z975, Z995
 from gmfmsim.evidence.read import at_month
-from gmfmsim.report.answer import Finding, percent
+from gmfmsim.report.answer import PlanResult, percent
 from gmfmsim.report.evidence import CLASS_WORDS, ROUTE_WORDS, on_model_scale, small_study
+from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH
 
-BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
-WIDTH = 5.0
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "gmfmsim",
-    "svg.fonttype": "path",
-    "figure.dpi": 100,
-}
 
 
-def save_figures(folder: Path, finding: Finding) -> list[str]:
-    """Draw every figure that a plan has, as SVG and PNG into `folder`; return their names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
-    with matplotlib.rc_context(STYLE):
-        for draw in (curves, forest, dose_response, funnel):
-            name = draw.__name__
-            figure = draw(finding)
-            if figure is not None:
-                figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-                figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-                drawn.append(name)
-    return drawn
+def figures_of(plan_result: PlanResult) -> dict[str, Callable[[], Figure | None]]:
+    """Return how to draw each figure of a plan, by name."""
+    return {f.__name__: partial(f, plan_result) for f in (curves, forest, dose_response, funnel)}
 
 
-def curves(finding: Finding) -> Figure:
+def curves(plan_result: PlanResult) -> Figure:
     """Power and assurance against n, with the plateau, the target and the required n with its interval."""
-    surface, plan, required = finding.surface, finding.prepared.plan, finding.required
+    surface, plan, required = plan_result.surface, plan_result.prepared.plan, plan_result.required
     figure, ax = _axes(4.6)
     n = surface["n"].values
     lines = {
         "new_study": (BLUE, "-", "assurance, new study"),
         "pooled_mean": (ORANGE, "--", "assurance, mean of studies (no tau)"),
-        "planning_value": (GREEN, "-.", f"power at {plan.search.planning_value:g} {_short(finding)}"),
+        "planning_value": (GREEN, "-.", f"power at {plan.search.planning_value:g} {_short(plan_result)}"),
         "null": (GREY, ":", "false claim of benefit (no effect)"),
     }
     for scenario, (colour, style, label) in lines.items():
@@ -72,20 +53,20 @@ def curves(finding: Finding) -> Figure:
             fontsize=10,
             fontweight="bold",
         )
-    ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel=_n_label(finding), ylabel="probability of success")
+    ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel=_n_label(plan_result), ylabel="probability of success")
     ax.set_yticks(np.arange(0, 1.01, 0.2), [f"{v:.0f} %" for v in np.arange(0, 101, 20)])
     _legend_below(figure, ax, columns=1)
     return figure
 
 
-def forest(finding: Finding) -> Figure:
+def forest(plan_result: PlanResult) -> Figure:
     """Reported effects by cell class and route, what the model shrinks them to, their mean and a new study."""
-    data, unit = finding.prepared.reported, finding.prepared.unit
+    data, unit = plan_result.prepared.reported, plan_result.prepared.unit
     rows = [] if data is None else _forest_rows(data)
     figure, ax = _axes(2.0 + 0.47 * len(rows))
     if rows:
-        reported, se = on_model_scale(finding)
-        theta = finding.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values
+        reported, se = on_model_scale(plan_result)
+        theta = plan_result.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values
         low, middle, high = np.quantile(theta.reshape(len(theta), -1), [0.025, 0.5, 0.975], axis=1)
         place = {i: y for y, (i, _) in enumerate(rows) if i is not None}
         i, y = np.array(list(place)), np.array(list(place.values()), float)
@@ -116,12 +97,12 @@ def forest(finding: Finding) -> Figure:
                 parse_math=False,
             )
     top = len(rows) + 0.35
-    dose = finding.prepared.plan.trial.active.dose
-    at = f" at {_per_kg(dose)}" if finding.dose_response is not None else ""
+    dose = plan_result.prepared.plan.trial.active.dose
+    at = f" at {_per_kg(dose)}" if plan_result.dose_response is not None else ""
     for offset, (kind, name, colour) in enumerate(
         (("mean", "mean of studies", ORANGE), ("new_study", "a new study", PURPLE))
     ):
-        low, middle, high = (finding.effect[v].sel(kind=kind).item() for v in ("low", "effect", "high"))
+        low, middle, high = (plan_result.effect[v].sel(kind=kind).item() for v in ("low", "effect", "high"))
         label, y = name + at, top + 0.85 * offset
         ax.plot([low, high], [y, y], color=colour, lw=3, solid_capstyle="butt")
         ax.plot(middle, y, "D", color=colour, ms=7)
@@ -143,13 +124,13 @@ def forest(finding: Finding) -> Figure:
     return figure
 
 
-def funnel(finding: Finding) -> Figure | None:
+def funnel(plan_result: PlanResult) -> Figure | None:
     """Reported effects against their standard errors, with contours of significance and the regression on se."""
-    found = small_study(finding)
+    found = small_study(plan_result)
     if found is None:
         return None
     figure, ax = _axes(4.8)
-    data, (reported, se) = finding.prepared.reported, on_model_scale(finding)
+    data, (reported, se) = plan_result.prepared.reported, on_model_scale(plan_result)
     top = 1.12 * se.max()
     reach = np.linspace(0, top, 2)
     for quantile, shade, label in ((Z995, "#E3E3E3", "p between 0.01 and 0.05"), (Z975, "#F7F7F7", "p above 0.05")):
@@ -161,14 +142,14 @@ def funnel(finding: Finding) -> Figure | None:
     expected = found.limit + found.slope * reach
     ax.plot(expected, reach, color="black", lw=1.2, ls="--", label="regression on the standard error")
     ax.axvline(0, color="black", lw=0.8)
-    ax.set(ylim=(top, 0), xlabel=f"effect, {finding.prepared.unit} (right favours cells)", ylabel="standard error")
+    ax.set(ylim=(top, 0), xlabel=f"effect, {plan_result.prepared.unit} (right favours cells)", ylabel="standard error")
     _legend_below(figure, ax, columns=2)
     return figure
 
 
-def dose_response(finding: Finding) -> Figure | None:
+def dose_response(plan_result: PlanResult) -> Figure | None:
     """The effect against dose with the band of the mean and of a new study; doses not studied are shaded."""
-    band = finding.dose_response
+    band = plan_result.dose_response
     if band is None:
         return None
     figure, ax = _axes(4.6)
@@ -180,9 +161,9 @@ def dose_response(finding: Finding) -> Figure | None:
         part = band.sel(kind=kind)
         ax.fill_between(dose, part["low"], part["high"], color=colour, alpha=alpha, lw=0, label=f"{label}, 95 %")
     ax.plot(dose, band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
-    reported, se = on_model_scale(finding)
+    reported, se = on_model_scale(plan_result)
     ax.errorbar(
-        finding.prepared.contrasts["dose"],
+        plan_result.prepared.contrasts["dose"],
         reported,
         yerr=Z975 * se,
         fmt="s",
@@ -191,17 +172,17 @@ def dose_response(finding: Finding) -> Figure | None:
         lw=1,
         label="as reported, 95 % CI",
     )
-    low, high = finding.prepared.observed_doses
+    low, high = plan_result.prepared.observed_doses
     for edge in ((dose[0], low), (high, dose[-1])):
         ax.axvspan(*edge, facecolor="white", edgecolor=ORANGE, alpha=0.35, hatch="///", lw=0)
-    trial = finding.prepared.plan.trial.active.dose
+    trial = plan_result.prepared.plan.trial.active.dose
     ax.axvline(trial, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_per_kg(trial)}")
     ax.axhline(0, color="black", lw=0.8)
     ax.set(
         xscale="log",
         xlim=(dose[0], dose[-1]),
         xlabel="dose, cells per kg (hatched: not studied)",
-        ylabel=f"effect, {finding.prepared.unit}",
+        ylabel=f"effect, {plan_result.prepared.unit}",
     )
     _legend_below(figure, ax, columns=1)
     return figure
@@ -243,11 +224,13 @@ def _per_kg(dose: float) -> str:
     return f"{dose / 10**exponent:.3g}e{exponent}/kg"
 
 
-def _short(finding: Finding) -> str:
-    return {"GMFM-66 points": "points", "standard deviations": "SD"}.get(finding.prepared.unit, finding.prepared.unit)
+def _short(plan_result: PlanResult) -> str:
+    return {"GMFM-66 points": "points", "standard deviations": "SD"}.get(
+        plan_result.prepared.unit, plan_result.prepared.unit
+    )
 
 
-def _n_label(finding: Finding) -> str:
-    arms = finding.prepared.plan.trial.arms
+def _n_label(plan_result: PlanResult) -> str:
+    arms = plan_result.prepared.plan.trial.arms
     equal = all(arm.ratio == 1 for arm in arms)
     return "children randomised per arm" if equal else "children randomised to the smaller arm"

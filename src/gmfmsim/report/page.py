@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.priors import Fixed, LogNormal
-from gmfmsim.report.answer import Finding, children, headline, percent, sentence, warnings
+from gmfmsim.report.answer import PlanResult, children, headline, percent, sentence, warnings
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
-from gmfmsim.report.figures import save_figures
+from gmfmsim.report.figures import figures_of
+from gmfmsim.report.html import draw, write_page
 from gmfmsim.trial.closed_form import sample_size
 
 CAPTIONS = {
@@ -31,51 +30,23 @@ CAPTIONS = {
 }
 
 
-def write_report(folder: Path, experiment: Experiment, findings: list[Finding]) -> None:
+def write_report(folder: Path, experiment: Experiment, plan_results: list[PlanResult]) -> None:
     """Draw the figures of every plan into folder/figures and write folder/report.html."""
     sections = []
-    for i, finding in enumerate(findings):
-        place = folder / finding.folder(i) / "figures"
-        figures = [
-            {
-                "name": name,
-                "svg": _inline(place / f"{name}.svg", f"{finding.prepared.slug}-{name}"),
-                "caption": CAPTIONS[name],
-            }
-            for name in save_figures(place, finding)
-        ]
-        if finding.prepared.published:
-            next(f for f in figures if f["name"] == "forest")["caption"] = CAPTIONS["published"]
-        sections.append(_section(finding) | {"figures": figures})
-    environment = Environment(
-        loader=PackageLoader("gmfmsim", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    page = environment.get_template("page.html.j2").render(
-        experiment=experiment,
-        sections=sections,
-        disclaimer=DISCLAIMER,
-        version=__version__,
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    for i, plan_result in enumerate(plan_results):
+        prepared = plan_result.prepared
+        captions = CAPTIONS | ({"forest": CAPTIONS["published"]} if prepared.published else {})
+        place = folder / plan_result.folder(i) / "figures"
+        drawn = draw(place, figures_of(plan_result), f"{prepared.slug}-")
+        figures = [{"name": name, "svg": svg, "caption": captions[name]} for name, svg in drawn.items()]
+        sections.append(_section(plan_result) | {"figures": figures})
+    values = {"experiment": experiment, "sections": sections}
+    write_page(folder / "report.html", "page.html.j2", {"percent": percent}, **values)
 
 
-def _inline(path: Path, prefix: str) -> str:
-    """Return an SVG to stand inside a page: no XML prologue, ids made unique by a prefix."""
-    svg = path.read_text(encoding="utf-8")
-    svg = svg[svg.index("<svg") :]
-    for mark in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(mark, f"{mark}{prefix}-")
-    return svg
-
-
-def _section(finding: Finding) -> dict:
+def _section(plan_result: PlanResult) -> dict:
     """Return what the page says of one plan."""
-    prepared, plan, required = finding.prepared, finding.prepared.plan, finding.required
+    prepared, plan, required = plan_result.prepared, plan_result.prepared.plan, plan_result.required
     return {
         "label": plan.label,
         "slug": prepared.slug,
@@ -84,17 +55,17 @@ def _section(finding: Finding) -> dict:
         "observed_doses": prepared.observed_doses,
         "observed_months": prepared.observed_months,
         "uses_dose": prepared.curve.uses_dose,
-        "headline": headline(finding),
-        "sentence": sentence(finding),
+        "headline": headline(plan_result),
+        "sentence": sentence(plan_result),
         "warnings": warnings(prepared),
         "unit": prepared.unit,
         "size": children(plan.trial, required.reference_n) if required.reference_n else "",
         "sd_change": _spread(plan.trial.sd_change, prepared.unit),
-        "at_reference": _at_reference(finding),
-        "effects": _effects(finding),
-        "plug_in": _plug_in(finding),
-        "curve_rows": _curve_rows(finding),
-        "parameters": _parameters(finding),
+        "at_reference": _at_reference(plan_result),
+        "effects": _effects(plan_result),
+        "plug_in": _plug_in(plan_result),
+        "curve_rows": _curve_rows(plan_result),
+        "parameters": _parameters(plan_result),
         "priors": []
         if prepared.model is None
         else [
@@ -102,25 +73,26 @@ def _section(finding: Finding) -> dict:
             for k, v in prepared.model.priors.items()
         ],
         "model_title": prepared.model.title if prepared.model else "Published pooled estimate, no model fitted",
-        "gate": finding.gate,
+        "gate": plan_result.gate,
         "trials": trials(prepared),
         "doubts": doubts(prepared),
-        "small_study": small_study(finding),
+        "small_study": small_study(plan_result),
         "readings": [
-            row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)} for row in finding.readings
+            row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)}
+            for row in plan_result.readings
         ],
         "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes.get("reading", 1),
         "published": prepared.published,
-        "replicates": finding.surface.attrs["replicates"],
+        "replicates": plan_result.surface.attrs["replicates"],
     }
 
 
-def _at_reference(finding: Finding) -> list[dict]:
+def _at_reference(plan_result: PlanResult) -> list[dict]:
     """Return success in every scenario at the n that the answer is about."""
-    n = finding.required.reference_n
+    n = plan_result.required.reference_n
     if n is None:
         return []
-    planning = f"{finding.prepared.plan.search.planning_value:g} {finding.prepared.unit}"
+    planning = f"{plan_result.prepared.plan.search.planning_value:g} {plan_result.prepared.unit}"
     words = {
         "new_study": "assurance: success in a new study, heterogeneity included",
         "pooled_mean": "assurance on the mean of studies, tau left out",
@@ -128,16 +100,17 @@ def _at_reference(finding: Finding) -> list[dict]:
         "null": "false claim of benefit if there is no effect (nominal: half of alpha)",
     }
     rows = [
-        {"what": text, "value": finding.at(s, n), "mcse": finding.at(s, n, "success_mcse")} for s, text in words.items()
+        {"what": text, "value": plan_result.at(s, n), "mcse": plan_result.at(s, n, "success_mcse")}
+        for s, text in words.items()
     ]
-    both = finding.at("null", n) + finding.at("null", n, "harm")
-    both_mcse = float(np.hypot(finding.at("null", n, "success_mcse"), finding.at("null", n, "harm_mcse")))
+    both = plan_result.at("null", n) + plan_result.at("null", n, "harm")
+    both_mcse = float(np.hypot(plan_result.at("null", n, "success_mcse"), plan_result.at("null", n, "harm_mcse")))
     rows.append({"what": "type I error, either direction (nominal: alpha)", "value": both, "mcse": both_mcse})
     rows.append(
         {
             "what": "significant harm in a new study",
-            "value": finding.at("new_study", n, "harm"),
-            "mcse": finding.at("new_study", n, "harm_mcse"),
+            "value": plan_result.at("new_study", n, "harm"),
+            "mcse": plan_result.at("new_study", n, "harm_mcse"),
         }
     )
     return rows
@@ -151,10 +124,10 @@ def _short_answer(row: dict) -> str:
     return {"few draws": "too few draws to say", "undecided": "not decided"}.get(row["why"], "not reached")
 
 
-def _effects(finding: Finding) -> list[dict]:
+def _effects(plan_result: PlanResult) -> list[dict]:
     names = {"mean": "mean of studies", "new_study": "a new study (prediction interval)"}
     return [
-        {"name": name, **{v: finding.effect[v].sel(kind=kind).item() for v in ("effect", "low", "high")}}
+        {"name": name, **{v: plan_result.effect[v].sel(kind=kind).item() for v in ("effect", "low", "high")}}
         for kind, name in names.items()
     ]
 
@@ -166,9 +139,9 @@ def _spread(sd: LogNormal | Fixed, unit: str) -> str:
     return f"{middle:.3g} {unit}, {known}"
 
 
-def _plug_in(finding: Finding) -> dict | None:
+def _plug_in(plan_result: PlanResult) -> dict | None:
     """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2."""
-    plan = finding.prepared.plan
+    plan = plan_result.prepared.plan
     if plan.search.target.value <= plan.analysis.alpha / 2:
         return None
     sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
@@ -184,30 +157,30 @@ def _plug_in(finding: Finding) -> dict | None:
     return {"sd": sd, "children": children(plan.trial, n)}
 
 
-def _curve_rows(finding: Finding, most: int = 9) -> list[dict]:
+def _curve_rows(plan_result: PlanResult, most: int = 9) -> list[dict]:
     """Return the surface at a handful of n, the required one among them."""
-    grid = finding.surface["n"].values
+    grid = plan_result.surface["n"].values
     wanted = {int(grid[i]) for i in np.linspace(3, len(grid) - 1, most).astype(int)} | {
-        finding.required.reference_n or int(grid[-1])
+        plan_result.required.reference_n or int(grid[-1])
     }
     scenarios = ("new_study", "pooled_mean", "planning_value")
     return [
         {
             "n": n,
-            "marked": n == finding.required.n,
-            "values": [(finding.at(s, n), finding.at(s, n, "success_mcse")) for s in scenarios],
+            "marked": n == plan_result.required.n,
+            "values": [(plan_result.at(s, n), plan_result.at(s, n, "success_mcse")) for s in scenarios],
         }
         for n in sorted(wanted)
     ]
 
 
-def _parameters(finding: Finding) -> list[dict]:
+def _parameters(plan_result: PlanResult) -> list[dict]:
     """Return mean, sd, 95 % equal-tailed interval, MCSE, R-hat and ESS of every scalar parameter."""
-    if not finding.gate:
+    if not plan_result.gate:
         return []
     import arviz as az
 
-    posterior = finding.posterior["posterior"].to_dataset()
+    posterior = plan_result.posterior["posterior"].to_dataset()
     names = [n for n, v in posterior.items() if set(v.dims) == {"chain", "draw"}]
-    table = az.summary(finding.posterior, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
+    table = az.summary(plan_result.posterior, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
     return [{"name": name, "unit": posterior[name].attrs["unit"], **table.loc[name].to_dict()} for name in names]

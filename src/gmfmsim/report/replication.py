@@ -1,14 +1,12 @@
 """The page of a replication: printed and computed figures side by side, every one with its rows."""
 
+from functools import partial
 from pathlib import Path
 
-import matplotlib
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmfmsim import DISCLAIMER, __version__
-from gmfmsim.report.figures import BLUE, GREY, ORANGE, STYLE, WIDTH
+from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH, draw, write_page
 
 CAPTIONS = {
     "forest": "95 % intervals as printed (grey) and as computed from the trials (blue), and under other readings "
@@ -43,24 +41,11 @@ WORDS = {
 
 def write_report(folder: Path, answer: dict) -> None:
     """Draw the figures of a replication into folder/figures and write folder/report.html, from its answer."""
-    environment = Environment(
-        loader=PackageLoader("gmfmsim", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "figure": figure_text,
-        "printed": _printed,
-        "words": _words,
-        "by_name": _by_name,
-        "entered": _entered,
-    }
-    page = environment.get_template("replication.html.j2").render(
-        answer=answer, figures=_save_figures(folder / "figures", answer), disclaimer=DISCLAIMER, version=__version__
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    checks = answer["checks"]
+    drawn = draw(folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
+    figures = [{"name": name, "svg": svg, "caption": CAPTIONS[name]} for name, svg in drawn.items()]
+    filters = {"figure": figure_text, "printed": _printed, "words": _words, "by_name": _by_name, "entered": _entered}
+    write_page(folder / "report.html", "replication.html.j2", filters, answer=answer, figures=figures)
 
 
 def figure_text(value: float | None) -> str:
@@ -99,25 +84,6 @@ def _entered(values: dict) -> str:
 
 
 # figures
-
-
-def _save_figures(folder: Path, answer: dict) -> list[dict]:
-    """Draw what there is to draw as SVG and PNG; return names, captions and the SVG to stand inside the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
-    with matplotlib.rc_context(STYLE):
-        for name, draw in {"forest": forest, "p_values": p_values}.items():
-            figure = draw(answer["checks"])
-            if figure is None:
-                continue
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-            svg = (folder / f"{name}.svg").read_text(encoding="utf-8")
-            svg = svg[svg.index("<svg") :]
-            for mark in ('id="', 'href="#', "url(#"):
-                svg = svg.replace(mark, f"{mark}{name}-")
-            drawn.append({"name": name, "svg": svg, "caption": CAPTIONS[name]})
-    return drawn
 
 
 def forest(checks: list[dict]) -> Figure | None:

@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of
-from gmfmsim.evidence.audit.finding import EPS, Finding, decimals, half_unit, lines, weight
+from gmfmsim.evidence.audit.finding import Finding, lines, weight
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import small_sample_factor
+from gmfmsim.evidence.printed import EPS, decimals, half_unit
 from gmfmsim.evidence.read import Row, Tables, at_month
 
 P_FACTOR, P_DISTANCE = 3.0, 0.02

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.children import enrolment
-from gmfmsim.evidence.audit.finding import EPS, Finding, half_unit, lines, listed, same_figure
+from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.printed import EPS, half_unit, same_figure
 from gmfmsim.evidence.read import Row, Tables, at_month
 
 FIGURES = {

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gmfmsim.evidence.audit.finding import EPS, Finding, half_unit, weight
+from gmfmsim.evidence.audit.finding import Finding, weight
 from gmfmsim.evidence.conversions import (
     Z975,
     difference_se_from_sd,
@@ -17,6 +17,7 @@ from gmfmsim.evidence.conversions import (
     se_from_sd,
 )
 from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se, mean_difference
+from gmfmsim.evidence.printed import EPS, half_unit
 from gmfmsim.evidence.read import Row, Tables
 
 STORED = 2e-4

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 
 import numpy as np
@@ -13,6 +12,7 @@ from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio, p_from_interv
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import Z975, sd_from_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
+from gmfmsim.evidence.printed import half_unit
 from gmfmsim.evidence.read import Row
 from gmfmsim.evidence.replicate.checks import (
     Arms,
@@ -349,10 +349,10 @@ def _published(check: Check, place: Place, *needed: str) -> Row:
     return row
 
 
-def _unit(*values: float | None) -> float | None:
+def _unit(*printed: float | None) -> float | None:
     """Return one unit of the last printed place, the finest of several figures that are printed alike."""
-    places = [Decimal(repr(float(v))).normalize().as_tuple().exponent for v in values if v is not None]
-    return 10.0 ** min(0, *places) if places else None
+    known = [figure for figure in printed if figure is not None]
+    return 2 * half_unit(*known) if known else None
 
 
 def _input(table: str, study: str, rows: list[Row], values: dict, reading: str, arms: list[str]) -> dict:
