@@ -96,7 +96,7 @@ SHIPPED = {
         ("unpublished", "RegNCT01929434"),
         ("300 children, 54 % of the 556", "no trial of the tables"),
     ),
-    "GMPM without GMFM": (("outcome_not_reported", "Min2020"), ("46 children treated; contrasts on GMPM",)),
+    "GMPM without GMFM": (("no_usable_contrast", "Min2020"), ("46 children treated; contrasts on GMPM",)),
     "imputed SDs": (("missing_spread", "Liu2017"), ("standard error 2.45, an SD of 10.2", "an SD of 8.81")),
 }
 
@@ -117,7 +117,7 @@ def test_known_silence_of_the_shipped_tables(shipped):
     assert [f.study for f in shipped if f.check == "unpublished"] == [
         *("RegNCT01072370", "RegNCT01639404", "RegNCT01832454", "RegNCT01929434", "RegNCT02025972")
     ]
-    assert {f.study for f in shipped if f.check == "outcome_not_reported"} == {
+    assert {f.study for f in shipped if f.check == "no_usable_contrast"} == {
         "Chen2013",
         "Cox2022",
         "Luan2012",
@@ -256,7 +256,7 @@ PLANTS = {
     "a pool": (
         "children_counted_twice",
         {"cells": [("studies", {"study_id": "Elm2020"}, {"sample_overlap": "inside the Grove2022 pool"})]},
-        ("Grove2022 pools children of Elm2020",),
+        ("Grove2022 and Elm2020 hold the same children, or probably do",),
     ),
     "arms that are halves": (
         "children_counted_twice",
@@ -352,7 +352,7 @@ PLANTS = {
         ("90 children, 28 % of the 325", "no trial of the tables is larger"),
     ),
     "no usable contrast": (
-        "outcome_not_reported",
+        "no_usable_contrast",
         {"cells": [("contrasts", {"study_id": "Dogwood2019"}, {"md100": "", "md100_se": ""})]},
         ("nonrandomised, 26 children treated; contrasts on GMFM-66",),
     ),

@@ -63,7 +63,7 @@ def test_every_cell_of_a_table_is_printed(monkeypatch, capsys, table):
         (("study", "Eggenberger2019"), ["90.1", "0.95", "282"]),
         (("pooled", "Gu2020"), ["Xie2020"]),
         (("events", "Miao2015"), ["procedural_difficulty", "47"]),
-        (("readings", "Huang2018"), ["spread_is_se", "0.15"]),
+        (("readings", "Huang2018"), ["spread_is_se", "sd_high: 6"]),
         (("table", "pooled"), ["FinchEdmondson2025"]),
     ],
 )

@@ -21,6 +21,7 @@ from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.model.gate import gate
 from gmfmsim.model.likelihood import Likelihood, at_draws, likelihood, log_likelihood
 from gmfmsim.model.nuts import Sampler, fit
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
@@ -77,7 +78,7 @@ def test_every_reading_has_a_rule():
 )
 def test_known_reading(tables, study, month, reading, effect, se):
     row = next(r for r in tables.where("contrasts", study_id=study, month=month) if r["md100"] is not None)
-    found = RULES[reading](row, tables)
+    found = RULES[reading](row, tables, {})
     # the tables round derived standard deviations to four decimals
     assert found.effect == pytest.approx(effect, abs=1e-4)
     assert found.se == pytest.approx(se, abs=1e-4)
@@ -88,15 +89,25 @@ def test_known_reading(tables, study, month, reading, effect, se):
 def test_known_an_imputed_sd_is_that_of_the_field_for_both_arms(tables, arm, n):
     field = spread_field(tables, 12, without_study="Liu2017")
     row = contrast_row(tables, study_id="Liu2017", arm_a=arm, month=12)
-    found = RULES["imputed_sd"](row, tables)
+    found = RULES["imputed_sd"](row, tables, {})
     assert found.se == pytest.approx(field.median * math.sqrt(1 / n + 1 / 35), rel=1e-12)
     assert found.control_se == pytest.approx(field.median / math.sqrt(35), rel=1e-12)
     assert found.log_se_sd == field.log_sd > 0.2
 
 
+def test_known_an_sd_in_a_range_has_its_middle_and_its_width(tables):
+    """3 to 6 with probability 0.95: log-normal about the geometric mean, the logarithm's SD a quarter of ln 2 or so."""
+    row = contrast_row(tables, study_id="Huang2018", month=12, measure="MD")
+    found = RULES["sd_in_range"](row, tables, {"sd_low": 3.0, "sd_high": 6.0})
+    se = math.sqrt(2 / 27)
+    low, high = (found.se * math.exp(z * found.log_se_sd) for z in (-1.959964, 1.959964))
+    assert (low, high) == pytest.approx((3 * se, 6 * se), rel=1e-6)
+    assert found.effect == 5.52
+
+
 def test_known_change_scores_of_lv2023(tables):
     """Baseline 52.41 (24.44) and 47.43 (27.3), final 74.95 (23.84) of 11 and 41.94 (24.5) of 8."""
-    found = RULES["change_score"](contrast_row(tables, study_id="Lv2023", month=24), tables)
+    found = RULES["change_score"](contrast_row(tables, study_id="Lv2023", month=24), tables, {})
     assert found.effect == pytest.approx((74.95 - 52.41) - (41.94 - 47.43), abs=1e-9)
 
     def se(r):
@@ -115,13 +126,13 @@ def test_known_change_scores_of_lv2023(tables):
 
 
 def test_known_combinations_of_the_primary_contrasts(averaged):
-    assert averaged.sizes["reading"] == 3 * 2 * 2 * 2
+    assert averaged.sizes["reading"] == 4 * 2 * 2 * 2
     assert averaged["suspect"].values.tolist() == ["Amanat2021", "Zarrabi2022", "Huang2018", "Gu2020", "Liu2017"]
     assert averaged["weight"].sum().item() == pytest.approx(1, rel=1e-12)
     assert (np.diff(averaged["weight"].values) <= 0).all()
-    assert averaged["weight"].values[0] == pytest.approx(0.85 * 0.7 * 0.7 * 0.95, rel=1e-12)
+    assert averaged["weight"].values[0] == pytest.approx(0.85 * 0.7 * 0.4 * 0.95, rel=1e-12)
     assert averaged["reading_of"].values[0].tolist() == [
-        *("as_tabled", "as_tabled", "imputed_sd", "as_printed", "imputed_sd")
+        *("as_tabled", "as_tabled", "sd_in_range", "as_printed", "imputed_sd")
     ]
 
 
@@ -142,7 +153,7 @@ def test_a_combination_holds_the_readings_that_it_names(averaged, primary):
         reading = one["reading_of"].sel(suspect="Huang2018").item()
         if reading in expected:
             assert one["se"].values[huang] == pytest.approx(expected[reading], abs=1e-4)
-        assert (one["log_se_sd"].values[huang] > 0) == (reading == "imputed_sd")
+        assert (one["log_se_sd"].values[huang] > 0) == (reading in ("imputed_sd", "sd_in_range"))
         assert one["se"].values[sun] == primary["se"].values[sun]
         assert np.sqrt(np.diag(one["covariance"].values)) == pytest.approx(one["se"].values, rel=1e-12)
         assert np.linalg.eigvalsh(one["covariance"].values).min() > 0
@@ -176,7 +187,11 @@ def test_a_named_reading_is_taken_and_the_others_are_averaged_over(primary, tabl
 @pytest.mark.parametrize(
     ("choice", "where", "allowed"),
     [
-        ({"Huang2018": "spread_is_sd"}, "key evidence.readings.Huang2018", "as_printed, spread_is_se, imputed_sd"),
+        (
+            {"Huang2018": "spread_is_sd"},
+            "key evidence.readings.Huang2018",
+            "as_printed, spread_is_se, sd_in_range, imputed_sd",
+        ),
         ({"Haung2018": "as_printed"}, "key evidence.readings.Haung2018", "nearest: Huang2018"),
         ({"Kang2015": "as_printed"}, "key evidence.readings.Kang2015", "Huang2018"),
     ],
@@ -199,6 +214,7 @@ def line_of(tables, **cells) -> int:
     [
         ("Liu2017", "imputed_sd", "as_printed", "a printed spread of mnc and ctrl"),
         ("Huang2018", "imputed_sd", "sd_from_d", "a printed SMD of ucb_msc against ctrl"),
+        ("Amanat2021", "sd_from_d", "sd_in_range", "sd_low and sd_high in its row"),
         ("Amanat2021", "sd_from_d", "change_score", "mean and n of uct_msc, GMFM-66 baseline at month 0"),
     ],
 )
@@ -214,6 +230,7 @@ def test_a_reading_without_its_figures_is_a_fault_of_its_row(tables, tmp_path, s
     [
         ("weight", "0", "column weight"),
         ("weight", "1.5", "column weight"),
+        ("sd_low", "0", "column sd_low"),
         ("reading", "as_print", "column reading"),
         ("reason", "", "column reason"),
         ("study_id", "Nobody2020", "column study_id"),
@@ -227,7 +244,7 @@ def test_a_damaged_table_of_readings_is_refused(tmp_path, cell, value, where):
 @pytest.mark.parametrize(
     ("readings", "combinations"),
     [
-        ("average", 24),
+        ("average", 32),
         ("as_tabled", 1),
         ({"Huang2018": "as_printed"}, 8),
         ({"Huang2018": "as_printed", "Gu2020": "as_printed"}, 4),
@@ -398,11 +415,11 @@ def test_known_i_squared_of_one_contrast_is_not_defined():
 def test_under_readings_of_the_quick_start(quickstart_fit):
     prepared, tree = quickstart_fit
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
-    rows = under_readings(prepared, tree, required)
+    rows = under_readings(prepared, tree, gate(tree), required)
     first, *others = rows
     assert (first["study"], first["prior"], first["n"]) == (None, 1, 7)
     by = {(r["study"], r["reading"]): r for r in others}
-    assert len(by) == 3 + 2 + 2 + 2
+    assert len(by) == 4 + 2 + 2 + 2
     assert first["posterior"] == pytest.approx(1)
     for study in ("Huang2018", "Gu2020", "Amanat2021", "Zarrabi2022"):
         group = [r for r in others if r["study"] == study]
@@ -423,7 +440,7 @@ def test_the_report_shows_every_reading(results):
     page = results["quickstart"].report.read_text(encoding="utf-8")
     assert "If suspect figures are read otherwise" in page
     answer = results["quickstart"].answer
-    assert len(answer["readings"]) == 10
+    assert len(answer["readings"]) == 11
     for row in answer["readings"][1:]:
         assert re.search(rf"<td>{row['study']}</td>.*{row['n']} \({row['n_interval'][0]} to", page), row
 

@@ -127,7 +127,7 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
         band = dose_response(posterior, curve=curve, dose=reach, seed=plan.seed)
     lap("effects")
     with progress.steps("readings of suspect figures") as advance:
-        readings = under_readings(prepared, posterior, required, advance)
+        readings = under_readings(prepared, posterior, criteria, required, advance)
     lap("readings")
     return PlanResult(prepared, posterior, criteria, required, surface, effect, band, readings, timings)
 

@@ -169,7 +169,7 @@ def sentence(replication: Replication) -> str:
     text = []
     if good or bad:
         solved = sum(r.circular is not None for r in good)
-        reservation = f", {solved} of them with an input solved from the review itself" if solved else ""
+        reservation = f", {solved} of them with an input that is the review's own" if solved else ""
         checks = f"{len(good)} of {len(good) + len(bad)} checks of {replication.section.review}"
         text.append(f"Reproduced: {checks}{reservation}.")
     for words, group in (("Not reproduced", bad), ("Cannot be reproduced", closed), ("Benchmark only", beside)):

@@ -13,13 +13,16 @@ ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the sampling gate asks of a posterior."""
 
 
-def under_readings(prepared: Prepared, posterior: xr.DataTree, required: RequiredN, advance=lambda: None) -> list[dict]:
+def under_readings(
+    prepared: Prepared, posterior: xr.DataTree, criteria: list[dict], required: RequiredN, advance=lambda: None
+) -> list[dict]:
     """Return pooled effect, tau, I2 and required n averaged over readings, then under each reading of each study.
 
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
-    trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess of the draws; n with its Monte
-    Carlo interval, why, plateau and its MCSE, or `why` "few draws". The first row averages over all readings: there
-    `required` is the answer; in the others the remaining studies are averaged over. Empty for a published estimate.
+    trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess, the worst bulk ESS of the
+    gate (`criteria`) times the share that the weights leave of it (Kish); n with its Monte Carlo interval, why, plateau
+    and its MCSE, or `why` "few draws". The first row averages over all readings: there `required` is the answer; in the
+    others the remaining studies are averaged over. Empty for a published estimate.
     """
     data, plan = prepared.contrasts, prepared.plan
     if data is None:
@@ -30,11 +33,12 @@ def under_readings(prepared: Prepared, posterior: xr.DataTree, required: Require
     shape = curve.shape(np.asarray(dose), *(group[name] for name in curve.nonlinear))
     effect, tau = (group[name].transpose("chain", "draw") * shape for name in (curve.amplitude, "tau"))
     i2 = i_squared(tau, group, data)
+    bulk_ess = next(row["measured"] for row in criteria if row["criterion"] == "bulk ESS")
     table = []
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
-        ess = float(weight.sum() ** 2 / (weight**2).sum())
+        ess = float(bulk_ess * weight.mean() ** 2 / (weight**2).mean())
         row = {
             "study": study,
             "reading": reading,

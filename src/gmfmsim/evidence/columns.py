@@ -59,7 +59,7 @@ _QUALIFIER = Column(choices=("=", "<", ">"))
 
 READINGS = (
     *("as_tabled", "as_printed", "spread_is_se", "spread_is_sd"),
-    *("imputed_sd", "sd_from_d", "centre_of_interval", "change_score"),
+    *("imputed_sd", "sd_in_range", "sd_from_d", "centre_of_interval", "change_score"),
 )
 """The ways to read a contrast; evidence/readings.py says what each makes of the figures."""
 
@@ -225,7 +225,9 @@ TABLES: dict[str, TableSchema] = {
             "month": Column("number", required=True, low=0),
             "reading": Column(required=True, choices=READINGS),
             "weight": Column("number", required=True, above=0, high=1),
+            **_numbers("sd_low sd_high", above=0),
             "reason": Column(required=True),
         },
+        ordered=(("sd_low", "sd_high"),),
     ),
 }

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.evidence.contrasts import shared_control_covariance
-from gmfmsim.evidence.conversions import difference_se_from_sd, sd_of_change, se_from_sd
+from gmfmsim.evidence.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import Fault, InputError, choices
@@ -26,7 +26,7 @@ MOST_COMBINATIONS = 256
 
 CORRELATION_Z = (float(np.arctanh(0.9)), 0.4)
 """Mean and SD of the Fisher z of the correlation between two visits where none is printed: 95 % from 0.6 to 0.98.
-Baseline and change SDs of Min 2020 and Min 2013 imply 0.94 to 0.96 at 6 months; later visits correlate less."""
+The baseline and change SDs of Min 2013 imply 0.97 to 0.98 at 6 months; later visits correlate less."""
 
 
 class Reading(NamedTuple):
@@ -67,7 +67,7 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     for i, row in enumerate(contrasts):
         for option in options.get(_key(row), ()):
             try:
-                read[i, option["reading"]] = RULES[option["reading"]](row, tables)
+                read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
             except _Missing as error:
                 where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
                 faults.append(
@@ -188,33 +188,44 @@ def _with_sd(row: Row, effect: float, sd: float, log_se_sd: float = 0.0) -> Read
     return Reading(effect, se, sd / math.sqrt(row["n_b"]), log_se_sd)
 
 
-def _as_tabled(row: Row, tables: Tables) -> Reading:
+def _as_tabled(row: Row, tables: Tables, option: Row) -> Reading:
     """md100 and md100_se as they stand."""
     return Reading(row["md100"], row["md100_se"], row["control_se100"] or math.nan)
 
 
-def _as_printed(row: Row, tables: Tables) -> Reading:
+def _as_printed(row: Row, tables: Tables, option: Row) -> Reading:
     """Means and SDs of the arms as the paper's table head names them."""
     return _from_arms(row, tables, lambda arm: arm.sd)
 
 
-def _spread_is_se(row: Row, tables: Tables) -> Reading:
+def _spread_is_se(row: Row, tables: Tables, option: Row) -> Reading:
     """The printed spread is a standard error of the mean, whatever the table head says."""
     return _from_arms(row, tables, lambda arm: arm.printed and arm.printed * math.sqrt(arm.n))
 
 
-def _spread_is_sd(row: Row, tables: Tables) -> Reading:
+def _spread_is_sd(row: Row, tables: Tables, option: Row) -> Reading:
     """The printed spread is a standard deviation of children, whatever the table head says."""
     return _from_arms(row, tables, lambda arm: arm.printed)
 
 
-def _imputed_sd(row: Row, tables: Tables) -> Reading:
-    """The SD is not known: one SD for both arms, distributed as in the other trials of the field at this month."""
+def _imputed_sd(row: Row, tables: Tables, option: Row) -> Reading:
+    """The SD is not known: one SD for both arms, distributed as in the other trials of the field at this month.
+
+    The draws of several studies are independent; the uncertainty of the field's median, which they share, is not.
+    """
     field = spread_field(tables, row["month"], without_study=row["study_id"])
     return _with_sd(row, row["md100"], field.median, field.log_sd)
 
 
-def _sd_from_d(row: Row, tables: Tables) -> Reading:
+def _sd_in_range(row: Row, tables: Tables, option: Row) -> Reading:
+    """The SD lies between sd_low and sd_high with probability 0.95: log-normal, one SD for both arms."""
+    low, high = option["sd_low"], option["sd_high"]
+    if None in (low, high):
+        raise _Missing("sd_low and sd_high in its row")
+    return _with_sd(row, row["md100"], math.sqrt(low * high), math.log(high / low) / (2 * Z975))
+
+
+def _sd_from_d(row: Row, tables: Tables, option: Row) -> Reading:
     """The SD is the one that the printed standardised difference implies: |md| / |d|."""
     same = {k: row[k] for k in ("study_id", "arm_a", "arm_b", "scale", "month")}
     found = tables.where("contrasts", measure="SMD", **same)
@@ -223,15 +234,15 @@ def _sd_from_d(row: Row, tables: Tables) -> Reading:
     return _with_sd(row, row["md100"], abs(row["md100"] / found[0]["estimate"]))
 
 
-def _centre_of_interval(row: Row, tables: Tables) -> Reading:
+def _centre_of_interval(row: Row, tables: Tables, option: Row) -> Reading:
     """The estimate is the middle of the printed interval."""
     if None in (row["ci_low"], row["ci_high"]) or not row["estimate"]:
         raise _Missing("estimate, ci_low and ci_high in contrasts.csv")
     centre = (row["ci_low"] + row["ci_high"]) / 2 * row["md100"] / row["estimate"]
-    return _as_tabled(row, tables)._replace(effect=centre)
+    return _as_tabled(row, tables, option)._replace(effect=centre)
 
 
-def _change_score(row: Row, tables: Tables) -> Reading:
+def _change_score(row: Row, tables: Tables, option: Row) -> Reading:
     """Final less baseline scores; the correlation r of the two visits is not known.
 
     se^2 = sum over arms of sd_of_change(r)^2 / n, with arctanh r ~ Normal(CORRELATION_Z). log se is then close to
@@ -251,12 +262,13 @@ def _change_score(row: Row, tables: Tables) -> Reading:
     return Reading(effect, middle, standard_errors(centre)[1], math.log(wide / narrow) / 2)
 
 
-RULES: dict[str, Callable[[Row, Tables], Reading]] = {
+RULES: dict[str, Callable[[Row, Tables, Row], Reading]] = {
     "as_tabled": _as_tabled,
     "as_printed": _as_printed,
     "spread_is_se": _spread_is_se,
     "spread_is_sd": _spread_is_sd,
     "imputed_sd": _imputed_sd,
+    "sd_in_range": _sd_in_range,
     "sd_from_d": _sd_from_d,
     "centre_of_interval": _centre_of_interval,
     "change_score": _change_score,

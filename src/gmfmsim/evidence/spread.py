@@ -39,7 +39,11 @@ class StudySpread(NamedTuple):
 
 @dataclass(frozen=True)
 class SpreadField:
-    """The SD of change in a further trial: log SD ~ Normal(log median, log_sd), in points of a 0-100 GMFM scale."""
+    """The SD of change in a further trial: log SD ~ Normal(log median, log_sd), in points of a 0-100 GMFM scale.
+
+    Normal although a handful of studies make it: with k - 2 degrees of freedom the tails would be longer, and a study
+    be called out of line less readily.
+    """
 
     median: float
     log_sd: float

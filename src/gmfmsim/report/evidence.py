@@ -23,6 +23,7 @@ READING_WORDS = {
     "spread_is_se": "printed spread is a standard error",
     "spread_is_sd": "printed spread is an SD",
     "imputed_sd": "SD not known, as in other trials",
+    "sd_in_range": "SD in the range of another source",
     "sd_from_d": "SD from the printed d",
     "centre_of_interval": "centre of the printed interval",
     "change_score": "change instead of final score",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from gmfmsim.evidence.audit.children import children_counted_twice, outcome_not_reported, unpublished
+from gmfmsim.evidence.audit.children import children_counted_twice, no_usable_contrast, unpublished
 from gmfmsim.evidence.audit.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
 from gmfmsim.evidence.audit.counts import counts_differ, percentage_denominator
 from gmfmsim.evidence.audit.derived import derived_columns
@@ -28,7 +28,7 @@ CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
     counts_differ,
     percentage_denominator,
     unpublished,
-    outcome_not_reported,
+    no_usable_contrast,
     derived_columns,
     missing_spread,
 )

@@ -36,20 +36,23 @@ def unpublished(tables: Tables) -> Iterator[Finding]:
         if study["registry_id"] and study["study_id"] not in reported:
             n = study["n_enrolled"]
             size = "an unknown number of children" if n is None else f"{n} children"
-            share = f", {100 * n / known:.0f} % of the {known:g} in the contrasts used," if n and known else ""
+            share = f", {100 * n / known:.0f} % of the {known:g} in the contrasts used" if n and known else ""
+            effect = f"its result is missing: {size}{share}" + "; no trial of the tables is larger" * (n == largest)
+            if study["design"] not in CONTROLLED:
+                effect = f"{size} without control of their own: they could add no contrast, but what became of them"
             yield Finding(
                 "unpublished",
                 "doubt",
                 study["study_id"],
                 "studies",
                 lines([study]),
-                f"registration {study['registry_id']}, {size}, no result",
+                f"registration {study['registry_id']}, {study['design']}, {size}, no result",
                 "a result in contrasts.csv, outcomes.csv or events.csv",
-                f"{size}{share} would join the evidence" + "; no trial of the tables is larger" * (n == largest),
+                effect,
             )
 
 
-def outcome_not_reported(tables: Tables) -> Iterator[Finding]:
+def no_usable_contrast(tables: Tables) -> Iterator[Finding]:
     """Find controlled trials that treated children and have no GMFM contrast with a standard error."""
     usable = {r["study_id"] for r in _usable(tables)}
     for study in tables.rows["studies"]:
@@ -59,16 +62,15 @@ def outcome_not_reported(tables: Tables) -> Iterator[Finding]:
             treated = sum(a["n"] or 0 for a in arms if a["role"] == "active" and not a["composite_of"])
             scales = sorted({r["scale"] for r in tables.where("contrasts", study_id=study["study_id"])})
             yield Finding(
-                "outcome_not_reported",
+                "no_usable_contrast",
                 "note",
                 study["study_id"],
                 "studies",
                 lines([study]),
                 f"{study['design']}, {treated or 'unknown number of'} children treated; "
                 + (f"contrasts on {listed(scales)}, none usable" if scales else "no contrast"),
-                "a difference on the GMFM with its standard error",
-                "the trial says nothing of the effect; where trials without effect report less often, the pooled "
-                "effect is too large",
+                "a difference on the GMFM with its standard error; whether one was reported, the tables do not say",
+                "the trial does not count; if trials without effect report less often, the pooled effect is too large",
             )
 
 
@@ -129,8 +131,8 @@ def _overlapping_studies(tables: Tables, explained: set[tuple[str, str]]) -> Ite
             pool,
             "studies",
             lines(studies[s] for s in {pool, *inside}),
-            f"{pool} pools children of {listed(sorted(inside))}, by sample_overlap",
-            "a benchmark beside these studies, never one study more",
+            f"{pool} and {listed(sorted(inside))} hold the same children, or probably do, by sample_overlap",
+            "a benchmark beside these studies, not one study more",
             f"added to the contrasts of {listed(counted)} it would count up to {n:g} children twice"
             if counted
             else "none of its members has a usable contrast: nothing is counted twice at present",

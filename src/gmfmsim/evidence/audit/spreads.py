@@ -184,4 +184,4 @@ def _sds(rows: list[Row]) -> str:
 
 def _range(field: SpreadField) -> str:
     low, high = field.interval()
-    return f"a median SD of {field.median:.3g} (95 % from {low:.2g} to {high:.2g})"
+    return f"a median SD of {field.median:.3g} (95 % from {low:.2g} to {high:.2g}, if log-normal)"

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from gmfmsim.evidence.audit.finding import listed
 from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio, p_from_interval, pool
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import Z975, sd_from_se, se_from_ci, t_test_p
@@ -31,6 +32,7 @@ from gmfmsim.evidence.replicate.checks import (
     Variant,
 )
 from gmfmsim.evidence.replicate.rows import Place, gathered, one_row
+from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import parse
 
@@ -136,8 +138,11 @@ def _trial(trial: Trial, effect: str, place: Place) -> dict:
         lacks = ", ".join(f"row {r['row']} has no {c}" for r, c in missing)
         allowed = "rows that print them, sd with because, or given with circular"
         raise place.fault(f"{lacks} (outcomes.csv, {trial.study})", allowed)
-    sd = [trial.sd] * 2 if trial.sd else [r["sd"] for r in rows]
-    reading = f"SD {trial.sd:g} taken: {trial.because.rstrip('.')}" if trial.sd else "as printed"
+    taken = trial.sd
+    if taken == "field":  # in points of the scale, the field's on 0-100
+        taken = spread_field(place.tables, trial.month, trial.study).median * (rows[0]["scale_max"] or 100) / 100
+    sd = [taken] * 2 if taken else [r["sd"] for r in rows]
+    reading = f"SD {taken:.3g} taken: {trial.because.rstrip('.')}" if taken else "as printed"
     if trial.spread == "se":
         sd, reading = [float(sd_from_se(s, k)) for s, k in zip(sd, n, strict=True)], "spread read as a standard error"
     mean = [r["mean"] for r in rows]
@@ -172,16 +177,26 @@ def _risk_ratio(check: RiskRatio, place: Place) -> CheckResult:
 
 
 def _event_totals(check: EventTotals, place: Place) -> CheckResult:
-    jobs = [partial(_events, t, check.event, place.at(f"trials.{i}")) for i, t in enumerate(check.trials)]
-    jobs += [partial(_events, check.total, check.event, place.at("total"))] if check.total else []
-    cells = [{"study_id": place.review, "claim_id": c} for c in check.percent or ()]
-    claims = [partial(one_row, "claims", c, place.at("percent")) for c in cells]
-    found = gathered([*jobs, *claims, *([partial(_published, check, place)] if check.published else [])])
-    trials, found = found[: len(check.trials)], found[len(check.trials) :]
-    printed = found.pop(0)["values"] if check.total else {"events": [None, None], "n": [None, None]}
+    jobs = {
+        f"trials.{i}": partial(_events, t, check.event, place.at(f"trials.{i}")) for i, t in enumerate(check.trials)
+    }
+    jobs |= {
+        f"beside.{i}": partial(_events, t, check.event, place.at(f"beside.{i}")) for i, t in enumerate(check.beside)
+    }
+    if check.total:
+        jobs["total"] = partial(_events, check.total, check.event, place.at("total"))
+    for i, claim in enumerate(check.percent or ()):
+        cells = {"study_id": place.review, "claim_id": claim}
+        jobs[f"percent.{i}"] = partial(one_row, "claims", cells, place.at("percent"))
+    if check.published:
+        jobs["published"] = partial(_published, check, place)
+    found = dict(zip(jobs, gathered(jobs.values()), strict=True))
+    trials, beside = ([x for name, x in found.items() if name.startswith(kind)] for kind in ("trials.", "beside."))
+    printed = found["total"]["values"] if check.total else {"events": [None, None], "n": [None, None]}
     both = [t for t in trials if len(t["values"]["n"]) == 2]
-    if not both or (check.total and len(printed["n"]) < 2):
-        raise place.at("trials").fault("no control arm", "at least one trial, and a total, with two arms")
+    if not both or any(len(t["values"]["n"]) < 2 for t in [*beside, *([found["total"]] if check.total else [])]):
+        allowed = "two arms in at least one trial, and in every trial beside and the total"
+        raise place.at("trials").fault("no control arm", allowed)
     figures, sums = [], {}
     for arm, name in enumerate(("active", "control")):
         own = [t["values"] for t in trials if len(t["values"]["n"]) > arm]
@@ -189,19 +204,32 @@ def _event_totals(check: EventTotals, place: Place) -> CheckResult:
             sums[what, arm] = sum(v[what][arm] for v in own)
             figures.append(Figure(f"{what}_{name}", printed[what][arm], sums[what, arm], 0))
     for arm, name in enumerate(("active", "control")):
-        claim = found.pop(0)["low"] if check.percent else None
+        claim = found[f"percent.{arm}"]["low"] if check.percent else None
         share = 100 * sums["events", arm] / sums["n", arm]
         figures.append(Figure(f"percent_{name}", claim, share, None if claim is None else _unit(claim) / 2))
-    crude = [{"values": {what: [sums[what, arm] for arm in (0, 1)] for what in ("events", "n")}}]
     if all(sums["events", arm] for arm in (0, 1)):
+        crude = [{"values": {what: [sums[what, arm] for arm in (0, 1)] for what in ("events", "n")}}]
         figures += [Figure(k, None, x) for k, x in zip(INTERVAL, _ratio(crude), strict=True)]
     variants = []
-    if len(trials) > 1 and all(any(t["values"]["events"][arm] for t in both) for arm in (0, 1)):
-        label, why = "within trials (Mantel-Haenszel)", "Only trials that have both arms say anything about a ratio."
-        ratio = tuple(Figure(k, None, x) for k, x in zip(INTERVAL, _ratio(both), strict=True))
-        variants = [Variant(label, why, ratio, tuple(both))]
+    if len(trials) > 1:
+        variants += _within_trials("within trials", "Only trials with both arms say anything about a ratio", both)
+    if beside:
+        studies = {t["study"] for t in beside}
+        label = f"within trials, with the control of {listed(sorted(studies))}"
+        why = "The review counts no control there, events.csv has one"
+        variants += _within_trials(label, why, [t for t in both if t["study"] not in studies] + beside)
     reason = "counts: none; per cent: half a unit of the last printed place"
-    return _result(check, found.pop() if check.published else None, tuple(figures), reason, trials, variants)
+    return _result(check, found.get("published"), tuple(figures), reason, trials, variants)
+
+
+def _within_trials(label: str, why: str, trials: list[dict]) -> list[Variant]:
+    """Return the Mantel-Haenszel ratio over trials with both arms, naming those that have events; none without."""
+    if not all(any(t["values"]["events"][arm] for t in trials) for arm in (0, 1)):
+        return []
+    telling = [t["study"] for t in trials if any(t["values"]["events"])]
+    figures = tuple(Figure(k, None, x) for k, x in zip(INTERVAL, _ratio(trials), strict=True))
+    reason = f"{why}; of {len(trials)} there are events in {listed(telling)}."
+    return [Variant(f"{label} (Mantel-Haenszel)", reason, figures, tuple(trials))]
 
 
 def _events(arms: Arms, event: str, place: Place) -> dict:

@@ -51,7 +51,7 @@ class Trial(Arms):
     scale: str
     month: float
     spread: Literal["sd", "se"] = "sd"
-    sd: Annotated[float, Field(gt=0)] | None = None
+    sd: Annotated[float, Field(gt=0)] | Literal["field"] | None = None
     n: Pair[Annotated[int, Field(ge=2)]] | None = None
     given: float | None = None
     circular: Text | None = None
@@ -107,12 +107,16 @@ class RiskRatio(Check):
 
 
 class EventTotals(Check):
-    """Children with an event, added over trials; a trial without control adds to the treated only."""
+    """Children with an event, added over trials; a trial without control adds to the treated only.
+
+    `beside`: trials with a control that the review did not count, for another ratio within trials.
+    """
 
     kind: Literal["event_totals"] = "event_totals"
     event: str
     trials: Trials[Arms]
     total: Arms | None = None
+    beside: list[Arms] = Field(default_factory=list)
     percent: Pair[str] | None = None
 
 
