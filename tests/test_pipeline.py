@@ -29,6 +29,7 @@ from gmfmsim.model.priors import Fixed
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, percent, warnings
+from gmfmsim.scaffold import new_evidence
 
 ROOT = Path(__file__).parents[1]
 ANSWER_KEYS = {
@@ -392,3 +393,53 @@ def test_percent_rounds_and_never_lies_about_certainty(share):
     number = float(shown.strip("<> %"))
     assert abs(number - 100 * share) <= 0.0501
     assert 0 < number < 100 or share in (0, 1)
+
+
+@pytest.fixture(scope="module")
+def own_evidence(tmp_path_factory):
+    """A run on one's own flat file, in which a source tries to be more than an address."""
+    folder = tmp_path_factory.mktemp("own")
+    evidence, trial, _ = new_evidence(folder / "mine")
+    text = evidence.read_text(encoding="utf-8")
+    address = next(word for word in re.split(r"[,\s]", text) if word.startswith("http"))
+    evidence.write_text(text.replace(address, "javascript:alert(1)<script>alert(2)</script>"), encoding="utf-8")
+    quick = trial.read_text(encoding="utf-8").replace(
+        "[trial]", "[sampler]\ndraws = 2000\ntarget_accept = 0.998\n\n[trial]", 1
+    )
+    trial.write_text(quick.replace("100_000", "10_000"), encoding="utf-8")
+    return gmfmsim.run(str(trial), folder / "results")
+
+
+def test_a_run_on_a_flat_file_carries_it_along(own_evidence):
+    """config.toml runs from the result alone: the copy of the file stands beside it."""
+    again = read_experiment(str(own_evidence.folder / "config.toml"))
+    assert again.key == own_evidence.answer["key"]
+    copies = list((own_evidence.folder / "inputs").glob("tables-*.csv"))
+    assert len(copies) == 1
+    assert again.plans[0].contrasts.sizes["contrast"] == 3
+
+
+def test_text_of_ones_own_tables_stays_text(own_evidence):
+    page = own_evidence.report.read_text(encoding="utf-8")
+    assert "javascript:alert(1)&lt;script&gt;" in page
+    assert not re.search(r"<script|href=.javascript", page)
+
+
+def test_the_report_has_an_evidence_section(results):
+    page = results["quickstart"].report.read_text(encoding="utf-8")
+    for words in (
+        *("The evidence", "Do less certain trials report larger effects?", "What the audit finds in these studies"),
+        *("7.42", "printed spread is a standard error", "expanded MSC, into the spinal canal"),
+    ):
+        assert words in page
+    figures = {p.name for p in (results["quickstart"].folder / "figures").iterdir()}
+    assert {"funnel.svg", "funnel.png"} <= figures
+
+
+def test_what_an_unpublished_trial_would_do_stands_side_by_side(results):
+    answer = results["unpublished_trials"].answer
+    nothing, something = answer["alternatives"]
+    effects = [plan["readings"][0]["effect"] for plan in (answer, nothing, something)]
+    assert effects[1] < effects[2] < effects[0]
+    assert nothing["n_per_arm"] > 1.5 * answer["n_per_arm"]
+    assert "supposed" in results["unpublished_trials"].report.read_text(encoding="utf-8")

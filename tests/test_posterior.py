@@ -51,7 +51,7 @@ def test_reference_random_effects_on_the_primary_contrasts_equals_quadrature(qui
 
 def test_reference_assurance_and_plateau_on_the_primary_contrasts_equal_quadrature(quickstart_fit, primary_quadrature):
     prepared, tree = quickstart_fit
-    trial, n = prepared.plan.trial, [50, 210]
+    trial, n = prepared.plan.trial, [50, 206]
     truth = truths(
         tree,
         doses={arm.name: arm.dose for arm in trial.arms},
@@ -99,11 +99,11 @@ def test_reference_dose_curves_on_cord_blood_equal_quadrature(plan, shape, ed50)
 
 def test_reference_required_n_of_the_quick_start_equals_quadrature(primary_quadrature, results):
     effect = primary_quadrature.effect(heterogeneity=True)
-    below, at = (t_test_success(effect, n, dropout=0.08, sd_median=5.5, sd_sigma=0.12) for n in (209, 210))
+    below, at = (t_test_success(effect, n, dropout=0.08, sd_median=5.5, sd_sigma=0.12) for n in (205, 206))
     assert below < 0.8 <= at
     answer = results["quickstart"].answer
     low, high = answer["n_interval"]
-    assert abs(answer["n_per_arm"] - 210) <= 4 * (high - low) / 3.92
+    assert abs(answer["n_per_arm"] - 206) <= 4 * (high - low) / 3.92
 
 
 def fit_reference(data: dict, mu_sd: float, tau: dict, seed: int, sampler: Sampler = CAREFUL) -> xr.DataTree:
