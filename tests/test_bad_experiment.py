@@ -8,6 +8,7 @@ import pytest
 import tomli_w
 from damage import ABSENT, BELOW_ZERO, MODEL, VALID, WORDS, changed, command, damaged_tables, faults_of, trial
 
+import gmfmsim
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 
@@ -350,3 +351,45 @@ def test_a_prior_truncated_below_zero_does(tmp_path, lower):
     prior = {"dist": "truncated_normal", "mean": 1, "sd": 1, "lower": lower, "upper": 5} | WORDS
     with pytest.raises(InputError, match="reaches below 0"):
         read_experiment(str(trial(tmp_path, {"model.priors.tau": prior})))
+
+
+@pytest.mark.parametrize("key", ["question", "label"])
+def test_a_control_character_in_an_experiment_is_refused(tmp_path, key):
+    path = tmp_path / "trial.toml"
+    path.write_text(
+        VALID + 'label = "A\\u0007B"\n' if key == "label" else VALID.replace("How", "\\u0000How"), encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="holds a control character"):
+        read_experiment(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"effect": 1e308}, "effect"),
+        ({"sd": 0}, "sd"),
+        ({"n_active": 1}, "n_active"),
+        ({"dose": "5e7"}, "dose"),
+        ({"sdd": 1}, "sdd"),
+        ({"study": "RegNCT0192943"}, "study"),
+    ],
+    ids=str,
+)
+def test_a_supposed_result_that_cannot_be_is_refused(tmp_path, changes, where):
+    supposed = {"study": "RegNCT01929434", "effect": 0, "n_active": 100, "n_control": 100, "sd": 5.5} | changes
+    assert ("trial.toml", f"key evidence.what_if.0.{where}") in faults_of(
+        trial(tmp_path, {"evidence.what_if": [supposed]})
+    )
+
+
+def test_a_published_estimate_has_no_readings(tmp_path):
+    pooled = {
+        "evidence": {"pooled": {"meta_id": "Eggenberger2019", "measure": "SMD"}, "readings": "average"},
+        "model": ABSENT,
+    }
+    with pytest.raises(InputError, match="a published estimate has neither"):
+        read_experiment(str(trial(tmp_path, pooled)))
+
+
+def test_an_experiment_may_be_named_by_a_path(tmp_path):
+    assert gmfmsim.check(trial(tmp_path, {}))["experiment"] == "trial"

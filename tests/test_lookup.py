@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 from damage import command
@@ -82,6 +84,7 @@ def test_show_finds_what_is_asked_for(monkeypatch, capsys, words, expected):
         (("study", "Sun2071"), "nearest: Sun2017"),
         (("study",), "Sun2017"),
         (("table", "claim"), "nearest: claims"),
+        (("claims", "SwissMedica"), "nearest: SwissMedica2026"),
         (("model",), "emax"),
     ],
 )
@@ -143,3 +146,29 @@ def test_the_verbs_of_the_command_line_are_functions(tmp_path):
     assert [p.name for p in gmfmsim.new_evidence(tmp_path / "mine")] == ["evidence.csv", "trial.toml", "README.md"]
     with pytest.raises(InputError):
         gmfmsim.audit("no such table")
+
+
+@pytest.mark.parametrize("words", [("run", "--json"), ("chek", "--json"), ("check", "quickstart", "--foo", "--json")])
+def test_json_stays_json_when_the_command_line_is_wrong(monkeypatch, capsys, words):
+    assert command(monkeypatch, *words) == 2
+    out = json.loads(capsys.readouterr().out)
+    assert out["faults"][0]["where"] == " ".join(words)
+
+
+def test_a_reader_who_goes_away_is_no_fault():
+    """Like `gmfmsim show table outcomes | head -1`."""
+    code = "import sys; sys.argv = ['gmfmsim', 'show', 'table', 'outcomes']; from gmfmsim.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_audit_holds_a_printed_sd_against_its_interval(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "study,arm,dose,n,mean,sd,ci_low,ci_high\nA,t,5e7 cells/kg,20,5,6,4.9,5.1\nA,c,0,20,3,6,0.19,5.81\n",
+        encoding="utf-8",
+    )
+    (finding,) = [f for f in gmfmsim.audit(str(path)) if f.check == "derived_columns"]
+    assert finding.rows == (2,)

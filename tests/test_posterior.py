@@ -227,7 +227,7 @@ def test_one_data_tree_holds_every_group_and_opens_with_arviz_alone(quickstart_f
     assert groups | {"sample_stats", "constant_data"} == set(tree.children)
     assert tree["posterior"]["study_mu"].dims == ("chain", "draw", "study")
     assert tree["posterior"]["theta"].dims == ("chain", "draw", "contrast")
-    assert np.array_equal(tree["observed_data"]["y"], quickstart_fit[0].contrasts["effect"])
+    assert np.array_equal(tree["observed_data"]["y"], quickstart_fit[0].reported["effect"])
     with warnings.catch_warnings():
         # a single study moves this posterior: that importance sampling says so is not a fault of the file
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
@@ -238,8 +238,8 @@ def test_one_data_tree_holds_every_group_and_opens_with_arviz_alone(quickstart_f
 
 def test_log_likelihood_of_contrasts_without_shared_control_is_the_plain_normal(quickstart_fit):
     prepared, tree = quickstart_fit
-    data, group = prepared.contrasts, tree["posterior"].to_dataset()
-    i = data["study"].values.tolist().index("Gu2020")
+    data, group = prepared.reported, tree["posterior"].to_dataset()
+    i = data["study"].values.tolist().index("Kang2015")  # no readings either
     mean = group["theta"].isel(contrast=i) / group["r"]
     plain = stats.norm.logpdf(data["effect"].values[i], mean, data["se"].values[i])
     assert np.allclose(tree["log_likelihood"]["y"].isel(contrast=i), plain)
@@ -247,7 +247,7 @@ def test_log_likelihood_of_contrasts_without_shared_control_is_the_plain_normal(
 
 def test_log_likelihood_conditions_on_the_contrast_with_the_same_control(quickstart_fit):
     prepared, tree = quickstart_fit
-    y, v = prepared.contrasts["effect"].values[:2], prepared.contrasts["covariance"].values[:2, :2]
+    y, v = prepared.reported["effect"].values[:2], prepared.reported["covariance"].values[:2, :2]
     theta = tree["posterior"]["theta"].values[0, 0, :2]
     given = theta[0] + v[0, 1] / v[1, 1] * (y[1] - theta[1])
     sd = np.sqrt(v[0, 0] - v[0, 1] ** 2 / v[1, 1])

@@ -703,3 +703,12 @@ def test_known_ratios_within_trials_of_serious_adverse_events(replications):
         (found,) = (f.computed for f in variant.figures if f.name == "estimate")
         assert found == pytest.approx(above / below, rel=1e-12)
     assert "events in Luan2012 and Min2013." in result.variants[0].because
+
+
+@pytest.mark.parametrize("arms", ['["ctrl", "ucb_msc"]', '["ctrl", "ctrl"]', '["ucb_msc", "ucb_msc"]'])
+def test_arms_that_would_turn_or_hide_the_effect_are_refused(tmp_path, arms):
+    text = find("experiments", "eggenberger2019").read_text(encoding="utf-8")
+    path = tmp_path / "swapped.toml"
+    path.write_text(text.replace('["ucb_msc", "ctrl"]', arms, 1), encoding="utf-8")
+    with pytest.raises(InputError, match="of Huang2018 in the wrong place"):
+        read_replication(str(path))

@@ -158,9 +158,9 @@ def test_recovery_of_a_study_out_of_line(clean, factor):
 
 
 def test_a_study_does_not_judge_itself(clean):
-    field = judging_field(clean, 6, "Fir2021", NOT)
-    assert field == judging_field(rescaled(clean, 1.1, "Fir2021"), 6, "Fir2021", NOT)
-    assert field != judging_field(rescaled(clean, 1.1, "Fir2021"), 6, "Elm2020", NOT)
+    field = judging_field(study_spreads(clean, 6), 6, "Fir2021", NOT)
+    assert field == judging_field(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Fir2021", NOT)
+    assert field != judging_field(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Elm2020", NOT)
 
 
 def test_few_studies_take_the_shipped_field(tables, clean):
@@ -178,7 +178,7 @@ def test_windows_with_few_studies_are_joined_by_their_neighbours(tables):
     early = spread_field(tables, 1)
     assert early.k_studies == 4  # Min2013 and Gu2020 at month 1; Kang2015 and Sun2021sib at month 6
     assert early.median < spread_field(tables, 3).median < spread_field(tables, 6).median
-    assert judging_field(tables, 1, None, NOT) is None  # joined windows impute, they do not judge
+    assert judging_field(study_spreads(tables, 1), 1, None, NOT) is None  # joined windows impute, they do not judge
 
 
 @pytest.mark.parametrize(

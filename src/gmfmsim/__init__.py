@@ -20,6 +20,8 @@ _VERBS = {
     "show": "lookup",
     "audit": "lookup",
     "new_evidence": "scaffold",
+    "InputError": "faults",
+    "GateFailed": "faults",
 }
 
 

@@ -1,6 +1,8 @@
 """The command line: gmfmsim run, check, list, show, audit, new."""
 
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gmfmsim import DISCLAIMER, __version__
-from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.faults import Fault, GateFailed, InputError
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
@@ -156,7 +158,7 @@ def evidence(
         _print_json({"written": written})
         return
     print("\n".join(f"wrote {path}" for path in written))
-    print(f"next: gmfmsim check {folder / 'trial.toml'}")
+    print(f"next: gmfmsim check {shlex.quote(str(folder / 'trial.toml'))}")
 
 
 def _print_json(value: object) -> None:
@@ -164,17 +166,32 @@ def _print_json(value: object) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 faulty input, 3 failed sampling gate."""
+    """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 failed gate."""
+    try:
+        sys.exit(_run())
+    except BrokenPipeError:  # the reader of our output has gone: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run() -> int:
+    """Run one command; return the exit code. With --json, standard output is one JSON document, faults included."""
     wants_json = "--json" in sys.argv[1:]
     try:
         app()
+    except SystemExit as stop:
+        if wants_json and stop.code == 2:  # of the command line itself, told on stderr
+            fault = Fault("command line", " ".join(sys.argv[1:]), "is not understood", "what gmfmsim --help shows")
+            _print_json({"faults": [vars(fault)]})
+        return stop.code or 0
     except InputError as error:
         if wants_json:
             _print_json({"faults": [vars(fault) for fault in error.faults]})
         print(error, file=sys.stderr)
-        sys.exit(2)
+        return 2
     except GateFailed as error:
         if wants_json:
             _print_json({"gate": error.rows})
         print(error, file=sys.stderr)
-        sys.exit(3)
+        return 3
+    return 0

@@ -28,8 +28,8 @@ class Header(Spec):
     """What an experiment file says beside its plan."""
 
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
-    question: str = Field(min_length=1)
-    alternatives: list[dict] = Field(default_factory=list)
+    question: str = Field(min_length=1, max_length=2000)
+    alternatives: list[dict] = Field(default_factory=list, max_length=50)
 
 
 @dataclass(frozen=True)

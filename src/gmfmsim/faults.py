@@ -1,6 +1,7 @@
 """What a user is told when an input is wrong: what, where, what is allowed."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,6 +40,11 @@ class GateFailed(Exception):
         ]
         lines.append("    what to do: raise [sampler] tune, draws or target_accept, or look at the priors")
         super().__init__("\n".join(lines))
+
+
+def has_control_character(text: str) -> bool:
+    """Return whether a text holds a control character other than tab and line ends: no page or terminal wants it."""
+    return any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text)
 
 
 def shown(value: object, limit: int = 60) -> str:

@@ -72,11 +72,11 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
         table, study = (name, None) if kind == "table" else (kind, name)
         if table not in evidence.rows:
             raise InputError([Fault("show", "table", f"{shown(table)} is not there", choices(table, evidence.rows))])
+        if study:
+            _study(evidence, study)
         return {table: _of(evidence, table, study) if study else evidence.rows[table]}
-    rows = {table: _of(evidence, table, name) for table in evidence.rows} if name else {"studies": []}
-    if not rows["studies"]:
-        known = [r["study_id"] for r in evidence.rows["studies"]]
-        raise InputError([Fault("show", "study", f"{shown(name)} is not in studies.csv", choices(name, known))])
+    _study(evidence, name)
+    rows = {table: _of(evidence, table, name) for table in evidence.rows}
     return {table: found for table, found in rows.items() if found}
 
 
@@ -91,6 +91,14 @@ def audit(table: str | None = None) -> builtins.list[Finding]:
         problem = f"{shown(table)} does not exist"
         raise InputError([Fault("audit", "table", problem, choices(table, TABLES) + ", a folder or a flat CSV file")])
     return audit_tables(read_tables(Path(table)))
+
+
+def _study(evidence: Tables, name: str | None) -> None:
+    """Raise InputError if studies.csv has no such study or review."""
+    known = [r["study_id"] for r in evidence.rows["studies"]]
+    if name not in known:
+        problem = f"{shown(name)} is not in studies.csv" if name else "is missing"
+        raise InputError([Fault("show", "study", problem, choices(name, known))])
 
 
 def _of(evidence: Tables, table: str, study: str) -> builtins.list[Row]:

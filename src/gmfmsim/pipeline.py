@@ -156,7 +156,8 @@ def _fit_through_gate(prepared: Prepared, progress: Silent) -> tuple[xr.DataTree
         if all(row["passed"] for row in criteria):
             return tree, criteria
         failed = ", ".join(row["criterion"] for row in criteria if not row["passed"])
-        progress.stage(f"{prepared.plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}")
+        said = f"{prepared.plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
+        progress.stage(said + ("; once more with smaller steps" if sampler != second else ""))
     raise GateFailed(prepared.plan.label, criteria)
 
 

@@ -31,14 +31,14 @@ class Section(Spec):
 
     review: str
     tables: str = "package"
-    checks: list[dict] = Field(min_length=1)
+    checks: list[dict] = Field(min_length=1, max_length=200)
 
 
 class ReplicationFile(Spec):
     """An experiment file that replicates a review."""
 
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
-    question: str = Field(min_length=1)
+    question: str = Field(min_length=1, max_length=2000)
     replication: Section
 
 

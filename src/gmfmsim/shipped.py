@@ -18,13 +18,14 @@ def names(kind: str) -> list[str]:
     return sorted(path.stem for path in shelf(kind).glob("*.toml"))
 
 
-def find(kind: str, name: str, *, beside: Path | None = None, file: str = "", where: str = "") -> Path:
+def find(kind: str, name: str | Path, *, beside: Path | None = None, file: str = "", where: str = "") -> Path:
     """Return the file for a name, or the path itself if `name` ends in .toml (relative to the folder `beside`).
 
     file and where say, in the fault, where the name was written; by default it was given by the user.
 
     Raises InputError with the known names if there is no such file.
     """
+    name = str(name)
     is_path = name.endswith(".toml")
     path = (beside or Path()) / name if is_path else shelf(kind) / f"{name}.toml"
     if (is_path and os.path.isfile(path)) or name in names(kind):  # isfile is false for names no file can have

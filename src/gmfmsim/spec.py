@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.faults import Fault, InputError, choices, has_control_character, shown
 
 DEEPEST = 20
 """Levels of tables within tables that a file may have; the grammar needs five."""
@@ -32,12 +32,21 @@ def read_toml(path: Path) -> dict:
         raise InputError([Fault(str(path), f"byte {error.start}", "is not UTF-8", "UTF-8 text")]) from None
     except (ValueError, RecursionError) as error:  # ValueError: tomllib's own, and integers of thousands of digits
         raise InputError([Fault(str(path), "file", f"is not TOML: {error}", "TOML 1.0")]) from None
-    level, depth = [data], 0
+    level, depth, texts = [data], 0, []
     while level and depth <= DEEPEST:
-        children = [part.values() if isinstance(part, dict) else part for part in level]
-        level, depth = [v for part in children for v in part if isinstance(v, dict | list)], depth + 1
+        children = [v for part in level for v in (part.values() if isinstance(part, dict) else part)]
+        keys = [key for part in level if isinstance(part, dict) for key in part]
+        texts += [text for text in [*children, *keys] if isinstance(text, str)]
+        level, depth = [v for v in children if isinstance(v, dict | list)], depth + 1
     if level:
         raise InputError([Fault(str(path), "file", "tables nested too deep", f"at most {DEEPEST} levels")])
+    faults = [
+        Fault(str(path), "file", f"{shown(text)} holds a control character", "text without control characters")
+        for text in texts
+        if has_control_character(text)
+    ]
+    if faults:
+        raise InputError(faults)
     return data
 
 

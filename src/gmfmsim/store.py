@@ -45,7 +45,7 @@ def writing(folder: Path) -> Iterator[Path]:
         if not is_complete(folder):
             _replace(folder, draft)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTEMPTY):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTEMPTY, errno.EFBIG):
             raise _unwritable(folder, error) from None
         raise
     finally:

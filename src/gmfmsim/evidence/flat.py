@@ -6,6 +6,7 @@ change since baseline on a 0-100 GMFM scale, positive for a gain. Lines that beg
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from gmfmsim.evidence.contrasts import GMFM66_SCALES
 from gmfmsim.evidence.conversions import Z975, sd_from_ci, sd_from_se, se_from_sd
 from gmfmsim.evidence.dose import AMOUNT, LEAST_LOG10_SD, DosePerKg, cells_per_kg, parse_amount, weight_kg
 from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se, mean_difference
-from gmfmsim.evidence.read import Row, Tables, check_range, parse_rows, row_faults, unreadable
+from gmfmsim.evidence.read import Row, Tables, at_month, check_range, parse_rows, row_faults, unreadable
 from gmfmsim.faults import Fault, InputError, shown
 
 _SD = Column("number", low=1e-3, high=100)
@@ -88,7 +89,9 @@ def read_flat(path: Path) -> Tables:
     if not rows and not faults:
         faults.append(Fault(path.name, "file", "holds no rows", "a control and a treated arm of at least one study"))
     faults += row_faults(path.name, FLAT, rows)
-    told = {fault.where.split(",")[0] for fault in faults}  # "row 5": one fault of a row is enough
+    whole = not any(re.fullmatch(r"row \d+", fault.where) for fault in faults)  # else a row is lost, whosever it was
+    lines = [fault.where.split(", column")[0] for fault in faults]
+    told = {f"row {number}" for line in lines for number in re.findall(r"\d+", line)}  # one fault of a row is enough
     results: dict[str, list[_Result]] = defaultdict(list)
     broken = {row["study"] for row in rows if f"row {row['row']}" in told}
     for row in rows:
@@ -100,7 +103,7 @@ def read_flat(path: Path) -> Tables:
                 faults.append(Fault(path.name, f"row {row['row']}, column {column}", problem, allowed))
                 broken.add(row["study"])
     for study, own in results.items():
-        if study not in broken:
+        if whole and study not in broken:
             faults += _study_faults(path.name, study, own)
     if faults:
         raise InputError(faults)
@@ -174,7 +177,7 @@ def _study_faults(file: str, study: str, results: list[_Result]) -> list[Fault]:
         where = "rows " + ", ".join(str(r.row["row"]) for r in group)
         controls = [r for r in group if r.arm.control]
         if len(controls) != 1 or len(group) == 1:
-            at = f"{group[0].row['scale']}, month {group[0].row['month']:g}"
+            at = f"{group[0].row['scale']}, {at_month(group[0].row['month'])}"
             problem = f"{study}, {at}: {len(controls)} rows with dose 0, {len(group) - len(controls)} with cells"
             faults.append(Fault(file, where, problem, "exactly one with dose 0, at least one with cells"))
         for result in group:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gmfmsim.evidence.columns import TABLES, Column, TableSchema
-from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.faults import Fault, InputError, choices, has_control_character, shown
 
 PACKAGE_TABLES = Path(__file__).parent / "tables"
 REQUIRED_TABLES = ("studies", "arms", "contrasts")
@@ -87,7 +87,7 @@ def _read_folder(folder: Path) -> Tables:
     digest = hashlib.sha256()
     for name, schema in TABLES.items():
         path = folder / f"{name}.csv"
-        if not path.is_file():
+        if not os.path.isfile(path):  # false, and no error, in a folder that may not be entered
             if name in REQUIRED_TABLES:
                 faults.append(Fault(str(path), "file", "does not exist", f"a CSV file with the columns of {name}"))
             continue
@@ -141,6 +141,8 @@ def parse_rows(
     faults = _header_faults(file, schema, number, header, optional)
     if faults:
         return [], faults
+    if len(records) > MOST_ROWS + 1:
+        return [], [Fault(file, "file", f"{len(records) - 1} rows", f"at most {MOST_ROWS}")]
     rows: list[Row] = []
     for number, cells in records[1:]:
         if len(cells) != len(header):
@@ -174,6 +176,9 @@ def _header_faults(
     return faults
 
 
+MOST_ROWS = 2000
+"""Rows of one table. The field has a few dozen trials; checks compare every study with every other."""
+
 LARGEST = 1e15
 """No figure of the tables is larger; what is would overflow when squared."""
 
@@ -188,6 +193,8 @@ def _value(column: Column, cell: str) -> str | float | int | None:
             raise ValueError("is empty")
         return None
     if column.kind == "text":
+        if has_control_character(cell):
+            raise ValueError("holds a control character")
         if column.choices and cell not in column.choices:
             raise ValueError("is not a known value")
         return cell
@@ -228,7 +235,8 @@ def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
         if len(group) > 1 and preferred != 1:
             where = "rows " + ", ".join(str(row["row"]) for row in group)
-            problem = f"the key {' / '.join(map(str, key))} stands {len(group)} times, {preferred} of them preferred"
+            named = " / ".join("not known" if part != part else str(part) for part in key)
+            problem = f"the key {named} stands {len(group)} times, {preferred} of them preferred"
             chosen = ", or exactly one with preferred = yes" if "preferred" in schema.columns else ""
             faults.append(Fault(file, where, problem, "one row a key" + chosen))
     return faults
@@ -256,7 +264,7 @@ def _cross_faults(rows: dict[str, list[Row]]) -> list[Fault]:
     arms = defaultdict(set)
     for r in rows.get("arms", []):
         arms[r["study_id"]].add(r["arm_id"])
-    faults = []
+    faults = _reading_faults(rows)
     for name, table in rows.items():
         schema = TABLES[name]
         for r in table:
@@ -275,4 +283,26 @@ def _cross_faults(rows: dict[str, list[Row]]) -> list[Fault]:
                     for column in schema.arms
                     if r[column] is not None and r[column] not in arms[study]
                 ]
+    return faults
+
+
+def _reading_faults(rows: dict[str, list[Row]]) -> list[Fault]:
+    """Return the readings of contrasts that are not there: they would never be applied."""
+    contrasts = rows.get("contrasts", [])
+    known = dict.fromkeys((r["study_id"], r["scale"], r["month"]) for r in contrasts)
+    faults = []
+    for row in rows.get("readings", []) if contrasts else []:
+        key = row["study_id"], row["scale"], row["month"]
+        if None not in key and key not in known:
+            mine = [(scale, month) for study, scale, month in known if study == row["study_id"]]
+            own = [f"{scale} at {at_month(month)}" for scale, month in mine if None not in (scale, month)]
+            problem = f"{row['study_id']} has no contrast on {row['scale']} at {at_month(row['month'])}"
+            faults.append(
+                Fault(
+                    "readings.csv",
+                    f"row {row['row']}, columns scale, month",
+                    problem,
+                    ", ".join(own) or "a contrast of this study",
+                )
+            )
     return faults

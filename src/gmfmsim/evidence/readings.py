@@ -66,13 +66,16 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     faults = []
     for i, row in enumerate(contrasts):
         for option in options.get(_key(row), ()):
+            where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
             try:
-                read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
+                found = read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
             except _Missing as error:
-                where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
-                faults.append(
-                    Fault("readings.csv", where, f"needs {error.args[0]}", "a reading whose figures are there")
-                )
+                allowed = "a reading whose figures are there"
+                faults.append(Fault("readings.csv", where, f"needs {error.args[0]}", allowed))
+                continue
+            if not (abs(found.effect) <= 100 and 0 < found.se <= 100):
+                problem = f"gives an effect of {found.effect:g} with a standard error of {found.se:g}"
+                faults.append(Fault("readings.csv", where, problem, "at most 100 points either way, se above 0 to 100"))
     if faults:
         raise InputError(faults)
     names = [dict(zip(options, (row["reading"] for row in combinations[i]), strict=True)) for i in order]

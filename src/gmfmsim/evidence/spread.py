@@ -71,16 +71,20 @@ def spread_field(tables: Tables, month: float, without_study: str | None = None)
 
     Raises ValueError for a month below 0 or without end.
     """
-    return judging_field(tables, month, without_study, out_of_line(tables)) or _widened(window(month), without_study)
+    field = judging_field(study_spreads(tables, month), month, without_study, out_of_line(tables))
+    return field or _widened(window(month), without_study)
 
 
-def judging_field(tables: Tables, month: float, without_study: str | None, out: frozenset[str]) -> SpreadField | None:
+def judging_field(
+    spreads: list[StudySpread], month: float, without_study: str | None, out: frozenset[str]
+) -> SpreadField | None:
     """Return the field of one window without one study and those in `out`, or None where nobody can judge.
 
-    Three studies of these tables make it, else three of the shipped ones.
+    Three of these `spreads` (of the window of `month`) make it, else three studies of the shipped tables.
     """
-    for source, left_out in ((tables, out), _shipped()):
-        kept = [s for s in study_spreads(source, month) if s.study not in left_out | {without_study}]
+    shipped, shipped_out = _shipped(window(month))
+    for source, left_out in ((spreads, out), (shipped, shipped_out)):
+        kept = [s for s in source if s.study not in left_out | {without_study}]
         if len(kept) >= FEWEST:
             return field_of(kept)
     return None
@@ -192,21 +196,21 @@ def _combined(study: str, rows: list[Row]) -> StudySpread:
 
 
 @cache
-def _shipped() -> tuple[Tables, frozenset[str]]:
-    """Return the shipped tables and their studies that are out of line."""
+def _shipped(centre: int) -> tuple[list[StudySpread], frozenset[str]]:
+    """Return the shipped tables' studies in one window, and those that are out of line."""
     tables = read_tables()
-    return tables, out_of_line(tables)
+    return study_spreads(tables, VISITS[centre]), out_of_line(tables)
 
 
 @cache
 def _widened(centre: int, without_study: str | None) -> SpreadField:
     """Return the shipped tables' field of one window, joined by the nearest others until it has enough studies."""
-    tables, out = _shipped()
     found: dict[str, StudySpread] = {}
     for distance in range(len(WINDOWS)):
         if len(found) < FEWEST:
-            near = (visit for visit in VISITS if abs(window(visit) - centre) == distance)
-            for spread in (s for visit in near for s in study_spreads(tables, visit)):
-                if spread.study not in out | {without_study}:
-                    found.setdefault(spread.study, spread)
+            for near in (i for i in range(len(WINDOWS)) if abs(i - centre) == distance):
+                spreads, out = _shipped(near)
+                for spread in spreads:
+                    if spread.study not in out | {without_study}:
+                        found.setdefault(spread.study, spread)
     return field_of(found.values())

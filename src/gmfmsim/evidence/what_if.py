@@ -23,7 +23,7 @@ class Supposed(Spec):
     """
 
     study: str
-    effect: float
+    effect: Annotated[float, Field(ge=-100, le=100)]
     n_active: Annotated[int, Field(ge=2, le=100_000)]
     n_control: Annotated[int, Field(ge=2, le=100_000)]
     sd: Annotated[float, Field(ge=1e-3, le=1e3)]

@@ -257,7 +257,9 @@ def _compared(table: str, row: Row, column: str, ways: list[Way]) -> Iterator[di
     wanted = table == "contrasts" and column == "md100"  # every one of these is answered for
     if options or wanted:
         agreeing = [o for o in options if abs(row[column] - o[1]) <= o[2]]
-        way, value, tolerance = (agreeing or options or [("no figures to start from", None, 0.0)])[0]
+        # of a contrast one way has to lead to the figure; what an arm prints has to agree in every way
+        best = agreeing if table == "contrasts" else [o for o in options if o not in agreeing]
+        way, value, tolerance = (best or options or [("no figures to start from", None, 0.0)])[0]
         yield {
             "row": row["row"],
             "study": row["study_id"],

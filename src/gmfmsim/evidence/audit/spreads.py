@@ -19,6 +19,7 @@ from gmfmsim.evidence.spread import (
     sd100,
     spread_field,
     study_spreads,
+    window,
 )
 
 LARGEST_G = 2.0
@@ -53,9 +54,9 @@ def spread_is_se(tables: Tables) -> Iterator[Finding]:
 
 def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
     """Find SDs outside the 99 % range of the field without their study, whatever may explain them."""
-    out = out_of_line(tables)
+    out, by_window = out_of_line(tables), [study_spreads(tables, visit) for visit in VISITS]
     for row in filter(is_change_sd, tables.rows.get("outcomes", [])):
-        field = judging_field(tables, row["month"], row["study_id"], out)
+        field = judging_field(by_window[window(row["month"])], row["month"], row["study_id"], out)
         sd, spread = sd100(row), log_sd(sd100(row), row["n"])
         z = field.z(spread.estimate, spread.variance) if field else 0
         if abs(z) > Z995:
@@ -109,8 +110,9 @@ def _standard_errors(tables: Tables) -> dict[str, list[tuple[SpreadField, StudyS
     """
     out, judged = out_of_line(tables), defaultdict(list)
     for visit in VISITS:
-        for spread in study_spreads(tables, visit):
-            field = judging_field(tables, visit, spread.study, out)
+        spreads = study_spreads(tables, visit)
+        for spread in spreads:
+            field = judging_field(spreads, visit, spread.study, out)
             if field and all(r["sd_source"] == "reported" for r in spread.rows):
                 judged[spread.study].append((field, spread))
     return {

@@ -130,7 +130,7 @@ def _pooled_figures(trials: list[dict], check: PooledSmd, row: Row) -> tuple[Fig
 
 def _trial(trial: Trial, effect: str, place: Place) -> dict:
     """Return a trial's rows with its effect, standard error and children."""
-    rows = gathered(partial(_outcome, trial, arm, place) for arm in trial.arms)
+    rows = gathered([partial(_roles, trial, place), *(partial(_outcome, trial, arm, place) for arm in trial.arms)])[1:]
     n = trial.n or [r["n"] for r in rows]
     needed = () if trial.given is not None else ("mean",) if trial.sd else ("mean", "sd")
     missing = [(r, c) for r in rows for c in (*needed, *(() if trial.n else ("n",))) if r[c] is None]
@@ -156,6 +156,16 @@ def _trial(trial: Trial, effect: str, place: Place) -> dict:
         reading += f"; n taken: {(trial.because or trial.circular).rstrip('.')}"
     values = {"effect": float(y), "se": math.sqrt(v), "mean": mean, "sd": sd, "n": n}
     return _input("outcomes", trial.study, rows, values, reading, trial.arms)
+
+
+def _roles(arms: Arms, place: Place) -> None:
+    """Raise InputError unless the first arm had cells and the second none: else the sign of the effect would turn."""
+    roles = {row["arm_id"]: row["role"] for row in place.tables.where("arms", study_id=arms.study)}
+    expected = dict(zip(("active", "control"), arms.arms, strict=False))
+    wrong = [f"{arm} ({roles[arm]})" for role, arm in expected.items() if roles.get(arm, role) != role]
+    if wrong:
+        allowed = "the arm with cells, then its control"
+        raise place.fault(f"{', '.join(wrong)} of {arms.study} in the wrong place", allowed)
 
 
 def _outcome(trial: Trial, arm: str, place: Place) -> Row:
@@ -234,7 +244,8 @@ def _within_trials(label: str, why: str, trials: list[dict]) -> list[Variant]:
 
 def _events(arms: Arms, event: str, place: Place) -> dict:
     cells = [{"study_id": arms.study, "arm_id": arm, "event": event} for arm in arms.arms]
-    rows = gathered(partial(one_row, "events", c, place, arms.preferred) for c in cells)
+    jobs = [partial(_roles, arms, place), *(partial(one_row, "events", c, place, arms.preferred) for c in cells)]
+    rows = gathered(jobs)[1:]
     lacks = ", ".join(f"row {r['row']} has no {c}" for r in rows for c in ("events", "n") if r[c] is None)
     if lacks:
         raise place.fault(f"{lacks} (events.csv, {arms.study})", "rows with events and n")

@@ -13,13 +13,13 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.evidence.contrasts import Selection
 from gmfmsim.spec import Spec
 
-type Text = Annotated[str, Field(min_length=1)]
+type Text = Annotated[str, Field(pattern=r"\w", max_length=2000)]
 type Pair[T] = Annotated[list[T], Field(min_length=2, max_length=2)]
 type Estimator = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM", "FE"]
 
 
 def _each_once(trials: list["Arms"]) -> list["Arms"]:
-    if len({(t.study, *t.arms) for t in trials}) < len(trials):
+    if len({t.study for t in trials}) < len(trials):
         raise PydanticCustomError("trials", "each trial once")
     return trials
 
@@ -51,9 +51,9 @@ class Trial(Arms):
     scale: str
     month: float
     spread: Literal["sd", "se"] = "sd"
-    sd: Annotated[float, Field(gt=0)] | Literal["field"] | None = None
-    n: Pair[Annotated[int, Field(ge=2)]] | None = None
-    given: float | None = None
+    sd: Annotated[float, Field(gt=0, le=1000)] | Literal["field"] | None = None
+    n: Pair[Annotated[int, Field(ge=2, le=1_000_000)]] | None = None
+    given: Annotated[float, Field(ge=-20, le=20)] | None = None
     circular: Text | None = None
     because: Text | None = None
 
@@ -82,7 +82,7 @@ class Reading(Spec):
 
     label: Text
     because: Text
-    replace: list[Trial] = Field(default_factory=list)
+    replace: Annotated[list[Trial], AfterValidator(_each_once)] = Field(default_factory=list)
     without: list[str] = Field(default_factory=list)
 
 
