@@ -132,9 +132,10 @@ def test_the_review_needs_many_more_children_with_its_own_heterogeneity(results)
 
 
 def test_the_same_config_gives_the_same_bytes_in_another_process(results, tmp_path):
-    """Another process, one core, another hash seed: answer, surface, page and posterior byte for byte."""
+    """Another process, one core, another hash seed, nothing compiled before: every file byte for byte."""
     command = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--results", str(tmp_path)]
-    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    fresh = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
+    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"} | fresh
     subprocess.run(
         command,
         check=True,
@@ -383,6 +384,13 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
         for plan in [answer, *answer.get("alternatives", [])]:
             assert f"**{plan['n_per_arm']}** ({plan['n_interval'][0]} to {plan['n_interval'][1]})" in readme
             assert f"| {percent(plan['plateau'])} |" in readme
+    quick, unpublished = committed("quickstart"), committed("unpublished_trials")
+    first, *others = quick["readings"]
+    low, high = first["interval"]
+    assert f"mean effect is {first['effect']:.2f} GMFM-66 points ({low:.2f} to {high:.2f} in 95 %)" in readme
+    assert f"between-study SD of {first['tau']:.2f}" in readme
+    assert f"from {quick['n_per_arm']} to {unpublished['alternatives'][0]['n_per_arm']} per arm" in readme
+    assert f"from {min(r['n'] for r in others)} to {max(r['n'] for r in others)} here" in readme
     for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
         assert (ROOT / link).exists(), link
 

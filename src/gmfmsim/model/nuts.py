@@ -92,11 +92,14 @@ def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progr
     observed_data, constant_data. Dims chain, draw, study, contrast; units as in the model file.
     """
     import pymc as pm
+    import pytensor
 
     model = build(spec, data)
     # PyMC compiles for speed by default; the predictive draws are few, and compiling them would take longer.
     once = {"mode": "FAST_COMPILE"}
-    with model, _quiet_pymc():
+    # With fast-math the compiler may add in another order in code that it takes from its cache: other last bits, and so
+    # other draws in a second run.
+    with model, _quiet_pymc(), pytensor.config.change_flags(numba__fastmath=False):
         tree = pm.sample(
             draws=sampler.draws,
             tune=sampler.tune,
