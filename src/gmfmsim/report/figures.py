@@ -19,7 +19,7 @@ CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
 
 def figures_of(plan_result: PlanResult) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan_result) for f in (curves, forest, dose_response, funnel)}
+    return {f.__name__: partial(f, plan_result) for f in (curves, dose_response, funnel, forest)}
 
 
 def curves(plan_result: PlanResult) -> Figure:

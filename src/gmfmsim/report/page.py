@@ -20,9 +20,9 @@ CAPTIONS = {
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
     "\u2020 standard error not known: drawn at its median.",
-    "funnel": "Reported effects against their standard errors. Dots in the white would be significant at 1 %, in the "
-    "grey at 5 %. A slope of the dashed line says that less certain trials report other effects than certain ones: "
-    "reporting bias, or small trials that differ in cells, route, care or scale.",
+    "funnel": "Reported effects against their standard errors. Dots outside the shading would be significant at 1 %, "
+    "in the darker band at 5 %. A slope of the dashed line says that less certain trials report other effects than "
+    "certain ones: reporting bias, or small trials that differ in cells, route, care or scale.",
     "published": "The published estimate, read as a normal distribution, and the effect in a new study with the "
     "published heterogeneity: 95 % intervals.",
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
@@ -74,6 +74,7 @@ def _section(plan_result: PlanResult) -> dict:
         ],
         "model_title": prepared.model.title if prepared.model else "Published pooled estimate, no model fitted",
         "gate": plan_result.gate,
+        "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
         "doubts": doubts(prepared),
         "small_study": small_study(plan_result),
