@@ -255,7 +255,7 @@ def trials() -> tuple[PrePost, PrePost]:
     return group(N1, 62), group(N2, 52)
 
 
-def recovers(effect: Effect, truth: float) -> None:
+def assert_recovers(effect: Effect, truth: float) -> None:
     """Unbiased, and its variance that of the trials, within four Monte Carlo errors."""
     spread = effect.estimate.var(ddof=1)
     assert effect.estimate.mean() == pytest.approx(truth, abs=4 * math.sqrt(spread / TRIALS))
@@ -272,12 +272,12 @@ def recovers(effect: Effect, truth: float) -> None:
 )
 def test_recovery_of_an_effect_after_treatment(trials, function, truth):
     active, control = ((g.m_post, g.sd_post, g.n) for g in trials)
-    recovers(function(*active, *control), truth)
+    assert_recovers(function(*active, *control), truth)
 
 
 @pytest.mark.parametrize(("function", "truth"), [(pre_post_control, 1), (ancova_difference, 10)])
 def test_recovery_of_an_effect_given_both_times(trials, function, truth):
-    recovers(function(*trials), truth)
+    assert_recovers(function(*trials), truth)
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_recovery_of_an_effect_given_both_times(trials, function, truth):
     [(mean_change, 12), (standardized_mean_change, 12 / math.sqrt(80)), (standardized_mean_change_raw, 1.2)],
 )
 def test_recovery_of_the_change_of_one_group(trials, function, truth):
-    recovers(function(*trials[0]), truth)
+    assert_recovers(function(*trials[0]), truth)
 
 
 def test_recovery_of_the_log_sd(trials):
-    recovers(Effect(*np.broadcast_arrays(*log_sd(trials[0].sd_post, N1))), math.log(10))
+    assert_recovers(Effect(*np.broadcast_arrays(*log_sd(trials[0].sd_post, N1))), math.log(10))
 
 
 def test_recovery_of_the_heteroscedastic_effect_where_sds_differ():
@@ -297,15 +297,15 @@ def test_recovery_of_the_heteroscedastic_effect_where_sds_differ():
     means = rng.normal(8, 20 / math.sqrt(N1), TRIALS), rng.normal(0, 10 / math.sqrt(N2), TRIALS)
     sds = (sd * np.sqrt(rng.chisquare(n - 1, TRIALS) / (n - 1)) for sd, n in ((20, N1), (10, N2)))
     groups = [x for group in zip(means, sds, (N1, N2), strict=True) for x in group]
-    recovers(smd_heteroscedastic(*groups), 8 / math.sqrt(250))
+    assert_recovers(smd_heteroscedastic(*groups), 8 / math.sqrt(250))
 
 
 def test_recovery_of_the_log_ratios():
     rng = np.random.default_rng(4)
     events = rng.binomial(400, 0.3, TRIALS), 400, rng.binomial(500, 0.2, TRIALS), 500
     # the bias of a log ratio, of the order of 1 / events, is below one Monte Carlo error here
-    recovers(log_odds_ratio(*events), math.log(0.3 / 0.7 / (0.2 / 0.8)))
-    recovers(log_risk_ratio(*events), math.log(1.5))
+    assert_recovers(log_odds_ratio(*events), math.log(0.3 / 0.7 / (0.2 / 0.8)))
+    assert_recovers(log_risk_ratio(*events), math.log(1.5))
 
 
 def test_recovery_of_the_covariance_by_a_shared_control():
