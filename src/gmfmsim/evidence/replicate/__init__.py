@@ -1,20 +1,13 @@
 """Replicate what a review prints from the figures of its trials: one check, one frozen result."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
-from gmfmsim.evidence.audit.finding import listed
-from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio, p_from_interval, pool
-from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import Z975, sd_from_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
-from gmfmsim.evidence.printed import half_unit
-from gmfmsim.evidence.read import Row
+from gmfmsim.evidence.classical import p_from_interval
+from gmfmsim.evidence.conversions import se_from_ci
 from gmfmsim.evidence.replicate.benchmarks import benchmark, dose_slope
 from gmfmsim.evidence.replicate.checks import (
     Arms,
@@ -27,17 +20,14 @@ from gmfmsim.evidence.replicate.checks import (
     NotReproducible,
     PooledSmd,
     PValue,
-    Reading,
     RiskRatio,
     Trial,
-    Variant,
 )
 from gmfmsim.evidence.replicate.events import event_totals, read_events, risk_ratio
 from gmfmsim.evidence.replicate.pools import pooled_smd, read_trial
-from gmfmsim.evidence.replicate.result import INTERVAL, RATIOS, check_roles, published_row, result_of, unit_of, used
-from gmfmsim.evidence.replicate.rows import Place, gathered, one_row
-from gmfmsim.evidence.spread import spread_field
-from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.evidence.replicate.result import INTERVAL, RATIOS, published_row, result_of, unit_of
+from gmfmsim.evidence.replicate.rows import Place, gathered
+from gmfmsim.faults import Fault, InputError
 from gmfmsim.spec import parse
 
 

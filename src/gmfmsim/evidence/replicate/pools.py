@@ -25,6 +25,7 @@ EFFECTS = {"cohen_d": cohen_d, "hedges_g": hedges_g}
 
 
 def pooled_smd(check: PooledSmd, place: Place) -> CheckResult:
+    """Pool the standardised differences of the named trials against the printed estimate, and under other readings."""
     row, *found = gathered(
         [
             partial(published_row, check, place, *INTERVAL),

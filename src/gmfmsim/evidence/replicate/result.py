@@ -58,6 +58,7 @@ def used(table: str, study: str, rows: list[Row], values: dict, reading: str, ar
 def result_of(
     check: Check, row: Row | None, figures: tuple[Figure, ...], reason: str, inputs: list = (), variants: list = ()
 ) -> CheckResult:
+    """Return the result of a check: its figures, the tolerance and why, the printed row and the rows used."""
     keep = ("row", "measure", "scale", "month", "verified", "source_url", "source_location", "notes")
     return CheckResult(
         kind=check.kind,
