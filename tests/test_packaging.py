@@ -1,5 +1,6 @@
 """What a stranger gets: the wheel, the pins, the make targets."""
 
+import hashlib
 import json
 import os
 import re
@@ -34,21 +35,33 @@ def test_the_wheel_carries_tables_models_experiments_and_page(wheel):
     assert any(n.endswith("licenses/LICENSE") for n in names)
 
 
-def test_the_installed_wheel_runs_the_quick_start_in_an_empty_folder(wheel, tmp_path, results):
-    """The wheel alone, away from the source tree: the same answer under the same key."""
+def test_the_installed_wheel_gives_the_same_bytes_in_an_empty_folder(wheel, tmp_path, results):
+    """The wheel alone, away from the source tree, in another process: one core, another hash seed, nothing compiled
+    before. Answer, surface, page and posterior byte for byte."""
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     run = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--json"]
     where = [sys.executable, "-c", "import gmfmsim; print(gmfmsim.__file__)"]
-    environment = os.environ | {"PYTHONPATH": str(site)}
-    told = subprocess.run(where, cwd=empty, env=environment, check=True, capture_output=True, text=True).stdout
-    assert told.startswith(str(site))
-    done = subprocess.run(run, cwd=empty, env=environment, check=True, capture_output=True, text=True)
-    answer = json.loads(done.stdout)
+    environment = os.environ | {"PYTHONPATH": str(site), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
+    options = {"cwd": empty, "env": environment, "check": True, "capture_output": True, "text": True}
+    assert subprocess.run(where, **options).stdout.startswith(str(site))
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        answer = json.loads(subprocess.run(run, **options).stdout)
+    finally:
+        os.sched_setaffinity(0, cores)
+    first, second = results["quickstart"].folder, empty / answer["folder"]
     assert {k: v for k, v in answer.items() if k not in ("folder", "reused")} == results["quickstart"].answer
-    assert (empty / answer["folder"] / "report.html").exists()
+    for file in ("answer.json", "surface.nc", "config.toml", "report.html", "posterior.nc", "figures/curves.png"):
+        assert sha256(first / file) == sha256(second / file), file
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_constraints_pin_versions_and_name_no_index():

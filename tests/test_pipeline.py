@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -129,23 +126,6 @@ def test_the_review_needs_many_more_children_with_its_own_heterogeneity(results)
 
     exact = stats.norm.cdf(0.95 / np.hypot(se, tau))
     assert abs(honest["plateau"] - exact) < 4 * honest["plateau_mcse"]
-
-
-def test_the_same_config_gives_the_same_bytes_in_another_process(results, tmp_path):
-    """Another process, one core, another hash seed, nothing compiled before: every file byte for byte."""
-    command = [sys.executable, "-m", "gmfmsim", "run", "quickstart", "--results", str(tmp_path)]
-    fresh = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
-    environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"} | fresh
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
-    )
-    first, second = results["quickstart"].folder, tmp_path / "quickstart" / results["quickstart"].answer["key"]
-    for file in ("answer.json", "surface.nc", "config.toml", "report.html", "posterior.nc", "figures/curves.png"):
-        assert store._sha256(first / file) == store._sha256(second / file), file
 
 
 def test_the_resolved_config_runs_again_under_the_same_key(results):
