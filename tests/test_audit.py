@@ -57,6 +57,10 @@ SHIPPED = {
         ("spread_is_se", "Gu2020"),
         ("8.947 and 8.807", "3.39", "(g 0.75)", "p 0.037 is printed", "p 0.022", "1e-12 as SDs"),
     ),
+    "an SD that no other trial comes near": (
+        ("sd_out_of_line", "Huang2018"),
+        ("SD 1.45 of ctrl at month 12", "as the other 5 studies", "median SD of 9.22"),
+    ),
     "interval around 7.42": (
         ("interval_not_centred", "Zarrabi2022"),
         ("7.1 ", "2.08 to 12.76", "estimate 7.42", "1.44"),
