@@ -1,5 +1,6 @@
 """Readings of suspect figures: what each makes of the raw rows, and what the posterior says of them."""
 
+import dataclasses
 import math
 import re
 
@@ -223,6 +224,25 @@ def test_a_reading_without_its_figures_is_a_fault_of_its_row(tables, tmp_path, s
     own = read_tables(damaged_tables(tmp_path, "readings", {(line, "reading"): other}))
     with pytest.raises(InputError, match=rf"readings\.csv: row {line}, reading {other} of {study}: needs {needs}"):
         read_contrasts(select_contrasts(own, PRIMARY), own, "average")
+
+
+def test_more_combinations_than_can_be_averaged_over_are_refused(primary, tables):
+    """Twenty studies of four readings each: told at once, without making a million million combinations."""
+    many = dataclasses.replace(tables, rows=dict(tables.rows))
+    huang = tables.where("readings", study_id="Huang2018", month=12)
+    contrasts, rows, parts = list(tables.rows["contrasts"]), [], []
+    (one,) = np.flatnonzero(primary["study"].values == "Huang2018")
+    for i in range(20):
+        contrasts.append(
+            contrast_row(tables, study_id="Huang2018", month=12, measure="MD") | {"study_id": f"S{i}", "row": 1000 + i}
+        )
+        rows += [row | {"study_id": f"S{i}"} for row in huang]
+        part = primary.isel(contrast=[one], contrast_=[one])
+        parts.append(part.assign(row=("contrast", [1000 + i])))
+    many.rows.update(contrasts=contrasts, readings=rows)
+    data = xr.concat(parts, "contrast", coords="minimal", compat="override", data_vars="all").drop_dims("contrast_")
+    with pytest.raises(InputError, match=f"{4**20} combinations of readings"):
+        read_contrasts(data, many, "average")
 
 
 @pytest.mark.parametrize(

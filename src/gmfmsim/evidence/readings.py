@@ -54,30 +54,15 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
     if not options:
         return data
-    combinations = list(itertools.product(*options.values()))
-    if len(combinations) > MOST_COMBINATIONS:
-        problem = f"{len(combinations)} combinations of readings"
+    count = math.prod(map(len, options.values()))
+    if count > MOST_COMBINATIONS:
         allowed = f"at most {MOST_COMBINATIONS}: name the reading of some studies"
-        raise InputError([Fault(file, "key evidence.readings", problem, allowed)])
+        raise InputError([Fault(file, "key evidence.readings", f"{count} combinations of readings", allowed)])
+    combinations = list(itertools.product(*options.values()))
     weight = np.array([math.prod(row["weight"] for row in combination) for combination in combinations])
     order = np.argsort(-weight, kind="stable")
     contrasts = _rows_of(data, tables)
-    read = {}
-    faults = []
-    for i, row in enumerate(contrasts):
-        for option in options.get(_key(row), ()):
-            where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
-            try:
-                found = read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
-            except _Missing as error:
-                allowed = "a reading whose figures are there"
-                faults.append(Fault("readings.csv", where, f"needs {error.args[0]}", allowed))
-                continue
-            if not (abs(found.effect) <= 100 and 0 < found.se <= 100):
-                problem = f"gives an effect of {found.effect:g} with a standard error of {found.se:g}"
-                faults.append(Fault("readings.csv", where, problem, "at most 100 points either way, se above 0 to 100"))
-    if faults:
-        raise InputError(faults)
+    read = _read(contrasts, options, tables)
     names = [dict(zip(options, (row["reading"] for row in combinations[i]), strict=True)) for i in order]
     tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields), strict=True)]
     figures = np.array(
@@ -95,6 +80,26 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         weight=("reading", weight[order] / weight.sum()),
         reading_of=(("reading", "suspect"), [list(chosen.values()) for chosen in names]),
     ).assign_coords(suspect=[study for study, *_ in options])
+
+
+def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: Tables) -> dict:
+    """Return what each reading makes of each contrast, by (position, reading). Raises InputError with every fault."""
+    read, faults = {}, []
+    for i, row in enumerate(contrasts):
+        for option in options.get(_key(row), ()):
+            where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
+            try:
+                found = read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
+            except _Missing as error:
+                allowed = "a reading whose figures are there"
+                faults.append(Fault("readings.csv", where, f"needs {error.args[0]}", allowed))
+                continue
+            if not (abs(found.effect) <= 100 and 0 < found.se <= 100):
+                problem = f"gives an effect of {found.effect:g} with a standard error of {found.se:g}"
+                faults.append(Fault("readings.csv", where, problem, "at most 100 points either way, se above 0 to 100"))
+    if faults:
+        raise InputError(faults)
+    return read
 
 
 def _options(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str) -> dict[tuple, list[Row]]:
