@@ -417,7 +417,12 @@ def test_the_report_has_an_evidence_section(results):
     page = results["quickstart"].report.read_text(encoding="utf-8")
     for words in (
         *("The evidence", "Do less certain trials report larger effects?", "What the audit finds in these studies"),
-        *("7.42", "printed spread is a standard error", "expanded MSC, into the spinal canal"),
+        *(
+            "one control group, Amanat2021:ctrl",
+            "7.42",
+            "printed spread is a standard error",
+            "expanded MSC, into the spinal canal",
+        ),
     ):
         assert words in page
     figures = {p.name for p in (results["quickstart"].folder / "figures").iterdir()}

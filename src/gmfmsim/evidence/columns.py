@@ -63,6 +63,9 @@ READINGS = (
 )
 """The ways to read a contrast; evidence/readings.py says what each makes of the figures."""
 
+RATIOS = ("RR", "OR")
+"""The measures of pooled.csv that are symmetric on the log scale."""
+
 TABLES: dict[str, TableSchema] = {
     "studies": TableSchema(
         ("study_id",),
@@ -187,7 +190,7 @@ TABLES: dict[str, TableSchema] = {
         {
             **_texts("meta_id scale", required=True),
             "month": Column(),
-            "measure": Column(required=True, choices=("MD", "SMD", "WMD", "RR", "OR", "count", "dose_slope")),
+            "measure": Column(required=True, choices=("MD", "SMD", "WMD", *RATIOS, "count", "dose_slope")),
             "k_studies": Column("integer", low=1),
             "n_total": _COUNT,
             **_numbers("estimate ci_low ci_high"),

@@ -1,5 +1,7 @@
 """What a report says of the evidence: a table a clinician can read, doubts about it, signs of small-study bias."""
 
+import re
+
 import numpy as np
 
 from gmfmsim.evidence.audit import audit
@@ -79,9 +81,14 @@ def trials(prepared: Prepared) -> list[dict]:
     return rows
 
 
-def doubts(prepared: Prepared) -> list[Finding]:
-    """Return the findings of the audit that concern the studies of the selected contrasts."""
+def doubts(prepared: Prepared, audited: dict[str, list[Finding]]) -> list[Finding]:
+    """Return the findings of the audit that concern the studies of the selected contrasts.
+
+    `audited` keeps the findings by what the tables hold: plans of one experiment mostly share them.
+    """
     if prepared.contrasts is None:
         return []
+    if prepared.tables.sha256 not in audited:
+        audited[prepared.tables.sha256] = audit(prepared.tables)
     studies = set(prepared.contrasts["study"].values.tolist())
-    return [doubt for doubt in audit(prepared.tables) if studies & set(doubt.study.split(", "))]
+    return [d for d in audited[prepared.tables.sha256] if studies & set(re.split(", | and ", d.study))]

@@ -32,14 +32,14 @@ CAPTIONS = {
 
 def write_report(folder: Path, experiment: Experiment, plan_results: list[PlanResult]) -> None:
     """Draw the figures of every plan into folder/figures and write folder/report.html."""
-    sections = []
+    sections, audited = [], {}
     for i, plan_result in enumerate(plan_results):
         prepared = plan_result.prepared
         captions = CAPTIONS | ({"forest": CAPTIONS["published"]} if prepared.published else {})
         place = folder / plan_result.folder(i) / "figures"
         drawn = draw(place, figures_of(plan_result), f"{prepared.slug}-")
         figures = [{"name": name, "svg": svg, "caption": captions[name]} for name, svg in drawn.items()]
-        sections.append(_section(plan_result) | {"figures": figures})
+        sections.append(_section(plan_result) | {"figures": figures, "doubts": doubts(prepared, audited)})
     values = {"experiment": experiment, "sections": sections}
     write_page(folder / "report.html", "page.html.j2", {"percent": percent}, **values)
 
@@ -76,7 +76,6 @@ def _section(plan_result: PlanResult) -> dict:
         "gate": plan_result.gate,
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
-        "doubts": doubts(prepared),
         "small_study": small_study(plan_result),
         "readings": [
             row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)}

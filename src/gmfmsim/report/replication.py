@@ -6,6 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gmfmsim.evidence.columns import RATIOS
+from gmfmsim.evidence.replicate.result import INTERVAL
 from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH, draw, write_page
 
 CAPTIONS = {
@@ -111,7 +113,7 @@ def _interval_rows(check: dict) -> list[tuple[str, str, list[float]]]:
     rows = []
     for label, kind, figures, which in found:
         by_name = {f["name"]: f[which] for f in figures}
-        values = [by_name.get(k) for k in ("estimate", "ci_low", "ci_high")]
+        values = [by_name.get(k) for k in INTERVAL]
         if None not in values:
             rows.append((label, kind, values))
     return rows
@@ -130,7 +132,7 @@ def _panel(ax: Axes, group: list[tuple], measure: str) -> None:
             text = f"{label}: {estimate:.2f} ({low:.2f} to {high:.2f})"
             _label(ax, y - 0.2, text, fontsize=8)
         y += 1.0
-    ratio = measure in ("RR", "OR")
+    ratio = measure in RATIOS
     if ratio:
         ax.set_xscale("log")
         low, high = ax.get_xlim()

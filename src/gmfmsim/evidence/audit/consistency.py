@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of
 from gmfmsim.evidence.audit.finding import Finding, lines, weight
-from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.columns import RATIOS, TABLES
 from gmfmsim.evidence.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import small_sample_factor
 from gmfmsim.evidence.printed import EPS, decimals, half_unit
@@ -15,7 +15,6 @@ from gmfmsim.evidence.read import Row, Tables, at_month
 P_FACTOR, P_DISTANCE = 3.0, 0.02
 """A p follows if it is within this factor or this distance: papers use other tests, adjust, and round."""
 
-RATIOS = ("RR", "OR")
 DIFFERENCES = ("MD", "SMD", "WMD")
 PRINTED_P = re.compile(r"\b[Pp]rints p ?= ?(\d*\.\d+)")
 

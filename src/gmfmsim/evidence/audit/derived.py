@@ -218,18 +218,9 @@ def _standardised(row: Row, sd: float, slack: float) -> dict[str, tuple[float, f
 
 def _means(row: Row, tables: Tables) -> float | None:
     """Return the difference of the arms' preferred mean changes, SD or none."""
-    wanted = {"study_id": row["study_id"], "scale": row["scale"], "month": row["month"], "kind": "change"}
-    means = [
-        [
-            r["mean"]
-            for r in tables.rows.get("outcomes", [])
-            if r["arm_id"] == row[arm]
-            and r["preferred"] == "yes"
-            and all(r[k] == v for k, v in wanted.items())
-            and r["mean"] is not None
-        ]
-        for arm in ("arm_a", "arm_b")
-    ]
+    wanted = {k: row[k] for k in ("study_id", "scale", "month")} | {"kind": "change", "preferred": "yes"}
+    arms = (tables.where("outcomes", arm_id=row[arm], **wanted) for arm in ("arm_a", "arm_b"))
+    means = [[r["mean"] for r in rows if r["mean"] is not None] for rows in arms]
     return means[0][0] - means[1][0] if all(means) else None
 
 

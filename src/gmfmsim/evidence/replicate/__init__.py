@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from gmfmsim.evidence.classical import p_from_interval
+from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.conversions import se_from_ci
 from gmfmsim.evidence.replicate.benchmarks import benchmark, dose_slope
 from gmfmsim.evidence.replicate.checks import (
@@ -25,7 +26,7 @@ from gmfmsim.evidence.replicate.checks import (
 )
 from gmfmsim.evidence.replicate.events import event_totals, read_events, risk_ratio
 from gmfmsim.evidence.replicate.pools import pooled_smd, read_trial
-from gmfmsim.evidence.replicate.result import INTERVAL, RATIOS, published_row, result_of, unit_of
+from gmfmsim.evidence.replicate.result import INTERVAL, published_row, result_of, unit_of
 from gmfmsim.evidence.replicate.rows import Place, gathered
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.spec import parse

@@ -10,7 +10,6 @@ from gmfmsim.evidence.replicate.checks import (
 )
 from gmfmsim.evidence.replicate.rows import Place, one_row
 
-RATIOS = ("RR", "OR")
 INTERVAL = ("estimate", "ci_low", "ci_high")
 
 
