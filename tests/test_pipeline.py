@@ -21,8 +21,8 @@ from gmfmsim import pipeline, store
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.predict import dose_response
-from gmfmsim.model.priors import Fixed
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, percent, warnings

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gmfmsim.model.curves import CURVES
+from gmfmsim.model.distributions import Fixed
+from gmfmsim.model.positive import LogNormal
 from gmfmsim.model.predict import dose_response, truths
-from gmfmsim.model.priors import Fixed, LogNormal
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
 from gmfmsim.trial.design import Analysis, Parallel, completers

@@ -18,7 +18,7 @@ from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
 
-METHOD = 1
+METHOD = 2
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
@@ -54,7 +54,11 @@ class Experiment:
         """
         parts = [
             p.plan.model_dump(mode="json", exclude={"evidence": {"tables"}, "model": True})
-            | {"tables": p.tables.sha256, "model": p.model and p.model.model_dump(mode="json")}
+            | {
+                "tables": p.tables.sha256,
+                "models": [m.model_dump(mode="json") for m in p.models.values()],
+                "weights": p.plan.model and p.plan.model.weights,
+            }
             for p in self.plans
         ]
         text = json.dumps([METHOD, self.name, self.question, parts], sort_keys=True)

@@ -35,7 +35,7 @@ def check(name: str) -> dict:
                 "label": p.plan.label,
                 "evidence": p.source,
                 "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
-                "model": p.plan.model.name if p.plan.model else "none",
+                "model": ", ".join(p.models) or "none",
                 "target": p.plan.search.target.model_dump(),
                 "dose_outside_evidence": p.dose_outside_evidence,
                 "month_outside_evidence": p.month_outside_evidence,

@@ -8,21 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import tomli_w
-import xarray as xr
 
 from gmfmsim import store
 from gmfmsim.evidence.read import copy_tables
 from gmfmsim.experiment import Experiment, provenance, read_experiment
 from gmfmsim.faults import GateFailed
-from gmfmsim.model.gate import gate
-from gmfmsim.model.nuts import fit
+from gmfmsim.model.average import Member, shares_of
+from gmfmsim.model.engine import fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.model.published import published_posterior
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.replication import Replication, is_replication, read_replication, write_result
 from gmfmsim.report.answer import PlanResult, answer
-from gmfmsim.sensitivity import truths_of, under_readings
+from gmfmsim.sensitivity import effects_of, truths_of, under_readings
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -72,7 +71,7 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     from gmfmsim.report.page import write_report
 
     started = time.perf_counter()
-    posteriors: dict[str, tuple[xr.DataTree, list[dict]]] = {}
+    posteriors: dict[str, list[Member]] = {}
     plan_results = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
     progress.stage("report: figures and page")
     for prepared in experiment.plans:
@@ -82,7 +81,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     for i, plan_result in enumerate(plan_results):
         place = draft / plan_result.folder(i)
         place.mkdir(parents=True, exist_ok=True)
-        plan_result.posterior.to_netcdf(place / "posterior.nc", engine="h5netcdf")
+        for name, member in plan_result.files().items():
+            member.tree.to_netcdf(place / name, engine="h5netcdf")
         plan_result.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
     write_report(draft, experiment, plan_results)
     store.write_manifest(draft, _manifest(experiment, plan_results, time.perf_counter() - started))
@@ -92,9 +92,9 @@ def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
     """Copy a user's own tables and model, so that the result can be run again wherever it goes."""
     if prepared.tables_copy:
         copy_tables(prepared.tables, draft / prepared.tables_copy)
-    if prepared.model_copy:
-        (draft / prepared.model_copy).parent.mkdir(exist_ok=True)
-        shutil.copyfile(prepared.model_file, draft / prepared.model_copy)
+    for name, copy in prepared.model_copies.items():
+        (draft / copy).parent.mkdir(exist_ok=True)
+        shutil.copyfile(prepared.model_files[name], draft / copy)
 
 
 def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
@@ -107,9 +107,10 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
         timings[stage] = round(now - mark, 3)
         mark = now
 
-    posterior, criteria = _posterior(prepared, posteriors, progress)
+    members = _posterior(prepared, posteriors, progress)
     lap("posterior")
-    curve, truth = prepared.curve, truths_of(prepared, posterior)
+    effects = effects_of(prepared, members)
+    truth = truths_of(prepared, effects)
     progress.stage(f"{plan.label}: simulating {truth.sizes['draw']:,} trials at each n")
     with progress.steps("search for n") as advance:
         required = required_n(truth, plan.trial, plan.analysis, plan.search, seed=plan.seed, advance=advance)
@@ -118,47 +119,50 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
     with progress.steps("power and assurance curves", len(grid) * truth.attrs["rounds"]) as advance:
         surface = simulate(truth, plan.trial, plan.analysis, n=grid, seed=plan.seed, advance=advance)
     lap("curves")
-    dose = plan.trial.active.dose
-    effect = dose_response(posterior, curve=curve, dose=np.array([dose]), seed=plan.seed)
+    active = plan.trial.active
+    effect = dose_response(effects.sel(arm=[active.name]), np.array([active.dose]), plan.seed)
     band = None
-    if curve.uses_dose:
+    if prepared.uses_dose:
         low, high = prepared.observed_doses
-        reach = np.geomspace(min(low, dose) / 3, max(high, dose) * 3, 121)
-        band = dose_response(posterior, curve=curve, dose=reach, seed=plan.seed)
+        reach = np.geomspace(min(low, active.dose) / 3, max(high, active.dose) * 3, 121)
+        doses = {f"{dose:.6g}": dose for dose in reach.tolist()}
+        band = dose_response(effects_of(prepared, members, doses), reach, plan.seed)
     lap("effects")
     with progress.steps("readings of suspect figures") as advance:
-        readings = under_readings(prepared, posterior, criteria, required, advance)
+        readings = under_readings(prepared, members, effects, required, advance)
     lap("readings")
-    return PlanResult(prepared, posterior, criteria, required, surface, effect, band, readings, timings)
+    return PlanResult(prepared, members, required, surface, effect, band, readings, timings)
 
 
-def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> tuple[xr.DataTree, list[dict]]:
-    """Return the posterior of a plan and its gate; plans that differ only in the trial share one fit."""
+def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> list[Member]:
+    """Return the fitted models of a plan; plans that differ only in the trial share their fits."""
     plan = prepared.plan
     shared = plan.model_dump_json(include={"seed", "evidence", "model", "sampler"})
     if shared not in posteriors:
         if prepared.published:
-            progress.stage(f"{plan.label}: {prepared.published.row['meta_id']} taken as published")
-            posteriors[shared] = published_posterior(prepared.published, plan.sampler, plan.seed), []
+            name = prepared.published.row["meta_id"]
+            progress.stage(f"{plan.label}: {name} taken as published")
+            tree = published_posterior(prepared.published, plan.sampler, plan.seed)
+            posteriors[shared] = [Member(name, None, None, tree, 1.0)]
         else:
-            progress.stage(f"{plan.label}: fitting {plan.model.name} to {prepared.source}")
-            posteriors[shared] = _fit_through_gate(prepared, progress)
+            members = [_fit_through_gate(prepared, name, progress) for name in prepared.models]
+            posteriors[shared] = shares_of(members, prepared.contrasts, plan.model.weights)
     return posteriors[shared]
 
 
-def _fit_through_gate(prepared: Prepared, progress: Silent) -> tuple[xr.DataTree, list[dict]]:
-    """Fit a plan's model; where the gate fails, once more with smaller steps. Raises GateFailed if that fails too."""
-    first = prepared.plan.sampler
-    second = first.model_copy(update={"target_accept": max(first.target_accept, SECOND_TARGET_ACCEPT)})
-    for sampler in dict.fromkeys((first, second)):
-        tree = fit(prepared.model, prepared.contrasts, sampler, prepared.plan.seed, progress=progress.bars)
-        criteria = gate(tree)
-        if all(row["passed"] for row in criteria):
-            return tree, criteria
-        failed = ", ".join(row["criterion"] for row in criteria if not row["passed"])
-        said = f"{prepared.plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
+def _fit_through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:
+    """Fit a model of a plan; where the gate fails, once more with smaller steps, then GateFailed is raised."""
+    plan, spec = prepared.plan, prepared.models[name]
+    progress.stage(f"{plan.label}: fitting {name} to {prepared.source}")
+    second = plan.sampler.model_copy(update={"target_accept": max(plan.sampler.target_accept, SECOND_TARGET_ACCEPT)})
+    for sampler in dict.fromkeys((plan.sampler, second)):
+        found = fit(spec, prepared.contrasts, sampler, plan.seed, progress=progress.bars)
+        if all(row["passed"] for row in found.gate):
+            return Member(name, spec, found, found.tree, 1.0)
+        failed = ", ".join(row["criterion"] for row in found.gate if not row["passed"])
+        said = f"{plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
         progress.stage(said + ("; once more with smaller steps" if sampler != second else ""))
-    raise GateFailed(prepared.plan.label, criteria)
+    raise GateFailed(plan.label, found.gate)
 
 
 def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
@@ -180,9 +184,18 @@ def _manifest(experiment: Experiment, plan_results: list[PlanResult], seconds: f
                 "rows_of_contrasts_csv": []
                 if f.prepared.contrasts is None
                 else f.prepared.contrasts["row"].values.tolist(),
-                "gate": f.gate,
-                "target_accept": f.posterior["posterior"].attrs.get("target_accept"),
-                "verdict": "passed" if f.gate else "not sampled: independent draws",
+                "models": [
+                    {
+                        "name": m.name,
+                        "share": m.share,
+                        "engine": m.fit.engine if m.fit else "published: independent draws",
+                        "exact_refused": m.fit.why_not if m.fit else None,
+                        "gate": m.fit.gate if m.fit else [],
+                        "engines": m.fit.compared if m.fit else [],
+                        "verdict": "passed" if m.fit else "not fitted",
+                    }
+                    for m in f.members
+                ],
                 "replicates": f.surface.attrs["replicates"],
                 "seconds": f.seconds,
             }

@@ -18,15 +18,16 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.model.curves import CURVES, Curve
-from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
+from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
+from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.priors import Fixed
+from gmfmsim.model.setting import setting_faults
+from gmfmsim.model.structure import not_known
 from gmfmsim.spec import Spec, parse
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.size import Search
 
-OF_CONTRASTS = {"select", "readings", "what_if"}
+OF_CONTRASTS = {"select", "month_correlation", "readings", "what_if"}
 """The keys of [evidence] that concern contrasts."""
 
 
@@ -35,6 +36,7 @@ class EvidenceSpec(Spec):
 
     tables: str = "package"
     select: Selection | None = None
+    month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
     readings: ReadingChoice = "average"
     what_if: list[Supposed] = Field(default_factory=list)
     pooled: PooledChoice | None = None
@@ -44,7 +46,9 @@ class EvidenceSpec(Spec):
         if (self.select is None) == (self.pooled is None):
             raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
         if self.pooled and self.model_fields_set & OF_CONTRASTS:
-            raise PydanticCustomError("evidence", "readings and what_if with select: a published estimate has neither")
+            raise PydanticCustomError(
+                "evidence", "readings, what_if and month_correlation with select: a published estimate has none"
+            )
         return self
 
 
@@ -69,13 +73,16 @@ class Plan(Spec):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with everything read and checked that it needs: contrasts and model, or a published estimate."""
+    """A plan with everything read and checked that it needs: contrasts and models, or a published estimate.
+
+    models: by the name the plan gives them, one or those averaged over; model_files: the user's own among them.
+    """
 
     plan: Plan
     tables: Tables
     contrasts: xr.Dataset | None
-    model: ModelSpec | None
-    model_file: Path | None
+    models: dict[str, ModelSpec]
+    model_files: dict[str, Path]
     published: PooledEstimate | None
 
     @property
@@ -90,9 +97,22 @@ class Prepared:
         return self.published.unit if self.published else "GMFM-66 points"
 
     @property
-    def curve(self) -> Curve:
-        """The dose-response curve; constant for a published estimate, which has none."""
-        return self.model.shape if self.model else CURVES["constant"]
+    def uses_dose(self) -> bool:
+        """Whether the effect depends on the dose in any of the models."""
+        return any(model.shape.uses_dose for model in self.models.values())
+
+    @property
+    def uses_month(self) -> bool:
+        """Whether the effect depends on the month in any of the models."""
+        return any("months" in model.terms for model in self.models.values())
+
+    @property
+    def model_title(self) -> str:
+        """The model in a few words."""
+        titles = [model.title for model in self.models.values()]
+        if len(titles) < 2:
+            return titles[0] if titles else "Published pooled estimate, no model fitted"
+        return f"Average of {len(titles)} models: " + "; ".join(titles)
 
     @property
     def source(self) -> str:
@@ -135,11 +155,12 @@ class Prepared:
         return None if self.plan.evidence.tables == "package" else self.tables.copy_name
 
     @property
-    def model_copy(self) -> str | None:
-        """Where a result keeps the user's own model file; None for a shipped model."""
-        if self.model_file is None:
-            return None
-        return f"inputs/model-{hashlib.sha256(self.model_file.read_bytes()).hexdigest()[:8]}.toml"
+    def model_copies(self) -> dict[str, str]:
+        """Where a result keeps the user's own model files, by the name the plan gives them."""
+        return {
+            name: f"inputs/model-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.toml"
+            for name, path in self.model_files.items()
+        }
 
     @property
     def config(self) -> dict:
@@ -148,8 +169,9 @@ class Prepared:
         config = self.plan.model_dump(mode="json", exclude_none=True, exclude=without)
         if self.tables_copy:
             config["evidence"]["tables"] = self.tables_copy
-        if self.model_copy:
-            config["model"]["name"] = self.model_copy
+        if copies := self.model_copies:
+            names = [copies.get(name, name) for name in self.models]
+            config["model"] |= {"average": names} if self.plan.model.average else {"name": names[0]}
         return config
 
 
@@ -170,12 +192,15 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
     plan, faults = parse(Plan, raw, path.name)
     evidence, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
     choice, _ = parse(ModelChoice, raw.get("model"), path.name)
-    tables = contrasts = published = model = None
+    tables = contrasts = published = None
+    models: dict[str, ModelSpec] = {}
     try:
         if evidence:
             tables = read_tables(PACKAGE_TABLES if evidence.tables == "package" else path.parent / evidence.tables)
             if evidence.select:
-                selected = select_contrasts(tables, evidence.select, path.name)
+                selected = select_contrasts(
+                    tables, evidence.select, path.name, month_correlation=evidence.month_correlation
+                )
                 if evidence.what_if:
                     selected = with_supposed(selected, tables, evidence.what_if, path.name)
                 contrasts = read_contrasts(selected, tables, evidence.readings, path.name)
@@ -184,17 +209,42 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
     except InputError as error:
         faults += error.faults
     try:
-        model = read_model(choice, beside=path.parent, file=path.name) if choice else None
+        models = read_models(choice, beside=path.parent, file=path.name) if choice else {}
     except InputError as error:
         faults += error.faults
-    if model and contrasts is not None:
-        faults += _silent_faults(model, contrasts, path.name)
+    for model in models.values() if contrasts is not None else ():
+        found = _silent_faults(model, contrasts, path.name)
+        if plan:
+            found += setting_faults(model, contrasts, plan.trial.setting, plan.trial.month, path.name)
+            found += _engine_faults(plan, model, contrasts, path.name) if not found else []
+        faults += [f for f in found if f not in faults]
     if plan and published:
         faults += _unit_faults(plan, published, path.name)
     if faults:
         return None, faults
-    own = (path.parent / choice.name).resolve() if choice and choice.name.endswith(".toml") else None
-    return Prepared(plan, tables, contrasts, model, own, published), []
+    own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
+    return Prepared(plan, tables, contrasts, models, own, published), []
+
+
+def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
+    """Return why the engine that a plan needs cannot fit a model."""
+    improper = [name for name, prior in model.priors.items() if not prior.proper]
+    averaged = plan.model.average and plan.model.weights == "posterior"
+    if not (plan.sampler.engine == "exact" or averaged or improper):
+        return []
+    from gmfmsim.model.exact import refusal  # compiled code: loaded only where it is needed
+
+    why_not = refusal(model, contrasts)
+    if improper and (why_not or plan.sampler.engine == "nuts"):
+        problem = (
+            f"the prior of {', '.join(improper)} is improper, and {why_not or 'the nuts engine samples no such prior'}"
+        )
+        return [Fault(file, "key model.priors", problem, "proper priors, or the exact engine")]
+    if why_not and plan.sampler.engine == "exact":
+        return [Fault(file, "key sampler.engine", why_not, '"auto" or "nuts"')]
+    if why_not and averaged:
+        return [Fault(file, "key model.weights", f"no marginal likelihood: {why_not}", '"stacking"')]
+    return []
 
 
 def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault]:
@@ -207,20 +257,18 @@ def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault
 
 
 def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
-    """Return the contrasts of which a curve can make nothing: an unknown dose, or the same effect in both arms."""
+    """Return the contrasts of which a model can make nothing: something unknown, or the same effect in both arms."""
     where, curve = "key evidence.select", model.shape
-    dose, control = contrasts["dose"].values, contrasts["control_dose"].values
-    unknown = curve.uses_dose & ~np.isfinite(dose + control)
-    equal = ~unknown & ((dose == control) | (~np.bool(curve.uses_dose) & (control != 0)))
     faults = []
-    for rows, problem, allowed in (
-        (unknown, "no dose is known for", f"contrasts with known doses, which curve {model.curve} needs"),
-        (
-            equal,
-            f"under curve {model.curve} both arms are alike in",
-            "contrasts between arms that the curve tells apart",
-        ),
-    ):
-        if rows.any():
-            faults.append(Fault(file, where, f"{problem} {', '.join(contrasts['contrast'].values[rows])}", allowed))
+    for what, names in not_known(model, contrasts):
+        problem = f"no {what.removeprefix('the ')} is known for {', '.join(names)}"
+        needs = f"curve {model.curve}" if what == "the dose" else "the model"
+        faults.append(
+            Fault(file, where, problem, f"contrasts with known {what.removeprefix('the ')}s, which {needs} needs")
+        )
+    dose, control = contrasts["dose"].values, contrasts["control_dose"].values
+    alike = (dose == control) | (~np.bool(curve.uses_dose) & (control != 0))
+    if alike.any():
+        problem = f"under curve {model.curve} both arms are alike in {', '.join(contrasts['contrast'].values[alike])}"
+        faults.append(Fault(file, where, problem, "contrasts between arms that the curve tells apart"))
     return faults

@@ -3,46 +3,71 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.model.likelihood import likelihood
-from gmfmsim.model.predict import truths
+from gmfmsim.model.average import Member
+from gmfmsim.model.curves import CURVES
+from gmfmsim.model.predict import effect_draws, mix, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.size import RequiredN, required_n
 
 ESS_MIN = 400
-"""Effective draws that a reading must have for its n to be given, as the sampling gate asks of a posterior."""
+"""Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
+
+
+def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float] | None = None) -> xr.Dataset:
+    """Return the effects (chain, draw, arm) of the trial of a plan, models mixed by their shares.
+
+    doses: others than those of the arms, by name.
+    """
+    trial = prepared.plan.trial
+    doses = doses or {arm.name: arm.dose for arm in trial.arms}
+    parts = [effect_draws(m.tree, _curve(m), doses, trial.setting, trial.month) for m in members]
+    return mix(parts, [m.share for m in members])
+
+
+def _curve(member: Member):
+    return member.spec.shape if member.spec else CURVES["constant"]
+
+
+def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
+    """Return the truths of the trial of a plan at draws of its effects."""
+    plan = prepared.plan
+    return truths(
+        effects,
+        sd_change=plan.trial.sd_change,
+        planning_value=plan.search.planning_value,
+        replicates=plan.search.replicates,
+        seed=plan.seed,
+    )
 
 
 def under_readings(
-    prepared: Prepared, posterior: xr.DataTree, criteria: list[dict], required: RequiredN, advance=lambda: None
+    prepared: Prepared, members: list[Member], effects: xr.Dataset, required: RequiredN, advance=lambda: None
 ) -> list[dict]:
     """Return pooled effect, tau, I2 and required n averaged over readings, then under each reading of each study.
 
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
-    trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess, the worst bulk ESS of the
-    gate (`criteria`) times the share that the weights leave of it (Kish); n with its Monte Carlo interval, why, plateau
+    trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess, the effective draws of the
+    posterior times the share that the weights leave of them (Kish); n with its Monte Carlo interval, why, plateau
     and its MCSE, or `why` "few draws". The first row averages over all readings: there `required` is the answer; in the
     others the remaining studies are averaged over. Empty for a published estimate.
     """
-    data, plan = prepared.contrasts, prepared.plan
+    data, active = prepared.contrasts, prepared.plan.trial.active.name
     if data is None:
         return []
-    probability = reading_probability(posterior, data)
-    group = posterior["posterior"].to_dataset()
-    curve, dose = prepared.curve, plan.trial.active.dose
-    shape = curve.shape(np.asarray(dose), *(group[name] for name in curve.nonlinear))
-    effect, tau = (group[name].transpose("chain", "draw") * shape for name in (curve.amplitude, "tau"))
-    i2 = i_squared(tau, group, data)
-    bulk_ess = next(row["measured"] for row in criteria if row["criterion"] == "bulk ESS")
+    probability = mix([reading_probability(m.tree, data).to_dataset(name="p") for m in members], _shares(members))["p"]
+    effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
+    i2 = mix([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
+    draws = min(_effective_draws(m) for m in members)
     table = []
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
-        ess = float(bulk_ess * weight.mean() ** 2 / (weight**2).mean())
+        ess = float(draws * weight.mean() ** 2 / (weight**2).mean())
         row = {
             "study": study,
             "reading": reading,
-            "prior": float(np.dot(taken, likelihood(data).weight)),
+            "prior": float(np.dot(taken, data["weight"].values if "weight" in data else [1.0])),
             "posterior": float(weight.mean()),
             "effect": float((effect * weight).sum() / weight.sum()),
             "interval": _interval(effect, weight),
@@ -53,10 +78,36 @@ def under_readings(
         if study is None:
             found = required
         else:
-            found = _required_n(prepared, given_reading(posterior, weight, plan.seed)) if ess >= ESS_MIN else None
+            seed = prepared.plan.seed
+            tree = xr.DataTree.from_dict({"posterior": effects})
+            again = given_reading(tree, weight, seed)["posterior"].to_dataset()
+            found = _required_n(prepared, again) if ess >= ESS_MIN else None
         table.append(row | _figures(found))
         advance()
     return table
+
+
+def _shares(members: list[Member]) -> list[float]:
+    return [m.share for m in members]
+
+
+def _i_squared(prepared: Prepared, member: Member) -> xr.Dataset:
+    """Return I2 (chain, draw, reading) of one model, between-study SD at the dose of the trial."""
+    trial = prepared.plan.trial
+    dose = {trial.active.name: trial.active.dose}
+    scatter = effect_draws(member.tree, _curve(member), dose, trial.setting, trial.month)["scatter"].isel(
+        arm=0, drop=True
+    )
+    group = member.tree["posterior"].to_dataset()
+    return i_squared(scatter, group, prepared.contrasts).to_dataset(name="i2")
+
+
+def _effective_draws(member: Member) -> float:
+    """Return how many independent draws a posterior is worth."""
+    if member.fit.engine == "exact":
+        sizes = member.tree["posterior"].sizes
+        return sizes["chain"] * sizes["draw"]
+    return next(row["measured"] for row in member.fit.gate if row["criterion"] == "bulk ESS")
 
 
 def _cases(data: xr.Dataset) -> list[tuple[str | None, str | None, np.ndarray]]:
@@ -78,24 +129,10 @@ def _figures(found: RequiredN | None) -> dict:
     return {name: getattr(found, field) for name, field in names.items()}
 
 
-def truths_of(prepared: Prepared, posterior: xr.DataTree) -> xr.Dataset:
-    """Return the truths of a plan's trial at a posterior."""
+def _required_n(prepared: Prepared, effects: xr.Dataset) -> RequiredN:
+    """Return the required n of a plan at other draws of its effects."""
     plan = prepared.plan
-    return truths(
-        posterior,
-        curve=prepared.curve,
-        doses={arm.name: arm.dose for arm in plan.trial.arms},
-        sd_change=plan.trial.sd_change,
-        planning_value=plan.search.planning_value,
-        replicates=plan.search.replicates,
-        seed=plan.seed,
-    )
-
-
-def _required_n(prepared: Prepared, posterior: xr.DataTree) -> RequiredN:
-    """Return the required n of a plan at another posterior."""
-    plan = prepared.plan
-    return required_n(truths_of(prepared, posterior), plan.trial, plan.analysis, plan.search, seed=plan.seed)
+    return required_n(truths_of(prepared, effects), plan.trial, plan.analysis, plan.search, seed=plan.seed)
 
 
 def _interval(values: xr.DataArray, weight: xr.DataArray) -> list[float]:

@@ -1,12 +1,17 @@
 """From the tables to a Dataset(contrast): effects, their covariance, doses and sources."""
 
+import itertools
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, Field
 
+from gmfmsim.evidence.covariates import contrast_covariates
 from gmfmsim.evidence.read import Row, Tables, at_month
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.spec import Spec
@@ -38,17 +43,25 @@ class Selection(Spec):
     row: OneOrMore[int] | None = None
 
 
-def select_contrasts(tables: Tables, selection: Selection, file: str = "experiment") -> xr.Dataset:
+def select_contrasts(
+    tables: Tables, selection: Selection, file: str = "experiment", *, month_correlation: float | None = None
+) -> xr.Dataset:
     """Select contrasts and return the Dataset(contrast) that a model is fitted to.
 
     Effects and standard errors are `md100`, `md100_se`: active minus control on a 0-100 scale, positive favours
-    treatment. `covariance` (contrast, contrast_) holds md100_se^2 on the diagonal and, for two contrasts that
-    share a control_group, the smaller of their control_se100 squared: cov(A - C, B - C) = var(C).
-    `gmfm66` says whether a row was measured on the GMFM-66; other rows enter a model through the ratio r.
+    treatment. `covariance` (contrast, contrast_) is that of `contrast_covariance`; `gmfm66` says whether a row was
+    measured on the GMFM-66 (other rows enter a model through the ratio r); covariates are those of
+    `contrast_covariates`.
+
+    month_correlation (from 0, below 1) lets several months of one arm in, on one scale and against one control: it is
+    the correlation of the errors of the same children's changes at two visits. Then the months of a study may differ
+    in default_use. Without it an arm has one month.
 
     Raises InputError for values that no usable row has, for an empty selection, and for rows that count
-    children twice.
+    children twice; ValueError for an impossible month_correlation.
     """
+    if month_correlation is not None and not 0 <= month_correlation < 1:
+        raise ValueError(f"month_correlation {month_correlation!r}: a number from 0, below 1, or None")
     arms = {(a["study_id"], a["arm_id"]): a for a in tables.rows["arms"]}
     candidates = [(r, _facets(r, arms)) for r in tables.rows["contrasts"] if None not in (r["md100"], r["md100_se"])]
     wanted = {k: v for k, v in selection.model_dump().items() if v is not None}
@@ -66,10 +79,10 @@ def select_contrasts(tables: Tables, selection: Selection, file: str = "experime
     ]
     if not faults:
         rows = [row for row, facets in candidates if all(facets[key] in values for key, values in wanted.items())]
-        faults = _selection_faults(rows, arms, file)
+        faults = _selection_faults(rows, arms, file, month_correlation is not None)
     if faults:
         raise InputError(faults)
-    return _dataset(rows, arms, tables)
+    return _dataset(rows, arms, tables, month_correlation)
 
 
 def contrasts_from_arrays(
@@ -79,12 +92,15 @@ def contrasts_from_arrays(
     study: list[str] | None = None,
     dose: np.ndarray | None = None,
     gmfm66: np.ndarray | None = None,
+    covariates: Mapping[str, ArrayLike] | None = None,
 ) -> xr.Dataset:
     """Make a Dataset(contrast) from numbers: effect (K,), covariance (K, K) or variances (K,).
 
     study (K,) defaults to one study a row, dose (K,) in cells/kg to not known, gmfm66 (K,) to true.
+    covariates: further variables (K,) by name, numbers, truth values or texts, such as cell_class, route or age.
 
-    Raises ValueError if the shapes disagree or the covariance is not positive definite.
+    Raises ValueError if the shapes disagree, the covariance is not positive definite, or a covariate has the name of
+    another variable.
     """
     effect = np.asarray(effect, float)
     covariance = np.asarray(covariance, float)
@@ -95,7 +111,7 @@ def contrasts_from_arrays(
     if np.linalg.eigvalsh(covariance).min() <= 0:
         raise ValueError("the covariance of the effects is not positive definite")
     study = [f"study_{i + 1}" for i in range(k)] if study is None else list(study)
-    return xr.Dataset(
+    data = xr.Dataset(
         {
             "effect": ("contrast", effect),
             "se": ("contrast", np.sqrt(np.diag(covariance))),
@@ -109,6 +125,14 @@ def contrasts_from_arrays(
         coords={"contrast": [f"{s} [{i + 1}]" for i, s in enumerate(study)]},
         attrs={"effect": "active minus control, positive favours treatment", "unit": "GMFM-66 points"},
     )
+    covariates = {name: np.asarray(values) for name, values in (covariates or {}).items()}
+    for name, values in covariates.items():
+        if name in data.variables or name in data.dims:
+            raise ValueError(f"covariate {name!r}: there is a variable of this name already")
+        if values.shape != (k,) or values.dtype.kind not in "biufU":
+            problem = f"shape {values.shape}, dtype {values.dtype}"
+            raise ValueError(f"covariate {name!r} has {problem}: need ({k},), numbers, truth values or texts")
+    return data.assign({name: ("contrast", values) for name, values in covariates.items()})
 
 
 def _facets(row: Row, arms: dict) -> dict:
@@ -118,27 +142,40 @@ def _facets(row: Row, arms: dict) -> dict:
     return own | {"study": row["study_id"], "arm": row["arm_a"], "cell_class": arm["cell_class"], "route": arm["route"]}
 
 
-def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
-    """Return why a selection cannot be analysed: nothing selected, or children counted twice."""
+def _are_visits(group: list[Row]) -> bool:
+    """Return whether rows are one arm against one control on one scale, each at another, known month."""
+    months = {r["month"] for r in group if r["month"] is not None and not math.isnan(r["month"])}
+    return len(months) == len(group) and len({(r["arm_a"], r["arm_b"], r["scale"]) for r in group}) == 1
+
+
+def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: bool) -> list[Fault]:
+    """Return why a selection cannot be analysed: nothing selected, or children counted twice.
+
+    visits_correlate: the correlation of the months of an arm is known, so that several may be taken.
+    """
     where = "key evidence.select"
     if not rows:
         return [Fault(file, where, "no contrast meets all conditions", "a selection of at least one contrast")]
     children: dict[tuple, list[Row]] = defaultdict(list)
-    uses: dict[str, dict[str, Row]] = defaultdict(dict)
+    uses: dict[str, dict[str, list[Row]]] = defaultdict(dict)
     controls: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         parts = arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]
         for arm in sorted({row["arm_a"], *parts.split(";")}):
             children[row["study_id"], arm].append(row)
-        uses[row["study_id"]].setdefault(row["default_use"], row)
+        uses[row["study_id"]].setdefault(row["default_use"], []).append(row)
         controls[row["study_id"]].add(row["arm_b"])
     faults = []
+    way_out = "; or, for several months of an arm, their correlation in evidence.month_correlation"
+    twice = set()
     for (study, arm), group in children.items():
-        if len(group) > 1:
+        visits = _are_visits(group)
+        if len(group) > 1 and not visits:
+            twice.add(study)
+        if len(group) > 1 and not (visits and visits_correlate):
             problem = f"rows {', '.join(str(r['row']) for r in group)} hold the same children ({study} {arm})"
-            faults.append(
-                Fault(file, where, problem, "one contrast for each treated arm (choose a month, scale or row)")
-            )
+            allowed = "one contrast for each treated arm (choose a month, scale or row)" + (way_out if visits else "")
+            faults.append(Fault(file, where, problem, allowed))
     for study, used in controls.items():
         if len(used) > 1:
             problem = (
@@ -146,74 +183,112 @@ def _selection_faults(rows: list[Row], arms: dict, file: str) -> list[Fault]:
             )
             faults.append(Fault(file, where, problem, "one control arm for each study"))
     for study, used in uses.items():
-        if len(used) > 1:
-            problem = (
-                " and ".join(f"row {r['row']} ({use})" for use, r in used.items()) + f" of {study} replace each other"
-            )
-            faults.append(Fault(file, where, problem, "one default_use for each study"))
+        # arms that one default_use holds side by side do not replace each other at another month under another
+        treated = [{r["arm_a"] for r in group} for group in used.values()]
+        nested = all(a <= b or b <= a for a, b in itertools.combinations(treated, 2))
+        if len(used) > 1 and not (nested and visits_correlate):
+            first = " and ".join(f"row {group[0]['row']} ({use})" for use, group in used.items())
+            allowed = "one default_use for each study" + (way_out if nested and study not in twice else "")
+            faults.append(Fault(file, where, f"{first} of {study} replace each other", allowed))
     return faults
 
 
-def _dataset(rows: list[Row], arms: dict, tables: Tables) -> xr.Dataset:
+def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: float | None) -> xr.Dataset:
     def column(name: str) -> np.ndarray:
         return np.array([np.nan if r[name] is None else r[name] for r in rows], float)
 
     def arm(role: str, name: str) -> list:
         return [arms[r["study_id"], r[role]][name] for r in rows]
 
-    def text(name: str) -> tuple[str, list[str]]:
-        return "contrast", [r[name] or "" for r in rows]
+    def text(name: str) -> tuple[str, np.ndarray]:
+        return "contrast", np.array([r[name] or "" for r in rows])
 
-    control_se, group = column("control_se100"), np.array([r["control_group"] or "" for r in rows])
-    covariance = shared_control_covariance(column("md100_se"), control_se, group)
-    citation = {s["study_id"]: s["citation"] for s in tables.rows["studies"]}
-    labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
-    _check_covariance(covariance, control_se, group, rows)
+    se, control_se = column("md100_se"), column("control_se100")
+    children = xr.Dataset(
+        {
+            "arm": text("arm_a"),
+            "control": text("arm_b"),
+            "control_group": text("control_group"),
+            "study": text("study_id"),
+            "month": ("contrast", column("month")),
+        },
+        attrs={} if month_correlation is None else {"month_correlation": month_correlation},
+    )
+    covariance = contrast_covariance(children, se, control_se)
+    _check_covariance(covariance, children, control_se, rows)
+    studies = {s["study_id"]: s for s in tables.rows["studies"]}
     data = contrasts_from_arrays(
         column("md100"),
         covariance,
         study=[r["study_id"] for r in rows],
         dose=np.array(arm("arm_a", "dose_total_cells_per_kg"), float),
         gmfm66=np.array([r["scale"] in GMFM66_SCALES for r in rows]),
+        covariates=contrast_covariates(rows, arms, studies),
     )
-    return data.assign_coords(contrast=labels).assign(
-        control_dose=("contrast", np.array(arm("arm_b", "dose_total_cells_per_kg"), float)),
-        log10_dose=("contrast", np.array(arm("arm_a", "log10_dose"), float)),
-        log10_dose_sd=("contrast", np.array(arm("arm_a", "log10_dose_sd"), float)),
-        month=("contrast", column("month")),
-        cell_class=("contrast", arm("arm_a", "cell_class")),
-        route=("contrast", arm("arm_a", "route")),
-        arm=text("arm_a"),
-        control=text("arm_b"),
-        control_group=("contrast", group),
-        control_se=("contrast", control_se),
-        n_active=("contrast", column("n_a")),
-        n_control=("contrast", column("n_b")),
-        scale=text("scale"),
-        measure=text("measure"),
-        row=("contrast", [r["row"] for r in rows]),
-        source_url=text("source_url"),
-        source_location=text("source_location"),
-        verified=text("verified"),
-        notes=text("notes"),
-        citation=("contrast", [citation[r["study_id"]] for r in rows]),
+    labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
+    return (
+        data.assign(children.drop_vars("study"))
+        .assign_coords(contrast=labels)
+        .assign_attrs(children.attrs)
+        .assign(
+            control_dose=("contrast", np.array(arm("arm_b", "dose_total_cells_per_kg"), float)),
+            log10_dose=("contrast", np.array(arm("arm_a", "log10_dose"), float)),
+            control_se=("contrast", control_se),
+            n_active=("contrast", column("n_a")),
+            n_control=("contrast", column("n_b")),
+            scale=text("scale"),
+            measure=text("measure"),
+            row=("contrast", [r["row"] for r in rows]),
+            source_url=text("source_url"),
+            source_location=text("source_location"),
+            verified=text("verified"),
+            notes=text("notes"),
+            citation=("contrast", [studies[r["study_id"]]["citation"] for r in rows]),
+        )
     )
 
 
-def shared_control_covariance(se: np.ndarray, control_se: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return the covariance (K, K) of contrasts: se^2 and, where two share a control_group, their controls' variance.
+def _same(values: np.ndarray) -> np.ndarray:
+    """Return where two of values (K,) are equal, (K, K); NaN equals NaN: arms of one unknown month stand together."""
+    return (values[:, None] == values) | ((values[:, None] != values[:, None]) & (values != values))
 
-    cov(A - C, B - C) = var(C), the smaller of the two control_se squared (Gleser & Olkin 2009). group "": no other's.
+
+def _same_arms(data: xr.Dataset) -> np.ndarray:
+    return np.logical_and.reduce([_same(data[name].values) for name in ("study", "arm", "control")])
+
+
+def _share_control(data: xr.Dataset) -> np.ndarray:
+    group = data["control_group"].values
+    return (group[:, None] == group) & (group != "")
+
+
+def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray) -> np.ndarray:
+    """Return the covariance (..., K, K) of contrasts with standard errors se and those of their controls (..., K).
+
+    On the diagonal se^2. Two arms A, B against one control_group C: cov(A - C, B - C) = var(C), the smaller of the two
+    control_se squared (Gleser & Olkin 2009). Where data.attrs has month_correlation rho, at months t and t':
+    cov(A_t - C_t, B_t' - C_t') = rho control_se control_se', the errors of the same control children, and
+    cov(A_t - C_t, A_t' - C_t') = rho se se', those of the same children in both arms.
+
+    data names the children: study, arm, control, control_group ("": no other's) and month, all (K,).
     """
-    shared = (group[:, None] == group) & (group != "")
-    covariance = np.where(shared, np.fmin.outer(control_se, control_se) ** 2, 0.0)
-    np.fill_diagonal(covariance, se**2)
-    return covariance
+    se, control_se = np.asarray(se, float), np.asarray(control_se, float)
+    least = np.fmin(control_se[..., :, None], control_se[..., None, :])
+    covariance = np.where(_share_control(data), least**2, 0.0)
+    rho = data.attrs.get("month_correlation")
+    if rho is not None:
+        later = ~_same(data["month"].values)
+        product = control_se[..., :, None] * control_se[..., None, :]
+        covariance = np.where(_share_control(data) & later, rho * product, covariance)
+        product = se[..., :, None] * se[..., None, :]
+        covariance = np.where(_same_arms(data) & later, rho * product, covariance)
+    diagonal = np.eye(se.shape[-1], dtype=bool)
+    return np.where(diagonal, se[..., None] ** 2, covariance)
 
 
-def _check_covariance(covariance: np.ndarray, control_se: np.ndarray, group: np.ndarray, rows: list[Row]) -> None:
+def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.ndarray, rows: list[Row]) -> None:
     """Raise InputError if shared controls lack their standard error or the covariance is impossible."""
-    pairs = (group[:, None] == group) & (group != "") & ~np.eye(len(rows), dtype=bool)
+    pairs = _share_control(data) & ~_same_arms(data)
     faults = [
         Fault(
             "contrasts.csv",
@@ -226,6 +301,8 @@ def _check_covariance(covariance: np.ndarray, control_se: np.ndarray, group: np.
     ]
     if not faults and np.linalg.eigvalsh(covariance).min() <= 0:
         problem = "the covariance of the selected contrasts is not positive definite"
-        faults = [Fault("contrasts.csv", "columns md100_se, control_se100", problem, "control_se100 below md100_se")]
+        rho = data.attrs.get("month_correlation")
+        allowed = "control_se100 below md100_se" + (f", or month_correlation below {rho:g}" if rho else "")
+        faults = [Fault("contrasts.csv", "columns md100_se, control_se100", problem, allowed)]
     if faults:
         raise InputError(faults)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from gmfmsim.evidence.contrasts import shared_control_covariance
+from gmfmsim.evidence.contrasts import contrast_covariance
 from gmfmsim.evidence.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.evidence.spread import spread_field
@@ -45,32 +45,36 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     """Return the contrasts under their readings: effect, se, log_se_sd and covariance gain the dim `reading`.
 
     `reading` runs over the combinations of the studies' readings, the most probable first; `weight` (reading) is the
-    product of prior weights. `suspect` runs over the studies with readings: `reading_of` (reading, suspect) names
-    theirs. Where none has, or with the choice "as_tabled", there is one combination and data is returned as it is.
+    product of prior weights. A reading is of a paper: it holds at all selected months of its study. `suspect` runs
+    over the studies with readings: `reading_of` (reading, suspect) names theirs. Where none has, or with the choice
+    "as_tabled", there is one combination and data is returned as it is.
 
-    Raises InputError for studies and readings that readings.csv does not have, for figures that a reading needs and
-    the tables lack, and for more than 256 combinations.
+    Raises InputError for studies and readings that readings.csv does not have, for months of a study that differ in
+    their readings, for figures that a reading needs and the tables lack, and for more than 256 combinations.
     """
     options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
     if not options:
         return data
-    count = math.prod(map(len, options.values()))
+    weights = _weights(options)
+    count = math.prod(map(len, weights.values()))
     if count > MOST_COMBINATIONS:
         allowed = f"at most {MOST_COMBINATIONS}: name the reading of some studies"
         raise InputError([Fault(file, "key evidence.readings", f"{count} combinations of readings", allowed)])
-    combinations = list(itertools.product(*options.values()))
-    weight = np.array([math.prod(row["weight"] for row in combination) for combination in combinations])
+    combinations = list(itertools.product(*(own.items() for own in weights.values())))
+    weight = np.array([math.prod(w for _, w in combination) for combination in combinations])
     order = np.argsort(-weight, kind="stable")
     contrasts = _rows_of(data, tables)
     read = _read(contrasts, options, tables)
-    names = [dict(zip(options, (row["reading"] for row in combinations[i]), strict=True)) for i in order]
+    names = [dict(zip(weights, (reading for reading, _ in combinations[i]), strict=True)) for i in order]
     tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields), strict=True)]
     figures = np.array(
-        [[read.get((i, chosen.get(_key(row))), tabled[i]) for i, row in enumerate(contrasts)] for chosen in names]
+        [
+            [read.get((i, row and chosen.get(row["study_id"])), tabled[i]) for i, row in enumerate(contrasts)]
+            for chosen in names
+        ]
     )
     effect, se, control_se, log_se_sd = np.moveaxis(figures, -1, 0)
-    group = data["control_group"].values
-    covariance = np.stack([shared_control_covariance(*pair, group) for pair in zip(se, control_se, strict=True)])
+    covariance = contrast_covariance(data, se, control_se)
     _check(covariance, names)
     return data.assign(
         effect=(("reading", "contrast"), effect),
@@ -79,7 +83,28 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         covariance=(("reading", "contrast", "contrast_"), covariance),
         weight=("reading", weight[order] / weight.sum()),
         reading_of=(("reading", "suspect"), [list(chosen.values()) for chosen in names]),
-    ).assign_coords(suspect=[study for study, *_ in options])
+    ).assign_coords(suspect=list(weights))
+
+
+def _weights(options: dict[tuple, list[Row]]) -> dict[str, dict[str, float]]:
+    """Return the prior weight of each reading of each study.
+
+    Raises InputError where the months, or scales, of a study differ in their readings or in how probable these are.
+    """
+    weights: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, float]] = {}
+    faults = []
+    for (study, scale, month), rows in options.items():
+        own = {row["reading"]: row["weight"] for row in rows}
+        share = {reading: weight / sum(own.values()) for reading, weight in own.items()}
+        weights.setdefault(study, own)
+        if share != shares.setdefault(study, share):
+            where = "rows " + ", ".join(str(row["row"]) for row in rows)
+            problem = f"the readings of {study} on {scale} at month {month:g} are not those of its other selected rows"
+            faults.append(Fault("readings.csv", where, problem, "the same readings and weights at all of them"))
+    if faults:
+        raise InputError(faults)
+    return weights
 
 
 def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: Tables) -> dict:
@@ -142,7 +167,7 @@ def _check(covariance: np.ndarray, names: list[dict]) -> None:
     """Raise InputError if a combination of readings has an impossible covariance."""
     for matrix, chosen in zip(covariance, names, strict=True):
         if not np.linalg.eigvalsh(matrix).min() > 0:
-            readings = ", ".join(f"{study} {reading}" for (study, *_), reading in chosen.items())
+            readings = ", ".join(f"{study} {reading}" for study, reading in chosen.items())
             problem = f"the covariance under {readings} is not positive definite"
             raise InputError([Fault("readings.csv", "column reading", problem, "readings that can hold together")])
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.conversions import difference_se_from_sd
+from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.dose import Dose
 from gmfmsim.evidence.read import Tables
 from gmfmsim.faults import Fault, InputError, choices
@@ -67,7 +68,10 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
 
 
 def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
-    """Return a supposed result as a Dataset(contrast) with the variables of data."""
+    """Return a supposed result as a Dataset(contrast) with the variables of data.
+
+    Its design, country and the children's age and level are those of its registration, as far as studies.csv has them.
+    """
     se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
     dose = math.nan if one.dose is None else one.dose
     made = contrasts_from_arrays([one.effect], [se**2], study=[one.study], dose=[dose])
@@ -78,6 +82,8 @@ def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
         "route": one.route,
         "n_active": float(one.n_active),
         "n_control": float(one.n_control),
+        "small_study": float(small_study(one.n_active, one.n_control)),
+        **study_covariates(study),
         "control_se": one.sd / math.sqrt(one.n_control),
         "scale": "GMFM-66",
         "measure": "supposed",

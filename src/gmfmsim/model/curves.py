@@ -5,22 +5,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
+UNIT_DOSE = 1e8
+"""The dose, in cells/kg, that the linear, quadratic and exponential curves count as 1."""
+
 LOG_LINEAR_DOSE = 1e7
 """The dose, in cells/kg, around which the log-linear curve turns from proportional to logarithmic."""
+
+SPLINE_KNOTS = (3e7, 2e8)
+"""The inner and the last knot of the monotone spline, in cells/kg: the middle of the intravenous doses of nucleated
+cells (1.4e7 to 1e8), and a dose that only the arms of one study (6e8) exceed."""
+
+LARGEST_EXPONENT = 600.0
+"""The exponential curve stops growing at e^600, short of what a double can hold."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """effect(dose) = amplitude x shape(dose, *nonlinear).
+    """effect(dose) = amplitude x shape(dose, *nonlinear), shape(0) = 0.
 
-    `amplitude` and `nonlinear` are the names of the parameters; `uses_dose` is false where any dose above 0
-    counts the same.
+    `amplitude` and `nonlinear` are the names of the parameters, `limits` the open interval of each non-linear one;
+    `uses_dose` is false where any dose above 0 counts the same. `shape` takes the dose in cells/kg and non-linear
+    parameters that broadcast with it, each a number, a NumPy array or a PyTensor variable.
     """
 
     amplitude: str
     nonlinear: tuple[str, ...]
     uses_dose: bool
     shape: Callable
+    unit_of_amplitude: str
+    formula: str
+    limits: tuple[tuple[float, float], ...] = ()
+
+
+def _numbers(dose):
+    """Return a dose as an array of floats, or as it is where it is a PyTensor variable (a dose that is not known)."""
+    return dose if hasattr(dose, "owner") else np.asarray(dose, float)
 
 
 def constant(dose):
@@ -28,18 +47,118 @@ def constant(dose):
     return (np.asarray(dose) != 0).astype(float)
 
 
+def linear(dose):
+    """Return dose / 1e8; dose in cells/kg."""
+    return _numbers(dose) / UNIT_DOSE
+
+
 def log_linear(dose):
-    """Return log10(1 + dose / 1e7); dose in cells/kg."""
-    return np.log1p(np.asarray(dose) / LOG_LINEAR_DOSE) / np.log(10)
+    """Return log10(1 + dose / 1e7); dose in cells/kg (Bretz, Pinheiro & Branson 2005, linear in log-dose)."""
+    return np.log1p(_numbers(dose) / LOG_LINEAR_DOSE) / np.log(10)
 
 
 def emax(dose, ed50):
     """Return dose / (ed50 + dose), the hyperbolic Emax curve (Holford & Sheiner 1981); both in cells/kg."""
+    dose = _numbers(dose)
     return dose / (ed50 + dose)
 
 
+def sigmoid_emax(dose, ed50, hill):
+    """Return dose^hill / (ed50^hill + dose^hill), the sigmoid Emax curve (Holford & Sheiner 1981); doses in cells/kg.
+
+    Doses count in 1e7 cells/kg, so that no power overflows. Powers of dose / ed50 (for hill < 1) or of ed50 / dose
+    would make the gradient at dose 0 NaN; here it is 0.
+    """
+    power = (_numbers(dose) / LOG_LINEAR_DOSE) ** hill
+    return power / ((ed50 / LOG_LINEAR_DOSE) ** hill + power)
+
+
+def exponential(dose, delta):
+    """Return (exp(dose / delta) - 1) / (exp(1e8 / delta) - 1), which is 1 at 1e8 (Bretz, Pinheiro & Branson 2005).
+
+    dose and delta in cells/kg; tends to dose / 1e8 as delta grows. The growth exp((dose - 1e8) / delta) is taken
+    out of the ratio, and held at e^600.
+    """
+    dose = _numbers(dose)
+    growth = np.exp(((dose - UNIT_DOSE) / delta).clip(-np.inf, LARGEST_EXPONENT))
+    return growth * np.expm1(-dose / delta) / np.expm1(-UNIT_DOSE / delta)
+
+
+def quadratic(dose, bend):
+    """Return x + bend x^2 with x = dose / 1e8, dose in cells/kg (Bretz, Pinheiro & Branson 2005).
+
+    For bend < 0 the curve turns at x = -1 / (2 bend).
+    """
+    x = linear(dose)
+    return x + bend * x**2
+
+
+def monotone_spline(dose, stick_1, stick_2):
+    """Return b1 I1(x) + (1 - b1) (b2 I2(x) + (1 - b2) I3(x)), x = log10(1 + dose / 1e7), dose in cells/kg.
+
+    I1, I2, I3 are the I-splines of degree 2 (Ramsay 1988) on the knots 0, 3e7 and 2e8 cells/kg, each rising from 0
+    to 1; the sticks b1, b2 in (0, 1) break their shares. So the curve rises from 0 at dose 0 to 1 at 2e8 cells/kg
+    and stays there.
+    """
+    inner, last = log_linear(SPLINE_KNOTS)
+    x = log_linear(dose).clip(0, last)
+    beyond = (x - inner).clip(0, last)
+    early = 1 - (1 - (x / inner).clip(0, 1)) ** 2
+    middle = x**2 / (inner * last) - beyond**2 / (inner * (last - inner))
+    late = (beyond / (last - inner)) ** 2
+    return stick_1 * early + (1 - stick_1) * (stick_2 * middle + (1 - stick_2) * late)
+
+
+POINTS = "GMFM-66 points"
+POSITIVE, SHARE, ANY = (0.0, np.inf), (0.0, 1.0), (-np.inf, np.inf)
+
 CURVES = {
-    "constant": Curve("mu", (), False, constant),
-    "log_linear": Curve("slope", (), True, log_linear),
-    "emax": Curve("emax", ("ed50",), True, emax),
+    "constant": Curve("mu", (), False, constant, POINTS, "mu if dose > 0, else 0"),
+    "linear": Curve("slope", (), True, linear, f"{POINTS} per 1e8 cells/kg", "slope dose / 1e8"),
+    "log_linear": Curve(
+        "slope",
+        (),
+        True,
+        log_linear,
+        f"{POINTS} per tenfold 1 + dose / 1e7 cells/kg",
+        "slope log10(1 + dose / 1e7)",
+    ),
+    "emax": Curve("emax", ("ed50",), True, emax, POINTS, "emax dose / (ed50 + dose)", (POSITIVE,)),
+    "sigmoid_emax": Curve(
+        "emax",
+        ("ed50", "hill"),
+        True,
+        sigmoid_emax,
+        POINTS,
+        "emax dose^hill / (ed50^hill + dose^hill)",
+        (POSITIVE, POSITIVE),
+    ),
+    "exponential": Curve(
+        "effect_at_1e8",
+        ("delta",),
+        True,
+        exponential,
+        f"{POINTS} at 1e8 cells/kg",
+        "effect_at_1e8 (exp(dose / delta) - 1) / (exp(1e8 / delta) - 1)",
+        (POSITIVE,),
+    ),
+    "quadratic": Curve(
+        "slope",
+        ("bend",),
+        True,
+        quadratic,
+        f"{POINTS} per 1e8 cells/kg near dose 0",
+        "slope (x + bend x^2), x = dose / 1e8",
+        (ANY,),
+    ),
+    "monotone_spline": Curve(
+        "plateau",
+        ("stick_1", "stick_2"),
+        True,
+        monotone_spline,
+        f"{POINTS} from 2e8 cells/kg on",
+        "plateau (b1 I1(x) + (1 - b1) (b2 I2(x) + (1 - b2) I3(x))), b1 = stick_1, b2 = stick_2, "
+        "x = log10(1 + dose / 1e7)",
+        (SHARE, SHARE),
+    ),
 }

@@ -1,34 +1,74 @@
-"""A model as declared in models/<name>.toml: a curve, its heterogeneity, and a prior for each parameter."""
+"""A model as declared in models/<name>.toml: a curve, its heterogeneity, its terms, and a prior for each parameter."""
 
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.model.curves import CURVES, Curve
+from gmfmsim.model.distributions import Distribution
 from gmfmsim.model.priors import Prior
+from gmfmsim.model.terms import TERMS, TermName
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
 
+CurveName = Literal[tuple(CURVES)]
+OF_TAU = ("turner2015", "rhodes2015", "du_mouchel", "uniform_shrinkage", "jeffreys", "improper_uniform")
+"""Priors that make sense for between-study standard deviations only."""
+
 
 class ModelChoice(Spec):
-    """Which model an experiment fits, and the priors it changes."""
+    """Which model an experiment fits, or which it averages over and how, and the priors it changes.
 
-    name: str
+    weights: "posterior" (by posterior model probability) or "stacking". A changed prior counts for every model that has
+    the parameter.
+    """
+
+    name: str | None = None
+    average: Annotated[list[str], Field(min_length=2, max_length=12)] | None = None
+    weights: Literal["posterior", "stacking"] = "posterior"
     priors: dict[str, Prior] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_or_several(self):
+        if (self.name is None) == (self.average is None):
+            raise PydanticCustomError("model", "either name (one model) or average (a list of models)")
+        if self.average is None and "weights" in self.model_fields_set:
+            raise PydanticCustomError("model", "weights with average: one model needs none")
+        if self.average and len(set(self.average)) < len(self.average):
+            raise PydanticCustomError("model", "each model once")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models: the one, or those averaged over."""
+        return tuple(self.average or (self.name,))
 
 
 class ModelSpec(Spec):
-    """A declared model: y ~ MvNormal(s theta, V), theta = amplitude_i (f(dose) - f(control dose)).
+    """A declared model: y ~ MvNormal(s theta, V), theta = amplitude_c (f(dose) - f(control dose)) + biases.
 
     The curve names the parameters: its amplitude, its non-linear ones, tau (between-study standard deviation of
-    the amplitude) and r (ratio of GMFM-66 to other GMFM changes). Each has exactly one prior.
+    the amplitude), those of the terms, and r (ratio of GMFM-66 to other GMFM changes). Each has exactly one prior.
+    Study deviations are normal, or Student-t with nu degrees of freedom.
     """
 
     title: str
-    curve: Literal["constant", "log_linear", "emax"]
+    curve: CurveName
+    heterogeneity: Literal["normal", "student_t"] = "normal"
+    terms: Annotated[list[TermName], Field(max_length=len(TERMS))] = Field(default_factory=list)
     priors: dict[str, Prior]
+
+    @model_validator(mode="after")
+    def _terms_fit(self):
+        if len(set(self.terms)) < len(self.terms):
+            raise PydanticCustomError("terms", "each term once")
+        if "dose_error" in self.terms and not self.shape.uses_dose:
+            raise PydanticCustomError("terms", "dose_error with a curve that uses the dose")
+        return self
 
     @property
     def shape(self) -> Curve:
@@ -38,32 +78,91 @@ class ModelSpec(Spec):
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the parameters, the amplitude first."""
-        return (self.shape.amplitude, *self.shape.nonlinear, "tau", "r")
+        tail = ("nu",) if self.heterogeneity == "student_t" else ()
+        terms = [name for term in self.terms for name in TERMS[term].priors]
+        return (self.shape.amplitude, *self.shape.nonlinear, "tau", *tail, *terms, "r")
+
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The open interval of every parameter that has one: scales above 0, shares between 0 and 1."""
+        scales = {name for term in self.terms for name in TERMS[term].nonlinear}
+        own = dict.fromkeys(("tau", "r", "nu", *scales), (0.0, math.inf)) | {"rho": (0.0, 1.0)}
+        return own | dict(zip(self.shape.nonlinear, self.shape.limits, strict=True))
 
 
-def read_model(choice: ModelChoice, *, beside: Path | None = None, file: str = "experiment") -> ModelSpec:
-    """Read the model that an experiment names, with the experiment's own priors in place of the declared ones.
+def read_models(choice: ModelChoice, *, beside: Path | None = None, file: str = "experiment") -> dict[str, ModelSpec]:
+    """Read the models that an experiment names, with the experiment's own priors in place of the declared ones.
 
     A path is relative to the folder `beside`; `file` is the experiment's name in faults.
     Raises InputError with every fault: no such model, unknown keys, a parameter without prior or a prior without
-    parameter, a scale parameter whose prior reaches below 0.
+    parameter, a prior that leaves the range of its parameter.
     """
-    path = find("models", choice.name, beside=beside, file=file, where="key model.name")
+    specs, faults, known = {}, [], set()
+    for name in choice.names:
+        try:
+            path, spec = _declared(name, choice, beside, file)
+        except InputError as error:
+            faults += error.faults
+            continue
+        known |= set(spec.parameters)
+        own = {k: prior for k, prior in choice.priors.items() if k in spec.parameters}
+        specs[name] = spec.model_copy(update={"priors": spec.priors | own})
+        faults += _prior_faults(specs[name], own, path.name, file)
+    if len(specs) == len(choice.names):
+        problem = (
+            "the model has no parameter of this name" if len(specs) == 1 else "no model has a parameter of this name"
+        )
+        faults += [
+            Fault(file, f"key model.priors.{name}", problem, choices(name, sorted(known)))
+            for name in choice.priors
+            if name not in known
+        ]
+    if faults:
+        raise InputError(faults)
+    return specs
+
+
+def read_model(choice: ModelChoice, *, beside: Path | None = None, file: str = "experiment") -> ModelSpec:
+    """Read the one model of a choice; see `read_models`."""
+    (spec,) = read_models(choice, beside=beside, file=file).values()
+    return spec
+
+
+def _declared(name: str, choice: ModelChoice, beside: Path | None, file: str) -> tuple[Path, ModelSpec]:
+    """Return the file and the declaration of a model."""
+    path = find("models", name, beside=beside, file=file, where=f"key model.{'average' if choice.average else 'name'}")
     spec, faults = parse(ModelSpec, read_toml(path), path.name)
     if spec is None:
         raise InputError(faults)
-    spec = spec.model_copy(update={"priors": spec.priors | choice.priors})
+    return path, spec
+
+
+def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> list[Fault]:
+    """Return the faults of the priors of a model, `own` of which stand in the experiment."""
+    faults = []
     for name in spec.parameters:
         if name not in spec.priors:
             allowed = "a prior for each of " + ", ".join(spec.parameters)
-            faults.append(Fault(path.name, "key priors", f"parameter {name} has no prior", allowed))
+            faults.append(Fault(model_file, "key priors", f"parameter {name} has no prior", allowed))
     for name, prior in spec.priors.items():
-        place = (file, f"key model.priors.{name}") if name in choice.priors else (path.name, f"key priors.{name}")
+        place = (file, f"key model.priors.{name}") if name in own else (model_file, f"key priors.{name}")
         if name not in spec.parameters:
             allowed = choices(name, spec.parameters)
-            faults.append(Fault(*place, f"curve {spec.curve} has no parameter of this name", allowed))
-        elif name in ("tau", "r", *spec.shape.nonlinear) and not prior.positive:
-            faults.append(Fault(*place, f"{prior} reaches below 0", "a distribution above 0"))
-    if faults:
-        raise InputError(faults)
-    return spec
+            faults.append(Fault(*place, "the model has no parameter of this name", allowed))
+        elif not _within(prior.support, spec.limits.get(name)):
+            faults.append(Fault(*place, *_outside(prior, spec.limits[name])))
+        elif prior.dist in OF_TAU and name not in ("tau", "tau_class", "tau_group", "tau_arm"):
+            faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
+    return faults
+
+
+def _within(support: tuple[float, float], limits: tuple[float, float] | None) -> bool:
+    """Return whether a prior keeps to the limits of its parameter."""
+    return limits is None or (support[0] >= limits[0] and support[1] <= limits[1])
+
+
+def _outside(prior: Distribution, limits: tuple[float, float]) -> tuple[str, str]:
+    """Return the problem and what is allowed where a prior leaves the limits of its parameter."""
+    if limits[1] == math.inf:
+        return f"{prior} reaches below 0", "a distribution above 0"
+    return f"{prior} leaves {limits[0]:g} to {limits[1]:g}", f"a distribution between {limits[0]:g} and {limits[1]:g}"

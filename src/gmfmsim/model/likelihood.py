@@ -1,105 +1,177 @@
-"""The likelihood of reported effects: a mixture over the readings of suspect figures."""
+"""The likelihood of reported effects, block by block: contrasts of different blocks are independent given the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
 LOG_2PI = float(np.log(2 * np.pi))
-
-
-def _times(vectors: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return vectors (..., R, K) times symmetric matrices (R, K, K), one at a time: no (..., R, K, K) array."""
-    return np.stack([vectors[..., r, :] @ matrix for r, matrix in enumerate(matrices)], axis=-2)
+NEVER = -1e10
+"""Log weight of the padding states: as good as minus infinity, and its gradient is 0 and not NaN."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """p(y | mean, u) = sum_r weight_r MvNormal(effect_r; mean, D V_r D), D = diag(exp(log_se_sd_r u)).
+    """Reported effects under the readings of suspect figures, in blocks of contrasts that share children or a study.
 
-    effect, log_se_sd (R, K), covariance (R, K, K) and weight (R,) by reading; study (K,) of each contrast.
-    `uncertain`: the studies with a standard error that is not known, each with one u.
+    In block b and state s (one reading of its suspect figures)
+
+        p(y_b | mean, u) = sum_s weight_bs MvNormal(effect_bs; mean, D V_bs D + sum_k g_k g_k'),  D = diag(exp(l_bs u))
+
+    with one g_k for every unit of heterogeneity that the model integrates out, and u ~ Normal(0, 1) for every study
+    whose standard error is not known. Arrays are padded: B blocks, S states, n places, U units.
+
+    index, inside (B, n): contrast at a place, and whether there is one; effect, log_se_sd (B, S, n);
+    precision (B, S, n, n): V^-1, identity at padding; log_constant (B, S): log weight - (log |V| + n log 2 pi) / 2;
+    state_of (B, R): state under each of the R combinations of readings; log_weight (B, S); uncertain (B, n): position
+    in `uncertain_spread` of the u of a place.
     """
 
+    index: np.ndarray
+    inside: np.ndarray
     effect: np.ndarray
-    covariance: np.ndarray
+    precision: np.ndarray
     log_se_sd: np.ndarray
-    weight: np.ndarray
-    study: tuple[str, ...]
+    log_weight: np.ndarray
+    log_constant: np.ndarray
+    state_of: np.ndarray
+    uncertain: np.ndarray
+    uncertain_spread: tuple[str, ...]
 
-    @property
-    def uncertain(self) -> tuple[str, ...]:
-        """The studies with an uncertain standard error."""
-        return tuple(dict.fromkeys(s for s, sd in zip(self.study, self.log_se_sd.T, strict=True) if sd.any()))
+    @cached_property
+    def states(self) -> np.ndarray:
+        """Return how many states each block has, (B,)."""
+        return (self.log_weight > NEVER).sum(axis=1)
 
-    def by_reading(self, mean, log_scale, exp=np.exp, times=_times):
-        """Return log weight_r + log MvNormal(effect_r; mean, D V_r D), shape (..., R), from mean (..., K).
+    def place(self, values):
+        """Return values (..., K) at the places of the blocks, (..., B, n), 0 at padding."""
+        return values[..., self.index] * self.inside
 
-        log_scale (..., R, K) is log_se_sd u. One formula for numbers and for PyMC's graph, which brings its own `exp`
-        and product `times` of vectors (..., R, K) and matrices (R, K, K). V_r^-1 and |V_r| do not change:
-        (D V D)^-1 = D^-1 V^-1 D^-1.
+    def log_scale(self, spread):
+        """Return log D, (..., B, S, n), at the offsets u (..., uncertain_spread)."""
+        return self.log_se_sd * spread[..., self.uncertain][..., None, :]
+
+    def by_state(self, mean, gains, log_scale, exp=np.exp, log=np.log):
+        """Return log weight_bs + log MvNormal(effect_bs; ...), shape (..., B, S).
+
+        mean (..., K); gains: one (..., B, n) for each unit of heterogeneity; log_scale as of `log_scale`, or 0. The
+        same lines serve numbers and PyMC's graph, which brings its own exp and log. V^-1 never changes: in units of D,
+        each unit adds a rank-one term to the covariance, which is inverted by Sherman & Morrison (1950).
         """
-        logdet = np.linalg.slogdet(self.covariance)[1]
-        constant = np.log(self.weight) - 0.5 * (logdet + self.effect.shape[1] * LOG_2PI)
-        residual = (self.effect - mean[..., None, :]) * exp(-log_scale)
-        squares = (times(residual, np.linalg.inv(self.covariance)) * residual).sum(-1)
-        return constant - log_scale.sum(-1) - 0.5 * squares
+        shrink = exp(-log_scale) if self.uncertain_spread else 1.0
+        residual = (self.effect - self.place(mean)[..., None, :]) * shrink
+        solved, logdet = self._solve([residual, *(g[..., None, :] * shrink for g in gains)], log)
+        squares = (residual * solved).sum(-1)
+        # (a scalar log_scale would have nothing to sum)
+        determinant = logdet + 2 * log_scale.sum(-1) if self.uncertain_spread else logdet
+        return self.log_constant - 0.5 * (determinant + squares)
 
-    def one_left_out(self, mean, log_scale):
-        """Return by_reading of all contrasts but one, (..., R, K): column c leaves contrast c out.
+    def conditional(self, mean: np.ndarray, log_scale) -> np.ndarray:
+        """Return log p(y_c | the other contrasts of the block, state), (..., B, S, n), without heterogeneity.
 
-        log p(y_-c) = log p(y) - log p(y_c | y_-c), and with g = V^-1 (y - m), h = diag(V^-1) the last is
-        log Normal(y_c; y_c - g_c / h_c, 1 / h_c) (Buerkner, Gabry & Vehtari 2021); in units of D.
+        With g = V^-1 (y - m) and h = diag(V^-1) it is log Normal(y_c; y_c - g_c / h_c, 1 / h_c), in units of D
+        (Buerkner, Gabry & Vehtari 2021).
         """
-        precision = np.linalg.inv(self.covariance)
-        h = np.diagonal(precision, axis1=-2, axis2=-1)
-        residual = (self.effect - mean[..., None, :]) * np.exp(-log_scale)
-        g = _times(residual, precision)
-        conditional = 0.5 * (np.log(h) - LOG_2PI - g**2 / h) - log_scale
-        return self.by_reading(mean, log_scale)[..., None] - conditional
+        residual = self.effect - self.place(mean)[..., None, :]
+        if self.uncertain_spread:
+            residual = residual * np.exp(-log_scale)
+        g = (residual[..., None, :] * self.precision).sum(-1)
+        h = np.diagonal(self.precision, axis1=-2, axis2=-1)
+        return 0.5 * (np.log(h) - LOG_2PI - g**2 / h) - (log_scale if self.uncertain_spread else 0.0)
 
-    def draw(self, mean: np.ndarray, log_scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return replicated data (K,) at mean (K,), on the scale of the first reading: a reading by its weight, then
-        MvNormal(mean, D V_r D)."""
-        r = rng.choice(self.weight.size, p=self.weight)
-        noise = np.linalg.cholesky(self.covariance[r]) @ rng.standard_normal(mean.size)
-        return mean - (self.effect[r] - self.effect[0]) + np.exp(log_scale[r]) * noise
+    def take(self, blocks: np.ndarray) -> "Likelihood":
+        """Return the likelihood of some of the blocks, (B,) true where taken."""
+        arrays = (
+            "index",
+            "inside",
+            "effect",
+            "precision",
+            "log_se_sd",
+            "log_weight",
+            "log_constant",
+            "state_of",
+            "uncertain",
+        )
+        return replace(self, **{name: getattr(self, name)[blocks] for name in arrays})
 
-
-def likelihood(data: xr.Dataset) -> Likelihood:
-    """Return the likelihood of a Dataset(contrast), with or without readings."""
-    if "reading" not in data.dims:
-        names = ("effect", "covariance", "log_se_sd")
-        return Likelihood(*(data[v].values[None] for v in names), np.ones(1), tuple(data["study"].values.tolist()))
-    effect = data["effect"].transpose("reading", "contrast").values
-    covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
-    log_se_sd = data["log_se_sd"].transpose("reading", "contrast").values
-    return Likelihood(effect, covariance, log_se_sd, data["weight"].values, tuple(data["study"].values.tolist()))
-
-
-def at_draws(posterior: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean (chain, draw, K) and log_scale (chain, draw, R, K) of the reported effects at every draw."""
-    scale = xr.where(data["gmfm66"], 1.0, 1.0 / posterior["r"]) if "r" in posterior else 1.0
-    mean = (posterior["theta"] * scale).transpose("chain", "draw", "contrast").values
-    evidence = likelihood(data)
-    log_scale = np.zeros((1, 1, *evidence.log_se_sd.shape))
-    if "spread_offset" in posterior:
-        spread = posterior["spread_offset"].transpose("chain", "draw", "uncertain_spread").values
-        known = [evidence.uncertain.index(s) if s in evidence.uncertain else 0 for s in evidence.study]
-        log_scale = evidence.log_se_sd * spread[:, :, None, known]
-    return mean, log_scale
+    def _solve(self, vectors, log):
+        """Return W^-1 vectors[0] and log |W| - log |V| for W = V + sum g g' over the other vectors, (..., B, S, n)."""
+        solved = [(v[..., None, :] * self.precision).sum(-1) for v in vectors]
+        logdet = 0.0
+        for k in range(1, len(vectors)):
+            gain, direction = vectors[k], solved[k]
+            grown = 1.0 + (gain * direction).sum(-1)
+            logdet = logdet + log(grown)
+            for i in (0, *range(k + 1, len(vectors))):
+                solved[i] = solved[i] - direction * ((gain * solved[i]).sum(-1) / grown)[..., None]
+        return solved[0], logdet
 
 
-def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """Return log p(y_c | the other contrasts, parameters), dims (chain, draw, contrast).
+def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
+    """Return the likelihood of a Dataset(contrast), with or without readings.
 
-    What leave-one-out needs where contrasts share a control: log p(y) - log p(y_-c), each a sum over the readings of
-    suspect figures. For a contrast that shares none and has one reading it is the plain normal density.
+    units (L, K): labels of the units of heterogeneity at each level, by default the studies; contrasts with a unit in
+    common, or with correlated errors, form a block.
     """
-    mean, log_scale = at_draws(posterior, data)
-    evidence = likelihood(data)
-    whole = special.logsumexp(evidence.by_reading(mean, log_scale), axis=-1)
-    value = whole[..., None] - special.logsumexp(evidence.one_left_out(mean, log_scale), axis=-2)
-    attrs = {"definition": "log density of each contrast given the other contrasts and the parameters"}
-    return xr.Dataset({"y": (("chain", "draw", "contrast"), value)}, coords=posterior["theta"].coords, attrs=attrs)
+    several = data if "reading" in data.dims else data.expand_dims(reading=1)
+    effect, log_se_sd = (several[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
+    covariance = several["covariance"].transpose("reading", "contrast", "contrast_").values
+    weight = several["weight"].values if "weight" in several else np.ones(1)
+    study = data["study"].values
+    units = np.array([study]) if units is None else units
+    together = (covariance != 0).any(axis=0) | (units[:, :, None] == units[:, None, :]).any(axis=0)
+    blocks = _components(together)
+    n = max(len(b) for b in blocks)
+    found = [_states(effect[:, b], covariance[:, b][:, :, b], log_se_sd[:, b], weight) for b in blocks]
+    s = max(len(first) for first, _, _ in found)
+    shape = (len(blocks), s, n)
+    out = {
+        "index": np.zeros((len(blocks), n), int),
+        "inside": np.zeros((len(blocks), n), bool),
+        "effect": np.zeros(shape),
+        "precision": np.broadcast_to(np.eye(n), (*shape, n)).copy(),
+        "log_se_sd": np.zeros(shape),
+        "log_weight": np.full(shape[:2], NEVER),
+        "log_constant": np.full(shape[:2], NEVER),
+    }
+    for i, (b, (first, share, _)) in enumerate(zip(blocks, found, strict=True)):
+        size, k = len(b), len(first)
+        out["index"][i, :size], out["inside"][i, :size] = b, True
+        out["effect"][i, :k, :size] = effect[first][:, b]
+        out["log_se_sd"][i, :k, :size] = log_se_sd[first][:, b]
+        v = covariance[first][:, b][:, :, b]
+        out["precision"][i, :k, :size, :size] = np.linalg.inv(v)
+        out["log_weight"][i, :k] = np.log(share)
+        out["log_constant"][i, :k] = np.log(share) - 0.5 * (np.linalg.slogdet(v)[1] + size * LOG_2PI)
+    uncertain = tuple(dict.fromkeys(study[(log_se_sd > 0).any(axis=0)].tolist()))
+    known = np.array([uncertain.index(x) if x in uncertain else 0 for x in study.tolist()])
+    return Likelihood(
+        **out,
+        state_of=np.array([state for _, _, state in found]),
+        uncertain=known[out["index"]],
+        uncertain_spread=uncertain,
+    )
+
+
+def _components(linked: np.ndarray) -> list[np.ndarray]:
+    """Return the connected components of a symmetric relation (K, K) as sorted positions."""
+    left, components = set(range(len(linked))), []
+    while left:
+        reached, new = set(), {min(left)}
+        while new:
+            reached |= new
+            new = {int(j) for i in new for j in np.flatnonzero(linked[i])} - reached
+        components.append(np.array(sorted(reached)))
+        left -= reached
+    return components
+
+
+def _states(effect, covariance, log_se_sd, weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distinct states of a block: first combination that has it, its weight, and the state of each."""
+    flat = np.concatenate([effect, covariance.reshape(len(effect), -1), log_se_sd], axis=1)
+    _, first, state = np.unique(flat, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.argsort(order)
+    state = rank[state.ravel()]
+    return first[order], np.bincount(state, weight), state

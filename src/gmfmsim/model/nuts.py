@@ -1,8 +1,10 @@
-"""A declared model and a Dataset(contrast) to a PyMC model, and to a sampled DataTree."""
+"""The sampling engine: a structure to a PyMC model, and to draws of its parameters."""
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,133 +12,151 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.likelihood import Likelihood, likelihood, log_likelihood
+from gmfmsim.model.structure import Structure, difference, structure
 from gmfmsim.spec import Spec
 from gmfmsim.streams import integer_seed
 
 
 class Sampler(Spec):
-    """How the posterior is sampled."""
+    """How a posterior is computed: by which engine, in how many draws, and how the sampling engine samples.
 
+    engine: exact where it can and nuts elsewhere ("auto"), or one of the two. With cross_check, a posterior of the
+    exact engine is held to one of the sampling engine with `CROSS_CHECK_DRAWS` draws a chain.
+    """
+
+    engine: Literal["auto", "exact", "nuts"] = "auto"
+    cross_check: bool = True
     name: Literal["nutpie", "pymc"] = "nutpie"
     chains: Annotated[int, Field(ge=2, le=64)] = 4
     draws: Annotated[int, Field(ge=100, le=100_000)] = 5000
     tune: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Draws of what the sampler moves through: variables by name (chain, draw, ...), and its statistics."""
+
+    variables: dict[str, np.ndarray]
+    stats: xr.Dataset
 
 
 def build(spec: ModelSpec, data: xr.Dataset):
-    """Return the PyMC model of `spec` for `data`, with dims `study` and `contrast`.
+    """Return the PyMC model of a declared model for a Dataset(contrast).
 
-    theta_c = a_i (f(dose_c) - f(control dose_c)); a_i = a + tau z_i with z_i ~ Normal(0, 1), non-centred
-    (Papaspiliopoulos, Roberts & Skold 2007); y (K,) ~ sum_r w_r MvNormal(s theta + y - y_r, D V_r D) over the readings
-    r of suspect figures, with prior weights w_r and effects y_r (one reading: MvNormal(s theta, D V D)). Where a
-    standard error is not known, D = diag(exp(log_se_sd u_i)), u_i ~ Normal(0, 1) by study. Variables are named as in
-    the model file, with `study_offset` z, `study_<amplitude>` a_i, `spread_offset` u and `theta`. r, the ratio of
-    scales, is left out where every contrast was measured on the GMFM-66, since nothing there depends on it.
+    Its variables are the parameters, the coefficients by name, and `spread_offset` u where standard errors are not
+    known. Study effects are integrated out (they are drawn afterwards, see `complete`), so that no funnel is left to
+    sample: y ~ sum_s w_s MvNormal(mean; effect_s, D V_s D + sum g g') in every block (see `Likelihood`). Student-t
+    study effects (`study_offset`) and errors in dose (`dose_offset`) are sampled. The reported effects are `pm.Data` named
+    `effect`, so that a compiled model takes other data.
 
-    Raises ValueError if the curve needs a dose that is not known.
+    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known.
     """
     import pymc as pm
 
-    curve = spec.shape
-    dose, control_dose = data["dose"].values, data["control_dose"].values
-    if curve.uses_dose and not np.isfinite(dose + control_dose).all():
-        unknown = data["contrast"].values[~np.isfinite(dose + control_dose)]
-        raise ValueError(f"curve {spec.curve} needs a dose, and none is known for {', '.join(unknown)}")
+    model = structure(spec, data)
+    like = model.likelihood
+    with pm.Model(coords=coords_of(model, data)) as graph:
+        phi = {name: prior.node(name) for name, prior in model.parameters.items()}
+        if "dose_error" in spec.terms:
+            offset = pm.Normal("dose_offset", dims="contrast")
+            model = with_doses(model, spec, data, offset)
+        coefficients = _coefficients(model, phi)
+        mean = sum(column * b for column, b in zip(model.columns(phi), coefficients, strict=True))
+        loads = model.loads(phi)
+        slots = model.slots
+        if spec.heterogeneity == "student_t":
+            z = pm.StudentT("study_offset", nu=phi["nu"], dims="study")
+            mean = mean + loads[0] * z[model.levels[0].units]
+            slots = [(level, mask) for level, mask in slots if level != 0]
+        spread = pm.Normal("spread_offset", dims="uncertain_spread") if like.uncertain_spread else np.zeros(1)
+        _observe(like, mean, loads, slots, spread)
+    return graph
+
+
+def coords_of(model: Structure, data: xr.Dataset) -> dict[str, list]:
+    """Return the coordinates of the variables of a model: studies, contrasts, labels of coefficients."""
     study = list(dict.fromkeys(data["study"].values.tolist()))
-    index = np.array([study.index(s) for s in data["study"].values])
-    prior, evidence = spec.priors, likelihood(data)
-    with pm.Model(coords={"study": study, "contrast": data["contrast"].values}) as model:
-        amplitude = prior[curve.amplitude].node(curve.amplitude)
-        nonlinear = [prior[name].node(name) for name in curve.nonlinear]
-        tau = prior["tau"].node("tau")
-        offset = pm.Normal("study_offset", dims="study")
-        by_study = pm.Deterministic(f"study_{curve.amplitude}", amplitude + tau * offset, dims="study")
-        shape = curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
-        theta = pm.Deterministic("theta", by_study[index] * shape, dims="contrast")
-        gmfm66 = data["gmfm66"].values
-        mean = theta if gmfm66.all() else theta * pm.math.where(gmfm66, 1.0, 1.0 / prior["r"].node("r"))
-        log_scale = np.zeros_like(evidence.log_se_sd)
-        if uncertain := evidence.uncertain:
-            model.add_coord("uncertain_spread", uncertain)
-            spread = pm.Normal("spread_offset", dims="uncertain_spread")
-            known = [uncertain.index(s) if s in uncertain else 0 for s in data["study"].values]
-            log_scale = evidence.log_se_sd * spread[np.array(known)]
-        _observe(evidence, mean, log_scale)
-    return model
+    coords = {"study": study, "contrast": data["contrast"].values.tolist()}
+    for c in model.coefficients:
+        if c.dim:
+            coords.setdefault(c.dim, []).append(c.label)
+    if model.likelihood.uncertain_spread:
+        coords["uncertain_spread"] = list(model.likelihood.uncertain_spread)
+    return coords
 
 
-def _observe(evidence: Likelihood, mean, log_scale) -> None:
-    """Add the observed `y`, the effects under the first reading, to the open PyMC model."""
+def with_doses(model: Structure, spec: ModelSpec, data: xr.Dataset, offset) -> Structure:
+    """Return the structure with doses 10^(log10 dose + log10_dose_sd x offset), offset (..., contrast)."""
+    known = data["log10_dose_sd"].values
+    dose = data["dose"].values * 10.0 ** (known * offset)
+    return replace(model, shape=lambda phi: difference(spec, dose, data["control_dose"].values, phi))
+
+
+def _coefficients(model: Structure, phi: Mapping) -> list:
+    """Return a node for every coefficient; those with labels are elements of one vector."""
     import pymc as pm
 
-    def times(vectors, matrices):  # multiplied and summed: compiled, this is four times as fast as small dot products
-        return (vectors[..., None, :] * matrices).sum(-1)
+    vectors, out = {}, []
+    for c in model.coefficients:
+        if c.variable not in vectors:
+            if c.pooled:
+                raw = pm.Normal(f"{c.variable}_offset", dims=c.dim)
+                pm.Deterministic(c.variable, phi[c.pooled] * raw, dims=c.dim)
+                vectors[c.variable] = [raw, 0]
+            else:
+                vectors[c.variable] = [c.prior.node(c.variable, dims=c.dim), 0]
+        vector, position = vectors[c.variable]
+        out.append(vector[position] if c.dim else vector)
+        vectors[c.variable][1] += 1
+    return out
 
-    def logp(value, mean, log_scale):
-        others = value - evidence.effect[0]
-        return pm.math.logsumexp(evidence.by_reading(mean - others, log_scale, pm.math.exp, times))
 
-    def random(mean, log_scale, rng=None, size=None):
-        return evidence.draw(mean, log_scale, rng)
+def _observe(like, mean, loads, slots, spread) -> None:
+    """Add the reported effects to the open PyMC model: `y`, under the most probable reading."""
+    import pymc as pm
+    import pytensor.tensor as pt
 
-    arguments = {"logp": logp, "random": random, "signature": "(k),(r,k)->(k)", "dims": "contrast"}
-    pm.CustomDist("y", mean, log_scale, observed=evidence.effect[0], **arguments)
+    first = np.empty(like.inside.sum())
+    first[like.index[like.inside]] = like.effect[:, 0][like.inside]
+
+    def logp(value, mean, loads, spread):
+        moved = mean - (value - first)
+        gains = [like.place(loads[level]) * mask for level, mask in slots]
+        log_p = like.by_state(moved, gains, like.log_scale(spread), pt.exp, pt.log)
+        return pt.logsumexp(log_p, axis=-1).sum()
+
+    def random(mean, loads, spread, rng=None, size=None):
+        raise NotImplementedError("replicated data are drawn by model.complete")
+
+    effect = pm.Data("effect", first, dims="contrast")
+    stacked = pt.stack([pt.as_tensor(load) for load in loads])
+    arguments = {"logp": logp, "random": random, "signature": "(k),(l,k),(u)->(k)", "dims": "contrast"}
+    pm.CustomDist("y", mean, stacked, spread, observed=effect, **arguments)
 
 
-def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progress: bool = False) -> xr.DataTree:
-    """Sample the posterior and return the DataTree that ArviZ alone can open.
-
-    Groups: prior, prior_predictive, posterior, posterior_predictive, log_likelihood, sample_stats,
-    observed_data, constant_data. Dims chain, draw, study, contrast; units as in the model file.
-    """
+def sample(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, *, progress: bool = False) -> Sampled:
+    """Sample a declared model; the draws depend on the seed alone."""
     import pymc as pm
     import pytensor
 
-    model = build(spec, data)
-    # PyMC compiles for speed by default; the predictive draws are few, and compiling them would take longer.
-    once = {"mode": "FAST_COMPILE"}
+    graph = build(spec, data)
     # With fast-math the compiler may add in another order in code that it takes from its cache: other last bits, and so
     # other draws in a second run.
-    with model, _quiet_pymc(), pytensor.config.change_flags(numba__fastmath=False):
+    with graph, _quiet_pymc(), pytensor.config.change_flags(numba__fastmath=False):
         tree = pm.sample(
-            draws=sampler.draws,
-            tune=sampler.tune,
-            chains=sampler.chains,
-            nuts_sampler=sampler.name,
-            target_accept=sampler.target_accept,
+            draws=how.draws,
+            tune=how.tune,
+            chains=how.chains,
+            nuts_sampler=how.name,
+            target_accept=how.target_accept,
             random_seed=integer_seed(seed, "nuts"),
             progressbar=progress,
             compute_convergence_checks=False,
         )
-        prior = pm.sample_prior_predictive(2000, random_seed=integer_seed(seed, "prior"), compile_kwargs=once)
-        predictive = pm.sample_posterior_predictive(
-            tree, random_seed=integer_seed(seed, "predictive"), progressbar=False, compile_kwargs=once
-        )
-    posterior = tree["posterior"].to_dataset().assign_attrs(target_accept=sampler.target_accept)
-    for name, p in spec.priors.items():
-        if name in posterior:
-            posterior[name].attrs["unit"] = p.unit
-    groups = {
-        "posterior": posterior,
-        "posterior_predictive": predictive["posterior_predictive"].to_dataset(),
-        "prior": _in_order_of(posterior, prior["prior"].to_dataset()),
-        "prior_predictive": prior["prior_predictive"].to_dataset(),
-        "log_likelihood": log_likelihood(posterior, data),
-        "sample_stats": _sample_stats(tree["sample_stats"].to_dataset()),
-        "observed_data": tree["observed_data"].to_dataset(),
-        "constant_data": data,
-    }
-    for group in groups.values():
-        group.attrs = {k: v for k, v in group.attrs.items() if k not in ("created_at", "sampling_time")}
-    return xr.DataTree.from_dict(groups)
-
-
-def _in_order_of(template: xr.Dataset, group: xr.Dataset) -> xr.Dataset:
-    """Return group with variables and coordinates in the order of template (PyMC orders a prior by hash: by run)."""
-    coords = {name: group[name].variable for name in template.coords}
-    return xr.Dataset({name: group[name].variable for name in template}, coords, group.attrs)
+    posterior = tree["posterior"].to_dataset()
+    variables = {name: posterior[name].transpose("chain", "draw", ...).values for name in posterior}
+    return Sampled(variables, _sample_stats(tree["sample_stats"].to_dataset()))
 
 
 def _sample_stats(stats: xr.Dataset) -> xr.Dataset:

@@ -1,12 +1,14 @@
-"""From a posterior to the truths of a new trial, and to the dose-response it implies."""
+"""From posteriors to the truths of a new trial, and to the dose-response they imply."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
-from gmfmsim.model.curves import CURVES, Curve
-from gmfmsim.model.priors import Distribution
+from gmfmsim.model.curves import Curve
+from gmfmsim.model.distributions import Distribution
+from gmfmsim.model.setting import Setting
+from gmfmsim.model.terms import REFERENCE
 from gmfmsim.streams import stream
 
 BATCHES_PER_CHAIN = 50
@@ -14,46 +16,86 @@ INTERVAL_PROB = 0.95
 """Probability of the intervals of effects; the reports print it beside them."""
 
 
+def effect_draws(
+    posterior: xr.DataTree, curve: Curve, doses: Mapping[str, float], setting: Setting, month: float
+) -> xr.Dataset:
+    """Return the effect at every posterior draw: `mean` of studies and `scatter` between them, (chain, draw, arm).
+
+    mean = a f(dose) against dose 0, with a the amplitude at the cells, route, age, level and month of the trial;
+    scatter = sqrt(tau^2 + tau_arm^2 + tau_group^2) |f(dose)|. Biases of designs and small studies are not part of a truth.
+    """
+    group = posterior["posterior"].to_dataset()
+    amplitude = group[curve.amplitude] + sum(_at(group, setting, month), xr.zeros_like(group[curve.amplitude]))
+    variance = sum(group[name] ** 2 for name in ("tau", "tau_arm", "tau_group") if name in group)
+    dose = xr.DataArray(list(doses.values()), dims="arm", coords={"arm": list(doses)})
+    nonlinear = [group[name].transpose("chain", "draw").values[..., None] for name in curve.nonlinear]
+    sizes = (group.sizes["chain"], group.sizes["draw"], dose.size)
+    shape = xr.DataArray(
+        np.broadcast_to(curve.shape(dose.values, *nonlinear), sizes), dims=("chain", "draw", "arm"), coords=dose.coords
+    )
+    effects = xr.Dataset({"mean": amplitude * shape, "scatter": np.sqrt(variance) * abs(shape)})
+    return effects.transpose("chain", "draw", "arm")
+
+
+def _at(group: xr.Dataset, setting: Setting, month: float) -> list[xr.DataArray]:
+    """Return what the terms of a model add to the amplitude in the setting of the trial."""
+    added = []
+    if "class_effect" in group:
+        added.append(group["class_effect"].sel(cell_class=setting.cell_class, drop=True))
+    for name, dim, label in (("route_effect", "way", setting.route), ("month_effect", "visit", month)):
+        if name in group and label in group[dim].values:  # the reference category has no effect of its own
+            added.append(group[name].sel({dim: label}, drop=True))
+    for name, value in (("age", setting.age), ("gmfcs", setting.gmfcs)):
+        if f"{name}_slope" in group:
+            added.append(group[f"{name}_slope"] * (value - REFERENCE[name]))
+    return added
+
+
+def mix(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:
+    """Return draws (chain, draw) of several models in proportion to their shares, as many as the first has.
+
+    Every chain takes the first draws of each model, by largest remainder; the draws of a part are in random order
+    (independent), or a chain whose start is as good as any other stretch.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    draws = parts[0].sizes["draw"]
+    exact = np.array(shares) / np.sum(shares) * draws
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact)[: draws - counts.sum()]] += 1
+    return xr.concat([p.isel(draw=slice(0, n)) for p, n in zip(parts, counts, strict=True)], dim="draw")
+
+
 def truths(
-    posterior: xr.DataTree,
-    *,
-    curve: Curve = CURVES["constant"],
-    doses: Mapping[str, float],
-    sd_change: Distribution,
-    planning_value: float,
-    replicates: int,
-    seed: int,
+    effects: xr.Dataset, *, sd_change: Distribution, planning_value: float, replicates: int, seed: int
 ) -> xr.Dataset:
     """Return what may be true in the next trial: effect (scenario, draw, arm), sd_change (draw).
 
-    `draw` runs over replicates, in rounds: every round visits each posterior draw once, in order, with fresh
-    heterogeneity and a fresh SD, so that more replicates extend the rows and change none. Rows: `replicates`
-    rounded up to whole rounds. Scenarios, effects in the model's unit against dose 0:
+    effects: `effect_draws`, mixed over models. `draw` runs over replicates, in rounds: every round visits each
+    posterior draw once, in order, with fresh heterogeneity and a fresh SD, so that more replicates extend the rows and
+    change none. Rows: `replicates` rounded up to whole rounds. Scenarios, effects in the model's unit against dose 0:
 
-    - new_study: (a + tau z) f(dose), z ~ Normal(0, 1): heterogeneity included;
-    - pooled_mean: a f(dose): the mean of study effects, tau left out;
+    - new_study: mean + scatter z, z ~ Normal(0, 1): heterogeneity included;
+    - pooled_mean: the mean of study effects, tau left out;
     - planning_value: the given value for every arm with cells;
     - null: 0.
 
     `batch` (draw) numbers runs of consecutive posterior draws within a chain, for Monte Carlo errors that allow
     for autocorrelation (batch means, Flegal & Jones 2010).
     """
-    group = posterior["posterior"].to_dataset()
-    amplitude, tau, *nonlinear = (
-        group[name].transpose("chain", "draw").values.ravel() for name in (curve.amplitude, "tau", *curve.nonlinear)
-    )
-    posterior_draws, per_chain = amplitude.size, group.sizes["draw"]
+    arms = effects.sizes["arm"]
+    mean, scatter = (effects[name].values.reshape(-1, arms) for name in ("mean", "scatter"))
+    posterior_draws, per_chain = mean.shape[0], effects.sizes["draw"]
     rounds = -(-replicates // posterior_draws)
     z = np.concatenate([stream(seed, "new study", i).standard_normal(posterior_draws) for i in range(rounds)])
     u = np.concatenate([stream(seed, "sd of change", i).random(posterior_draws) for i in range(rounds)])
-    shape = np.stack([np.broadcast_to(curve.shape(d, *nonlinear), posterior_draws) for d in doses.values()], axis=-1)
-    a, scatter, shape = np.tile(amplitude, rounds), np.tile(tau, rounds), np.tile(shape, (rounds, 1))
-    treated = np.array([d > 0 for d in doses.values()], float)
+    mean, scatter = np.tile(mean, (rounds, 1)), np.tile(scatter, (rounds, 1))
+    treated = (np.abs(mean) + scatter).max(axis=0) > 0
     effect = {
-        "new_study": (a + scatter * z)[:, None] * shape,
-        "pooled_mean": a[:, None] * shape,
-        "planning_value": np.broadcast_to(planning_value * treated, shape.shape),
-        "null": np.zeros(shape.shape),
+        "new_study": mean + scatter * z[:, None],
+        "pooled_mean": mean,
+        "planning_value": np.broadcast_to(planning_value * treated, mean.shape),
+        "null": np.zeros(mean.shape),
     }
     batches = min(BATCHES_PER_CHAIN, per_chain)
     chain, position = np.divmod(np.arange(posterior_draws), per_chain)
@@ -63,26 +105,23 @@ def truths(
             "effect": (("scenario", "draw", "arm"), np.stack(list(effect.values()))),
             "sd_change": ("draw", sd_change.ppf(u)),
         },
-        coords={"scenario": list(effect), "arm": list(doses), "batch": ("draw", np.tile(batch, rounds))},
+        coords={"scenario": list(effect), "arm": effects["arm"].values, "batch": ("draw", np.tile(batch, rounds))},
         attrs={"rounds": rounds, "posterior_draws": posterior_draws},
     )
 
 
-def dose_response(posterior: xr.DataTree, *, curve: Curve, dose: np.ndarray, seed: int) -> xr.Dataset:
+def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Dataset:
     """Return the effect against dose: mean and equal-tailed 95 % interval (kind, dose), kinds mean and new_study.
 
-    mean is a f(dose), the mean of study effects; new_study is (a + tau z) f(dose), what one further study would
-    show if it were large.
+    effects: `effect_draws` with one arm a dose. new_study is what one further study would show if it were large.
     """
-    group = posterior["posterior"].to_dataset().stack(sample=("chain", "draw"))
-    amplitude = group[curve.amplitude].values
-    z = stream(seed, "dose-response").standard_normal(amplitude.size)
-    shape = curve.shape(np.asarray(dose, float)[:, None], *(group[name].values for name in curve.nonlinear))
-    effects = np.stack([amplitude * shape, (amplitude + group["tau"].values * z) * shape])
-    low, high = np.quantile(effects, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=-1)
+    mean, scatter = (effects[name].values.reshape(-1, effects.sizes["arm"]) for name in ("mean", "scatter"))
+    z = stream(seed, "dose-response").standard_normal(mean.shape[0])
+    values = np.stack([mean, mean + scatter * z[:, None]])
+    low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
     return xr.Dataset(
         {
-            "effect": (("kind", "dose"), effects.mean(axis=-1)),
+            "effect": (("kind", "dose"), values.mean(axis=1)),
             "low": (("kind", "dose"), low),
             "high": (("kind", "dose"), high),
         },

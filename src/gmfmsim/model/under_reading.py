@@ -3,19 +3,29 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.model.likelihood import at_draws, likelihood
+from gmfmsim.model.likelihood import likelihood
 from gmfmsim.streams import stream
 
 
 def reading_probability(posterior: xr.DataTree, data: xr.Dataset) -> xr.DataArray:
     """Return P(reading | draw, y), dims (chain, draw, reading): weight_r p(y | draw, r), normalised over readings.
 
-    Its mean over draws is the posterior probability of each combination of readings.
+    A reading here is a combination of one for every suspect study: p(y | draw, r) is the product over the blocks of
+    the likelihood of their density in the state that r gives them, at the true effects `theta` of the draw. Its mean
+    over draws is the posterior probability of each combination.
     """
     group = posterior["posterior"].to_dataset()
-    log_p = likelihood(data).by_reading(*at_draws(group, data))
-    p = np.exp(log_p - log_p.max(axis=-1, keepdims=True))
-    return xr.DataArray(p / p.sum(axis=-1, keepdims=True), dims=("chain", "draw", "reading"))
+    like, weight = likelihood(data), _readings(data)["weight"].values
+    u = _values(group, "spread_offset") if like.uncertain_spread else None
+    mean = _values(group, "theta") / _ratio(group, data)
+    block, parts = np.arange(len(like.index))[:, None], []
+    size = like.precision.size + like.state_of.size
+    for rows in np.array_split(np.arange(mean.shape[0]), max(1, mean.shape[0] * size // 4_000_000)):
+        log_p = like.by_state(mean[rows], (), 0.0 if u is None else like.log_scale(u[rows])) - like.log_weight
+        parts.append(log_p[:, block, like.state_of].sum(axis=1) + np.log(weight))
+    log_p = np.concatenate(parts)
+    p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+    return _by_draw(p / p.sum(axis=1, keepdims=True), group)
 
 
 def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -24,17 +34,43 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
     s^2 = (K - 1) sum w / ((sum w)^2 - sum w^2), w = 1 / se^2, is the typical error variance (Higgins & Thompson 2002)
     on the scale of the model, at each draw of `group`, its standard errors and its ratio of scales.
     """
-    log_scale = at_draws(group, data)[1]
-    covariance = likelihood(data).covariance
-    se = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)) * np.exp(log_scale)
-    if "r" in group:
-        ratio = group["r"].transpose("chain", "draw").values[..., None, None]
-        se = se * np.where(data["gmfm66"].values, 1.0, ratio)
+    several = _readings(data)
+    covariance = several["covariance"].transpose("reading", "contrast", "contrast_").values
+    se = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)) * _ratio(group, data)[:, None, :]
+    like = likelihood(data)
+    if like.uncertain_spread:
+        u = {name: _values(group, "spread_offset")[:, i] for i, name in enumerate(like.uncertain_spread)}
+        offset = np.stack([u.get(s, np.zeros(se.shape[0])) for s in data["study"].values.tolist()], axis=-1)
+        se = se * np.exp(several["log_se_sd"].transpose("reading", "contrast").values * offset[:, None, :])
     w, k = se**-2.0, se.shape[-1]
     spread = w.sum(-1) ** 2 - (w**2).sum(-1)
     typical = (k - 1) * w.sum(-1) / spread if k > 1 else np.nan
-    between = tau.transpose("chain", "draw").values[..., None] ** 2
-    return xr.DataArray(between / (between + typical), dims=("chain", "draw", "reading"))
+    between = tau.transpose("chain", "draw").values.reshape(-1, 1) ** 2
+    return _by_draw(between / (between + typical), group)
+
+
+def _readings(data: xr.Dataset) -> xr.Dataset:
+    """Return the contrasts with a dimension of readings; a single one, of weight 1, where nothing is suspect."""
+    return data if "reading" in data.dims else data.expand_dims(reading=1).assign(weight=("reading", np.ones(1)))
+
+
+def _values(group: xr.Dataset, name: str) -> np.ndarray:
+    """Return a variable of a posterior with one row a draw, (S, ...)."""
+    values = group[name].transpose("chain", "draw", ...).values
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _ratio(group: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+    """Return GMFM-66 points per point of the scale of each contrast, (S, K)."""
+    gmfm66 = data["gmfm66"].values
+    if "r" not in group:
+        return np.ones((group.sizes["chain"] * group.sizes["draw"], gmfm66.size))
+    return np.where(gmfm66, 1.0, _values(group, "r")[:, None])
+
+
+def _by_draw(values: np.ndarray, group: xr.Dataset) -> xr.DataArray:
+    shape = (group.sizes["chain"], group.sizes["draw"], -1)
+    return xr.DataArray(values.reshape(shape), dims=("chain", "draw", "reading"))
 
 
 def given_reading(posterior: xr.DataTree, probability: xr.DataArray, seed: int) -> xr.DataTree:

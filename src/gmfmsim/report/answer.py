@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import xarray as xr
 
 from gmfmsim.experiment import Experiment
+from gmfmsim.model.average import Member
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.size import RequiredN
@@ -13,15 +15,14 @@ from gmfmsim.trial.size import RequiredN
 
 @dataclass(frozen=True)
 class PlanResult:
-    """What one plan came to: posterior, gate, required n, curves, seconds by stage.
+    """What one plan came to: fitted models with their shares, required n, curves, seconds by stage.
 
     `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
     a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure.
     """
 
     prepared: Prepared
-    posterior: xr.DataTree
-    gate: list[dict]
+    members: list[Member]
     required: RequiredN
     surface: xr.Dataset
     effect: xr.Dataset
@@ -32,6 +33,22 @@ class PlanResult:
     def folder(self, position: int) -> str:
         """Return where the files of the plan at this position stand inside the result folder."""
         return "." if position == 0 else f"alternatives/{self.prepared.slug}"
+
+    @property
+    def leading(self) -> Member:
+        """The model with the largest share: the one that figures of single studies show."""
+        return max(self.members, key=lambda m: m.share)
+
+    @property
+    def posterior(self) -> xr.DataTree:
+        """The posterior of the leading model."""
+        return self.leading.tree
+
+    def files(self) -> dict[str, Member]:
+        """Return the file names of the posteriors: posterior.nc, or one for each model averaged over."""
+        if len(self.members) == 1:
+            return {"posterior.nc": self.members[0]}
+        return {f"posterior-{i + 1}-{Path(m.name).stem}.nc": m for i, m in enumerate(self.members)}
 
     def at(self, scenario: str, n: int, variable: str = "success") -> float:
         """Return one figure of the surface."""
@@ -78,8 +95,21 @@ def _one(plan_result: PlanResult) -> dict:
         "power_at_planning_value_mcse": at_planning[1],
         "dose_outside_evidence": plan_result.prepared.dose_outside_evidence,
         "month_outside_evidence": plan_result.prepared.month_outside_evidence,
+        "models": [_model(m) for m in plan_result.members],
         "readings": [_reading(row) for row in plan_result.readings],
         "sentence": sentence(plan_result),
+    }
+
+
+def _model(member: Member) -> dict:
+    """Return name, share and engine of a model; where both engines ran, how far apart they are in MCSE."""
+    engine = member.fit.engine if member.fit else "published"
+    apart = max((row["distance"] for row in member.fit.compared), default=None) if member.fit else None
+    return {
+        "name": member.name,
+        "share": _rounded(member.share),
+        "engine": engine,
+        "engines_apart_mcse": _rounded(apart),
     }
 
 

@@ -8,17 +8,10 @@ from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.classical import Egger, egger
 from gmfmsim.evidence.conversions import Z975
+from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.plan import Prepared
 from gmfmsim.report.answer import PlanResult
 
-CLASS_WORDS = {
-    "TNC_MNC": "nucleated cells",
-    "MSC": "expanded MSC",
-    "neural": "neural cells",
-    "other": "other cells",
-    "mixed": "mixed cells",
-}
-ROUTE_WORDS = {"IV": "by vein", "IV/IA": "by vein or artery", "IT": "into the spinal canal"}
 READING_WORDS = {
     "as_tabled": "as in the tables",
     "as_printed": "as printed",

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gmfmsim.evidence.conversions import Z975, Z995
+from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.read import at_month
 from gmfmsim.report.answer import PlanResult, percent
-from gmfmsim.report.evidence import CLASS_WORDS, ROUTE_WORDS, on_model_scale, small_study
+from gmfmsim.report.evidence import on_model_scale, small_study
 from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH
 
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))

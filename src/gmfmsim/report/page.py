@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from gmfmsim.experiment import Experiment
-from gmfmsim.model.priors import Fixed, LogNormal
+from gmfmsim.model.distributions import Fixed
+from gmfmsim.model.positive import LogNormal
 from gmfmsim.report.answer import PlanResult, children, headline, percent, sentence, warnings
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import figures_of
 from gmfmsim.report.html import draw, write_page
+from gmfmsim.report.models import fitted
 from gmfmsim.trial.closed_form import sample_size
 
 CAPTIONS = {
@@ -54,7 +56,8 @@ def _section(plan_result: PlanResult) -> dict:
         "required": required,
         "observed_doses": prepared.observed_doses,
         "observed_months": prepared.observed_months,
-        "uses_dose": prepared.curve.uses_dose,
+        "uses_dose": prepared.uses_dose,
+        "uses_month": prepared.uses_month,
         "headline": headline(plan_result),
         "sentence": sentence(plan_result),
         "warnings": warnings(prepared),
@@ -65,15 +68,8 @@ def _section(plan_result: PlanResult) -> dict:
         "effects": _effects(plan_result),
         "plug_in": _plug_in(plan_result),
         "curve_rows": _curve_rows(plan_result),
-        "parameters": _parameters(plan_result),
-        "priors": []
-        if prepared.model is None
-        else [
-            {"name": k, "prior": str(v), **v.model_dump(include={"unit", "reason"})}
-            for k, v in prepared.model.priors.items()
-        ],
-        "model_title": prepared.model.title if prepared.model else "Published pooled estimate, no model fitted",
-        "gate": plan_result.gate,
+        "models": fitted(plan_result.members),
+        "model_title": prepared.model_title,
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
         "small_study": small_study(plan_result),
@@ -172,15 +168,3 @@ def _curve_rows(plan_result: PlanResult, most: int = 9) -> list[dict]:
         }
         for n in sorted(wanted)
     ]
-
-
-def _parameters(plan_result: PlanResult) -> list[dict]:
-    """Return mean, sd, 95 % equal-tailed interval, MCSE, R-hat and ESS of every scalar parameter."""
-    if not plan_result.gate:
-        return []
-    import arviz as az
-
-    posterior = plan_result.posterior["posterior"].to_dataset()
-    names = [n for n, v in posterior.items() if set(v.dims) == {"chain", "draw"}]
-    table = az.summary(plan_result.posterior, var_names=names, ci_prob=0.95, ci_kind="eti", round_to="none")
-    return [{"name": name, "unit": posterior[name].attrs["unit"], **table.loc[name].to_dict()} for name in names]

@@ -8,7 +8,9 @@ from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.model.priors import Fixed, LogNormal
+from gmfmsim.model.distributions import Fixed
+from gmfmsim.model.positive import LogNormal
+from gmfmsim.model.setting import Setting
 from gmfmsim.spec import Spec
 
 
@@ -26,7 +28,7 @@ class Parallel(Spec):
     change ~ Normal(growth + effect, sd_change) in both arms. sd_change, the between-child SD of the change, is
     uncertain: by default log-normal with median 5.5 GMFM-66 points and sigma 0.12, for 12 months (the change SDs
     of Sun 2017, Sun 2022 and Finch-Edmondson 2025 are 5.2 to 6.5). A child drops out with probability `dropout`,
-    whatever its arm and outcome, and is not analysed.
+    whatever its arm and outcome, and is not analysed. `setting`: cells and children, for models that ask for them.
     """
 
     design: Literal["parallel"] = "parallel"
@@ -36,6 +38,7 @@ class Parallel(Spec):
         dist="lognormal", median=5.5, sigma=0.12
     )
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    setting: Setting = Setting()
 
     @field_validator("arms")
     @classmethod

@@ -1,0 +1,110 @@
+"""Several models side by side: each fitted, each with its share of the answer."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from scipy import optimize, special
+
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.engine import Fit
+from gmfmsim.model.exact import ExactPosterior, posterior
+from gmfmsim.model.likelihood import likelihood
+from gmfmsim.model.structure import structure
+
+Weights = Literal["posterior", "stacking"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an answer: its name, declaration, fit and share. A published estimate has no declaration or fit."""
+
+    name: str
+    spec: ModelSpec | None
+    fit: Fit | None
+    tree: xr.DataTree
+    share: float
+
+
+def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list[Member]:
+    """Return the members with their shares.
+
+    posterior: p(model | y), proportional to p(y | model), each model as probable before the data (exact engine only:
+    Hoeting, Madigan, Raftery & Volinsky 1999). It depends on the priors of the models, and with a handful of studies
+    much. stacking: the shares that predict each study best from the others (Yao, Vehtari, Simpson & Gelman 2018), by
+    exact leave-one-study-out where every model has it, else by importance sampling (PSIS) of the contrasts.
+
+    Raises ValueError for `posterior` with a model that the exact engine cannot fit.
+    """
+    if len(members) == 1:
+        return [replace(members[0], share=1.0)]
+    exact = [m.fit.exact for m in members]
+    if weights == "posterior":
+        if None in exact:
+            names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
+            raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
+        share = special.softmax([e.log_marginal for e in exact])
+    else:
+        if None in exact:
+            share = stacking(np.stack([psis_density(m.tree) for m in members], axis=1))
+        else:
+            share = stacking(np.stack([left_out_density(m.spec, data, m.fit.exact) for m in members], axis=1))
+    return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
+
+
+def left_out_density(spec: ModelSpec, data: xr.Dataset, exact: ExactPosterior) -> np.ndarray:
+    """Return log p(y_i | y of the other studies), (studies,): log p(y) - log p(y without study i), exactly.
+
+    Studies that share control children leave together.
+    """
+    groups = studies_apart(data)
+    if len(groups) == 1:
+        return np.array([exact.log_marginal])
+    without = [posterior(structure(spec, leave_out(data, group))).log_marginal for group in groups]
+    return exact.log_marginal - np.array(without)
+
+
+def leave_out(data: xr.Dataset, studies: list[str]) -> xr.Dataset:
+    """Return the contrasts of all other studies."""
+    keep = ~np.isin(data["study"].values, studies)
+    return data.isel(contrast=keep, contrast_=keep)
+
+
+def studies_apart(data: xr.Dataset) -> list[list[str]]:
+    """Return the studies in groups that share no children with each other: what can be left out as one."""
+    like, study = likelihood(data), data["study"].values
+    return [list(dict.fromkeys(study[i[inside]].tolist())) for i, inside in zip(like.index, like.inside, strict=True)]
+
+
+def psis_density(tree: xr.DataTree) -> np.ndarray:
+    """Return log p(y_c | y of the other contrasts), (K,), by Pareto-smoothed importance sampling."""
+    import arviz as az
+
+    with warnings.catch_warnings():  # the k-hat of each contrast stands in the checks
+        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
+        return az.loo(tree, pointwise=True).elpd_i.values
+
+
+def stacking(log_density: np.ndarray) -> np.ndarray:
+    """Return shares w (M,), at least 0 and summing to 1, that maximise sum_i log sum_m w_m exp(log_density_im)."""
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+
+    def minus(free):
+        w = np.append(free, 1 - free.sum())
+        mixed = density @ w
+        return -np.log(mixed).sum(), -((density[:, :-1] - density[:, -1:]) / mixed[:, None]).sum(axis=0)
+
+    m = density.shape[1]
+    found = optimize.minimize(
+        minus,
+        np.full(m - 1, 1 / m),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, 1)] * (m - 1),
+        constraints={"type": "ineq", "fun": lambda w: 1 - w.sum(), "jac": lambda w: -np.ones_like(w)},
+        options={"ftol": 1e-12},
+    )
+    share = np.clip(np.append(found.x, 1 - found.x.sum()), 0, None)
+    return share / share.sum()

@@ -1,0 +1,195 @@
+"""What both engines leave to Gaussian algebra: draws of readings, study effects and replicated data, given the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from gmfmsim.model.likelihood import NEVER, Likelihood
+from gmfmsim.model.structure import Structure
+
+SPREAD_GRID = np.linspace(-6, 6, 121)
+"""Points on which the offset of an unknown standard error is drawn where the engine has integrated it."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Draws (S, ...) of what is normal or discrete given parameters and coefficients.
+
+    state_probability (S, B, states): of the readings of every block; spread (S, uncertain); deviation: by level, in
+    standard deviations (S, units); mean (S, K): of the reported effects, study effects included; theta (S, K): the
+    effects in GMFM-66 points; log_likelihood and replicated (S, K).
+    """
+
+    state_probability: np.ndarray
+    spread: np.ndarray
+    deviation: dict[str, np.ndarray]
+    theta: np.ndarray
+    log_likelihood: np.ndarray
+    replicated: np.ndarray
+
+
+def complete(
+    model: Structure,
+    phi: Mapping[str, np.ndarray],
+    coefficients: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    spread: np.ndarray | None = None,
+    given: Mapping[str, np.ndarray] | None = None,
+) -> Completed:
+    """Complete draws of parameters (S,) by name and of coefficients (S, p), as columns of `model` take them.
+
+    spread (S, uncertain) and the deviations `given` of some levels (S, units) come from an engine that samples them;
+    else they are drawn here from their conditional distribution. Blocks of draws keep memory small.
+    """
+    size, like = coefficients.shape[0], model.likelihood
+    per_draw = like.effect.size * (SPREAD_GRID.size if like.uncertain_spread and spread is None else 8)
+    parts = []
+    for rows in np.array_split(np.arange(size), max(1, size * per_draw // 8_000_000)):
+        some = {name: value[rows, None] for name, value in phi.items()}
+        fixed = {name: value[rows] for name, value in (given or {}).items()}
+        parts.append(_complete(model, some, coefficients[rows], rng, None if spread is None else spread[rows], fixed))
+    joined = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("state_probability", "spread", "theta", "log_likelihood", "replicated")
+    }
+    deviation = {name: np.concatenate([p.deviation[name] for p in parts]) for name in parts[0].deviation}
+    return Completed(**joined, deviation=deviation)
+
+
+def _complete(model, phi, coefficients, rng, spread, given) -> Completed:
+    like = model.likelihood
+    size = coefficients.shape[0]
+    columns = np.stack(np.broadcast_arrays(*model.columns(phi), np.zeros((size, 1)))[:-1], axis=-1)
+    loads = [np.broadcast_to(load, columns.shape[:2]) for load in model.loads(phi)]
+    mean = (columns * coefficients[:, None, :]).sum(-1)
+    for number, level in enumerate(model.levels):
+        if level.name in given:
+            mean = mean + loads[number] * given[level.name][:, level.units]
+    slots = [(n, mask) for n, mask in model.slots if model.levels[n].name not in given]
+    gains = [like.place(loads[n]) * mask for n, mask in slots]
+    if spread is None:
+        spread = _draw_spread(like, mean, gains, rng)
+    log_scale = like.log_scale(spread) if like.uncertain_spread else 0.0
+    log_p = like.by_state(mean, gains, log_scale)
+    probability = special.softmax(log_p, axis=-1)
+    state = _choose(probability, rng)
+    deviation = dict(given) | _deviations(model, slots, gains, mean, log_scale, state, rng)
+    with_studies = mean
+    for number, level in enumerate(model.levels):
+        if level.name not in given:
+            with_studies = with_studies + loads[number] * deviation[level.name][:, level.units]
+    return Completed(
+        probability,
+        spread,
+        deviation,
+        with_studies / model.scale(phi),
+        _pointwise(like, with_studies, log_scale),
+        replicate(like, with_studies, log_scale, rng),
+    )
+
+
+def from_prior(
+    model: Structure, phi: Mapping[str, np.ndarray], coefficients: np.ndarray, rng: np.random.Generator, nu=None
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    """Return deviations by level, spread (S, uncertain), theta (S, K) and data (S, K) drawn at draws from the prior.
+
+    nu (S,): degrees of freedom of Student-t study deviations.
+    """
+    size, phi = coefficients.shape[0], {name: value[:, None] for name, value in phi.items()}
+    mean = sum(column * coefficients[:, [i]] for i, column in enumerate(model.columns(phi)))
+    deviation = {}
+    for level, load in zip(model.levels, model.loads(phi), strict=True):
+        z = rng.standard_normal((size, level.units.max() + 1))
+        if nu is not None and level.name == "study":
+            z = z / np.sqrt(rng.chisquare(nu[:, None], z.shape) / nu[:, None])
+        deviation[level.name] = z
+        mean = mean + load * z[:, level.units]
+    like = model.likelihood
+    spread = rng.standard_normal((size, max(1, len(like.uncertain_spread))))
+    y = replicate(like, mean, like.log_scale(spread) if like.uncertain_spread else 0.0, rng)
+    return deviation, spread, mean / model.scale(phi), y
+
+
+def _choose(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an index of the last axis of probability (..., S) drawn by it."""
+    below = np.cumsum(probability, axis=-1)
+    return np.minimum((below < rng.random(below.shape[:-1])[..., None]).sum(-1), probability.shape[-1] - 1)
+
+
+def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
+    """Return offsets u (S, uncertain) of unknown standard errors given all else, readings integrated."""
+    size, count = mean.shape[0], len(like.uncertain_spread)
+    out = np.zeros((size, max(1, count)))
+    grid = np.zeros((SPREAD_GRID.size, max(1, count)))
+    for u in range(count):
+        blocks = ((like.log_se_sd > 0).any(axis=1) & (like.uncertain == u)).any(axis=1)
+        grid[:], grid[:, u] = 0.0, SPREAD_GRID
+        part = like.take(blocks)
+        log_p = part.by_state(mean[:, None], [g[:, None, blocks] for g in gains], part.log_scale(grid))
+        log_p = special.logsumexp(log_p, axis=-1).sum(-1) - SPREAD_GRID**2 / 2
+        f = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+        below = np.concatenate([np.zeros((size, 1)), np.cumsum(f[:, 1:] + f[:, :-1], axis=1)], axis=1)
+        goal = rng.random(size) * below[:, -1]
+        k = np.clip((below <= goal[:, None]).sum(axis=1) - 1, 0, SPREAD_GRID.size - 2)
+        row = np.arange(size)
+        step = SPREAD_GRID[1] - SPREAD_GRID[0]
+        out[:, u] = SPREAD_GRID[k] + step * (goal - below[row, k]) / (below[row, k + 1] - below[row, k])
+    return out
+
+
+def _deviations(model: Structure, slots, gains, mean, log_scale, state, rng) -> dict[str, np.ndarray]:
+    """Return the deviations of the units, standard normal before the data, drawn given everything else.
+
+    With e = y - mean and G the gains: z ~ Normal(Q^-1 G' P e, Q^-1), Q = I + G' P G.
+    """
+    like = model.likelihood
+    rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
+    shrink = np.exp(-log_scale[rows, block, state]) if like.uncertain_spread else 1.0
+    residual = (like.effect[block, state] - like.place(mean)) * shrink
+    precision = like.precision[block, state]
+    g = np.stack([gain * shrink for gain in gains], axis=-1)
+    pg = precision @ g
+    q = np.eye(len(gains)) + np.swapaxes(g, -1, -2) @ pg
+    root = np.linalg.cholesky(q)
+    right = (np.swapaxes(pg, -1, -2) @ residual[..., None])[..., 0]
+    center = np.linalg.solve(q, right[..., None])[..., 0]
+    noise = rng.standard_normal(center.shape)
+    z = center + np.linalg.solve(np.swapaxes(root, -1, -2), noise[..., None])[..., 0]
+    out = {}
+    for k, (number, mask) in enumerate(slots):
+        level = model.levels[number]
+        values = out.setdefault(level.name, np.zeros((mean.shape[0], level.units.max() + 1)))
+        for b in np.flatnonzero(mask.any(axis=1)):
+            values[:, level.units[like.index[b][mask[b]][0]]] = z[:, b, k]
+    return out
+
+
+def _pointwise(like: Likelihood, mean, log_scale) -> np.ndarray:
+    """Return log p(y_c | the other contrasts, study effects, parameters), (S, K)."""
+    whole = like.by_state(mean, (), log_scale)
+    left_out = whole[..., None] - like.conditional(mean, log_scale)
+    value = special.logsumexp(whole, axis=-1)[..., None] - special.logsumexp(left_out, axis=-2)
+    out = np.empty(mean.shape)
+    out[:, like.index[like.inside]] = value[:, like.inside]
+    return out
+
+
+def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Generator) -> np.ndarray:
+    """Return replicated data (S, K) at means (S, K), on the scale of the most probable reading.
+
+    A reading by its weight, then MvNormal(mean, D V D), moved by what that reading adds to the reported effect.
+    """
+    weight = np.where(like.log_weight > NEVER, np.exp(like.log_weight), 0.0)
+    state = _choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
+    rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
+    root = np.linalg.cholesky(np.linalg.inv(like.precision))[block, state]
+    noise = (root @ rng.standard_normal((*state.shape, like.index.shape[1], 1)))[..., 0]
+    if like.uncertain_spread:
+        noise = noise * np.exp(log_scale[rows, block, state])
+    y = like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise
+    out = np.empty(mean.shape)
+    out[:, like.index[like.inside]] = y[:, like.inside]
+    return out

@@ -1,0 +1,209 @@
+"""Named distributions of the model and experiment files: one class a distribution."""
+
+import math
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+from scipy import special
+
+from gmfmsim.spec import Spec
+
+Positive = Annotated[float, Field(gt=0)]
+LOG_ROOT_2PI = math.log(2 * math.pi) / 2
+
+
+class Distribution(Spec):
+    """A named distribution: density, quantiles, and a node of the open PyMC model."""
+
+    dist: str
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The interval that holds all of the mass, (low, high)."""
+        return -math.inf, math.inf
+
+    @property
+    def positive(self) -> bool:
+        """Whether all of the mass lies above 0."""
+        return self.support[0] >= 0
+
+    @property
+    def proper(self) -> bool:
+        """Whether the density integrates to 1."""
+        return True
+
+    def given(self, se: ArrayLike) -> "Distribution":
+        """Return the distribution for studies with standard errors se (K,); itself unless it depends on them."""
+        return self
+
+    def logpdf(self, x: ArrayLike) -> np.ndarray:
+        """Return the log density at x (same shape): -inf outside the support, NaN at NaN."""
+        x = np.asarray(x, float)
+        low, high = self.support
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where((x < low) | (x > high) | np.isinf(x), -np.inf, self._log_density(x))
+
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return the log density at x, wherever x is within the support."""
+        raise TypeError(f"{self.dist} has no density")
+
+    def ppf(self, p: ArrayLike) -> np.ndarray:
+        """Return the quantiles at probabilities p (same shape)."""
+        raise TypeError(f"{self.dist} has no quantile function")
+
+    def node(self, name: str, dims: str | None = None):
+        """Return the variable `name` of the open PyMC model, one for each coordinate of `dims`."""
+        import pymc as pm
+
+        kind, parameters = self._in_pymc()
+        parameters = {key: np.float64(value) for key, value in parameters.items()}  # of plain 2.5 it makes a float32
+        if not kind.startswith("exp "):
+            return getattr(pm, kind)(name, **parameters, dims=dims)
+        log = getattr(pm, kind.removeprefix("exp "))
+
+        def exp_of(*values_and_size):
+            *values, size = values_and_size
+            return pm.math.exp(log.dist(**dict(zip(parameters, values, strict=True)), size=size))
+
+        on_log = pm.distributions.transforms.log
+        return pm.CustomDist(name, *parameters.values(), dist=exp_of, transform=on_log, dims=dims)
+
+    def _in_pymc(self) -> tuple[str, dict[str, float]]:
+        """Return the name of a distribution of PyMC and its arguments; "exp " before it says that log x has it."""
+        raise TypeError(f"{self.dist} cannot be sampled")
+
+    def __str__(self):
+        parameters = [getattr(self, name) for name in type(self).model_fields]
+        listed = ", ".join(f"{value:g}" for value in parameters if isinstance(value, float))
+        return f"{self.dist.title().replace('_', '')}({listed})"
+
+
+class Normal(Distribution):
+    """Normal(mean, sd)."""
+
+    dist: Literal["normal"]
+    mean: float
+    sd: Positive
+
+    def _log_density(self, x):
+        return log_normal_density((x - self.mean) / self.sd) - math.log(self.sd)
+
+    def ppf(self, p):
+        return self.mean + self.sd * special.ndtri(p)
+
+    def _in_pymc(self):
+        return "Normal", {"mu": self.mean, "sigma": self.sd}
+
+
+class _Bounded(Distribution):
+    """A distribution between two given bounds."""
+
+    lower: float
+    upper: float
+
+    @property
+    def support(self):
+        return self.lower, self.upper
+
+
+class TruncatedNormal(_Bounded):
+    """Normal(mean, sd) restricted to (lower, upper)."""
+
+    dist: Literal["truncated_normal"]
+    mean: float
+    sd: Positive
+
+    @model_validator(mode="after")
+    def _holds_mass(self) -> Self:
+        sign, low, high = self._tails()
+        if not sign * (high - low) > 1e-6:
+            raise PydanticCustomError("bounds", "lower below upper, with some of the mass between them")
+        return self
+
+    def _tails(self) -> tuple[int, float, float]:
+        """Return a sign and the tail probabilities at lower and upper before truncation, in the tail of that sign.
+
+        1: the probabilities below; -1, if both bounds lie above the mean: those above, which then keep more digits.
+        """
+        sign = -1 if self.lower > self.mean else 1
+        low, high = (float(special.ndtr(sign * (x - self.mean) / self.sd)) for x in (self.lower, self.upper))
+        return sign, low, high
+
+    def _log_density(self, x):
+        sign, low, high = self._tails()
+        return log_normal_density((x - self.mean) / self.sd) - math.log(self.sd * sign * (high - low))
+
+    def ppf(self, p):
+        sign, low, high = self._tails()
+        x = self.mean + sign * self.sd * special.ndtri(low + np.asarray(p) * (high - low))
+        return np.clip(x, self.lower, self.upper)  # rounding may step over a bound
+
+    def _in_pymc(self):
+        return "TruncatedNormal", {"mu": self.mean, "sigma": self.sd, "lower": self.lower, "upper": self.upper}
+
+
+class Uniform(_Bounded):
+    """Uniform(lower, upper)."""
+
+    dist: Literal["uniform"]
+
+    @model_validator(mode="after")
+    def _holds_mass(self) -> Self:
+        if not self.lower < self.upper or math.isinf(self.upper - self.lower):
+            raise PydanticCustomError("bounds", "lower below upper")
+        return self
+
+    def _log_density(self, x):
+        return 0 * x - math.log(self.upper - self.lower)
+
+    def ppf(self, p):
+        return self.lower + np.asarray(p) * (self.upper - self.lower)
+
+    def _in_pymc(self):
+        return "Uniform", {"lower": self.lower, "upper": self.upper}
+
+
+class Beta(Distribution):
+    """Beta(a, b), between 0 and 1: mean a / (a + b)."""
+
+    dist: Literal["beta"]
+    a: Positive
+    b: Positive
+
+    @property
+    def support(self):
+        return 0.0, 1.0
+
+    def _log_density(self, x):
+        return special.xlogy(self.a - 1, x) + special.xlog1py(self.b - 1, -x) - special.betaln(self.a, self.b)
+
+    def ppf(self, p):
+        return special.betaincinv(self.a, self.b, p)
+
+    def _in_pymc(self):
+        return "Beta", {"alpha": self.a, "beta": self.b}
+
+
+class Fixed(Distribution):
+    """One value, known without error. For nuisance parameters of a trial, not for model parameters."""
+
+    dist: Literal["fixed"]
+    value: float
+
+    @property
+    def support(self):
+        return self.value, self.value
+
+    def ppf(self, p):
+        return np.full(np.shape(p), float(self.value))
+
+    def __str__(self):
+        return f"{self.value:g}, fixed"
+
+
+def log_normal_density(z: np.ndarray) -> np.ndarray:
+    """Return the log density of the standard normal at z."""
+    return -(z**2) / 2 - LOG_ROOT_2PI

@@ -1,0 +1,77 @@
+"""A fit: the engine that can, the other one as its cross-check, and the gate that both must pass."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.exact import ExactPosterior, Refused, posterior, refusal
+from gmfmsim.model.gate import agreement, exact_rows, gate
+from gmfmsim.model.nuts import Sampler, sample
+from gmfmsim.model.structure import structure
+from gmfmsim.model.tree import data_tree
+from gmfmsim.streams import stream
+
+CROSS_CHECK_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model: its DataTree, the gate, the engine, and the exact posterior where there is one.
+
+    why_not: the reason why the exact engine refused, or None. compared: mean and sd of every parameter by both engines.
+    """
+
+    tree: xr.DataTree
+    gate: list[dict]
+    engine: str
+    exact: ExactPosterior | None
+    why_not: str | None
+    compared: list[dict]
+
+
+def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progress: bool = False) -> Fit:
+    """Fit a declared model to a Dataset(contrast) and measure what the gate asks for.
+
+    Raises Refused if the exact engine is asked for and cannot.
+    """
+    why_not = refusal(spec, data)
+    if sampler.engine == "exact" and why_not:
+        raise Refused(why_not)
+    model = structure(spec, data)
+    if sampler.engine == "nuts" or why_not:
+        sampled = sample(spec, data, sampler, seed, progress=progress)
+        tree = data_tree(spec, data, model, sampled.variables, seed, sampled.stats)
+        tree["posterior"].attrs |= {"engine": "nuts", "target_accept": sampler.target_accept}
+        return Fit(tree, gate(tree), "nuts", None, why_not, [])
+    exact = posterior(model)
+    tree = data_tree(spec, data, model, exact_draws(exact, sampler, seed), seed)
+    tree["posterior"].attrs |= {"engine": "exact", "log_marginal": exact.log_marginal}
+    rows, compared = exact_rows(exact), []
+    if sampler.cross_check:
+        fewer = sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS})
+        sampled = sample(spec, data, fewer, seed, progress=progress)
+        check = data_tree(spec, data, model, sampled.variables, seed, sampled.stats)
+        compared = agreement(exact, check)
+        rows += gate(check, compared)
+    return Fit(tree, rows, "exact", exact, None, compared)
+
+
+def exact_draws(exact: ExactPosterior, sampler: Sampler, seed: int) -> dict[str, np.ndarray]:
+    """Return independent draws of parameters and coefficients from an exact posterior, (chain, draw, ...) by name."""
+    shape = (sampler.chains, sampler.draws)
+    coefficients = exact.prepared.structure.coefficients
+    rng = stream(seed, "exact")
+    uniform = rng.random((shape[0] * shape[1], len(exact.prepared.names) + 1))
+    phi, values = exact.draws(uniform, rng.standard_normal((uniform.shape[0], len(coefficients))))
+    out = {name: value.reshape(shape) for name, value in phi.items()}
+    for i, c in enumerate(coefficients):
+        name = f"{c.variable}_offset" if c.pooled else c.variable
+        value = values[:, i].reshape(shape)
+        out[name] = (
+            np.concatenate([out[name], value[..., None]] if name in out else [value[..., None]], axis=-1)
+            if c.dim
+            else value
+        )
+    return out

@@ -1,0 +1,198 @@
+"""Named distributions of positive numbers, for standard deviations and other scales."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from gmfmsim.model.distributions import Distribution, Positive, log_normal_density
+
+LOG_2 = math.log(2)
+
+
+class AboveZero(Distribution):
+    """A distribution of the positive numbers."""
+
+    @property
+    def support(self):
+        return 0.0, math.inf
+
+
+class HalfNormal(AboveZero):
+    """HalfNormal(sd): the absolute value of Normal(0, sd)."""
+
+    dist: Literal["half_normal"]
+    sd: Positive
+
+    def _log_density(self, x):
+        return LOG_2 + log_normal_density(x / self.sd) - math.log(self.sd)
+
+    def ppf(self, p):
+        return self.sd * math.sqrt(2) * special.erfinv(p)
+
+    def _in_pymc(self):
+        return "HalfNormal", {"sigma": self.sd}
+
+
+class HalfCauchy(AboveZero):
+    """HalfCauchy(scale): the absolute value of a Cauchy (Gelman 2006)."""
+
+    dist: Literal["half_cauchy"]
+    scale: Positive
+
+    def _log_density(self, x):
+        return LOG_2 + _log_t_density(x / self.scale, 1) - math.log(self.scale)
+
+    def ppf(self, p):
+        p = np.asarray(p, float)
+        with np.errstate(divide="ignore"):  # near 1 the tangent loses the digits that 1 - p still has
+            return self.scale * np.where(p < 0.5, np.tan(np.pi / 2 * p), 1 / np.tan(np.pi / 2 * (1 - p)))
+
+    def _in_pymc(self):
+        return "HalfCauchy", {"beta": self.scale}
+
+
+class HalfStudentT(AboveZero):
+    """HalfStudentT(df, scale): the absolute value of scale times a Student t (Gelman 2006)."""
+
+    dist: Literal["half_student_t"]
+    df: Positive
+    scale: Positive
+
+    def _log_density(self, x):
+        return LOG_2 + _log_t_density(x / self.scale, self.df) - math.log(self.scale)
+
+    def ppf(self, p):
+        p = np.asarray(p, float)
+        share = special.betaincinv(0.5, self.df / 2, np.minimum(p, 0.5))  # t^2 / (df + t^2) is beta
+        near = np.sqrt(self.df * share / (1 - share))
+        return self.scale * np.where(p < 0.5, near, -_t_quantile(self.df, (1 - p) / 2))
+
+    def _in_pymc(self):
+        return "HalfStudentT", {"nu": self.df, "sigma": self.scale}
+
+
+class Exponential(AboveZero):
+    """Exponential(mean)."""
+
+    dist: Literal["exponential"]
+    mean: Positive
+
+    def _log_density(self, x):
+        return -x / self.mean - math.log(self.mean)
+
+    def ppf(self, p):
+        return -self.mean * special.log1p(-np.asarray(p, float))
+
+    def _in_pymc(self):
+        return "Exponential", {"scale": self.mean}
+
+
+class Gamma(AboveZero):
+    """Gamma(shape, rate): mean shape / rate."""
+
+    dist: Literal["gamma"]
+    shape: Positive
+    rate: Positive
+
+    def _log_density(self, x):
+        x = self.rate * x
+        return math.log(self.rate) + special.xlogy(self.shape - 1, x) - x - special.gammaln(self.shape)
+
+    def ppf(self, p):
+        return special.gammaincinv(self.shape, p) / self.rate
+
+    def _in_pymc(self):
+        return "Gamma", {"alpha": self.shape, "beta": self.rate}
+
+
+class LogNormalLaw(AboveZero):
+    """The mathematics of LogNormal, for classes that have its `median` and `sigma` from elsewhere."""
+
+    def _log_density(self, x):
+        log_x = np.log(x)
+        density = log_normal_density((log_x - math.log(self.median)) / self.sigma) - math.log(self.sigma) - log_x
+        return np.where(x == 0, -np.inf, density)
+
+    def ppf(self, p):
+        return self.median * np.exp(self.sigma * special.ndtri(p))
+
+    def _in_pymc(self):
+        return "LogNormal", {"mu": math.log(self.median), "sigma": self.sigma}
+
+    def __str__(self):
+        return f"LogNormal(log {self.median:g}, {self.sigma:g})"
+
+
+class LogNormal(LogNormalLaw):
+    """LogNormal(log median, sigma): sigma is the standard deviation of the logarithm."""
+
+    dist: Literal["lognormal"]
+    median: Positive
+    sigma: Positive
+
+
+class LogStudentTLaw(AboveZero):
+    """The mathematics of LogStudentT, for classes that have its `df`, `location` and `scale` from elsewhere.
+
+    No moment exists, and the density rises without bound towards 0; at 0 itself, which has no logarithm, it counts
+    as 0.
+    """
+
+    def _log_density(self, x):
+        log_x = np.log(x)
+        density = _log_t_density((log_x - self.location) / self.scale, self.df) - math.log(self.scale) - log_x
+        return np.where(x == 0, -np.inf, density)
+
+    def ppf(self, p):
+        with np.errstate(over="ignore"):  # tails so heavy that the logarithm can exceed that of any double
+            return np.exp(self.location + self.scale * _t_quantile(self.df, p))
+
+    def _in_pymc(self):
+        return "exp StudentT", {"nu": self.df, "mu": self.location, "sigma": self.scale}
+
+    def __str__(self):
+        return f"LogStudentT({self.df:g}, {self.location:g}, {self.scale:g})"
+
+
+class LogStudentT(LogStudentTLaw):
+    """LogStudentT(df, location, scale): log x is location + scale times a Student t with df degrees of freedom."""
+
+    dist: Literal["log_student_t"]
+    df: Positive
+    location: float
+    scale: Positive
+
+
+class LogLogistic(AboveZero):
+    """LogLogistic(median, shape): P(X < x) = 1 / (1 + (x / median)^-shape)."""
+
+    dist: Literal["log_logistic"]
+    median: Positive
+    shape: Positive
+
+    def _log_density(self, x):
+        ratio = x / self.median
+        power = special.xlogy(self.shape - 1, ratio) - 2 * np.logaddexp(0, self.shape * np.log(ratio))
+        return math.log(self.shape / self.median) + power
+
+    def ppf(self, p):
+        with np.errstate(over="ignore"):
+            return self.median * np.exp(special.logit(np.asarray(p, float)) / self.shape)
+
+    def _in_pymc(self):
+        return "exp Logistic", {"mu": math.log(self.median), "s": 1 / self.shape}
+
+
+def _log_t_density(z: np.ndarray, df: float) -> np.ndarray:
+    """Return the log density of Student's t at z; the logarithm of 1 + z^2 / df is taken without the square."""
+    log_kernel = np.logaddexp(0, 2 * np.log(np.abs(z)) - math.log(df))
+    return -(df + 1) / 2 * log_kernel - math.log(df) / 2 - special.betaln(df / 2, 0.5)
+
+
+def _t_quantile(df: float, p: ArrayLike) -> np.ndarray:
+    """Return the quantile of Student's t at p, by symmetry from the lower tail (SciPy gives inf at 0)."""
+    p = np.asarray(p, float)
+    return np.copysign(special.stdtrit(df, np.minimum(p, 1 - p)), p - 0.5)

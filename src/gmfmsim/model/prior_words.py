@@ -1,0 +1,122 @@
+"""What the priors of a model say before any data, in draws and in words."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.tau_priors import OfTheErrors
+from gmfmsim.streams import stream
+
+LOW_DOSE, HIGH_DOSE = 1e7, 1e8
+"""The doses, in cells/kg, that the words compare: most trials lie between them."""
+SIZE = 100_000
+"""Draws behind the words; stratified, so that the limits of one parameter are exact to four digits."""
+
+
+def prior_effect(
+    spec: ModelSpec, dose: float, *, se: ArrayLike | None = None, seed: int = 1, size: int = SIZE
+) -> np.ndarray:
+    """Return draws of the effect of a dose against dose 0 before any data: shape (2, size), GMFM-66 points.
+
+    Row 0 is the mean of studies, a f(dose); row 1 a new study, (a + tau z) f(dose) with z ~ Normal(0, 1), or Student-t
+    with nu degrees of freedom where the model has nu. Dose in cells/kg; the model's terms add nothing. One seed gives
+    the same curves at every dose. `se` (K,) are the standard errors of the studies, for priors that depend on them.
+
+    Raises TypeError if a prior of the effect is improper, or depends on standard errors that are not given.
+    """
+    draw = partial(_draws, spec, se=se, seed=seed, size=size)
+    mean, shape = draw(spec.shape.amplitude), _shape(spec, dose, draw)
+    return np.stack([mean * shape, (mean + _deviation(spec, 1, draw)) * shape])
+
+
+def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> list[str]:
+    """Say what the priors think of the effect, its scatter between studies and the ratio of scales: a sentence each.
+
+    Intervals are equal-tailed, from the draws of `prior_effect`. What a parameter without proper prior would decide
+    is left out and said to be so; likewise a prior that depends on the standard errors `se` (K,) if none are given.
+    """
+    silent = _silent(spec, se)
+    draw = partial(_draws, spec, se=se, seed=seed, size=SIZE)
+    curve = spec.shape
+    at = f" at {_dose(HIGH_DOSE)} cells/kg" if curve.uses_dose else ""
+    thoughts = []
+    if not silent.keys() & set(curve.nonlinear):
+        low, high = (_shape(spec, dose, draw) for dose in (LOW_DOSE, HIGH_DOSE))
+        of_mean, of_scatter = curve.amplitude not in silent, not silent.keys() & {"tau", "nu"}
+        if of_mean:
+            mean = draw(curve.amplitude)
+            if curve.uses_dose:
+                change = f"going from {_dose(LOW_DOSE)} to {_dose(HIGH_DOSE)} cells/kg adds"
+                thoughts.append(f"{change} {_between(mean * (high - low))}")
+            thoughts.append(f"the mean effect{at} lies {_between(mean * high)}")
+        if of_scatter:
+            one, other = (_deviation(spec, study, draw) * high for study in (1, 2))
+            half, most = np.median(np.abs(one - other)), np.quantile(np.abs(one), 0.95)
+            thoughts.append(
+                f"two new studies of the same treatment{at} differ by more than {_points(half)} GMFM-66 points "
+                "in half of cases"
+            )
+            thoughts.append(
+                f"a new study{at} lies within {_points(most)} GMFM-66 points of the mean of studies in 95 % of cases"
+            )
+        if of_mean and of_scatter:
+            thoughts.append(f"the effect in a new study{at} lies {_between(mean * high + one)}")
+    if "r" not in silent:
+        thoughts.append(f"a gain of 10 per cent points on the GMFM-88 counts as {_between(10 * draw('r'))}")
+    lines = [f"{name} has {why}: before the data it says nothing." for name, why in silent.items()]
+    return [f"Before the data, this model thinks that {thought}." for thought in thoughts] + lines
+
+
+def _silent(spec: ModelSpec, se: ArrayLike | None) -> dict[str, str]:
+    """Return the parameters whose priors cannot be drawn from, and what prior they have."""
+    silent = {}
+    for name in spec.parameters:
+        if not spec.priors[name].proper:
+            silent[name] = "an improper prior"
+        elif se is None and isinstance(spec.priors[name], OfTheErrors):
+            silent[name] = "a prior that depends on the standard errors of the studies"
+    return silent
+
+
+def _draws(spec: ModelSpec, name: str, *, se: ArrayLike | None, seed: int, size: int) -> np.ndarray:
+    """Return draws (size,) of a parameter, or of the uniform distribution for a name that is not a parameter's.
+
+    Stratified, one draw in each of `size` equally probable strata, in random order (McKay, Beckman & Conover 1979).
+    """
+    source = stream(seed, f"prior of {name}")
+    u = (source.permutation(size) + source.random(size)) / size
+    if name not in spec.parameters:
+        return u
+    prior = spec.priors[name]
+    return (prior if se is None else prior.given(se)).ppf(u)
+
+
+def _shape(spec: ModelSpec, dose: float, draw: partial) -> np.ndarray:
+    """Return draws of f(dose)."""
+    shape = spec.shape.shape(dose, *(draw(name) for name in spec.shape.nonlinear))
+    return np.broadcast_to(shape, draw.keywords["size"])
+
+
+def _deviation(spec: ModelSpec, study: int, draw: partial) -> np.ndarray:
+    """Return draws of the deviation of the amplitude in a new study, of which there may be several."""
+    u = draw(f"new study {study}")
+    return draw("tau") * (special.stdtrit(draw("nu"), u) if "nu" in spec.parameters else special.ndtri(u))
+
+
+def _between(draws: np.ndarray) -> str:
+    """Return the 95 % interval of draws in words."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"between {_points(low)} and {_points(high)} GMFM-66 points in 95 % of cases"
+
+
+def _points(x: float) -> str:
+    """Write a number of points; no negative zero."""
+    return f"{round(x, 1) + 0.0:.1f}" if abs(x) < 1e4 else f"{x:.2g}"
+
+
+def _dose(dose: float) -> str:
+    """Write a dose such as 1e7."""
+    return f"{dose:.0e}".replace("e+0", "e")

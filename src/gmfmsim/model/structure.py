@@ -1,0 +1,147 @@
+"""A declared model on its data, as both engines use it: linear and normal given a few non-linear parameters."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.distributions import Distribution
+from gmfmsim.model.likelihood import Likelihood, likelihood
+from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate
+
+
+@dataclass(frozen=True)
+class Structure:
+    """y = scale x (shape x amplitude + biases) + error, given the parameters phi.
+
+    amplitude_c = sum of the coefficients on the curve and of the deviations of every level; shape(phi) (..., K);
+    scale: 1 on the GMFM-66, 1 / r elsewhere. phi maps each name of `parameters` to a number, to an array (..., 1), or
+    to a variable of PyMC's graph: the same lines serve all three.
+    """
+
+    parameters: Mapping[str, Distribution]
+    coefficients: tuple[Coefficient, ...]
+    levels: tuple[Level, ...]
+    shape: Callable[[Mapping], object]
+    gmfm66: np.ndarray
+    likelihood: Likelihood
+
+    @cached_property
+    def slots(self) -> list[tuple[int, np.ndarray]]:
+        """Return the units of heterogeneity as (level, mask (B, n)): each block's first unit, its second, and so on."""
+        found = []
+        for number, level in enumerate(self.levels):
+            units = np.where(self.likelihood.inside, level.units[self.likelihood.index], -1)
+            ranks = np.array([_ranks(row) for row in units])
+            found += [(number, ranks == k) for k in range(ranks.max() + 1)]
+        return found
+
+    def scale(self, phi: Mapping):
+        """Return the scale of every contrast, (..., K): what one GMFM-66 point is on its own scale."""
+        if "r" not in phi:
+            return np.ones(self.gmfm66.size)
+        return self.gmfm66 + (~self.gmfm66) / phi["r"]
+
+    def columns(self, phi: Mapping) -> list:
+        """Return the column of every coefficient, (..., K) each, in the unit of the reported effects.
+
+        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd.
+        """
+        scale, shape = self.scale(phi), self.shape(phi)
+        return [
+            scale * c.column * (shape if c.on_curve else 1.0) * (phi[c.pooled] if c.pooled else 1.0)
+            for c in self.coefficients
+        ]
+
+    def loads(self, phi: Mapping) -> list:
+        """Return what a deviation of one standard deviation does to every contrast, (..., K) for each level."""
+        effect = self.scale(phi) * self.shape(phi)
+        return [effect * level.sd(phi) for level in self.levels]
+
+    def gains(self, loads: list) -> list:
+        """Return the loads by unit, at the places of the blocks: (..., B, n) for each slot."""
+        return [self.likelihood.place(loads[level]) * mask for level, mask in self.slots]
+
+
+def _ranks(row: np.ndarray) -> np.ndarray:
+    """Return the position of each unit among the distinct units of its block; -1 stays."""
+    distinct = [u for u in dict.fromkeys(row.tolist()) if u != -1]
+    return np.array([-1 if u == -1 else distinct.index(u) for u in row.tolist()])
+
+
+def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
+    """Return the structure of a declared model for a Dataset(contrast).
+
+    r, the ratio of scales, is left out where every contrast was measured on the GMFM-66, since nothing there depends
+    on it.
+
+    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known.
+    """
+    missing = not_known(spec, data)
+    if missing:
+        raise ValueError("; ".join(f"{what} is not known for {', '.join(names)}" for what, names in missing))
+    curve = spec.shape
+    gmfm66 = data["gmfm66"].values
+    left_out = {*_linear(spec), *(() if not gmfm66.all() else ("r",))}
+    amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
+    added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
+    levels = _levels(spec, data)
+    se = (data["se"].isel(reading=0) if "reading" in data.dims else data["se"]).values
+    se = se * np.where(gmfm66, 1.0, spec.priors["r"].ppf(0.5))  # priors of tau that depend on them are in its points
+    return Structure(
+        {name: spec.priors[name].given(se) for name in spec.parameters if name not in left_out},
+        (amplitude, *added),
+        levels,
+        lambda phi: difference(spec, data["dose"].values, data["control_dose"].values, phi),
+        gmfm66,
+        likelihood(data, np.array([level.units for level in levels])),
+    )
+
+
+def difference(spec: ModelSpec, dose, control_dose, phi: Mapping):
+    """Return f(dose) - f(control dose)."""
+    curve = spec.shape
+    nonlinear = [phi[name] for name in curve.nonlinear]
+    return curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
+
+
+def _linear(spec: ModelSpec) -> set[str]:
+    """Return the parameters that are priors of linear coefficients."""
+    terms = {name for term in spec.terms for name in TERMS[term].priors if name not in TERMS[term].nonlinear}
+    return {spec.shape.amplitude, *terms}
+
+
+def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
+    """Return the levels of heterogeneity: between studies, within them between months, between arms."""
+    names = data["study"].values.tolist()
+    study = np.array([list(dict.fromkeys(names)).index(name) for name in names])
+    if "months" in spec.terms:
+        visit = np.unique(np.stack([study, data["month"].values]), axis=1, return_inverse=True)[1].ravel()
+        levels = [
+            Level("study", study, lambda phi: phi["tau"] * phi["rho"] ** 0.5),
+            Level("visit", visit, lambda phi: phi["tau"] * (1.0 - phi["rho"]) ** 0.5),
+        ]
+    else:
+        levels = [Level("study", study, lambda phi: phi["tau"])]
+    if "arms" in spec.terms:
+        arm = data["arm"].values if "arm" in data else data["contrast"].values
+        units = np.unique(np.stack([study.astype(str), arm.astype(str)]), axis=1, return_inverse=True)[1].ravel()
+        levels.append(Level("arm", units, lambda phi: phi["tau_arm"]))
+    return tuple(levels)
+
+
+def not_known(spec: ModelSpec, data: xr.Dataset) -> list[tuple[str, list[str]]]:
+    """Return what a model needs and the contrasts that lack it: the dose of a curve, the covariate of a term."""
+    unknown = []
+    if spec.shape.uses_dose:
+        unknown.append(("the dose", ~np.isfinite(data["dose"].values + data["control_dose"].values)))
+    for name in spec.terms:
+        if needs := TERMS[name].needs:
+            values = covariate(data, needs)
+            blank = values == "" if values.dtype.kind in "UO" else ~np.isfinite(values)
+            unknown.append((f"the {needs.replace('_', ' ')}", blank))
+    names = data["contrast"].values
+    return [(what, names[rows].tolist()) for what, rows in unknown if rows.any()]

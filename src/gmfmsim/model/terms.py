@@ -1,0 +1,197 @@
+"""Terms that a model may add to its dose-response curve: what each adds to the effect of a contrast."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.model.distributions import Distribution
+
+TermName = Literal[
+    "cell_class",
+    "route",
+    "group",
+    "arms",
+    "months",
+    "age",
+    "gmfcs",
+    "design_bias",
+    "small_study",
+    "dose_error",
+]
+REFERENCE = {"age": 4.0, "gmfcs": 3.0, "month": 12.0}
+"""Where the covariate of a term counts nothing: age in years, GMFCS level, month."""
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A linear coefficient: adds value x column to the amplitude of the curve, or to the effect itself.
+
+    `variable` [label] names it in the posterior, `dim` is the dimension of the labels. Its prior is `prior` (flat if
+    None) or, with `pooled`, Normal(0, that parameter).
+    """
+
+    variable: str
+    column: np.ndarray
+    prior: Distribution | None = None
+    on_curve: bool = True
+    label: str | float | None = None
+    dim: str | None = None
+    pooled: str | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of heterogeneity: units (K,) each with a deviation of the amplitude ~ Normal(0, sd(parameters))."""
+
+    name: str
+    units: np.ndarray
+    sd: Callable[[Mapping], object]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term: the parameters it needs a prior for, its mathematics, the covariate it needs, and its coefficients.
+
+    `nonlinear` are those of its parameters that are standard deviations or shares, not coefficients. The levels of
+    heterogeneity that a term adds stand in `structure`, the errors of doses in `nuts`.
+    """
+
+    priors: tuple[str, ...]
+    formula: str
+    needs: str | None = None
+    nonlinear: tuple[str, ...] = ()
+    coefficients: Callable[[xr.Dataset, Mapping], list[Coefficient]] = field(default=lambda data, priors: [])
+
+
+def route(text: str) -> str:
+    """Return which of two kinds a route is: intravenous or other; "" where it is not known.
+
+    intravenous: into the blood, by vein or artery ("IV", "IV/IA"). other: into the spinal canal, the brain or the nose,
+    also where a vein is used beside it ("IT", "intraventricular", "IV+IT").
+    """
+    ways = {way.strip() for way in re.split("[+/]", text)}
+    if ways & {"", "unknown", "mixed"}:
+        return ""
+    return "intravenous" if ways <= {"IV", "IA"} else "other"
+
+
+def covariate(data: xr.Dataset, name: str) -> np.ndarray:
+    """Return a covariate of the contrasts as the terms read it, (K,): NaN or "" where it is not known."""
+    if name not in data:
+        return np.full(data.sizes["contrast"], np.nan)
+    values = data[name].values
+    return np.array([route(str(value)) for value in values]) if name == "route" else values
+
+
+def _pooled(name: str, by: str, sd: str) -> Callable:
+    """Return coefficients `name` [label], partially pooled: ~ Normal(0, sd) over the labels of `by`."""
+
+    def coefficients(data, priors):
+        values = covariate(data, by)
+        return [
+            Coefficient(name, (values == label).astype(float), label=label, dim=by, pooled=sd)
+            for label in sorted(set(values.tolist()))
+        ]
+
+    return coefficients
+
+
+def _against_reference(name: str, by: str, dim: str, labels: Callable[[np.ndarray], list]) -> Callable:
+    """Return coefficients `name` [label], each with the prior of that name, for `labels` of the values of `by`."""
+
+    def coefficients(data, priors):
+        values = covariate(data, by)
+        return [
+            Coefficient(name, (values == label).astype(float), priors[name], label=label, dim=dim)
+            for label in labels(values)
+        ]
+
+    return coefficients
+
+
+def _other_months(values: np.ndarray) -> list[float]:
+    return sorted(set(values.tolist()) - {REFERENCE["month"]})
+
+
+def _slope(name: str, by: str) -> Callable:
+    """Return the coefficient `name` of a number less its reference."""
+
+    def coefficients(data, priors):
+        return [Coefficient(name, covariate(data, by) - REFERENCE[by], priors[name])]
+
+    return coefficients
+
+
+def _bias(name: str, by: str, column: Callable[[np.ndarray], np.ndarray]) -> Callable:
+    """Return the coefficient `name` of a column that adds to the effect, whatever the dose."""
+
+    def coefficients(data, priors):
+        return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve=False)]
+
+    return coefficients
+
+
+TERMS: dict[str, Term] = {
+    "cell_class": Term(
+        ("tau_class",),
+        "amplitude += class_effect[class],  class_effect ~ Normal(0, tau_class)",
+        "cell_class",
+        ("tau_class",),
+        _pooled("class_effect", "cell_class", "tau_class"),
+    ),
+    "route": Term(
+        ("route_effect",),
+        "amplitude += route_effect[route],  0 for intravenous (by artery too); other: canal, brain, nose, or both ways",
+        "route",
+        (),
+        # always there, so that a trial by the other route has the prior where no contrast tells of it
+        _against_reference("route_effect", "route", "way", lambda values: ["other"]),
+    ),
+    "group": Term(
+        ("tau_group",),
+        "amplitude += group_effect[country],  group_effect ~ Normal(0, tau_group): studies within countries",
+        "country",
+        ("tau_group",),
+        _pooled("group_effect", "country", "tau_group"),
+    ),
+    "arms": Term(
+        ("tau_arm",),
+        "amplitude += tau_arm v_c,  v_c ~ Normal(0, 1): arms of one study differ beyond their doses",
+        None,
+        ("tau_arm",),
+    ),
+    "months": Term(
+        ("month_effect", "rho"),
+        "amplitude += month_effect[month],  0 at month 12; deviations of a study at two months correlate by rho",
+        "month",
+        ("rho",),
+        _against_reference("month_effect", "month", "visit", _other_months),
+    ),
+    "age": Term(("age_slope",), "amplitude += age_slope (mean age - 4 years)", "age", (), _slope("age_slope", "age")),
+    "gmfcs": Term(
+        ("gmfcs_slope",), "amplitude += gmfcs_slope (mean GMFCS level - 3)", "gmfcs", (), _slope("gmfcs_slope", "gmfcs")
+    ),
+    "design_bias": Term(
+        ("design_bias",),
+        "effect += design_bias where children were not randomised; 0 in the next trial",
+        "randomised",
+        (),
+        _bias("design_bias", "randomised", lambda randomised: 1.0 - randomised),
+    ),
+    "small_study": Term(
+        ("small_study",),
+        "effect += small_study sqrt(1/n_active + 1/n_control) (Pustejovsky & Rodgers 2019); 0 in the next trial",
+        "small_study",
+        (),
+        _bias("small_study", "small_study", lambda error: error),
+    ),
+    "dose_error": Term(
+        (),
+        "log10 dose_c = log10 reported dose_c + log10_dose_sd_c e_c,  e_c ~ Normal(0, 1)",
+        "log10_dose_sd",
+    ),
+}
