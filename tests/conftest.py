@@ -37,4 +37,4 @@ def results(tmp_path_factory):
 def quickstart_fit():
     """The quick start's plan and its posterior."""
     (plan,) = read_experiment("quickstart").plans
-    return plan, fit(plan.model, plan.contrasts, Sampler(cross_check=False), seed=1).tree
+    return plan, fit(plan.models["random_effects"], plan.contrasts, Sampler(cross_check=False), seed=1).tree

@@ -13,7 +13,7 @@ import gmfmsim
 PACKAGE = Path(gmfmsim.__file__).parent
 LAYERS = ["base", "evidence", "model", "trial", "experiment", "report", "doors"]
 BASE = {"faults", "streams", "spec", "shipped", "progress", "store"}
-DOORS = {"replication", "scaffold", "pipeline", "lookup", "cli", "__main__"}
+DOORS = {"benchmark", "calibration", "fitting", "replication", "scaffold", "pipeline", "lookup", "cli", "__main__"}
 
 
 def layer(module: str) -> str:

@@ -343,7 +343,7 @@ def test_a_fault_of_a_model_file_is_told_there(tmp_path, changes, where):
 def test_a_prior_truncated_at_or_above_zero_does_not_reach_below(tmp_path, mean, sd, lower):
     prior = {"dist": "truncated_normal", "mean": mean, "sd": sd, "lower": lower, "upper": 5} | WORDS
     (plan,) = read_experiment(str(trial(tmp_path, {"model.priors.tau": prior}))).plans
-    assert plan.model.priors["tau"].lower == lower
+    assert plan.models["random_effects"].priors["tau"].lower == lower
 
 
 @pytest.mark.parametrize("lower", [-1, -1e-9])
@@ -387,7 +387,7 @@ def test_a_published_estimate_has_no_readings(tmp_path):
         "evidence": {"pooled": {"meta_id": "Eggenberger2019", "measure": "SMD"}, "readings": "average"},
         "model": ABSENT,
     }
-    with pytest.raises(InputError, match="a published estimate has neither"):
+    with pytest.raises(InputError, match="a published estimate has none"):
         read_experiment(str(trial(tmp_path, pooled)))
 
 

@@ -21,12 +21,15 @@ from gmfmsim import pipeline, store
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.model.average import Member
 from gmfmsim.model.distributions import Fixed
+from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, percent, warnings
 from gmfmsim.scaffold import new_evidence
+from gmfmsim.sensitivity import effects_of
 
 ROOT = Path(__file__).parents[1]
 ANSWER_KEYS = {
@@ -181,11 +184,8 @@ trial.sd_change = { dist = "fixed", value = 1 }
     path.write_text(text, encoding="utf-8")
     _, fixed, published = read_experiment(str(path)).plans
     assert fixed.plan.trial.sd_change == Fixed(dist="fixed", value=6)
-    assert (published.model, published.plan.model, published.published.row["meta_id"]) == (
-        None,
-        None,
-        "Eggenberger2019",
-    )
+    assert (published.models, published.plan.model) == ({}, None)
+    assert published.published.row["meta_id"] == "Eggenberger2019"
 
 
 def test_a_result_that_another_run_completed_meanwhile_stays(quick, tmp_path):
@@ -257,8 +257,9 @@ def test_a_published_smd_needs_an_sd_of_one(quick):
 def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     plan, tree = quickstart_fit
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
-    effect = dose_response(tree, curve=plan.model.shape, dose=np.array([5e7]), seed=1)
-    plan_result = PlanResult(odd, tree, [], None, None, effect, None, [], {})
+    member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
+    effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
+    plan_result = PlanResult(odd, [member], None, None, effect, None, [], [], {})
     figures.forest(plan_result).savefig(io.BytesIO(), format="svg")
     assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(plan_result).axes[0].texts)
 
@@ -295,18 +296,21 @@ def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
 def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypatch):
     (prepared,) = read_experiment("quickstart").plans
     tried, row = [], {"criterion": "divergences", "required": "0", "measured": 1, "worst": "all chains"}
-    monkeypatch.setattr(
-        pipeline, "fit", lambda model, data, sampler, seed, progress: tried.append(sampler.target_accept)
-    )
-    monkeypatch.setattr(pipeline, "gate", lambda _: [row | {"passed": len(tried) == 2}])
-    assert pipeline._fit_through_gate(prepared, Silent())[1] == [row | {"passed": True}]
-    assert tried == [0.99, 0.998]
+
+    def fitted(model, data, sampler, seed, progress):
+        tried.append(sampler.target_accept)
+        return Fit(None, [row | {"passed": len(tried) == 2}], "nuts", None, None, [])
+
+    monkeypatch.setattr(pipeline, "fit", fitted)
+    member = pipeline._fit_through_gate(prepared, "random_effects", Silent())
+    assert member.fit.gate == [row | {"passed": True}]
+    assert tried == [prepared.plan.sampler.target_accept, 0.998]
+    assert tried[0] < 0.998
 
 
 def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch):
     row = {"criterion": "R-hat", "required": "at most 1.01", "measured": 1.3, "worst": "tau", "passed": False}
-    monkeypatch.setattr(pipeline, "gate", lambda _: [row])
-    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: Fit(None, [row], "nuts", None, None, []))
     with pytest.raises(GateFailed, match=r"R-hat: 1.3 at tau, required at most 1.01"):
         gmfmsim.run("quickstart", tmp_path / "r")
     assert list(tmp_path.rglob("answer.json")) == []

@@ -23,13 +23,16 @@ from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.gate import gate
-from gmfmsim.model.likelihood import Likelihood, at_draws, likelihood, log_likelihood
-from gmfmsim.model.nuts import Sampler, fit
+from gmfmsim.model.complete import replicate
+from gmfmsim.model.engine import Fit, fit
+from gmfmsim.model.likelihood import NEVER, likelihood
+from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.sensitivity import under_readings
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")
+EXACT = Sampler(engine="exact", cross_check=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,11 @@ def primary(tables):
 @pytest.fixture(scope="module")
 def averaged(primary, tables):
     return read_contrasts(primary, tables, "average")
+
+
+@pytest.fixture(scope="module")
+def fitted(averaged) -> Fit:
+    return fit(read_model(ModelChoice(name="random_effects")), averaged, EXACT, seed=1)
 
 
 def contrast_row(tables, **cells):
@@ -298,48 +306,60 @@ def test_an_experiment_with_other_readings_is_refused(tmp_path, readings, where)
 numbers = st.floats(-5, 5)
 
 
+def suspect(effect, covariance, log_se_sd, weight, study) -> xr.Dataset:
+    """Return contrasts with readings: effect, log_se_sd (R, K), covariance (R, K, K), weight (R,)."""
+    data = contrasts_from_arrays(effect[0], covariance[0], study=study)
+    return data.assign(
+        effect=(("reading", "contrast"), effect),
+        log_se_sd=(("reading", "contrast"), log_se_sd),
+        covariance=(("reading", "contrast", "contrast_"), covariance),
+        weight=("reading", weight),
+    )
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=3, max_size=3), st.floats(0, 1))
-def test_the_mixture_density_is_that_of_scipy(effect, mean, u):
+def test_the_density_of_every_state_is_that_of_scipy(effect, mean, u):
+    """Three contrasts of two studies with correlated errors are one block, with two states and heterogeneity."""
     rng = np.random.default_rng(7)
     root = rng.normal(size=(2, 3, 3))
     covariance = root @ root.transpose(0, 2, 1) + np.eye(3)
     effects, log_se_sd = np.array([effect, rng.normal(size=3)]), np.array([[0.5, 0, 0], [0, 0.2, 0.2]])
     weight = np.array([0.3, 0.7])
-    evidence = Likelihood(effects, covariance, log_se_sd, weight, ("a", "b", "b"))
-    found = evidence.by_reading(np.array(mean), log_se_sd * u)
+    evidence = likelihood(suspect(effects, covariance, log_se_sd, weight, ["a", "b", "b"]))
+    gain = np.array([0.7, 0.0, 0.0]), np.array([0.0, 0.4, 1.1])
+    log_scale = evidence.log_scale(np.array([u, u]))
+    found = evidence.by_state(np.array(mean), [g[None] for g in gain], log_scale)
+    alone = evidence.conditional(np.array(mean), log_scale)
     for r in range(2):
         d = np.diag(np.exp(log_se_sd[r] * u))
-        density = stats.multivariate_normal(mean, d @ covariance[r] @ d).logpdf(effects[r])
-        assert found[r] == pytest.approx(np.log(weight[r]) + density, rel=1e-9, abs=1e-9)
+        errors = d @ covariance[r] @ d
+        whole = stats.multivariate_normal(mean, errors + sum(np.outer(g, g) for g in gain))
+        assert found[0, r] == pytest.approx(np.log(weight[r]) + whole.logpdf(effects[r]), rel=1e-9, abs=1e-9)
+        for c in range(3):
+            others = [i for i in range(3) if i != c]
+            rest = stats.multivariate_normal(np.array(mean)[others], errors[np.ix_(others, others)])
+            expected = stats.multivariate_normal(mean, errors).logpdf(effects[r]) - rest.logpdf(effects[r][others])
+            assert alone[0, r, c] == pytest.approx(expected, rel=1e-8, abs=1e-8)
 
 
-def test_known_log_likelihood_leaves_one_contrast_out_of_the_mixture(averaged):
-    """log p(y_c | the others) = log p(y) - log p(y without c), both by SciPy."""
-    evidence = likelihood(averaged)
-    k, rng = averaged.sizes["contrast"], np.random.default_rng(3)
-    theta, r, u = rng.normal(2, 1, k), 0.56, rng.normal(size=len(evidence.uncertain))
-    dims = ("chain", "draw")
-    group = xr.Dataset(
-        {
-            "theta": ((*dims, "contrast"), theta[None, None]),
-            "r": (dims, [[r]]),
-            "spread_offset": ((*dims, "uncertain_spread"), u[None, None]),
-        },
-        coords={"contrast": averaged["contrast"].values, "uncertain_spread": list(evidence.uncertain)},
-    )
-    found = log_likelihood(group, averaged)["y"].values[0, 0]
-    mean = theta * np.where(averaged["gmfm66"].values, 1, 1 / r)
-    scale = dict(zip(evidence.uncertain, u, strict=True))
-    study_u = np.array([scale.get(s, 0.0) for s in averaged["study"].values])
+def test_known_log_likelihood_leaves_one_contrast_out_of_the_mixture(fitted, averaged):
+    """log p(y_c | the others) = log p(y) - log p(y without c), both by SciPy, over the combinations of readings."""
+    drawn = fitted.tree["posterior"].to_dataset().isel(chain=1, draw=17)
+    found = fitted.tree["log_likelihood"]["y"].isel(chain=1, draw=17).values
+    k = averaged.sizes["contrast"]
+    mean = drawn["theta"].values * np.where(averaged["gmfm66"].values, 1, 1 / drawn["r"].item())
+    scale = dict(zip(drawn["uncertain_spread"].values.tolist(), drawn["spread_offset"].values, strict=True))
+    study_u = np.array([scale.get(s, 0.0) for s in averaged["study"].values.tolist()])
 
     def log_density(kept):
         terms = []
         for i in range(averaged.sizes["reading"]):
-            d = np.exp(evidence.log_se_sd[i] * study_u)
-            covariance = (evidence.covariance[i] * np.outer(d, d))[np.ix_(kept, kept)]
+            one = averaged.isel(reading=i)
+            d = np.exp(one["log_se_sd"].values * study_u)
+            covariance = (one["covariance"].values * np.outer(d, d))[np.ix_(kept, kept)]
             normal = stats.multivariate_normal(mean[kept], covariance)
-            terms.append(np.log(evidence.weight[i]) + normal.logpdf(evidence.effect[i][kept]))
+            terms.append(np.log(one["weight"].item()) + normal.logpdf(one["effect"].values[kept]))
         return special.logsumexp(terms)
 
     everything = list(range(k))
@@ -349,15 +369,11 @@ def test_known_log_likelihood_leaves_one_contrast_out_of_the_mixture(averaged):
 
 
 def test_recovery_replicated_data_have_the_moments_of_the_mixture():
-    evidence = Likelihood(
-        np.array([[1.0, 2.0], [1.5, 2.0]]),
-        np.array([[[1, 0.5], [0.5, 2]], [[4, 0], [0, 1]]], float),
-        np.zeros((2, 2)),
-        np.array([0.25, 0.75]),
-        ("a", "b"),
-    )
+    effect = np.array([[1.0, 2.0], [1.5, 2.0]])
+    covariance = np.array([[[1, 0.5], [0.5, 2]], [[4, 0], [0, 1]]], float)
+    evidence = likelihood(suspect(effect, covariance, np.zeros((2, 2)), np.array([0.25, 0.75]), ["a", "b"]))
     rng, size = np.random.default_rng(11), 20_000
-    draws = np.array([evidence.draw(np.zeros(2), np.zeros((2, 2)), rng) for _ in range(size)])
+    draws = replicate(evidence, np.zeros((size, 2)), 0.0, rng)
     mean = np.array([0.75 * -0.5, 0.0])
     variance = np.array([0.25 * 1 + 0.75 * (4 + 0.25) - mean[0] ** 2, 0.25 * 2 + 0.75])
     error = np.sqrt(variance / size)
@@ -372,19 +388,18 @@ def test_recovery_an_unknown_error_is_learnt_from_a_conflict():
     """Nine exact studies at 2 and one at 12 with a wide distribution of its error: the error must be large."""
     data = contrasts_from_arrays([2.0] * 9 + [12.0], [0.25] * 9 + [1.0])
     data["log_se_sd"].values[-1] = 1.5
-    tree = fit(read_model(ModelChoice(name="random_effects")), data, Sampler(draws=1000), seed=5)
+    tree = fit(read_model(ModelChoice(name="random_effects")), data, EXACT, seed=5).tree
     assert tree["posterior"]["spread_offset"].mean().item() > 1
     assert tree["posterior"]["mu"].mean().item() == pytest.approx(2, abs=0.4)
 
 
-def test_reference_posterior_given_a_reading_is_that_of_the_reading_alone(quickstart_fit, primary, tables):
+def test_reference_posterior_given_a_reading_is_that_of_the_reading_alone(fitted, averaged, primary, tables):
     """Draws of the average taken again by their probability, against a fit in which the reading is fixed."""
-    prepared, tree = quickstart_fit
     fixed = read_contrasts(primary, tables, {"Huang2018": "as_printed"})
-    alone = fit(prepared.model, fixed, Sampler(), seed=9)
-    probability = reading_probability(tree, prepared.contrasts)
-    taken = prepared.contrasts["reading_of"].sel(suspect="Huang2018").values == "as_printed"
-    again = given_reading(tree, (probability * xr.DataArray(taken, dims="reading")).sum("reading"), seed=1)
+    alone = fit(read_model(ModelChoice(name="random_effects")), fixed, EXACT, seed=9).tree
+    probability = reading_probability(fitted.tree, averaged)
+    taken = averaged["reading_of"].sel(suspect="Huang2018").values == "as_printed"
+    again = given_reading(fitted.tree, (probability * xr.DataArray(taken, dims="reading")).sum("reading"), seed=1)
     for name in ("mu", "tau", "r"):
         a, b = again["posterior"][name], alone["posterior"][name]
         error = math.hypot(az.mcse(a, method="mean").item(), az.mcse(b, method="mean").item())
@@ -392,21 +407,31 @@ def test_reference_posterior_given_a_reading_is_that_of_the_reading_alone(quicks
         assert a.std().item() == pytest.approx(b.std().item(), rel=0.1)  # five Monte Carlo errors of either
 
 
-def test_reading_probabilities_are_prior_times_likelihood(quickstart_fit):
-    prepared, tree = quickstart_fit
-    probability = reading_probability(tree, prepared.contrasts)
+def test_reference_reading_probabilities_average_to_the_exact_ones(fitted, averaged):
+    """Summed over the combinations with a state, and averaged over draws, against the engine without sampling error."""
+    probability = reading_probability(fitted.tree, averaged)
     assert probability.sum("reading").values == pytest.approx(1, abs=1e-9)
-    group = tree["posterior"].to_dataset().isel(chain=[0], draw=[17])
-    log_p = likelihood(prepared.contrasts).by_reading(*at_draws(group, prepared.contrasts))[0, 0]
-    expected = np.exp(log_p - special.logsumexp(log_p))
-    assert probability.values[0, 17] == pytest.approx(expected, rel=1e-9)
+    like = fitted.exact.prepared.structure.likelihood
+    for block, exact in enumerate(fitted.exact.state_probability):
+        for state in range((like.log_weight[block] > NEVER).sum()):
+            share = (probability * xr.DataArray(like.state_of[block] == state, dims="reading")).sum("reading")
+            error = max(az.mcse(share, method="mean").item(), 1e-9)
+            assert abs(share.mean().item() - exact[state]) < 4 * error
 
 
-def test_given_keeps_draws_in_order_and_in_proportion(quickstart_fit):
-    _, tree = quickstart_fit
-    group = tree["posterior"].to_dataset()
+def test_known_reading_probabilities_are_prior_times_likelihood():
+    """Two readings of one study's error, theta 0: 0.8 Normal(3; 0, 1) against 0.2 Normal(3; 0, 9)."""
+    data = suspect(np.full((2, 1), 3.0), np.array([[[1.0]], [[9.0]]]), np.zeros((2, 1)), [0.8, 0.2], ["a"])
+    group = xr.Dataset({"theta": (("chain", "draw", "contrast"), np.zeros((1, 2, 1)))})
+    found = reading_probability(xr.DataTree.from_dict({"posterior": group}), data)
+    first, second = 0.8 * stats.norm.pdf(3), 0.2 * stats.norm(scale=3).pdf(3)
+    assert found.values[0, 1] == pytest.approx([first / (first + second), second / (first + second)], rel=1e-12)
+
+
+def test_given_keeps_draws_in_order_and_in_proportion(fitted):
+    group = fitted.tree["posterior"].to_dataset()
     above = (group["mu"] > 3).astype(float)
-    again = given_reading(tree, above, seed=1)["posterior"]["mu"].values.ravel()
+    again = given_reading(fitted.tree, above, seed=1)["posterior"]["mu"].values.ravel()
     kept = group["mu"].transpose("chain", "draw").values.ravel()
     kept = kept[kept > 3]
     assert again.size == above.size
@@ -491,7 +516,7 @@ def test_an_unknown_sd_of_a_supposed_result_stays_unknown(primary, tables):
         with_supposed(primary, tables, [SUPPOSED.model_copy(update={"log_sd": 0.3})]), tables, "average"
     )
     assert data["log_se_sd"].values[:, -1].tolist() == [0.3] * data.sizes["reading"]
-    assert "RegNCT01929434" in likelihood(data).uncertain
+    assert "RegNCT01929434" in likelihood(data).uncertain_spread
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,53 @@ def run(
     print(DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
+def fit(name: Name, as_json: Json = False) -> None:
+    """Fit and check the models of an experiment; simulate no trial, write nothing."""
+    from gmfmsim.fitting import fit as fit_experiment
+    from gmfmsim.fitting import to_json, to_text
+    from gmfmsim.progress import Console
+
+    plans = fit_experiment(name, progress=Console())
+    if as_json:
+        _print_json(to_json(plans))
+        return
+    print(to_text(plans))
+    print(DISCLAIMER)
+
+
+@app.command(epilog="Example: gmfmsim benchmark exact --json")
+def benchmark(
+    what: Annotated[str, typer.Argument(help="exact: the exact engine beside sampling.", metavar="exact")],
+    as_json: Json = False,
+) -> None:
+    """Measure speed and accuracy on this machine, side by side in one run."""
+    from gmfmsim.benchmark import benchmark as measure
+    from gmfmsim.progress import Console
+
+    found = measure(what, progress=Console())
+    if as_json:
+        _print_json(found)
+        return
+    for name, value in found.items():
+        print(f"{name}: {value:.6g}")
+
+
+@app.command(epilog="Example: gmfmsim calibrate --model emax --study exact")
+def calibrate(
+    out: Annotated[Path, typer.Option(help="The folder with the record to write or update.")] = Path("calibration"),
+    model: Annotated[list[str] | None, typer.Option(help="A shipped model; all of them by default.")] = None,
+    study: Annotated[list[str] | None, typer.Option(help="exact, exact_readings, nuts or divergences; all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
+) -> None:
+    """Calibrate the engines on data simulated from the models, and record it (an hour or more for all)."""
+    from gmfmsim.calibration import calibrate as run_calibration
+    from gmfmsim.progress import Console
+
+    run_calibration(out, model or None, study or None, workers=workers, progress=Console())
+    print(f"record: {out}")
+
+
 @app.command(epilog="Example: gmfmsim check my_trial.toml")
 def check(name: Name, as_json: Json = False) -> None:
     """Validate an experiment with everything it uses; fit and simulate nothing."""

@@ -82,7 +82,7 @@ def read_experiment(name: str) -> Experiment:
     for i, override in enumerate(alternatives if isinstance(alternatives, list) else []):
         if isinstance(override, dict):
             labelled = {"label": f"alternative {i + 1}"} | override
-            prepared, found = prepare(_overlay(_without_other_source(base, override), labelled), path)
+            prepared, found = prepare(_overlay(_without_replaced(base, override), labelled), path)
             own = [f for f in found if (f.where, f.problem) not in inherited]
             faults += [_at_alternative(f, i, path.name) for f in own]
             plans.append(prepared)
@@ -131,8 +131,12 @@ def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
     return replace(fault, where=f"{place}.{inside}" if inside else place)
 
 
-def _without_other_source(base: dict, override: dict) -> dict:
-    """Return base without the source of evidence that an override replaces (a published estimate takes no model)."""
+def _without_replaced(base: dict, override: dict) -> dict:
+    """Return base without what an override replaces: one model by several, contrasts by a published estimate."""
+    model, other = base.get("model"), override.get("model")
+    if isinstance(model, dict) and isinstance(other, dict) and ("name" in other) != ("average" in other):
+        replaced = {"average", "weights"} if "name" in other else {"name"}
+        base = base | {"model": {k: v for k, v in model.items() if k not in replaced}}
     kept, evidence = base.get("evidence"), override.get("evidence")
     if not isinstance(kept, dict) or not isinstance(evidence, dict) or ("pooled" in evidence) == ("select" in evidence):
         return base

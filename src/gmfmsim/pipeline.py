@@ -21,7 +21,7 @@ from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.replication import Replication, is_replication, read_replication, write_result
 from gmfmsim.report.answer import PlanResult, answer
-from gmfmsim.sensitivity import effects_of, truths_of, under_readings
+from gmfmsim.sensitivity import checks_of, effects_of, truths_of, under_readings
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -71,8 +71,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     from gmfmsim.report.page import write_report
 
     started = time.perf_counter()
-    posteriors: dict[str, list[Member]] = {}
-    plan_results = [_find(prepared, posteriors, progress) for prepared in experiment.plans]
+    fits: dict[tuple[str, str], Member] = {}
+    plan_results = [_find(prepared, fits, progress) for prepared in experiment.plans]
     progress.stage("report: figures and page")
     for prepared in experiment.plans:
         _copy_own_inputs(prepared, draft)
@@ -97,7 +97,7 @@ def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
         shutil.copyfile(prepared.model_files[name], draft / copy)
 
 
-def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
+def _find(prepared: Prepared, fits: dict, progress: Silent) -> PlanResult:
     """Go the whole way for one plan: posterior, gate, truths, required n, surface."""
     plan, timings, mark = prepared.plan, {}, time.perf_counter()
 
@@ -107,7 +107,7 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
         timings[stage] = round(now - mark, 3)
         mark = now
 
-    members = _posterior(prepared, posteriors, progress)
+    members = posterior_of(prepared, fits, progress)
     lap("posterior")
     effects = effects_of(prepared, members)
     truth = truths_of(prepared, effects)
@@ -131,23 +131,27 @@ def _find(prepared: Prepared, posteriors: dict, progress: Silent) -> PlanResult:
     with progress.steps("readings of suspect figures") as advance:
         readings = under_readings(prepared, members, effects, required, advance)
     lap("readings")
-    return PlanResult(prepared, members, required, surface, effect, band, readings, timings)
+    progress.stage(f"{plan.label}: checks")
+    checked = [checks_of(prepared, m) for m in members if m.fit]
+    lap("checks")
+    return PlanResult(prepared, members, required, surface, effect, band, readings, checked, timings)
 
 
-def _posterior(prepared: Prepared, posteriors: dict, progress: Silent) -> list[Member]:
-    """Return the fitted models of a plan; plans that differ only in the trial share their fits."""
+def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progress: Silent) -> list[Member]:
+    """Return the fitted models of a plan with their shares; plans with the same model and evidence share a fit."""
     plan = prepared.plan
-    shared = plan.model_dump_json(include={"seed", "evidence", "model", "sampler"})
-    if shared not in posteriors:
-        if prepared.published:
-            name = prepared.published.row["meta_id"]
-            progress.stage(f"{plan.label}: {name} taken as published")
-            tree = published_posterior(prepared.published, plan.sampler, plan.seed)
-            posteriors[shared] = [Member(name, None, None, tree, 1.0)]
-        else:
-            members = [_fit_through_gate(prepared, name, progress) for name in prepared.models]
-            posteriors[shared] = shares_of(members, prepared.contrasts, plan.model.weights)
-    return posteriors[shared]
+    shared = plan.model_dump_json(include={"seed", "evidence", "sampler"})
+    if prepared.published:
+        name = prepared.published.row["meta_id"]
+        progress.stage(f"{plan.label}: {name} taken as published")
+        return [Member(name, None, None, published_posterior(prepared.published, plan.sampler, plan.seed), 1.0)]
+    members = []
+    for name, spec in prepared.models.items():
+        key = shared, spec.model_dump_json()
+        if key not in fits:
+            fits[key] = _fit_through_gate(prepared, name, progress)
+        members.append(fits[key])
+    return shares_of(members, prepared.contrasts, plan.model.weights)
 
 
 def _fit_through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:

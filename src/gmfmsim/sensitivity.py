@@ -1,15 +1,19 @@
-"""What the answer hangs on: the same plan under each reading of a suspect figure."""
+"""What the answer hangs on: checks of the models, the same plan under each reading of a suspect figure."""
+
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from gmfmsim.model.average import Member
+from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.predict import effect_draws, mix, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.size import RequiredN, required_n
 
+CHECK_DRAWS = 1000
 ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
 
@@ -39,6 +43,21 @@ def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
         replicates=plan.search.replicates,
         seed=plan.seed,
     )
+
+
+def checks_of(prepared: Prepared, member: Member) -> Checks:
+    """Return the checks of a fitted model, its effect at the dose of the trial held to 0, 1 point and the planning value.
+
+    Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
+    """
+    trial, margins = prepared.plan.trial, sorted({0.0, 1.0, prepared.plan.search.planning_value})
+    draws = member.tree["posterior"].sizes["draw"]
+    every = slice(None, None, max(1, draws // CHECK_DRAWS))
+    groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
+    fewer = {n: g.isel(draw=every) if g.sizes.get("draw") == draws else g for n, g in groups.items()}
+    fit = replace(member.fit, tree=xr.DataTree.from_dict(fewer))
+    where = {"margins": margins, "dose": trial.active.dose, "setting": trial.setting, "month": trial.month}
+    return checks(fit, member.spec, prepared.contrasts, **where)
 
 
 def under_readings(

@@ -8,11 +8,10 @@ import numpy as np
 import xarray as xr
 from scipy import optimize, special
 
+from gmfmsim.model.checks.left_out import blocks, refit
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import ExactPosterior, posterior
-from gmfmsim.model.likelihood import likelihood
-from gmfmsim.model.structure import structure
+from gmfmsim.model.exact import ExactPosterior
 
 Weights = Literal["posterior", "stacking"]
 
@@ -50,32 +49,13 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
         if None in exact:
             share = stacking(np.stack([psis_density(m.tree) for m in members], axis=1))
         else:
-            share = stacking(np.stack([left_out_density(m.spec, data, m.fit.exact) for m in members], axis=1))
+            share = stacking(np.stack([left_out_density(m.fit.exact, data) for m in members], axis=1))
     return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
 
 
-def left_out_density(spec: ModelSpec, data: xr.Dataset, exact: ExactPosterior) -> np.ndarray:
-    """Return log p(y_i | y of the other studies), (studies,): log p(y) - log p(y without study i), exactly.
-
-    Studies that share control children leave together.
-    """
-    groups = studies_apart(data)
-    if len(groups) == 1:
-        return np.array([exact.log_marginal])
-    without = [posterior(structure(spec, leave_out(data, group))).log_marginal for group in groups]
-    return exact.log_marginal - np.array(without)
-
-
-def leave_out(data: xr.Dataset, studies: list[str]) -> xr.Dataset:
-    """Return the contrasts of all other studies."""
-    keep = ~np.isin(data["study"].values, studies)
-    return data.isel(contrast=keep, contrast_=keep)
-
-
-def studies_apart(data: xr.Dataset) -> list[list[str]]:
-    """Return the studies in groups that share no children with each other: what can be left out as one."""
-    like, study = likelihood(data), data["study"].values
-    return [list(dict.fromkeys(study[i[inside]].tolist())) for i, inside in zip(like.index, like.inside, strict=True)]
+def left_out_density(exact: ExactPosterior, data: xr.Dataset) -> np.ndarray:
+    """Return log p(y_b | all other blocks of studies), (B,), exactly: studies that share children leave together."""
+    return np.array([refit(exact, data, inside).log_density for inside in blocks(exact.prepared.structure, data)[1]])
 
 
 def psis_density(tree: xr.DataTree) -> np.ndarray:

@@ -145,6 +145,8 @@ def _deviations(model: Structure, slots, gains, mean, log_scale, state, rng) -> 
 
     With e = y - mean and G the gains: z ~ Normal(Q^-1 G' P e, Q^-1), Q = I + G' P G.
     """
+    if not slots:  # Student-t effects come from the sampler
+        return {}
     like = model.likelihood
     rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
     shrink = np.exp(-log_scale[rows, block, state]) if like.uncertain_spread else 1.0

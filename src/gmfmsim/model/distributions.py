@@ -54,14 +54,18 @@ class Distribution(Spec):
         """Return the quantiles at probabilities p (same shape)."""
         raise TypeError(f"{self.dist} has no quantile function")
 
-    def node(self, name: str, dims: str | None = None):
-        """Return the variable `name` of the open PyMC model, one for each coordinate of `dims`."""
+    def node(self, name: str, dims: str | None = None, transform=None):
+        """Return the variable `name` of the open PyMC model, one for each coordinate of `dims`.
+
+        transform: what PyMC samples it on, instead of the usual for its kind.
+        """
         import pymc as pm
 
         kind, parameters = self._in_pymc()
         parameters = {key: np.float64(value) for key, value in parameters.items()}  # of plain 2.5 it makes a float32
         if not kind.startswith("exp "):
-            return getattr(pm, kind)(name, **parameters, dims=dims)
+            own = {} if transform is None else {"default_transform": transform}
+            return getattr(pm, kind)(name, **parameters, dims=dims, **own)
         log = getattr(pm, kind.removeprefix("exp "))
 
         def exp_of(*values_and_size):
@@ -143,6 +147,9 @@ class TruncatedNormal(_Bounded):
 
     def _in_pymc(self):
         return "TruncatedNormal", {"mu": self.mean, "sigma": self.sd, "lower": self.lower, "upper": self.upper}
+
+    def __str__(self):
+        return f"Normal({self.mean:g}, {self.sd:g}) from {self.lower:g} to {self.upper:g}"
 
 
 class Uniform(_Bounded):

@@ -12,6 +12,7 @@ from scipy import special
 from gmfmsim.model import kernels
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.distributions import Distribution
+from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.mixture import NormalMixture
 from gmfmsim.model.quadrature import (
     Box,
@@ -30,28 +31,32 @@ from gmfmsim.model.structure import Structure, structure
 class Effort(NamedTuple):
     """How the quadrature starts and when it is content, by the number of parameters.
 
-    points of each axis to start from; how far down in log density an axis reaches; the largest marginal density at an
-    open end, relative to its peak; the largest share of a marginal that the nodes may miss.
+    points to start from, by the shape of the axis; how far down in log density an axis reaches; the largest marginal
+    density at an open end, relative to its peak; the largest share of a marginal that the nodes may miss.
     """
 
-    points: int
+    points: Mapping[str, int]
     deep: float
     edge: float
     missed: float
 
 
 EFFORT = (
-    Effort(1, 0.0, 0.0, 0.0),
-    Effort(48, 34.0, 1e-13, 1e-12),
-    Effort(16, 26.0, 1e-10, 1e-8),
-    Effort(14, 23.0, 1e-8, 1e-6),
-    Effort(12, 21.0, 1e-8, 1e-5),
+    Effort({}, 0.0, 0.0, 0.0),
+    Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-13),
+    Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9),
+    Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7),
+    Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5),
 )
+BETWEEN = 1e-9
+"""The largest error of a marginal density between its nodes, relative."""
+BETWEEN_FOR_DRAWS = 1e-4
+"""The same of the joint density from which parameters are drawn."""
 MOST_AXES = len(EFFORT) - 1
 MOST_NODES = 60_000
 MOST_EVALUATIONS = 40_000_000
 """Nodes times combinations of states: what fits a minute and a few hundred megabytes."""
-HERMITE = 11
+HERMITE = 13
 """Points for the unknown size of one standard error, placed where its posterior is."""
 OFFSETS = np.linspace(-7, 7, 57)
 """Where that posterior is looked for, in standard deviations of the prior."""
@@ -134,12 +139,12 @@ class Prepared:
 
     def design(self, phi: Mapping[str, np.ndarray], nodes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns (J, p, K) of the coefficients and the loads (J, L, K) of the levels at every node."""
-        k = self.structure.gmfm66.size
+        k, parts = self.structure.gmfm66.size, (self.structure.scale(phi), self.structure.shape(phi))
         columns = np.empty((nodes, len(self.structure.coefficients), k))
-        for i, column in enumerate(self.structure.columns(phi)):
+        for i, column in enumerate(self.structure.columns(phi, parts)):
             columns[:, i] = column
         loads = np.empty((nodes, len(self.structure.levels), k))
-        for i, load in enumerate(self.structure.loads(phi)):
+        for i, load in enumerate(self.structure.loads(phi, parts)):
             loads[:, i] = load
         return columns, loads
 
@@ -161,6 +166,23 @@ class Prepared:
         """Return log p(y, coordinates x), (J,)."""
         log_p = self.log_joint(x)[0]
         return log_p[:, 0] if log_p.shape[1] == 1 else special.logsumexp(log_p, axis=1)
+
+    def can_afford(self, box: Box) -> bool:
+        """Return whether a box has nodes that fit the time and memory of a fit."""
+        nodes = int(np.prod(box.points))
+        return nodes <= MOST_NODES and nodes * self.states.combinations <= MOST_EVALUATIONS
+
+    def resolved(self, box: Box, density: np.ndarray, axis: int | None, tolerance: float) -> tuple[Box, np.ndarray]:
+        """Return a box, and the density at its nodes, that hold between the nodes of one axis, or of all."""
+        while True:
+            finer = box.finer(density, tolerance, between=True)
+            if axis is not None:
+                finer = Box(tuple(finer.rules[i] if i == axis else r for i, r in enumerate(box.rules)))
+            if finer.points == box.points or not self.can_afford(finer):
+                return box, density
+            box = finer
+            log_p = self.log_density(box.nodes)
+            density = np.exp(log_p - log_p.max()).reshape(box.points)
 
     def with_offsets_at(self, x: np.ndarray) -> "Prepared":
         """Return it with nodes for the sizes of unknown standard errors, where their posterior is at coordinates x."""
@@ -195,8 +217,9 @@ def prepare(model: Structure) -> Prepared:
     if len(names) > MOST_AXES:
         raise Refused(f"{len(names)} non-linear parameters ({', '.join(names)}): at most {MOST_AXES}; use nuts")
     rough = _expand(model, 1)
-    nodes = EFFORT[len(names)].points ** len(names)
-    combinations = _expand(model, HERMITE).combinations
+    nodes = MOST_NODES if len(names) == MOST_AXES else 20 ** len(names)
+    unknown = model.likelihood.uncertain_spread
+    combinations = (_expand(model, HERMITE) if unknown else rough).combinations
     if combinations * nodes > MOST_EVALUATIONS:
         raise Refused(f"{combinations} combinations of readings are too many: fix some, or use nuts")
     like = model.likelihood
@@ -263,6 +286,10 @@ def _expand(model: Structure, points: int, center=None, width=None) -> States:
     (B, states), by default 0 and 1.
     """
     like = model.likelihood
+    if not like.uncertain_spread:
+        block, state = np.nonzero(like.log_weight > NEVER)
+        start = np.concatenate([[0], np.cumsum(like.states)])
+        return States(start, *(v[block, state] for v in (like.effect, like.precision, like.log_constant)), state)
     x, w = np.polynomial.hermite_e.hermegauss(points)
     log_w = np.log(w / w.sum()) + x**2 / 2
     start, effect, precision, constant, base = [0], [], [], [], []
@@ -297,8 +324,7 @@ def posterior(model: Structure) -> "ExactPosterior":
         better = box.widened(ready.axes, density, effort.edge)
         if better is box:
             better = box.finer(density, effort.missed)
-        nodes = int(np.prod(better.points))
-        if better is box or nodes > MOST_NODES or nodes * ready.states.combinations > MOST_EVALUATIONS:
+        if better is box or not ready.can_afford(better):
             break
         box = better
     log_p = log_joint + box.log_weights[:, None]
@@ -351,10 +377,18 @@ class ExactPosterior:
             a, b, ready.states.start, ready.prior_precision, ready.prior_b, self.node, self.combination
         )
 
+    @cached_property
+    def marginals(self) -> dict[str, Marginal]:
+        """The marginal distribution of every non-linear parameter, on an axis as fine as a density needs."""
+        out = {}
+        for i, (name, axis) in enumerate(zip(self.prepared.names, self.prepared.axes, strict=True)):
+            box, density = self.prepared.resolved(self.box, self.density, i, BETWEEN)
+            out[name] = Marginal(axis, box.rules[i], box.marginal(density, i))
+        return out
+
     def parameter(self, name: str) -> Marginal:
         """Return the marginal distribution of a non-linear parameter."""
-        i = self.prepared.names.index(name)
-        return Marginal(self.prepared.axes[i], self.box.rules[i], self.box.marginal(self.density, i))
+        return self.marginals[name]
 
     def moments(self, name: str) -> tuple[float, float]:
         """Return mean and standard deviation of a non-linear parameter or a coefficient."""
@@ -457,7 +491,8 @@ class ExactPosterior:
         uniform (size, axes + 1) and normal (size, p) are the noise they are made of.
         """
         ready = self.prepared
-        x = draw(self.box, self.density, uniform[:, :-1]) if ready.names else np.zeros((uniform.shape[0], 0))
+        box, density = ready.resolved(self.box, self.density, None, BETWEEN_FOR_DRAWS)
+        x = draw(box, density, uniform[:, :-1]) if ready.names else np.zeros((uniform.shape[0], 0))
         coefficients = np.empty(normal.shape)
         chunk = max(1, 4_000_000 // ready.states.combinations)
         for rows in np.array_split(np.arange(x.shape[0]), -(-x.shape[0] // chunk)):

@@ -25,6 +25,20 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
     for j in range(nodes):
         for block in range(index.shape[0]):
             m = size[block]
+            if m == 1:
+                k, gained = index[block, 0], 0.0
+                for u in range(slot_level.size):
+                    if slot_mask[block, u, 0]:
+                        gained += loads[j, slot_level[u], k] ** 2
+                for s in range(start[block], start[block + 1]):
+                    grown = 1.0 + gained * precision[s, 0, 0]
+                    inverse = precision[s, 0, 0] / grown
+                    c[j, s] = constant[s] - 0.5 * (np.log(grown) + inverse * effect[s, 0] ** 2)
+                    for x in range(p):
+                        b[j, s, x] = columns[j, x, k] * inverse * effect[s, 0]
+                        for y in range(x + 1):
+                            a[j, s, x, y] = a[j, s, y, x] = columns[j, x, k] * columns[j, y, k] * inverse
+                continue
             for s in range(start[block], start[block + 1]):
                 for i in range(m):
                     for k in range(m):
@@ -209,3 +223,54 @@ def lower_tail(weight, means, sds, x):
         below += weight[i] * math.erfc(-z * math.sqrt(0.5))
         density += weight[i] / sds[i] * math.exp(-0.5 * z * z)
     return below / 2, density / math.sqrt(2 * math.pi)
+
+
+@compiled
+def add_coefficient(z, fixed, to_mean, log_p, mean):
+    """Add z^2 / 2 to log_p and to_mean z to mean, all (B, J), with z + fixed (J,) for z."""
+    for i in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            value = z[i, j] + fixed[j]
+            log_p[i, j] += 0.5 * value * value
+            mean[i, j] += to_mean[j] * value
+
+
+@compiled
+def _normal(x, table, first, steps):
+    """Return P(Z <= x), cubic between the values and slopes of a table that starts at `first`."""
+    at = (x - first) * steps
+    if at < 0.0:
+        return 0.0
+    i = int(at)
+    if i >= table.shape[0] - 1:
+        return 1.0
+    f = at - i
+    rise, left, right = table[i + 1, 0] - table[i, 0], table[i, 1], table[i + 1, 1]
+    return table[i, 0] + f * (left + f * (3 * rise - 2 * left - right + f * (left + right - 2 * rise)))
+
+
+@compiled
+def batch_figures(weight, top, mean, sd, sd_new, tau, outermost, table, first, steps, out):
+    """Write the figures of batch.FIGURES to out (B, 7), from weights and means of the amplitude at the nodes (B, J)."""
+    for i in range(weight.shape[0]):
+        total, one, two, above, new, scale, last = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for j in range(weight.shape[1]):
+            w = weight[i, j]
+            if w < 1e-12:
+                continue
+            m = mean[i, j]
+            total += w
+            one += w * m
+            two += w * (m * m + sd[j] * sd[j])
+            scale += w * tau[j]
+            last += w * outermost[j]
+            above += w * _normal(m / sd[j], table, first, steps)
+            new += w * _normal(m / sd_new[j], table, first, steps)
+        average = one / total
+        out[i, 0] = average
+        out[i, 1] = np.sqrt(two / total - average * average)
+        out[i, 2] = above / total
+        out[i, 3] = new / total
+        out[i, 4] = top[i] + np.log(total)
+        out[i, 5] = scale / total
+        out[i, 6] = last / total

@@ -27,7 +27,9 @@ def effect_draws(
     group = posterior["posterior"].to_dataset()
     amplitude = group[curve.amplitude] + sum(_at(group, setting, month), xr.zeros_like(group[curve.amplitude]))
     variance = sum(group[name] ** 2 for name in ("tau", "tau_arm", "tau_group") if name in group)
-    dose = xr.DataArray(list(doses.values()), dims="arm", coords={"arm": list(doses)})
+    dose = xr.DataArray(
+        list(doses.values()), dims="arm", coords={"arm": list(doses), "dose": ("arm", list(doses.values()))}
+    )
     nonlinear = [group[name].transpose("chain", "draw").values[..., None] for name in curve.nonlinear]
     sizes = (group.sizes["chain"], group.sizes["draw"], dose.size)
     shape = xr.DataArray(
@@ -54,8 +56,8 @@ def _at(group: xr.Dataset, setting: Setting, month: float) -> list[xr.DataArray]
 def mix(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:
     """Return draws (chain, draw) of several models in proportion to their shares, as many as the first has.
 
-    Every chain takes the first draws of each model, by largest remainder; the draws of a part are in random order
-    (independent), or a chain whose start is as good as any other stretch.
+    Every chain takes the first draws of each model, by largest remainder, in turns: so any stretch of it has all models
+    in their shares, and the Monte Carlo errors by batches do not take the distance of models for noise.
     """
     if len(parts) == 1:
         return parts[0]
@@ -63,7 +65,9 @@ def mix(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:
     exact = np.array(shares) / np.sum(shares) * draws
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact)[: draws - counts.sum()]] += 1
-    return xr.concat([p.isel(draw=slice(0, n)) for p, n in zip(parts, counts, strict=True)], dim="draw")
+    taken = xr.concat([p.isel(draw=slice(0, n)) for p, n in zip(parts, counts, strict=True)], dim="draw")
+    turn = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
+    return taken.isel(draw=np.argsort(turn, kind="stable"))
 
 
 def truths(
@@ -90,7 +94,7 @@ def truths(
     z = np.concatenate([stream(seed, "new study", i).standard_normal(posterior_draws) for i in range(rounds)])
     u = np.concatenate([stream(seed, "sd of change", i).random(posterior_draws) for i in range(rounds)])
     mean, scatter = np.tile(mean, (rounds, 1)), np.tile(scatter, (rounds, 1))
-    treated = (np.abs(mean) + scatter).max(axis=0) > 0
+    treated = effects["dose"].values > 0
     effect = {
         "new_study": mean + scatter * z[:, None],
         "pooled_mean": mean,

@@ -1,6 +1,6 @@
 """Quadrature over a few parameters that adapts to where the posterior is, and independent draws from what it finds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
@@ -17,9 +17,6 @@ CLIMBS = 5
 GRID = np.linspace(-0.5, 0.5, 17)
 FROM_PEAK = np.geomspace(1e-3, 1.0, 40)
 """Steps to both ends of an axis: fine near the peak, far enough for any tail."""
-MORE = {"line": 14, "even": 10, "interval": 14}
-"""Tenths of the points to start from: an even density needs half of its axis only."""
-
 Shape = Literal["line", "even", "interval"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the
 points. line: it falls to nothing at both ends, the trapezoidal rule; even: the same, mirrored at 0; interval: it ends
@@ -143,18 +140,26 @@ class Rule:
             out[..., 1:] += kernel(x[..., None] + self.nodes[1:])
         return out
 
-    def missed(self, marginal: np.ndarray) -> float:
-        """Return how much of a marginal density (n,) the nodes may miss, relative.
+    def between(self, marginal: np.ndarray) -> float:
+        """Return by how much a marginal density (n,) may be off between the nodes, relative.
 
-        interval: the square of its last Legendre coefficients, since the rule is exact to twice its degree. Otherwise
-        the square of what half of the nodes miss: the error of the trapezoidal rule squares when the nodes double.
+        interval: its last Legendre coefficients. Otherwise what half of the nodes miss of its integral.
         """
         if self.shape == "interval":
             size = np.abs(_legendre(self.points)[2] @ marginal)
-            return float(size[-2:].max() / size.max()) ** 2
+            return float(size[-2:].max() / size.max())
         whole = self.weights @ marginal
         half = 2 * self.weights[::2] @ marginal[::2]
-        return float((half / whole - 1) ** 2)
+        return float(abs(half / whole - 1))
+
+    def missed(self, marginal: np.ndarray) -> float:
+        """Return how much of a marginal density (n,) the nodes may miss, relative.
+
+        The error of the trapezoidal rule squares when the nodes double. Gauss and Legendre's rule is exact to twice the
+        degree of the last coefficient: its square if the coefficients fall geometrically, its fourth power if they fall
+        as those of a normal density do; taken is the third.
+        """
+        return self.between(marginal) ** (3 if self.shape == "interval" else 2)
 
 
 @cache
@@ -223,19 +228,23 @@ class Box:
             rules.append(rule(low, high, more, r.shape))
         return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
 
-    def finer(self, density: np.ndarray, tolerance: float) -> "Box":
-        """Return the box with more points on the axes that miss more than the tolerance; itself if there are none."""
-        missed = self.missed(density)
-        if max(missed, default=0.0) <= tolerance:
-            return self
-        more = [
-            int(np.ceil(1.4 * r.points)) if e > tolerance else r.points for r, e in zip(self.rules, missed, strict=True)
-        ]
-        return Box(tuple(rule(r.low, r.high, n, r.shape) for r, n in zip(self.rules, more, strict=True)))
+    def finer(self, density: np.ndarray, tolerance: float, *, between: bool = False) -> "Box":
+        """Return the box with more points on the axes that miss more than the tolerance; itself if there are none.
+
+        What counts is the integral, or with `between` the density between the nodes.
+        """
+        rules = []
+        for i, r in enumerate(self.rules):
+            error = (r.between if between else r.missed)(self.marginal(density, i))
+            rules.append(rule(r.low, r.high, int(np.ceil(1.4 * r.points)), r.shape) if error > tolerance else r)
+        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
 
 
 def find_box(
-    log_density: Callable[[np.ndarray], np.ndarray], axes: Sequence[Coordinate], points: int, deep: float
+    log_density: Callable[[np.ndarray], np.ndarray],
+    axes: Sequence[Coordinate],
+    points: Mapping[Shape, int],
+    deep: float,
 ) -> tuple[Box, np.ndarray]:
     """Return the box that holds all but a negligible part of exp(log_density), and about where its peak is.
 
@@ -275,7 +284,7 @@ def find_box(
             ends.append(float(np.clip(best[i] + (limit - best[i]) * step * spread[i], low[i], high[i])))
         if axis.shape == "even":
             ends[0] = 0.0
-        rules.append(Rule(*ends, MORE[axis.shape] * points // 10, axis.shape))
+        rules.append(rule(*ends, points[axis.shape], axis.shape))
     return Box(tuple(rules)), best
 
 
@@ -296,7 +305,8 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
     hessian = np.zeros((k, k))
     for n, (i, j) in enumerate(pairs):
         pp, pm, mp, mm = f[1 + 4 * n : 5 + 4 * n]
-        hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
+        with np.errstate(invalid="ignore"):  # a step may leave the support
+            hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
     curvature = -hessian
     if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
         return np.full(k, 1.5)

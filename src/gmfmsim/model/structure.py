@@ -45,20 +45,22 @@ class Structure:
             return np.ones(self.gmfm66.size)
         return self.gmfm66 + (~self.gmfm66) / phi["r"]
 
-    def columns(self, phi: Mapping) -> list:
+    def columns(self, phi: Mapping, parts: tuple | None = None) -> list:
         """Return the column of every coefficient, (..., K) each, in the unit of the reported effects.
 
-        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd.
+        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd. parts: scale(phi) and
+        shape(phi) where they are at hand.
         """
-        scale, shape = self.scale(phi), self.shape(phi)
+        scale, shape = parts or (self.scale(phi), self.shape(phi))
         return [
             scale * c.column * (shape if c.on_curve else 1.0) * (phi[c.pooled] if c.pooled else 1.0)
             for c in self.coefficients
         ]
 
-    def loads(self, phi: Mapping) -> list:
+    def loads(self, phi: Mapping, parts: tuple | None = None) -> list:
         """Return what a deviation of one standard deviation does to every contrast, (..., K) for each level."""
-        effect = self.scale(phi) * self.shape(phi)
+        scale, shape = parts or (self.scale(phi), self.shape(phi))
+        effect = scale * shape
         return [effect * level.sd(phi) for level in self.levels]
 
     def gains(self, loads: list) -> list:
@@ -85,6 +87,7 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
         raise ValueError("; ".join(f"{what} is not known for {', '.join(names)}" for what, names in missing))
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
+    dose, control_dose = data["dose"].values, data["control_dose"].values
     left_out = {*_linear(spec), *(() if not gmfm66.all() else ("r",))}
     amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
     added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
@@ -95,7 +98,7 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
         {name: spec.priors[name].given(se) for name in spec.parameters if name not in left_out},
         (amplitude, *added),
         levels,
-        lambda phi: difference(spec, data["dose"].values, data["control_dose"].values, phi),
+        lambda phi: difference(spec, dose, control_dose, phi),
         gmfm66,
         likelihood(data, np.array([level.units for level in levels])),
     )

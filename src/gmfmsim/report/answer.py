@@ -8,6 +8,7 @@ import xarray as xr
 
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.average import Member
+from gmfmsim.model.checks import Checks
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.size import RequiredN
@@ -18,7 +19,8 @@ class PlanResult:
     """What one plan came to: fitted models with their shares, required n, curves, seconds by stage.
 
     `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
-    a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure.
+    a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure,
+    `checks` those of each fitted model.
     """
 
     prepared: Prepared
@@ -28,6 +30,7 @@ class PlanResult:
     effect: xr.Dataset
     dose_response: xr.Dataset | None
     readings: list[dict]
+    checks: list[Checks]
     seconds: dict[str, float]
 
     def folder(self, position: int) -> str:

@@ -1,8 +1,21 @@
 """What a report says of the fitted models: parameters by both engines, priors, shares, the gate."""
 
+import numpy as np
+
 from gmfmsim.model.average import Member
 from gmfmsim.model.predict import INTERVAL_PROB
 from gmfmsim.model.prior_words import in_words
+
+
+def typical_tau(members: list[Member]) -> float:
+    """Return the posterior mean of the between-study SD at the highest dose studied, averaged over the models."""
+    total = 0.0
+    for m in members:
+        group, data = m.tree["posterior"].to_dataset(), m.tree["constant_data"]
+        dose = float(data["dose"].max()) if m.spec.shape.uses_dose else 1.0
+        shape = m.spec.shape.shape(np.float64(dose), *(group[name].values for name in m.spec.shape.nonlinear))
+        total += m.share * float((group["tau"].values * abs(shape)).mean())
+    return total
 
 
 def fitted(members: list[Member]) -> list[dict]:

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from gmfmsim.experiment import Experiment
+from gmfmsim.model.checks import as_json, in_words
+from gmfmsim.model.confounding import confounding, confounding_in_words
 from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.positive import LogNormal
 from gmfmsim.report.answer import PlanResult, children, headline, percent, sentence, warnings
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import figures_of
 from gmfmsim.report.html import draw, write_page
-from gmfmsim.report.models import fitted
+from gmfmsim.report.models import fitted, typical_tau
 from gmfmsim.trial.closed_form import sample_size
 
 CAPTIONS = {
@@ -70,6 +72,11 @@ def _section(plan_result: PlanResult) -> dict:
         "curve_rows": _curve_rows(plan_result),
         "models": fitted(plan_result.members),
         "model_title": prepared.model_title,
+        "checks": [
+            {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
+            for m, c in zip(plan_result.members, plan_result.checks, strict=bool(plan_result.checks))
+        ],
+        "confounding": [] if not prepared.models else _confounding(plan_result),
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
         "small_study": small_study(plan_result),
@@ -81,6 +88,12 @@ def _section(plan_result: PlanResult) -> dict:
         "published": prepared.published,
         "replicates": plan_result.surface.attrs["replicates"],
     }
+
+
+def _confounding(plan_result: PlanResult) -> list[str]:
+    """Say how much of the dose slope is seen between like and like."""
+    tau = typical_tau(plan_result.members)
+    return confounding_in_words(confounding(plan_result.prepared.contrasts, tau=tau))
 
 
 def _at_reference(plan_result: PlanResult) -> list[dict]:

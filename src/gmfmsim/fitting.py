@@ -1,0 +1,131 @@
+"""Fit the models of an experiment and check them, without simulating trials."""
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+from gmfmsim.experiment import read_experiment
+from gmfmsim.faults import Fault, InputError
+from gmfmsim.model.average import Member
+from gmfmsim.model.checks import Checks, as_json, in_words
+from gmfmsim.model.confounding import confounding, confounding_in_words
+from gmfmsim.pipeline import posterior_of
+from gmfmsim.plan import Prepared
+from gmfmsim.progress import Silent
+from gmfmsim.report.models import fitted, typical_tau
+from gmfmsim.sensitivity import checks_of
+
+
+@dataclass(frozen=True)
+class FittedPlan:
+    """The fitted models of one plan: members with their shares, the checks of each, the confounding of the dose."""
+
+    prepared: Prepared
+    members: list[Member]
+    checks: list[Checks]
+    confounding: xr.Dataset
+
+
+def fit(name: str, *, progress: Silent | None = None) -> list[FittedPlan]:
+    """Fit and check every model of an experiment (a shipped name or the path of a .toml file); write nothing.
+
+    Plans that take a published estimate are left out. Raises InputError for faults in the inputs, or if no plan has a
+    model, and GateFailed if a posterior cannot be trusted.
+    """
+    progress = progress or Silent()
+    experiment, fits, found = read_experiment(name), {}, []
+    for prepared in experiment.plans:
+        if prepared.models:
+            members = posterior_of(prepared, fits, progress)
+            progress.stage(f"{prepared.plan.label}: checks")
+            slopes = confounding(prepared.contrasts, tau=typical_tau(members))
+            found.append(FittedPlan(prepared, members, [checks_of(prepared, m) for m in members], slopes))
+    if not found:
+        problem = "every plan takes a published estimate: there is nothing to fit"
+        raise InputError([Fault(name, "key model", problem, "an experiment with a [model]")])
+    return found
+
+
+def to_json(plans: list[FittedPlan]) -> dict:
+    """Return everything of `fit` for machines."""
+    return {
+        "plans": [
+            {
+                "label": p.prepared.plan.label,
+                "evidence": p.prepared.source,
+                "models": [
+                    model | {"checks": as_json(checks)}
+                    for model, checks in zip(fitted(p.members), p.checks, strict=True)
+                ],
+                "confounding": confounding_in_words(p.confounding),
+            }
+            for p in plans
+        ]
+    }
+
+
+def to_text(plans: list[FittedPlan]) -> str:
+    """Return what a person wants to read of `fit`."""
+    lines = []
+    for p in plans:
+        lines += [f"{p.prepared.plan.label}: {p.prepared.source}"]
+        for model, checks in zip(fitted(p.members), p.checks, strict=True):
+            lines += ["", *_model_lines(model, several=len(p.members) > 1), *_check_lines(checks)]
+        lines += ["", "dose, cell class and route", *(f"  {line}" for line in confounding_in_words(p.confounding)), ""]
+    return "\n".join(lines)
+
+
+def _model_lines(model: dict, *, several: bool) -> list[str]:
+    """Return title, engine and parameters of a model."""
+    share = f", share {model['share']:.3f}" if several else ""
+    engine = f"{model['engine']} engine" + (f" ({model['why_not']})" if model["why_not"] else "")
+    lines = [f"{model['title']} [{model['name']}{share}; {engine}]", ""]
+    rows = [
+        [p["name"], f"{p['mean']:.3g}", f"{p['sd']:.3g}", f"{p['low']:.3g} to {p['high']:.3g}", _sampled(p), p["unit"]]
+        for p in model["parameters"]
+    ]
+    lines += _table(["parameter", "mean", "sd", "95 % interval", "sampled: mean, sd, MCSE", "unit"], rows)
+    gate = [[g["criterion"], f"{g['measured']:g}", g["required"], g["worst"]] for g in model["gate"]]
+    return [*lines, "", *_table(["gate", "measured", "required", "worst at"], gate), ""]
+
+
+def _sampled(parameter: dict) -> str:
+    """Return what sampling found of a parameter that was also computed exactly."""
+    if "nuts_mean" in parameter:
+        return f"{parameter['nuts_mean']:.3g}, {parameter['nuts_sd']:.3g}, {parameter['mcse']:.2g}"
+    return f"MCSE {parameter['mcse']:.2g}" if "mcse" in parameter else ""
+
+
+def _check_lines(found: Checks) -> list[str]:
+    """Return the checks of a model as tables, and what stands out in words."""
+    tables = as_json(found)
+    out = [f"what stands out: {line}" for line in in_words(found)] or ["nothing stands out in the checks"]
+    for title, part, columns in TABLES:
+        rows = [[_cell(row[c]) for c in columns] for row in tables[part]["rows"]]
+        out += ["", *_table([title, *columns[1:]], rows)]
+    i2 = found.i_squared
+    return [*out, "", f"I2: {i2.mean:.3f}, {i2.prob:.0%} interval {i2.low:.3f} to {i2.high:.3f} (MCSE {i2.mcse:.2g})"]
+
+
+TABLES = (
+    ("effect above, in points", "exceeds", ("margin", "mean_of_studies", "new_study")),
+    ("without the study", "studies", ("study", "mean", "sd", "above", "tau", "change", "elpd", "k_hat")),
+    ("from the others", "contrasts", ("contrast", "elpd", "elpd_psis", "k_hat", "pit")),
+    ("outlier", "outliers", ("study", "prior", "posterior", "posterior_mcse")),
+    ("replicated data reach", "replicated", ("statistic", "observed", "posterior", "prior")),
+    ("power scaling", "scaling", ("quantity", "prior", "likelihood", "diagnosis")),
+)
+"""The tables of checks that a person reads: title, part, columns."""
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return lines of aligned columns: the first to the left, the others to the right, text at the end as it is."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return [
+        "  " + "  ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *rows]
+    ]

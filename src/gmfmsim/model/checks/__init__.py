@@ -1,0 +1,103 @@
+"""The checks that a statistician asks for of a fitted model, in one value."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.model.checks.left_out import cross_validate
+from gmfmsim.model.checks.power_scaling import power_scaling
+from gmfmsim.model.checks.quantities import Share, effect_at, exceedance, outliers, share_between_studies
+from gmfmsim.model.checks.replicated import predictive_check
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.engine import Fit
+from gmfmsim.model.predict import effect_draws
+from gmfmsim.model.setting import Setting
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What the checks found; the functions that make the parts say what each holds.
+
+    replicated (statistic): prior and posterior predictive checks; contrasts (contrast) and studies (study): prediction
+    of each from the others, and the posterior without each study; scaling (quantity): sensitivity to prior and
+    likelihood; exceeds (margin): probability that the effect at the dose exceeds it; i_squared; outliers (study).
+    """
+
+    replicated: xr.Dataset
+    contrasts: xr.Dataset
+    studies: xr.Dataset
+    scaling: xr.Dataset
+    exceeds: xr.Dataset
+    i_squared: Share
+    outliers: xr.Dataset
+
+
+def checks(
+    fit: Fit,
+    spec: ModelSpec,
+    data: xr.Dataset,
+    *,
+    margins: Sequence[float],
+    dose: float,
+    setting: Setting | None = None,
+    month: float = 12.0,
+) -> Checks:
+    """Check a fitted model against its contrasts, and its answer at a dose (cells/kg) against margins (GMFM points).
+
+    setting and month: those of the trial, where the model has terms that ask for them.
+    """
+    setting = setting or Setting()
+    draws = effect_draws(fit.tree, spec.shape, {"dose": dose}, setting, month).isel(arm=0, drop=True)
+    effects = draws if fit.exact is None else effect_at(fit.exact, spec, dose, setting, month)
+    contrasts, studies = cross_validate(fit, spec, data)
+    return Checks(
+        replicated=predictive_check(fit.tree, data),
+        contrasts=contrasts,
+        studies=studies,
+        scaling=power_scaling(fit.tree, spec, data, draws["mean"]),
+        exceeds=exceedance(effects, margins),
+        i_squared=share_between_studies(fit.tree, data),
+        outliers=outliers(fit.tree, spec, data),
+    )
+
+
+def as_json(found: Checks) -> dict:
+    """Return the checks as JSON: for each table its attributes and one row a label; what is not known is null."""
+    parts = {name: getattr(found, name) for name in found.__dataclass_fields__}
+    return {name: _rows(part) if isinstance(part, xr.Dataset) else _plain(asdict(part)) for name, part in parts.items()}
+
+
+def _rows(table: xr.Dataset) -> dict:
+    (dim,) = table.dims
+    names = [dim, *table.data_vars]
+    rows = zip(*(table[name].values.tolist() for name in names), strict=True)
+    return {"rows": [_plain(dict(zip(names, row, strict=True))) for row in rows]} | _plain(table.attrs)
+
+
+def _plain(row: dict) -> dict:
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+
+
+def in_words(found: Checks) -> list[str]:
+    """Return what stands out, a sentence each; empty if nothing does."""
+    said = []
+    for name, p in _columns(found.replicated, "statistic", "posterior"):
+        if not 0.025 <= p <= 0.975:
+            said.append(f"The {name} is unlike what the model makes: {p:.3f} of replicated data reach it.")
+    for name, before, after in _columns(found.outliers, "study", "prior", "posterior"):
+        if after > max(0.05, 5 * before):
+            said.append(f"{name} stands apart: an outlier with probability {after:.2f} ({before:.3f} before the data).")
+    moved = _columns(found.studies, "study", "change", "mean")
+    for name, change, mean in moved:
+        if abs(change) > 0.5:
+            said.append(f"Without {name} the amplitude would be {mean:.2f} ({change:+.1f} posterior SD).")
+    for name, diagnosis in _columns(found.scaling, "quantity", "diagnosis"):
+        if diagnosis != "-":
+            said.append(f"{name}: {diagnosis}.")
+    return said
+
+
+def _columns(table: xr.Dataset, *names: str):
+    return zip(*(table[name].values.tolist() for name in names), strict=True)

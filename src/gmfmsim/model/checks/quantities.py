@@ -1,0 +1,129 @@
+"""What the posterior says in figures of its own: effects beyond margins, heterogeneity, studies that stand apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from gmfmsim.model.checks.given_draws import deviations, rows_of
+from gmfmsim.model.checks.replicated import share
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.exact import ExactPosterior
+from gmfmsim.model.mixture import NormalMixture
+from gmfmsim.model.setting import Setting
+from gmfmsim.model.structure import structure
+from gmfmsim.model.terms import REFERENCE, Coefficient
+from gmfmsim.model.under_reading import i_squared, reading_probability
+
+OUTLIERS_BEFORE = 0.05
+"""Prior probability that any study at all is an outlier, as Chaloner & Brant suggest."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share known by its posterior: mean with Monte Carlo standard error, equal-tailed interval with probability."""
+
+    mean: float
+    mcse: float
+    low: float
+    high: float
+    prob: float = 0.95
+
+
+def effect_at(
+    exact: ExactPosterior, spec: ModelSpec, dose: float, setting: Setting, month: float
+) -> tuple[NormalMixture, NormalMixture]:
+    """Return the distribution of the effect at a dose against dose 0: in the mean of studies, and in a new study.
+
+    mean = a f(dose) with a the amplitude in the setting and month of the trial; new study: Normal(mean, (tau^2 +
+    tau_arm^2 + tau_group^2) f(dose)^2). Biases of designs and small studies are no part of it.
+    """
+    phi = exact.phi
+    nodes = exact.box.nodes.shape[0]
+    nonlinear = [phi[name] for name in spec.shape.nonlinear]
+    f = np.broadcast_to(spec.shape.shape(np.float64(dose), *nonlinear), nodes)
+    counts = [1.0, *(_at(c, setting, month) for c in exact.prepared.structure.coefficients[1:])]
+    variance = sum((phi[name] ** 2 for name in ("tau", "tau_arm", "tau_group") if name in phi), np.zeros(nodes))
+    loading = f[:, None] * np.array(counts)
+    return exact.linear(loading), exact.linear(loading, variance * f**2)
+
+
+def _at(c: Coefficient, setting: Setting, month: float) -> float:
+    """Return how often a coefficient counts in the amplitude of the next trial."""
+    wanted = {"class_effect": setting.cell_class, "route_effect": setting.route, "month_effect": month}
+    if c.variable in wanted:
+        return float(c.label == wanted[c.variable])
+    slopes = {"age_slope": (setting.age, "age"), "gmfcs_slope": (setting.gmfcs, "gmfcs")}
+    if c.variable in slopes:
+        value, name = slopes[c.variable]
+        return value - REFERENCE[name]
+    return 0.0
+
+
+def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margins: Sequence[float]) -> xr.Dataset:
+    """Return P(effect > margin), Dataset(margin): `mean_of_studies`, `new_study`, each with `_mcse`.
+
+    effects: the two distributions of `effect_at`, exactly (mcse 0), or draws `mean`, `scatter` (chain, draw) of
+    `effect_draws`; there the probability in a new study is averaged over it, Phi((mean - margin) / scatter).
+    """
+    import arviz as az
+
+    columns = {name: np.zeros(len(margins)) for name in ("mean_of_studies", "new_study")}
+    columns |= {f"{name}_mcse": np.zeros(len(margins)) for name in columns}
+    for i, margin in enumerate(margins):
+        if isinstance(effects, tuple):
+            columns["mean_of_studies"][i], columns["new_study"][i] = (e.above(margin) for e in effects)
+            continue
+        mean, scatter = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter"))
+        columns["mean_of_studies"][i], columns["mean_of_studies_mcse"][i] = share(mean > margin)
+        p = special.ndtr((mean - margin) / scatter)
+        columns["new_study"][i], columns["new_study_mcse"][i] = p.mean(), float(az.mcse(p, method="mean"))
+    return xr.Dataset({name: ("margin", v) for name, v in columns.items()}, coords={"margin": list(margins)})
+
+
+def share_between_studies(tree: xr.DataTree, data: xr.Dataset) -> Share:
+    """Return the posterior of I2, the share of the variance of effects that is between studies, over the readings."""
+    import arviz as az
+
+    group = tree["posterior"].to_dataset()
+    p = reading_probability(tree, data)
+    i2 = i_squared(group["tau"], group, data)
+    mean = (i2 * p).sum("reading", skipna=False).values
+    if np.isnan(mean).any():
+        return Share(np.nan, np.nan, np.nan, np.nan)
+    value, weight = i2.values.ravel(), p.values.ravel()
+    order = np.argsort(value)
+    below = np.cumsum(weight[order]) / weight.sum()
+    low, high = (float(value[order[np.searchsorted(below, q)]]) for q in (0.025, 0.975))
+    return Share(float(mean.mean()), float(az.mcse(mean, method="mean")), low, high)
+
+
+def outliers(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset) -> xr.Dataset:
+    """Return how probable it is that each study is an outlier, Dataset(study): `prior`, `posterior`, `posterior_mcse`.
+
+    An outlier is a study with |z_i| > k, where z_i is its deviation from the mean in standard deviations between
+    studies, Normal(0, 1) a priori, and k = Phi^-1((1 + 0.95^(1/n)) / 2): with probability 0.95 none of n is one.
+    attrs: k; any_prior and any_posterior, that any study is one. Student-t deviations are held to the same k, and
+    their prior probability comes from draws. Source: Chaloner & Brant (1988), Chaloner (1994).
+    """
+    group, model = tree["posterior"].to_dataset(), structure(spec, data)
+    rows = rows_of(group)
+    n = group.sizes["study"]
+    k = float(special.ndtri((1 + (1 - OUTLIERS_BEFORE) ** (1 / n)) / 2))
+    beyond = np.abs(deviations(spec, model, rows)) > k
+    beyond = beyond.reshape(group.sizes["chain"], group.sizes["draw"], n)
+    shares = np.array([share(beyond[..., i]) for i in range(n)])
+    prior = np.full(n, 1 - (1 - OUTLIERS_BEFORE) ** (1 / n))
+    any_prior = OUTLIERS_BEFORE
+    if spec.heterogeneity == "student_t":
+        before = np.abs(deviations(spec, model, rows_of(tree["prior"].to_dataset()))) > k if "prior" in tree else None
+        prior = np.full(n, np.nan) if before is None else np.full(n, before.mean())
+        any_prior = np.nan if before is None else float(before.any(axis=1).mean())
+    columns = {"prior": prior, "posterior": shares[:, 0], "posterior_mcse": shares[:, 1]}
+    return xr.Dataset(
+        {name: ("study", v) for name, v in columns.items()},
+        coords={"study": group["study"].values},
+        attrs={"k": k, "any_prior": any_prior, "any_posterior": float(beyond.any(axis=-1).mean())},
+    )
