@@ -1,6 +1,6 @@
 # Set-up lives in .venv: uv when it is on PATH, else the first Python >= 3.12 that really runs.
 SHELL := /bin/bash
-.PHONY: run test style reproduce clean
+.PHONY: run test style reproduce calibrate clean
 
 run: .venv/ready
 	.venv/bin/gmfmsim run quickstart
@@ -14,6 +14,10 @@ style: .venv/ready
 # The shipped results: every experiment once more, into results/.
 reproduce: .venv/ready
 	for file in experiments/*.toml; do .venv/bin/gmfmsim run $$(basename $$file .toml) || exit 1; done
+
+# The dated record of calibration in tests/validation/: hours on two cores.
+calibrate: .venv/ready
+	.venv/bin/gmfmsim calibrate --out tests/validation
 
 clean:
 	rm -rf .venv

@@ -132,7 +132,7 @@ def test_known_mathematics():
     assert "slope_c = slope + tau z_i,  z_i ~ Normal(0, 1)" in lines
     assert "slope_c += class_effect[class],  class_effect ~ Normal(0, tau_class)" in lines
     assert any(line.startswith("theta_c += design_bias") for line in lines)
-    assert lines[-1] == "in a new study: slope + sqrt(tau^2 + tau_arm^2) z,  z ~ Normal(0, 1)"
+    assert lines[-1] == "in a new study: slope + tau z + tau_arm v,  z ~ Normal(0, 1),  v ~ Normal(0, 1)"
     robust = mathematics(model(heterogeneity="student_t"))
     assert robust[-1] == "in a new study: mu + tau z,  z ~ StudentT(nu)"
 

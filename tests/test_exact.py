@@ -287,7 +287,7 @@ def quickstart(evidence):
 
 
 def test_reference_the_quick_start_over_its_readings_equals_dense_quadrature(evidence, quickstart):
-    # 16 x 10 nodes and 9 for an unknown error differ from 40 x 30 and 17 by up to 3.5e-4; these take seconds, not a minute
+    # 16 x 10 nodes and 9 for an unknown error differ from 40 x 30 and 17 by up to 3.5e-4, which take a minute
     gold = over_readings(evidence["quickstart"], amplitude_sd=10, tau=TAU, r=RATIO, points=(16, 10, 1), hermite=9)
     errors = relative_errors(quickstart, gold, "mu", ("tau", "r"))
     assert max(errors.values()) < 5e-4, errors
@@ -295,14 +295,11 @@ def test_reference_the_quick_start_over_its_readings_equals_dense_quadrature(evi
 
 def test_reference_an_unknown_standard_error_equals_dense_quadrature():
     data = contrasts_from_arrays([3.2, 7.1, 1.4, 5.9], np.array([1.2, 2, 1.5, 2.5]) ** 2)
-    data["log_se_sd"] = "contrast", [0.0, 0.4, 0.0, 0.25]
-    data = data.expand_dims(reading=1)
-    data["weight"] = "reading", [1.0]
-    data["gmfm66"] = data["gmfm66"].isel(reading=0)
-    found = posterior(
-        structure(read_model(ModelChoice(name="random_effects")), data.assign(study=data["study"].isel(reading=0)))
-    )
-    gold = over_readings(data, amplitude_sd=10, tau=TAU, points=(100, 1, 1), hermite=31)
+    data["log_se_sd"] = "contrast", [0.0, 0.4, 0.0, 0.0]
+    several = data[["effect", "se", "covariance", "log_se_sd"]].expand_dims(reading=1)
+    data = data.assign({**several.variables, "weight": ("reading", [1.0])})
+    found = posterior(structure(read_model(ModelChoice(name="random_effects")), data))
+    gold = over_readings(data, amplitude_sd=10, tau=TAU, points=(100, 1, 1), hermite=41)
     errors = relative_errors(found, gold, "mu", ("tau",))
     assert max(errors.values()) < 1e-6, errors
 

@@ -22,12 +22,12 @@ EXAMPLE = {"ed50": 2.5e7, "hill": 1.7, "delta": 4e8, "bend": -0.15, "stick_1": 0
 
 @pytest.fixture(scope="module")
 def evidence():
-    """All primary contrasts, and those of nucleated cells into the blood, under their readings."""
+    """All primary contrasts as tabled, and those of nucleated cells into the blood."""
     tables = read_tables()
     cord_blood = {"cell_class": "TNC_MNC", "route": ["IV", "IV/IA"]}
     chosen = {False: Selection(default_use="primary"), True: Selection(default_use="primary", **cord_blood)}
     return {
-        dose: read_contrasts(select_contrasts(tables, selection), tables, "average")
+        dose: read_contrasts(select_contrasts(tables, selection), tables, "as_tabled")
         for dose, selection in chosen.items()
     }
 
@@ -69,9 +69,9 @@ def test_the_head_of_a_model_is_its_curve(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_head_of_a_model_names_its_parameters(name):
-    text = "\n".join(head_of(name))
-    assert [p for p in declared(name).parameters if not re.search(rf"\b{p}\b", text)] == []
-    assert all(f"{p}_i = " in re.sub(" +", " ", text) for p in [declared(name).shape.amplitude])
+    spec, text = declared(name), re.sub(" +", " ", "\n".join(head_of(name)))
+    assert [p for p in spec.parameters if not re.search(rf"\b{p}\b", text)] == []
+    assert f"\n{spec.shape.amplitude}_i = {spec.shape.amplitude} + tau z_i, " in text
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,10 +21,10 @@ from gmfmsim.evidence.spread import spread_field
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
-from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.model.gate import gate
 from gmfmsim.model.complete import replicate
+from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import Fit, fit
+from gmfmsim.model.gate import gate
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability

@@ -28,9 +28,9 @@ SEED = 1
 def exact(*, progress: Silent | None = None) -> dict[str, float]:
     """Measure the exact engine on the Emax model of the cord blood contrasts of the package.
 
-    fit_ms: a warm fit, from the structure to mean, SD and 95 % interval of the amplitude (best of 30); nuts_s: PyMC's own
-    sampler, 4 chains x 1000 after 1000 to tune, as one call without imports and with a warm compile cache; ratio:
-    nuts_s over fit_ms; nutpie_refit_s: the same draws from a compiled nutpie model on new data; max_rel_error: the
+    fit_ms: a warm fit, from the structure to mean, SD and 95 % interval of the amplitude (best of 30); nuts_s: PyMC's
+    own sampler, 4 chains x 1000 after 1000 to tune, as one call without imports and with a warm compile cache; ratio:
+    nuts_s over fit_ms; nutpie_refit_s: as many draws from a compiled nutpie model on new data; max_rel_error: the
     largest relative difference of means, SDs and tail probabilities from a dense grid; nuts_distance_mcse: the largest
     difference of means and SDs from PyMC's draws, in their Monte Carlo standard errors; batched_fits_per_s: data sets a
     second, 12 studies with random effects; batched_emax_fits_per_s: the Emax model.

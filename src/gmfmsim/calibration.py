@@ -35,7 +35,7 @@ STUDIES = ("exact", "exact_readings", "nuts", "divergences")
 """What is recorded of a model. exact, nuts: calibration of an engine, with figures as tabled; exact_readings: with the
 readings of suspect figures averaged over; divergences: the sampling engine on 2 to 20 studies."""
 DATA_SETS = {"exact": 1000, "exact_readings": 1000, "nuts": 200, "divergences": 100}
-BLOCK = {"exact": 100, "exact_readings": 100, "nuts": 100, "divergences": 100}
+BLOCK = 100
 """Data sets that one process takes at a time; the sampling engine is compiled for each block."""
 SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler()}
 SIZES = range(2, 21)
@@ -46,13 +46,13 @@ CORD_BLOOD = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["
 
 
 class Block(NamedTuple):
-    """Some data sets of one study of one model: of `contrasts`, from number `first` on."""
+    """Some data sets of one study of one model: of `contrasts`, those with these numbers."""
 
     model: str
     study: str
     said: dict  # the spec as plain values: the classes of its priors do not travel between processes
     contrasts: xr.Dataset
-    first: int
+    numbers: range
 
     @property
     def spec(self) -> ModelSpec:
@@ -155,8 +155,9 @@ def _blocks(model: str, spec: ModelSpec, study: str, tables: Tables) -> list[Blo
     said = spec.model_dump()
     data = design(spec, tables, "average" if study == "exact_readings" else "as_tabled")
     if study == "divergences":
-        return [Block(model, study, said, resampled(spec, data, k, SEED), 0) for k in SIZES]
-    return [Block(model, study, said, data, first) for first in range(0, DATA_SETS[study], BLOCK[study])]
+        return [Block(model, study, said, resampled(spec, data, k, SEED), range(DATA_SETS[study])) for k in SIZES]
+    numbers = range(DATA_SETS[study])
+    return [Block(model, study, said, data, numbers[i : i + BLOCK]) for i in range(0, len(numbers), BLOCK)]
 
 
 def _placed(blocks: list[Block], workers: int) -> Iterator[list[dict]]:
@@ -173,7 +174,7 @@ def _place(block: Block) -> list[dict]:
     spec, contrasts, found = block.spec, block.contrasts, []
     sampled = block.study in SAMPLER
     engine = nuts_engine(spec, contrasts, SAMPLER[block.study]) if sampled else exact_engine(spec, contrasts)
-    for number in range(block.first, min(block.first + BLOCK[block.study], DATA_SETS[block.study])):
+    for number in block.numbers:
         simulated = simulate(spec, contrasts, SEED, number)
         try:
             found.append(engine(simulated)._asdict())

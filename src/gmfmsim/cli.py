@@ -147,16 +147,21 @@ def show(
     kind: Annotated[str, typer.Argument(help="experiment, model, study, table, or the name of a table.")],
     name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
     tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
+    toml: Annotated[bool, typer.Option("--toml", help="Of a model: its file, to start from.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an experiment or model as its file, or a study, a review or a table as its rows."""
-    from gmfmsim.lookup import show as show_one
+    """Show an experiment as its file, a model in words, or a study, a review or a table as its rows."""
+    from gmfmsim import lookup
 
-    found = show_one(kind, name or None, tables=tables or None)
+    if kind == "model" and (toml or html or as_json):
+        _show_model(name, toml=toml, html=html, as_json=as_json)
+        return
+    found = lookup.show(kind, name or None, tables=tables or None)
     if as_json:
         _print_json(found if isinstance(found, dict) else {kind: name, "toml": found})
     elif isinstance(found, str):
-        print(found, end="")
+        print(found.rstrip("\n"))
     else:
         for table, rows in found.items():
             for row in rows:
@@ -165,6 +170,21 @@ def show(
                     if value is not None and column != "row":
                         print(f"    {column}: {value:.10g}" if isinstance(value, float) else f"    {column}: {value}")
         print(DISCLAIMER)
+
+
+def _show_model(name: str, *, toml: bool, html: Path | None, as_json: bool) -> None:
+    """Show a model otherwise than in words: as its file, as a page, or for machines."""
+    from gmfmsim import lookup
+
+    if html:
+        lookup.write_model_page(name, html)
+        print(f"wrote {html}")
+    elif toml:
+        print(lookup.model_text(name), end="")
+    if as_json:
+        from gmfmsim.model.describe import as_json as to_json
+
+        _print_json({"model": name, "toml": lookup.model_text(name)} | to_json(lookup.describe_model(name)))
 
 
 @app.command(

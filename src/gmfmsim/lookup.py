@@ -55,7 +55,9 @@ def list() -> dict[str, dict[str, str]]:
 
 
 def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, builtins.list]:
-    """Return one experiment or model (its file as text), a study or review (its rows in every table), or a table.
+    """Return one experiment (its file as text), a model in words, a study or review (its rows), or a table.
+
+    A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
 
     kind is experiment, model, study, table, or the name of a table: then `name` narrows it to the rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given.
@@ -65,8 +67,12 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     kinds = (*KINDS, *TABLES)
     if kind not in kinds:
         raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
-    if kind in ("experiment", "model"):
-        return find(f"{kind}s", name or "").read_text(encoding="utf-8")
+    if kind == "experiment":
+        return find("experiments", name or "").read_text(encoding="utf-8")
+    if kind == "model":
+        from gmfmsim.model.describe import as_text
+
+        return as_text(describe_model(name or ""))
     evidence = read_tables(Path(tables)) if tables else read_tables()
     if kind in TABLES or kind == "table":
         table, study = (name, None) if kind == "table" else (kind, name)
@@ -78,6 +84,30 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     _study(evidence, name)
     rows = {table: _of(evidence, table, name) for table in evidence.rows}
     return {table: found for table, found in rows.items() if found}
+
+
+def describe_model(name: str):
+    """Return the ModelDescription of a shipped model, or of the path of a .toml file."""
+    from gmfmsim.model.describe import describe  # compiled code: loaded only where it is needed
+
+    return describe(read_model(ModelChoice(name=name)), source=model_text(name))
+
+
+def model_text(name: str) -> str:
+    """Return the file of a model as text."""
+    return find("models", name).read_text(encoding="utf-8")
+
+
+def write_model_page(name: str, path: Path) -> None:
+    """Write the page of a model, with plots of its priors and of what they say of the curve."""
+    from gmfmsim.report.model import write_model_page as write
+
+    spec = read_model(ModelChoice(name=name))
+    try:
+        write(path, spec, source=model_text(name))
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}"
+        raise InputError([Fault(str(path), "file", problem, "a file you may write")]) from None
 
 
 def audit(table: str | None = None) -> builtins.list[Finding]:

@@ -46,7 +46,7 @@ def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
 
 
 def checks_of(prepared: Prepared, member: Member) -> Checks:
-    """Return the checks of a fitted model, its effect at the dose of the trial held to 0, 1 point and the planning value.
+    """Return the checks of a fitted model; its effect at the dose of the trial is held to 0, 1 and the planning value.
 
     Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
     """

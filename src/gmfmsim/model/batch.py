@@ -1,4 +1,4 @@
-"""Thousands of data sets under one design: the exact engine on nodes that stay, two matrix products a block of them."""
+"""Thousands of data sets under one design: the exact engine on nodes that stay, no algebra left."""
 
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ class Batch:
     """A design with nodes for any data that its priors make likely.
 
     For effects y (K,), log p(y, node j) = constant_j - sum_f squares_fj y_a(f) y_b(f) + sum_p z_jp^2 / 2 with
-    z_j = z_fixed_j + y' z_slope_j; the amplitude is Normal(sum_p to_mean_jp z_jp, sd_j^2), in a new study with sd_new_j.
+    z_j = z_fixed_j + y' z_slope_j; the amplitude is Normal(sum_p to_mean_jp z_jp, sd_j^2), a new study's has sd_new_j.
 
     pairs (F, 2): a and b; squares (F, J); z_slope (p, K, J), z_fixed and to_mean (p, J); the others (J,); outermost: 1
     at the last nodes of an open end.
@@ -100,11 +100,18 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
     rows = max(1, IN_CACHE // nodes)
     for first in range(0, effects.shape[0], rows):
         y = effects[first : first + rows]
-        log_p = batch.constant - (y[:, batch.pairs[:, 0]] * y[:, batch.pairs[:, 1]]) @ batch.squares
-        mean = np.zeros_like(log_p)
-        for slope, fixed, to_mean in zip(batch.z_slope, batch.z_fixed, batch.to_mean, strict=True):
-            z = y @ slope
-            kernels.add_coefficient(z, fixed, to_mean, log_p, mean)
+        log_p, mean = np.empty((2, y.shape[0], nodes))
+        kernels.batch_densities(
+            y,
+            batch.pairs,
+            batch.squares,
+            batch.z_slope,
+            batch.z_fixed,
+            batch.to_mean,
+            batch.constant,
+            log_p,
+            mean,
+        )
         top = log_p.max(axis=1)
         np.exp(np.subtract(log_p, top[:, None], out=log_p), out=log_p)
         kernels.batch_figures(

@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from gmfmsim.model.complete import from_prior
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.exact import fit_exact
+from gmfmsim.model.exact import posterior
 from gmfmsim.model.gate import MISSED_MAX
 from gmfmsim.model.nuts import Sampler, build, with_doses
 from gmfmsim.model.structure import Structure, structure
@@ -94,16 +94,15 @@ def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
     """Return the exact engine: it places a truth by its distribution functions, without draws."""
 
     def place(simulated: Simulated) -> Placed:
-        posterior = fit_exact(spec, simulated.data)
-        if posterior.missed > MISSED_MAX:
-            raise ValueError(f"missed density {posterior.missed:.2g}, at most {MISSED_MAX:g}")
-        model = posterior.prepared.structure
-        loading, sd = conditions(model, posterior.phi, _at(simulated.data))
-        found = {name: posterior.parameter(name) for name in posterior.prepared.names}
-        found |= {_name(c): posterior.coefficient(c.variable, c.label) for c in model.coefficients}
-        found["effect"] = posterior.linear(loading)
-        found["new study"] = posterior.linear(loading, (sd**2).sum(axis=1))
-        return Placed({name: float(found[name].cdf(value)) for name, value in simulated.truth.items()})
+        found = posterior(structure(spec, simulated.data))
+        if found.missed > MISSED_MAX:
+            raise ValueError(f"missed density {found.missed:.2g}, at most {MISSED_MAX:g}")
+        model = found.prepared.structure
+        loading, sd = conditions(model, found.phi, _at(simulated.data))
+        laws = {name: found.parameter(name) for name in found.prepared.names}
+        laws |= {_name(c): found.coefficient(c.variable, c.label) for c in model.coefficients}
+        laws |= {"effect": found.linear(loading), "new study": found.linear(loading, (sd**2).sum(axis=1))}
+        return Placed({name: float(laws[name].cdf(value)) for name, value in simulated.truth.items()})
 
     return place
 

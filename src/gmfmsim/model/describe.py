@@ -173,8 +173,8 @@ def mathematics(spec: ModelSpec) -> tuple[str, ...]:
     """Return the lines of a model, from the reported effects y up to a new study."""
     a = spec.shape.amplitude
     law = "StudentT(nu)" if spec.heterogeneity == "student_t" else "Normal(0, 1)"
-    scatter = [name for name in ("tau", "tau_arm", "tau_group") if name in spec.parameters]
-    sd = "tau" if len(scatter) == 1 else f"sqrt({' + '.join(f'{name}^2' for name in scatter)})"
+    further = {name: letter for name, letter in (("tau_arm", "v"), ("tau_group", "g")) if name in spec.parameters}
+    new = " + ".join([a, "tau z", *(f"{name} {letter}" for name, letter in further.items())])
     added = [
         TERMS[term].formula.replace("amplitude", f"{a}_c").replace("effect +=", "theta_c +=") for term in spec.terms
     ]
@@ -187,7 +187,7 @@ def mathematics(spec: ModelSpec) -> tuple[str, ...]:
         f"{a} f(dose) = {spec.shape.formula}   dose in cells/kg",
         f"{a}_c = {a} + tau z_i,  z_i ~ {law}",
         *added,
-        f"in a new study: {a} + {sd} z,  z ~ {law}",
+        f"in a new study: {new},  z ~ {law}" + "".join(f",  {letter} ~ Normal(0, 1)" for letter in further.values()),
     )
 
 

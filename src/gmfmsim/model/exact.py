@@ -53,7 +53,7 @@ BETWEEN = 1e-9
 BETWEEN_FOR_DRAWS = 1e-4
 """The same of the joint density from which parameters are drawn."""
 MOST_AXES = len(EFFORT) - 1
-MOST_NODES = 60_000
+MOST_NODES = 400_000
 MOST_EVALUATIONS = 40_000_000
 """Nodes times combinations of states: what fits a minute and a few hundred megabytes."""
 HERMITE = 13
@@ -217,7 +217,7 @@ def prepare(model: Structure) -> Prepared:
     if len(names) > MOST_AXES:
         raise Refused(f"{len(names)} non-linear parameters ({', '.join(names)}): at most {MOST_AXES}; use nuts")
     rough = _expand(model, 1)
-    nodes = MOST_NODES if len(names) == MOST_AXES else 20 ** len(names)
+    nodes = min(20 ** len(names), 60_000)  # about what most models come to
     unknown = model.likelihood.uncertain_spread
     combinations = (_expand(model, HERMITE) if unknown else rough).combinations
     if combinations * nodes > MOST_EVALUATIONS:

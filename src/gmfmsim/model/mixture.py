@@ -27,13 +27,19 @@ class NormalMixture:
         """The standard deviation."""
         return float(np.sqrt(self.weight @ (self.sds**2 + (self.means - self.mean) ** 2)))
 
+    def _standardised(self, x: float) -> np.ndarray:
+        """Return (x - mean_m) / sd_m, (M,); at the mean of a component without spread 0, half of it on either side."""
+        away = x - self.means
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(away == 0, 0.0, away / self.sds)
+
     def cdf(self, x: float) -> float:
         """Return P(value <= x)."""
-        return float(self.weight @ special.ndtr((x - self.means) / self.sds))
+        return float(self.weight @ special.ndtr(self._standardised(x)))
 
     def above(self, x: float = 0.0) -> float:
         """Return P(value > x), to full relative precision in the upper tail."""
-        return float(self.weight @ special.ndtr((self.means - x) / self.sds))
+        return float(self.weight @ special.ndtr(-self._standardised(x)))
 
     def density(self, x: np.ndarray) -> np.ndarray:
         """Return the density at points x (any shape)."""

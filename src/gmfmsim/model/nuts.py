@@ -48,8 +48,8 @@ def build(spec: ModelSpec, data: xr.Dataset):
     Its variables are the parameters, the coefficients by name, and `spread_offset` u where standard errors are not
     known. Study effects are integrated out (they are drawn afterwards, see `complete`), so that no funnel is left to
     sample: y ~ sum_s w_s MvNormal(mean; effect_s, D V_s D + sum g g') in every block (see `Likelihood`). Student-t
-    study effects (`study_offset`) and errors in dose (`dose_offset`) are sampled. The reported effects are `pm.Data` named
-    `effect`, so that a compiled model takes other data.
+    study effects (`study_offset`) and errors in dose (`dose_offset`) are sampled. The reported effects are `pm.Data`
+    named `effect`, so that a compiled model takes other data.
 
     Raises ValueError if the curve needs a dose, or a term a covariate, that is not known.
     """

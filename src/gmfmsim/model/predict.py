@@ -19,10 +19,11 @@ INTERVAL_PROB = 0.95
 def effect_draws(
     posterior: xr.DataTree, curve: Curve, doses: Mapping[str, float], setting: Setting, month: float
 ) -> xr.Dataset:
-    """Return the effect at every posterior draw: `mean` of studies and `scatter` between them, (chain, draw, arm).
+    """Return the effect at every posterior draw: mean of studies and scatter between them (chain, draw, arm), and df.
 
     mean = a f(dose) against dose 0, with a the amplitude at the cells, route, age, level and month of the trial;
-    scatter = sqrt(tau^2 + tau_arm^2 + tau_group^2) |f(dose)|. Biases of designs and small studies are not part of a truth.
+    scatter = sqrt(tau^2 + tau_arm^2 + tau_group^2) |f(dose)|, with df (chain, draw) degrees of freedom, infinite where
+    study effects are normal. Biases of designs and small studies are not part of a truth.
     """
     group = posterior["posterior"].to_dataset()
     amplitude = group[curve.amplitude] + sum(_at(group, setting, month), xr.zeros_like(group[curve.amplitude]))
@@ -35,7 +36,8 @@ def effect_draws(
     shape = xr.DataArray(
         np.broadcast_to(curve.shape(dose.values, *nonlinear), sizes), dims=("chain", "draw", "arm"), coords=dose.coords
     )
-    effects = xr.Dataset({"mean": amplitude * shape, "scatter": np.sqrt(variance) * abs(shape)})
+    df = group["nu"] if "nu" in group else xr.full_like(group["tau"], np.inf)
+    effects = xr.Dataset({"mean": amplitude * shape, "scatter": np.sqrt(variance) * abs(shape), "df": df})
     return effects.transpose("chain", "draw", "arm")
 
 
@@ -44,7 +46,7 @@ def _at(group: xr.Dataset, setting: Setting, month: float) -> list[xr.DataArray]
     added = []
     if "class_effect" in group:
         added.append(group["class_effect"].sel(cell_class=setting.cell_class, drop=True))
-    for name, dim, label in (("route_effect", "way", setting.route), ("month_effect", "visit", month)):
+    for name, dim, label in (("route_effect", "route", setting.route), ("month_effect", "month", month)):
         if name in group and label in group[dim].values:  # the reference category has no effect of its own
             added.append(group[name].sel({dim: label}, drop=True))
     for name, value in (("age", setting.age), ("gmfcs", setting.gmfcs)):
@@ -79,7 +81,7 @@ def truths(
     posterior draw once, in order, with fresh heterogeneity and a fresh SD, so that more replicates extend the rows and
     change none. Rows: `replicates` rounded up to whole rounds. Scenarios, effects in the model's unit against dose 0:
 
-    - new_study: mean + scatter z, z ~ Normal(0, 1): heterogeneity included;
+    - new_study: mean + scatter z, z ~ Normal(0, 1), or Student-t(df): heterogeneity included;
     - pooled_mean: the mean of study effects, tau left out;
     - planning_value: the given value for every arm with cells;
     - null: 0.
@@ -91,7 +93,7 @@ def truths(
     mean, scatter = (effects[name].values.reshape(-1, arms) for name in ("mean", "scatter"))
     posterior_draws, per_chain = mean.shape[0], effects.sizes["draw"]
     rounds = -(-replicates // posterior_draws)
-    z = np.concatenate([stream(seed, "new study", i).standard_normal(posterior_draws) for i in range(rounds)])
+    z = np.concatenate([_deviations(effects, stream(seed, "new study", i)) for i in range(rounds)])
     u = np.concatenate([stream(seed, "sd of change", i).random(posterior_draws) for i in range(rounds)])
     mean, scatter = np.tile(mean, (rounds, 1)), np.tile(scatter, (rounds, 1))
     treated = effects["dose"].values > 0
@@ -114,13 +116,22 @@ def truths(
     )
 
 
+def _deviations(effects: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
+    """Return one standardised deviation of a new study for each draw: normal, or Student-t where df is finite."""
+    df = effects["df"].values.ravel()
+    z, heavy = rng.standard_normal(df.size), np.isfinite(df)
+    if heavy.any():
+        z[heavy] *= np.sqrt(df[heavy] / (2 * rng.standard_gamma(df[heavy] / 2)))
+    return z
+
+
 def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Dataset:
     """Return the effect against dose: mean and equal-tailed 95 % interval (kind, dose), kinds mean and new_study.
 
     effects: `effect_draws` with one arm a dose. new_study is what one further study would show if it were large.
     """
     mean, scatter = (effects[name].values.reshape(-1, effects.sizes["arm"]) for name in ("mean", "scatter"))
-    z = stream(seed, "dose-response").standard_normal(mean.shape[0])
+    z = _deviations(effects, stream(seed, "dose-response"))
     values = np.stack([mean, mean + scatter * z[:, None]])
     low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
     return xr.Dataset(

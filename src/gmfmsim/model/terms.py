@@ -149,7 +149,7 @@ TERMS: dict[str, Term] = {
         "route",
         (),
         # always there, so that a trial by the other route has the prior where no contrast tells of it
-        _against_reference("route_effect", "route", "way", lambda values: ["other"]),
+        _against_reference("route_effect", "route", "route", lambda values: ["other"]),
     ),
     "group": Term(
         ("tau_group",),
@@ -169,7 +169,7 @@ TERMS: dict[str, Term] = {
         "amplitude += month_effect[month],  0 at month 12; deviations of a study at two months correlate by rho",
         "month",
         ("rho",),
-        _against_reference("month_effect", "month", "visit", _other_months),
+        _against_reference("month_effect", "month", "month", _other_months),
     ),
     "age": Term(("age_slope",), "amplitude += age_slope (mean age - 4 years)", "age", (), _slope("age_slope", "age")),
     "gmfcs": Term(

@@ -78,9 +78,15 @@ def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margin
             continue
         mean, scatter = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter"))
         columns["mean_of_studies"][i], columns["mean_of_studies_mcse"][i] = share(mean > margin)
-        p = special.ndtr((mean - margin) / scatter)
+        p = _below((mean - margin) / scatter, effects)
         columns["new_study"][i], columns["new_study_mcse"][i] = p.mean(), float(az.mcse(p, method="mean"))
     return xr.Dataset({name: ("margin", v) for name, v in columns.items()}, coords={"margin": list(margins)})
+
+
+def _below(z: np.ndarray, effects: xr.Dataset) -> np.ndarray:
+    """Return P(standardised deviation of a new study < z) at every draw: normal, or Student-t where df is finite."""
+    df = effects["df"].transpose("chain", "draw").values if "df" in effects else np.full(z.shape, np.inf)
+    return np.where(np.isfinite(df), special.stdtr(np.where(np.isfinite(df), df, 1.0), z), special.ndtr(z))
 
 
 def share_between_studies(tree: xr.DataTree, data: xr.Dataset) -> Share:
