@@ -22,7 +22,7 @@ def reference() -> dict[str, dict]:
     return rows
 
 
-PLANS = ("quickstart", "cord_blood_dose", "review_plug_in", "unpublished_trials")
+PLANS = ("quickstart", "cord_blood_dose", "curve_average", "review_plug_in", "unpublished_trials")
 """The shipped experiments that ask for a required n."""
 
 

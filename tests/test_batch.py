@@ -6,9 +6,9 @@ import pytest
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
-from gmfmsim.model.batch import fit_many, prepare_batch
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import Refused, posterior
+from gmfmsim.model.exact.batch import fit_many, prepare_batch
 from gmfmsim.model.structure import structure
 
 GMFM66 = np.array([True, True, False, True, False, True])

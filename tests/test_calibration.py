@@ -22,7 +22,7 @@ from gmfmsim.model.calibrate import ecdf_p, exact_engine, nuts_engine, simulate,
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.gate import R_HAT_MAX
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.positive import HalfNormal
+from gmfmsim.model.priors.positive import HalfNormal
 from gmfmsim.shipped import names
 from gmfmsim.streams import stream
 

@@ -18,12 +18,12 @@ from gmfmsim.model.checks.power_scaling import power_scaling
 from gmfmsim.model.checks.quantities import effect_at, exceedance, outliers, share_between_studies
 from gmfmsim.model.checks.replicated import predictive_check, share
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
-from gmfmsim.model.distributions import Normal
 from gmfmsim.model.engine import Fit, fit
 from gmfmsim.model.exact import fit_exact, posterior
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.predict import effect_draws
+from gmfmsim.model.priors.distributions import Normal
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import Structure, structure
 from gmfmsim.model.terms import Coefficient, Level

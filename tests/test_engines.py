@@ -12,12 +12,12 @@ from scipy import stats
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.experiment import read_experiment
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import Refused
 from gmfmsim.model.gate import agreement, gate
 from gmfmsim.model.nuts import Sampler, build
 from gmfmsim.model.predict import effect_draws, truths
+from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.simulate import simulate

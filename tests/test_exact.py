@@ -17,13 +17,13 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.model.distributions import Normal
 from gmfmsim.model.exact import posterior
+from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.likelihood import likelihood
-from gmfmsim.model.mixture import NormalMixture
-from gmfmsim.model.positive import HalfCauchy, HalfNormal
+from gmfmsim.model.priors.distributions import Normal
+from gmfmsim.model.priors.positive import HalfCauchy, HalfNormal
+from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, UniformShrinkage
 from gmfmsim.model.structure import Structure, structure
-from gmfmsim.model.tau_priors import DuMouchel, ImproperUniform, Jeffreys, UniformShrinkage
 from gmfmsim.model.terms import Coefficient, Level
 
 HERE = Path(__file__).parent

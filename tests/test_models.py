@@ -12,7 +12,7 @@ from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import fit_exact, refusal
 from gmfmsim.model.gate import MISSED_MAX
-from gmfmsim.model.prior_words import prior_effect
+from gmfmsim.model.priors.words import prior_effect
 
 FILES = sorted((Path(__file__).parents[1] / "models").glob("*.toml"))
 NAMES = [file.stem for file in FILES]

@@ -22,9 +22,9 @@ from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
 from gmfmsim.model.average import Member
-from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
+from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, percent, warnings
@@ -74,11 +74,14 @@ def test_a_result_holds_everything(results, name):
     assert set(answer) >= ANSWER_KEYS
     assert answer == json.loads((folder / "answer.json").read_text(encoding="utf-8"))
     assert folder.parts[-2:] == (name, answer["key"])
-    for file in ("config.toml", "manifest.json", "posterior.nc", "surface.nc", "report.html"):
+    models = len(answer["models"])
+    posteriors = ["posterior.nc"] if models == 1 else [p.name for p in folder.glob("posterior-*.nc")]
+    assert len(posteriors) == models
+    for file in ("config.toml", "manifest.json", *posteriors, "surface.nc", "report.html"):
         assert (folder / file).stat().st_size > 500
     figures = {p.name for p in (folder / "figures").iterdir()}
     assert {"curves.svg", "curves.png", "forest.svg", "forest.png"} <= figures
-    assert ("dose_response.svg" in figures) == (name == "cord_blood_dose")
+    assert ("dose_response.svg" in figures) == (name in ("cord_blood_dose", "curve_average"))
     assert store.is_complete(folder)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from gmfmsim.model.prior_ess import ess_elir
+from gmfmsim.model.priors.ess import ess_elir
 
 R = np.array([23, 12, 19, 9, 39, 6, 9, 10])
 N = np.array([107, 44, 51, 39, 139, 20, 78, 35])

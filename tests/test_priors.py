@@ -17,10 +17,10 @@ from scipy import integrate, special, stats
 from gmfmsim.faults import InputError
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
-from gmfmsim.model.distributions import Fixed
-from gmfmsim.model.prior_words import in_words, prior_effect
 from gmfmsim.model.priors import PRIORS, Prior
-from gmfmsim.model.tau_priors import RHODES, TURNER, harmonic_se
+from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.model.priors.tau import RHODES, TURNER, harmonic_se
+from gmfmsim.model.priors.words import in_words, prior_effect
 from gmfmsim.shipped import find
 
 WORDS = {"unit": "points", "reason": "A test."}

@@ -21,14 +21,14 @@ from gmfmsim.evidence.spread import spread_field
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.model.average import Member
 from gmfmsim.model.complete import replicate
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import Fit, fit
-from gmfmsim.model.gate import gate
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
-from gmfmsim.sensitivity import under_readings
+from gmfmsim.sensitivity import effects_of, under_readings
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")
@@ -459,10 +459,11 @@ def test_known_i_squared_of_one_contrast_is_not_defined():
     assert np.isnan(i_squared(xr.DataArray([[1.0]], dims=("chain", "draw")), group, data).item())
 
 
-def test_under_readings_of_the_quick_start(quickstart_fit):
-    prepared, tree = quickstart_fit
+def test_under_readings_of_the_quick_start(fitted):
+    (prepared,) = read_experiment("quickstart").plans
+    members = [Member("random_effects", read_model(ModelChoice(name="random_effects")), fitted, fitted.tree, 1.0)]
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
-    rows = under_readings(prepared, tree, gate(tree), required)
+    rows = under_readings(prepared, members, effects_of(prepared, members), required)
     first, *others = rows
     assert (first["study"], first["n"]) == (None, 7)
     assert first["prior"] == pytest.approx(1)

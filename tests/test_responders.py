@@ -11,8 +11,8 @@ from scipy import integrate, interpolate, special, stats
 
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.model.distributions import Normal
-from gmfmsim.model.positive import HalfCauchy, HalfNormal, LogNormal
+from gmfmsim.model.priors.distributions import Normal
+from gmfmsim.model.priors.positive import HalfCauchy, HalfNormal, LogNormal
 from gmfmsim.model.responders import responder_posterior, responders_of
 from gmfmsim.streams import stream
 

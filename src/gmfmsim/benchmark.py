@@ -10,9 +10,9 @@ from scipy import special
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
-from gmfmsim.model.batch import fit_many, prepare_batch
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import ExactPosterior, posterior
+from gmfmsim.model.exact.batch import fit_many, prepare_batch
 from gmfmsim.model.gate import agreement
 from gmfmsim.model.nuts import Sampler, build, sample
 from gmfmsim.model.structure import Structure, structure

@@ -77,10 +77,12 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
-    from gmfmsim.benchmark import benchmark as measure
+    from gmfmsim.benchmark import exact
     from gmfmsim.progress import Console
 
-    found = measure(what, progress=Console())
+    if what != "exact":
+        raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact")])
+    found = exact(progress=Console())
     if as_json:
         _print_json(found)
         return

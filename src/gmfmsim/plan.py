@@ -19,8 +19,8 @@ from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
-from gmfmsim.model.distributions import Fixed
 from gmfmsim.model.nuts import Sampler
+from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known
 from gmfmsim.spec import Spec, parse
@@ -131,8 +131,11 @@ class Prepared:
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:
-        """The lowest and highest known dose of the contrasts, in cells/kg."""
-        return _range(self.contrasts["dose"].values) if self.contrasts is not None else None
+        """The lowest and highest known dose of the contrasts, in cells/kg; of those with the trial's cells, if named."""
+        if self.contrasts is None:
+            return None
+        cells, dose = self.plan.trial.setting.cell_class, self.contrasts["dose"].values
+        return _range(dose[self.contrasts["cell_class"].values == cells] if cells else dose)
 
     @property
     def observed_months(self) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from scipy import optimize, special
+from scipy import special
 
 from gmfmsim.model.checks.left_out import blocks, refit
 from gmfmsim.model.declare import ModelSpec
@@ -14,6 +14,7 @@ from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior
 
 Weights = Literal["posterior", "stacking"]
+STACKING_STEPS = 5000
 
 
 @dataclass(frozen=True)
@@ -68,23 +69,16 @@ def psis_density(tree: xr.DataTree) -> np.ndarray:
 
 
 def stacking(log_density: np.ndarray) -> np.ndarray:
-    """Return shares w (M,), at least 0 and summing to 1, that maximise sum_i log sum_m w_m exp(log_density_im)."""
+    """Return shares w (M,), at least 0 and summing to 1, that maximise sum_i log sum_m w_m exp(log_density_im).
+
+    By expectation and maximisation (Dempster, Laird & Rubin 1977), which never lowers the sum: each share becomes the
+    mean of what it contributes to the predictions.
+    """
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-
-    def minus(free):
-        w = np.append(free, 1 - free.sum())
-        mixed = density @ w
-        return -np.log(mixed).sum(), -((density[:, :-1] - density[:, -1:]) / mixed[:, None]).sum(axis=0)
-
-    m = density.shape[1]
-    found = optimize.minimize(
-        minus,
-        np.full(m - 1, 1 / m),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, 1)] * (m - 1),
-        constraints={"type": "ineq", "fun": lambda w: 1 - w.sum(), "jac": lambda w: -np.ones_like(w)},
-        options={"ftol": 1e-12},
-    )
-    share = np.clip(np.append(found.x, 1 - found.x.sum()), 0, None)
-    return share / share.sum()
+    share = np.full(density.shape[1], 1 / density.shape[1])
+    for _ in range(STACKING_STEPS):
+        contributed = share * density
+        before, share = share, (contributed / contributed.sum(axis=1, keepdims=True)).mean(axis=0)
+        if np.abs(share - before).max() < 1e-12:
+            break
+    return share

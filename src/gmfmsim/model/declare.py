@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.model.curves import CURVES, Curve
-from gmfmsim.model.distributions import Distribution
 from gmfmsim.model.priors import Prior
+from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.terms import TERMS, TermName
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml

@@ -11,12 +11,12 @@ from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.distributions import Distribution
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.graph import Node, model_graph
-from gmfmsim.model.prior_words import in_words
+from gmfmsim.model.priors.distributions import Distribution
+from gmfmsim.model.priors.tau import OfTheErrors
+from gmfmsim.model.priors.words import in_words
 from gmfmsim.model.structure import Structure, not_known, structure
-from gmfmsim.model.tau_priors import OfTheErrors
 from gmfmsim.model.terms import TERMS
 
 LINE = 100

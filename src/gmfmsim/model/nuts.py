@@ -12,7 +12,7 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.distributions import Distribution
+from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.structure import Structure, difference, structure
 from gmfmsim.spec import Spec
 from gmfmsim.streams import integer_seed

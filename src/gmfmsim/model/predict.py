@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.model.curves import Curve
-from gmfmsim.model.distributions import Distribution
+from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.terms import REFERENCE
 from gmfmsim.streams import stream

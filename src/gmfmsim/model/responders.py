@@ -12,7 +12,7 @@ from scipy import special
 
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.model.distributions import Distribution, Normal
+from gmfmsim.model.priors.distributions import Distribution, Normal
 
 FALL = 37.0
 """A density is integrated until its logarithm lies this much below the peak: exp(-37) is 1e-16."""

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.distributions import Distribution
 from gmfmsim.model.likelihood import Likelihood, likelihood
+from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate
 
 

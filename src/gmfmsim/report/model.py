@@ -21,7 +21,7 @@ from gmfmsim.model.describe import (
     shipped_contrasts,
 )
 from gmfmsim.model.graph import Node
-from gmfmsim.model.prior_words import prior_effect
+from gmfmsim.model.priors.words import prior_effect
 from gmfmsim.model.structure import not_known, structure
 from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH, draw, write_page
 

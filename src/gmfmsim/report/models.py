@@ -4,7 +4,7 @@ import numpy as np
 
 from gmfmsim.model.average import Member
 from gmfmsim.model.predict import INTERVAL_PROB
-from gmfmsim.model.prior_words import in_words
+from gmfmsim.model.priors.words import in_words
 
 
 def typical_tau(members: list[Member]) -> float:

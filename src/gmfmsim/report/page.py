@@ -7,8 +7,8 @@ import numpy as np
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
-from gmfmsim.model.distributions import Fixed
-from gmfmsim.model.positive import LogNormal
+from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.report.answer import PlanResult, children, headline, percent, sentence, warnings
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import figures_of
@@ -65,6 +65,7 @@ def _section(plan_result: PlanResult) -> dict:
         "warnings": warnings(prepared),
         "unit": prepared.unit,
         "size": children(plan.trial, required.reference_n) if required.reference_n else "",
+        "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in plan.trial.setting if v is not None),
         "sd_change": _spread(plan.trial.sd_change, prepared.unit),
         "at_reference": _at_reference(plan_result),
         "effects": _effects(plan_result),

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.model.distributions import Fixed
-from gmfmsim.model.positive import LogNormal
+from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.model.setting import Setting
 from gmfmsim.spec import Spec
 

@@ -81,7 +81,11 @@ def _plain(row: dict) -> dict:
 
 
 def in_words(found: Checks) -> list[str]:
-    """Return what stands out, a sentence each; empty if nothing does."""
+    """Return what stands out, a sentence each; empty if nothing does.
+
+    A statistic in the outer 2.5 % of its replicates; a study that is an outlier with probability above 0.05 and above
+    five times the prior one; a study that moves the amplitude by half a posterior SD; a quantity that the prior moves.
+    """
     said = []
     for name, p in _columns(found.replicated, "statistic", "posterior"):
         if not 0.025 <= p <= 0.975:
@@ -89,8 +93,7 @@ def in_words(found: Checks) -> list[str]:
     for name, before, after in _columns(found.outliers, "study", "prior", "posterior"):
         if after > max(0.05, 5 * before):
             said.append(f"{name} stands apart: an outlier with probability {after:.2f} ({before:.3f} before the data).")
-    moved = _columns(found.studies, "study", "change", "mean")
-    for name, change, mean in moved:
+    for name, change, mean in _columns(found.studies, "study", "change", "mean"):
         if abs(change) > 0.5:
             said.append(f"Without {name} the amplitude would be {mean:.2f} ({change:+.1f} posterior SD).")
     for name, diagnosis in _columns(found.scaling, "quantity", "diagnosis"):

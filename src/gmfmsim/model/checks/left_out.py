@@ -11,7 +11,8 @@ from scipy import special
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import HERMITE, ExactPosterior, posterior
+from gmfmsim.model.exact import ExactPosterior, posterior
+from gmfmsim.model.exact.states import HERMITE
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.structure import Structure, structure
 

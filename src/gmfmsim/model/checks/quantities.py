@@ -11,7 +11,7 @@ from gmfmsim.model.checks.given_draws import deviations, rows_of
 from gmfmsim.model.checks.replicated import share
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import ExactPosterior
-from gmfmsim.model.mixture import NormalMixture
+from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import REFERENCE, Coefficient

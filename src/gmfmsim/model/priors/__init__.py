@@ -4,8 +4,8 @@ from typing import Annotated, Union
 
 from pydantic import Field, create_model
 
-from gmfmsim.model.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
-from gmfmsim.model.positive import (
+from gmfmsim.model.priors.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
+from gmfmsim.model.priors.positive import (
     Exponential,
     Gamma,
     HalfCauchy,
@@ -15,7 +15,7 @@ from gmfmsim.model.positive import (
     LogNormal,
     LogStudentT,
 )
-from gmfmsim.model.tau_priors import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
+from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
 from gmfmsim.spec import Spec
 
 

@@ -6,10 +6,13 @@ import numpy as np
 import xarray as xr
 from scipy import linalg, special
 
-from gmfmsim.model import kernels
-from gmfmsim.model.distributions import Distribution
-from gmfmsim.model.exact import EFFORT, ExactPosterior, Prepared, Refused, posterior, prepare
-from gmfmsim.model.quadrature import Box, Rule, rule
+from gmfmsim.model.exact import batch_kernels
+from gmfmsim.model.exact.exact_posterior import ExactPosterior
+from gmfmsim.model.exact.fit import posterior
+from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
+from gmfmsim.model.exact.quadrature import EFFORT, Box
+from gmfmsim.model.exact.rules import Rule, rule
+from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.structure import Structure
 from gmfmsim.streams import stream
 
@@ -101,7 +104,7 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
     for first in range(0, effects.shape[0], rows):
         y = effects[first : first + rows]
         log_p, mean = np.empty((2, y.shape[0], nodes))
-        kernels.batch_densities(
+        batch_kernels.batch_densities(
             y,
             batch.pairs,
             batch.squares,
@@ -114,7 +117,7 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
         )
         top = log_p.max(axis=1)
         np.exp(np.subtract(log_p, top[:, None], out=log_p), out=log_p)
-        kernels.batch_figures(
+        batch_kernels.batch_figures(
             log_p,
             top,
             mean,

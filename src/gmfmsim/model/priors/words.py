@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.tau_priors import OfTheErrors
+from gmfmsim.model.priors.tau import OfTheErrors
 from gmfmsim.streams import stream
 
 LOW_DOSE, HIGH_DOSE = 1e7, 1e8

@@ -30,8 +30,8 @@ from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.faults import choices
-from gmfmsim.model.distributions import Distribution
-from gmfmsim.model.positive import AboveZero, LogLogistic, LogNormalLaw, LogStudentTLaw
+from gmfmsim.model.priors.distributions import Distribution
+from gmfmsim.model.priors.positive import AboveZero, LogLogistic, LogNormalLaw, LogStudentTLaw
 
 TURNER_OUTCOMES = (
     "all-cause mortality",

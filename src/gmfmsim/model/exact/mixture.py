@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.model import kernels
+from gmfmsim.model.exact import kernels
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""The states of the likelihood's blocks: readings of suspect figures, and sizes of unknown standard errors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmfmsim.model.likelihood import NEVER
+from gmfmsim.model.structure import Structure
+
+HERMITE = 13
+"""Points for the unknown size of one standard error, placed where its posterior is."""
+OFFSETS = np.linspace(-7, 7, 57)
+"""Where that posterior is looked for, in standard deviations of the prior."""
+
+
+@dataclass(frozen=True)
+class States:
+    """The states of all blocks in one list: start (B + 1,); effect (S, n), precision (S, n, n), constant (S,).
+
+    A standard error of unknown size gives a state HERMITE states, one for each Gauss-Hermite node of its u. `base`
+    (S,) is the state of the likelihood that each stands for.
+    """
+
+    start: np.ndarray
+    effect: np.ndarray
+    precision: np.ndarray
+    constant: np.ndarray
+    base: np.ndarray
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations of states there are."""
+        return int(np.prod(np.diff(self.start), dtype=float))
+
+
+def expand(model: Structure, points: int, center=None, width=None) -> States:
+    """Return the states of the likelihood, those with unknown standard errors at Gauss-Hermite nodes.
+
+    The nodes u = center + width x have the weights of Normal(0, 1) against Normal(center, width); center and width
+    (B, states), by default 0 and 1.
+    """
+    like = model.likelihood
+    if not like.uncertain_spread:
+        block, state = np.nonzero(like.log_weight > NEVER)
+        start = np.concatenate([[0], np.cumsum(like.states)])
+        return States(start, *(v[block, state] for v in (like.effect, like.precision, like.log_constant)), state)
+    x, w = np.polynomial.hermite_e.hermegauss(points)
+    log_w = np.log(w / w.sum()) + x**2 / 2
+    start, effect, precision, constant, base = [0], [], [], [], []
+    for block in range(len(like.index)):
+        for state in range(like.states[block]):
+            log_sd = like.log_se_sd[block, state]
+            unknown = np.unique(like.uncertain[block][log_sd > 0])
+            c, s = (0.0, 1.0) if center is None else (center[block, state], width[block, state])
+            for nodes in np.ndindex(*(points,) * unknown.size):
+                u, chosen = np.zeros(max(1, len(like.uncertain_spread))), list(nodes)
+                u[unknown] = c + s * x[chosen]
+                log_scale = log_sd * u[like.uncertain[block]]
+                shrink = np.exp(-log_scale)
+                effect.append(like.effect[block, state])
+                precision.append(like.precision[block, state] * np.outer(shrink, shrink))
+                weight = (log_w[chosen] - u[unknown] ** 2 / 2 + np.log(s)).sum()
+                constant.append(like.log_constant[block, state] - log_scale.sum() + weight)
+                base.append(state)
+        start.append(len(effect))
+    return States(np.array(start), np.array(effect), np.array(precision), np.array(constant), np.array(base))
