@@ -37,7 +37,8 @@ def test_known_shares_of_stacking():
     never = -800.0
     assert stacking(np.array([[0, never], [0, never], [never, 0]])) == pytest.approx([2 / 3, 1 / 3], abs=1e-6)
     assert stacking(np.array([[0.0, -1.0], [0.5, -0.1]])) == pytest.approx([1, 0], abs=1e-6)
-    assert stacking(np.array([[0.3, never, never], [never, 0.1, never], [never, never, 2.0]])) == pytest.approx([1 / 3] * 3)
+    one_each = np.where(np.eye(3, dtype=bool), [0.3, 0.1, 2.0], never)
+    assert stacking(one_each) == pytest.approx([1 / 3] * 3)
 
 
 @settings(max_examples=50, deadline=None)

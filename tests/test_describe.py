@@ -118,12 +118,12 @@ def test_a_model_with_nearly_every_term_is_described():
     found = describe(spec)
     nuts = found.engines[1]
     assert set(nuts.by_number) == {n.name for n in found.graph if n.kind == "sampled"}
-    assert nuts.in_closed_form == ("deviations by visit", "deviations by arm")
+    assert nuts.in_closed_form == ("deviations by study", "deviations by visit", "deviations by arm")
     by_name = {node.name: node for node in found.graph}
     assert by_name["class_effect"].kind == "derived"
     assert set(by_name["class_effect"].parents) == {"tau_class", "class_effect_offset"}
-    assert by_name["study_offset"].parents == ("nu",)
-    assert by_name["study_offset"].distribution.startswith("StudentT(nu")
+    assert by_name["study_precision"].parents == ("nu",)
+    assert by_name["study_precision"].distribution.startswith("Gamma(")
 
 
 def test_known_mathematics():

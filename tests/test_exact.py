@@ -18,7 +18,9 @@ from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import posterior
-from gmfmsim.model.exact.mixture import NormalMixture
+from gmfmsim.model.exact.fit import EFFORT
+from gmfmsim.model.exact.mixture import MANY, NormalMixture, merged
+from gmfmsim.model.exact.study_effects import study_effects
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.priors.distributions import Normal
 from gmfmsim.model.priors.positive import HalfCauchy, HalfNormal
@@ -120,7 +122,7 @@ def test_reference_study_effects(reference, fits):
         ("ES04", reference["ES04"]["expected"]["gold"]["theta_mean_sd"]),
         ("ES24", reference["ES24"]["expected"]["gold"]["theta"]),
     ):
-        found = [(theta.mean, theta.sd) for theta in fits[name].study_effects()]
+        found = [(theta.mean, theta.sd) for theta in study_effects(fits[name])]
         np.testing.assert_allclose(found, gold, rtol=0, atol=PRINTED, err_msg=name)
 
 
@@ -293,6 +295,38 @@ def test_reference_the_quick_start_over_its_readings_equals_dense_quadrature(evi
     assert max(errors.values()) < 5e-4, errors
 
 
+@pytest.mark.parametrize(("points", "limit"), [(13, 1e-6), (9, 1e-5)], ids=str)
+def test_reference_more_points_for_unknown_errors_change_nothing(quickstart, monkeypatch, points, limit):
+    """13 for two parameters or fewer, 9 for three: against 23, in sd of the distribution."""
+    few, many = (_with_sizes(monkeypatch, quickstart.prepared.structure, n) for n in (points, 23))
+    assert abs(few.log_marginal - many.log_marginal) < 3 * limit
+    pairs = [(few.coefficient("mu"), many.coefficient("mu")), (few.new_study(), many.new_study())]
+    for ours, theirs in pairs:
+        for p in (0.025, 0.5, 0.975):
+            assert abs(ours.quantile(p) - theirs.quantile(p)) < limit * theirs.sd
+
+
+def _with_sizes(monkeypatch, model, points):
+    effort = EFFORT[len(model.parameters)]._replace(sizes=points)
+    monkeypatch.setattr("gmfmsim.model.exact.fit.EFFORT", {len(model.parameters): effort})
+    return posterior(model)
+
+
+@pytest.mark.parametrize("narrowest", [0.3, 0.0])
+def test_known_quantiles_of_very_many_components(narrowest):
+    rng = np.random.default_rng(3)
+    weight = rng.dirichlet(np.ones(10 * MANY))
+    sds = narrowest + rng.gamma(2, 0.5, weight.size) * (rng.random(weight.size) > 0.01)
+    mixture = NormalMixture(weight, rng.normal(1, 1, weight.size), np.maximum(sds, narrowest))
+    small = merged(mixture)
+    assert small.weight.size < mixture.weight.size / 3
+    np.testing.assert_allclose((small.mean, small.sd), (mixture.mean, mixture.sd), rtol=1e-12)
+    for p in (0.001, 0.3, 0.975):
+        x = mixture.quantile(p)
+        assert abs(mixture.cdf(x) / p - 1) < 1e-9
+        assert abs(small.cdf(x) / p - 1) < 1e-3
+
+
 def test_reference_an_unknown_standard_error_equals_dense_quadrature():
     data = contrasts_from_arrays([3.2, 7.1, 1.4, 5.9], np.array([1.2, 2, 1.5, 2.5]) ** 2)
     data["log_se_sd"] = "contrast", [0.0, 0.4, 0.0, 0.0]
@@ -384,4 +418,4 @@ def test_known_log_marginals_of_independent_data_add_up(first, second):
 def test_known_study_effects_need_a_level_of_studies():
     model = linear_model([1.0, 2.0, 3.0], np.ones(3), {"mu": 1.0}, normal(10), 1.0)
     with pytest.raises(ValueError, match="need a level of studies"):
-        posterior(replace(model, levels=(replace(model.levels[0], name="arm"),))).study_effects()
+        study_effects(posterior(replace(model, levels=(replace(model.levels[0], name="arm"),))))

@@ -249,7 +249,7 @@ def test_known_contrasts_between_two_doses_with_an_error():
 
     data = evidence(5, studies=2, arms=2, curve="log_linear").assign(control_dose=("contrast", [0.0, 1e7, 0.0, 3e7]))
     spec, e = model("log_linear", ["dose_error"]), np.array([[0.0, 1.0, -1.0, 2.0]])
-    found = with_doses(structure(spec, data), spec, data, e).shape({})
+    found = with_doses(structure(spec, data), spec, data).shape({"dose_offset": e})
     expected = np.log10(1 + data["dose"].values * 10 ** (0.3 * e[0]) / 1e7) - np.log10([1, 2, 1, 4])
     np.testing.assert_allclose(found[0], expected, rtol=1e-12)
 

@@ -58,10 +58,10 @@ def simulate(spec: ModelSpec, design: xr.Dataset, seed: int, number: int) -> Sim
     model = structure(spec, design)
     phi = {name: prior.ppf(rng.random(1)) for name, prior in model.parameters.items()}
     raw = np.array([rng.standard_normal() if c.pooled else c.prior.ppf(rng.random()) for c in model.coefficients])
-    own = model
+    own, given = model, dict(phi)
     if "dose_error" in spec.terms:
-        own = with_doses(model, spec, design, rng.standard_normal((1, design.sizes["contrast"])))
-    y = from_prior(own, phi, raw[None], rng, nu=phi.get("nu"))[3][0]
+        own, given["dose_offset"] = with_doses(model, spec, design), rng.standard_normal((1, design.sizes["contrast"]))
+    y = from_prior(own, given, raw[None], rng, nu=phi.get("nu"))[3][0]
     sd = np.array([phi[c.pooled][0] if c.pooled else 1.0 for c in model.coefficients])
     truth = quantities(model, phi, sd * raw[None], _deviations(phi, len(model.levels), rng), _at(design))
     first = design["effect"].isel(reading=0) if "reading" in design.dims else design["effect"]

@@ -37,20 +37,18 @@ def complete(
     rng: np.random.Generator,
     *,
     spread: np.ndarray | None = None,
-    given: Mapping[str, np.ndarray] | None = None,
 ) -> Completed:
-    """Complete draws of parameters (S,) by name and of coefficients (S, p), as columns of `model` take them.
+    """Complete draws of parameters (S,) or (S, n) by name and of coefficients (S, p), as `model` takes them.
 
-    spread (S, uncertain) and the deviations `given` of some levels (S, units) come from an engine that samples them;
-    else they are drawn here from their conditional distribution. Blocks of draws keep memory small.
+    spread (S, uncertain) comes from an engine that samples it; else it is drawn here from its conditional distribution.
+    Blocks of draws keep memory small.
     """
     size, like = coefficients.shape[0], model.likelihood
     per_draw = like.effect.size * (SPREAD_GRID.size if like.uncertain_spread and spread is None else 8)
     parts = []
     for rows in np.array_split(np.arange(size), max(1, size * per_draw // 8_000_000)):
-        some = {name: value[rows, None] for name, value in phi.items()}
-        fixed = {name: value[rows] for name, value in (given or {}).items()}
-        parts.append(_complete(model, some, coefficients[rows], rng, None if spread is None else spread[rows], fixed))
+        some = {name: value[rows, None] if value.ndim == 1 else value[rows] for name, value in phi.items()}
+        parts.append(_complete(model, some, coefficients[rows], rng, None if spread is None else spread[rows]))
     joined = {
         name: np.concatenate([getattr(p, name) for p in parts])
         for name in ("state_probability", "spread", "theta", "log_likelihood", "replicated")
@@ -59,28 +57,23 @@ def complete(
     return Completed(**joined, deviation=deviation)
 
 
-def _complete(model, phi, coefficients, rng, spread, given) -> Completed:
+def _complete(model, phi, coefficients, rng, spread) -> Completed:
     like = model.likelihood
     size = coefficients.shape[0]
     columns = np.stack(np.broadcast_arrays(*model.columns(phi), np.zeros((size, 1)))[:-1], axis=-1)
     loads = [np.broadcast_to(load, columns.shape[:2]) for load in model.loads(phi)]
     mean = (columns * coefficients[:, None, :]).sum(-1)
-    for number, level in enumerate(model.levels):
-        if level.name in given:
-            mean = mean + loads[number] * given[level.name][:, level.units]
-    slots = [(n, mask) for n, mask in model.slots if model.levels[n].name not in given]
-    gains = [like.place(loads[n]) * mask for n, mask in slots]
+    gains = [like.place(loads[n]) * mask for n, mask in model.slots]
     if spread is None:
         spread = _draw_spread(like, mean, gains, rng)
     log_scale = like.log_scale(spread) if like.uncertain_spread else 0.0
     log_p = like.by_state(mean, gains, log_scale)
     probability = special.softmax(log_p, axis=-1)
     state = _choose(probability, rng)
-    deviation = dict(given) | _deviations(model, slots, gains, mean, log_scale, state, rng)
+    deviation = _deviations(model, gains, mean, log_scale, state, rng)
     with_studies = mean
     for number, level in enumerate(model.levels):
-        if level.name not in given:
-            with_studies = with_studies + loads[number] * deviation[level.name][:, level.units]
+        with_studies = with_studies + loads[number] * deviation[level.name][:, level.units]
     return Completed(
         probability,
         spread,
@@ -98,7 +91,8 @@ def from_prior(
 
     nu (S,): degrees of freedom of Student-t study deviations.
     """
-    size, phi = coefficients.shape[0], {name: value[:, None] for name, value in phi.items()}
+    size = coefficients.shape[0]
+    phi = {name: value[:, None] if value.ndim == 1 else value for name, value in phi.items()}
     mean = sum(column * coefficients[:, [i]] for i, column in enumerate(model.columns(phi)))
     deviation = {}
     for level, load in zip(model.levels, model.loads(phi), strict=True):
@@ -140,13 +134,11 @@ def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
     return out
 
 
-def _deviations(model: Structure, slots, gains, mean, log_scale, state, rng) -> dict[str, np.ndarray]:
+def _deviations(model: Structure, gains, mean, log_scale, state, rng) -> dict[str, np.ndarray]:
     """Return the deviations of the units, standard normal before the data, drawn given everything else.
 
     With e = y - mean and G the gains: z ~ Normal(Q^-1 G' P e, Q^-1), Q = I + G' P G.
     """
-    if not slots:  # Student-t effects come from the sampler
-        return {}
     like = model.likelihood
     rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
     shrink = np.exp(-log_scale[rows, block, state]) if like.uncertain_spread else 1.0
@@ -161,7 +153,7 @@ def _deviations(model: Structure, slots, gains, mean, log_scale, state, rng) -> 
     noise = rng.standard_normal(center.shape)
     z = center + np.linalg.solve(np.swapaxes(root, -1, -2), noise[..., None])[..., 0]
     out = {}
-    for k, (number, mask) in enumerate(slots):
+    for k, (number, mask) in enumerate(model.slots):
         level = model.levels[number]
         values = out.setdefault(level.name, np.zeros((mean.shape[0], level.units.max() + 1)))
         for b in np.flatnonzero(mask.any(axis=1)):

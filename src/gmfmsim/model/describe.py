@@ -243,7 +243,7 @@ def _engines(spec: ModelSpec, data: xr.Dataset, found: Structure | None) -> tupl
     sizes = ("sizes of unknown standard errors",) if found.likelihood.uncertain_spread else ()
     sampled = [*found.parameters, *(f"{name}_offset" if name in pooled else name for name in coefficients)]
     sampled += ["dose_offset"] if "dose_error" in spec.terms else []
-    sampled += ["study_offset"] if spec.heterogeneity == "student_t" else []
+    sampled += ["study_precision"] if spec.heterogeneity == "student_t" else []
     sampled += ["spread_offset"] if sizes else []
     improper = [f"{name} has an improper prior" for name in _improper(found)]
     exact = Engine("exact", refusal(spec, data))
@@ -251,7 +251,7 @@ def _engines(spec: ModelSpec, data: xr.Dataset, found: Structure | None) -> tupl
         exact = replace(exact, by_number=(*found.parameters, *sizes), in_closed_form=(*coefficients, *deviations))
     nuts = Engine("nuts", "; ".join(improper) or None)
     if not improper:
-        nuts = replace(nuts, by_number=tuple(sampled), in_closed_form=deviations[spec.heterogeneity == "student_t" :])
+        nuts = replace(nuts, by_number=tuple(sampled), in_closed_form=deviations)
     return exact, nuts
 
 

@@ -31,7 +31,7 @@ class Sampler(Spec):
     chains: Annotated[int, Field(ge=2, le=64)] = 4
     draws: Annotated[int, Field(ge=100, le=100_000)] = 5000
     tune: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def build(spec: ModelSpec, data: xr.Dataset):
     Its variables are the parameters, the coefficients by name, and `spread_offset` u where standard errors are not
     known. Study effects are integrated out (they are drawn afterwards, see `complete`), so that no funnel is left to
     sample: y ~ sum_s w_s MvNormal(mean; effect_s, D V_s D + sum g g') in every block (see `Likelihood`). Student-t
-    study effects (`study_offset`) and errors in dose (`dose_offset`) are sampled. The reported effects are `pm.Data`
-    named `effect`, so that a compiled model takes other data.
+    study effects are normal given their `study_precision`, which is sampled, as are errors in dose (`dose_offset`).
+    The reported effects are `pm.Data` named `effect`, so that a compiled model takes other data.
 
     Raises ValueError if the curve needs a dose, or a term a covariate, that is not known.
     """
@@ -60,18 +60,16 @@ def build(spec: ModelSpec, data: xr.Dataset):
     with pm.Model(coords=coords_of(model, data)) as graph:
         phi = {name: prior.node(name, transform=_transform(prior)) for name, prior in model.parameters.items()}
         if "dose_error" in spec.terms:
-            offset = pm.Normal("dose_offset", dims="contrast")
-            model = with_doses(model, spec, data, offset)
+            phi["dose_offset"] = pm.Normal("dose_offset", dims="contrast")
+            model = with_doses(model, spec, data)
+        if spec.heterogeneity == "student_t":
+            half = phi["nu"] / 2
+            phi["study_precision"] = pm.Gamma("study_precision", alpha=half, beta=half, dims="study")
+            model = with_tails(model)
         coefficients = _coefficients(model, phi)
         mean = sum(column * b for column, b in zip(model.columns(phi), coefficients, strict=True))
-        loads = model.loads(phi)
-        slots = model.slots
-        if spec.heterogeneity == "student_t":
-            z = pm.StudentT("study_offset", nu=phi["nu"], dims="study")
-            mean = mean + loads[0] * z[model.levels[0].units]
-            slots = [(level, mask) for level, mask in slots if level != 0]
         spread = pm.Normal("spread_offset", dims="uncertain_spread") if like.uncertain_spread else np.zeros(1)
-        _observe(like, mean, loads, slots, spread)
+        _observe(like, mean, model.loads(phi), model.slots, spread)
     return graph
 
 
@@ -119,11 +117,27 @@ def coords_of(model: Structure, data: xr.Dataset) -> dict[str, list]:
     return coords
 
 
-def with_doses(model: Structure, spec: ModelSpec, data: xr.Dataset, offset) -> Structure:
-    """Return the structure with doses 10^(log10 dose + log10_dose_sd x offset), offset (..., contrast)."""
-    known = data["log10_dose_sd"].values
-    dose = data["dose"].values * 10.0 ** (known * offset)
-    return replace(model, shape=lambda phi: difference(spec, dose, data["control_dose"].values, phi))
+def with_doses(model: Structure, spec: ModelSpec, data: xr.Dataset) -> Structure:
+    """Return the structure with doses 10^(log10 dose + log10_dose_sd x phi["dose_offset"]), offset (..., contrast)."""
+    dose, spread, control = (data[v].values for v in ("dose", "log10_dose_sd", "control_dose"))
+
+    def shape(phi):
+        return difference(spec, dose * 10.0 ** (spread * phi["dose_offset"]), control, phi)
+
+    return replace(model, shape=shape)
+
+
+def with_tails(model: Structure) -> Structure:
+    """Return the structure in which study i has standard deviation tau / sqrt(phi["study_precision"]_i), (..., study).
+
+    With precision ~ Gamma(nu / 2, nu / 2) its deviation is Student-t with nu degrees of freedom, and normal given it.
+    """
+    level = model.levels[0]
+
+    def sd(phi):
+        return level.sd(phi) / phi["study_precision"][..., level.units] ** 0.5
+
+    return replace(model, levels=(replace(level, sd=sd), *model.levels[1:]))
 
 
 def _coefficients(model: Structure, phi: Mapping) -> list:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from gmfmsim.model.complete import complete, from_prior
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.nuts import coords_of, with_doses
+from gmfmsim.model.nuts import coords_of, with_doses, with_tails
 from gmfmsim.model.structure import Structure
 from gmfmsim.streams import stream
 
@@ -33,16 +33,13 @@ def data_tree(
     chains, draws = next(iter(sampled.values())).shape[:2]
     flat = {name: value.reshape(chains * draws, *value.shape[2:]) for name, value in sampled.items()}
     own = _with_doses(model, spec, data, flat)
-    given = {"study": flat["study_offset"]} if "study_offset" in flat else {}
-    found = complete(
-        own,
-        _phi(model, flat),
-        _raw(model, flat),
-        stream(seed, "complete"),
-        spread=flat.get("spread_offset"),
-        given=given,
-    )
-    posterior = _variables(spec, model, flat, found.deviation, found.theta, found.spread)
+    phi, deviation_sd = _phi(model, flat), {}
+    if "study_precision" in flat:
+        own, phi["study_precision"] = with_tails(own), flat["study_precision"]
+        deviation_sd["study"] = flat["study_precision"] ** -0.5
+    found = complete(own, phi, _raw(model, flat), stream(seed, "complete"), spread=flat.get("spread_offset"))
+    deviation = {name: z * deviation_sd.get(name, 1.0) for name, z in found.deviation.items()}
+    posterior = _variables(spec, model, flat, deviation, found.theta, found.spread)
     first = data.isel(reading=0) if "reading" in data.dims else data
     coords, dims = coords_of(model, data), _dims(spec, model)
 
@@ -66,11 +63,12 @@ def data_tree(
 
 
 def _with_doses(model, spec, data, flat) -> Structure:
-    return with_doses(model, spec, data, flat["dose_offset"]) if "dose_offset" in flat else model
+    return with_doses(model, spec, data) if "dose_offset" in flat else model
 
 
 def _phi(model: Structure, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: flat[name] for name in model.parameters}
+    sampled = [name for name in ("dose_offset",) if name in flat]
+    return {name: flat[name] for name in (*model.parameters, *sampled)}
 
 
 def _raw(model: Structure, flat: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -81,7 +79,7 @@ def _raw(model: Structure, flat: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndarray]:
     """Return the named variables (S, ...) of a posterior or prior."""
-    amplitude, phi = spec.shape.amplitude, _phi(model, flat)
+    amplitude, phi = spec.shape.amplitude, {name: flat[name] for name in model.parameters}
     out = {amplitude: flat[amplitude]} | phi
     for c in model.coefficients[1:]:
         if c.variable not in out:

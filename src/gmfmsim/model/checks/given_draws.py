@@ -36,10 +36,10 @@ def block_density(spec: ModelSpec, data: xr.Dataset, posterior: xr.Dataset) -> n
 
 
 def _block_density(spec: ModelSpec, data: xr.Dataset, model: Structure, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    if "dose_offset" in rows:
-        model = with_doses(model, spec, data, rows["dose_offset"])
-    like, slots = model.likelihood, model.slots
     phi = {name: rows[name][:, None] for name in model.parameters}
+    if "dose_offset" in rows:
+        model, phi["dose_offset"] = with_doses(model, spec, data), rows["dose_offset"]
+    like, slots = model.likelihood, model.slots
     mean, seen = 0.0, {}
     for column, c in zip(model.columns(phi), model.coefficients, strict=True):
         value = rows[c.variable]

@@ -186,18 +186,26 @@ def _outermost(ready: Prepared, box: Box) -> np.ndarray:
 
 
 def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
-    """Return the box around the boxes of all pilots, a tenth wider; axes from 0 with Gauss and Legendre's rule.
+    """Return the box around the posteriors of all pilots, a tenth wider; axes from 0 with Gauss and Legendre's rule.
 
     The trapezoidal rule of an even density would miss the mean of tau, which is odd.
     """
     rules: list[Rule] = []
     points = EFFORT[len(ready.axes)].points
     for i, axis in enumerate(ready.axes):
-        low, high = min(f.box.rules[i].low for f in fits), max(f.box.rules[i].high for f in fits)
+        reached = [_reached(f, i) for f in fits]
+        low, high = min(low for low, _ in reached), max(high for _, high in reached)
         low, high = max(axis.low, low - 0.1 * (high - low)), min(axis.high, high + 0.1 * (high - low))
         shape = "interval" if axis.shape == "even" else axis.shape
         rules.append(rule(low, high, points[axis.shape], shape))
     return Box(tuple(rules))
+
+
+def _reached(fit: ExactPosterior, i: int) -> tuple[float, float]:
+    """Return the first and last node of an axis that the posterior does not leave out, and one more on either side."""
+    nodes, marginal = fit.box.rules[i].nodes, fit.box.marginal(fit.density, i)
+    inside = np.flatnonzero(marginal > EFFORT[len(fit.box.rules)].edge * marginal.max())
+    return float(nodes[max(inside[0] - 1, 0)]), float(nodes[min(inside[-1] + 1, nodes.size - 1)])
 
 
 def _pilots(model: Structure, ready: Prepared) -> np.ndarray:

@@ -11,14 +11,15 @@ EVEN = ("half_normal", "half_cauchy", "half_student_t", "improper_uniform")
 
 TAILS = np.array([1e-15, 1 - 1e-15])
 FURTHER = 10.0
-"""How many times further than the tails of its prior the posterior of a parameter is looked for."""
+"""How many times further than the tails of its prior the posterior of a parameter is looked for (on a log scale they
+are far enough)."""
 
 
 def coordinate(prior: Distribution, model: Structure) -> Coordinate:
     """Return the coordinate in which a parameter is integrated."""
     low, high = prior.support
     if prior.dist in ("lognormal", "turner2015"):
-        return on_log(*np.exp(np.clip(_reach(np.log(prior.ppf(TAILS))), -600, 600)))
+        return on_log(*prior.ppf(TAILS))
     if prior.dist in ("log_student_t", "rhodes2015"):
         return on_log_sinh(prior.location, prior.scale)
     if low == 0 and high == np.inf:

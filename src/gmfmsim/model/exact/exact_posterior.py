@@ -13,6 +13,8 @@ from gmfmsim.model.exact.quadrature import Box
 
 BETWEEN = 1e-9
 """The largest error of a marginal density between its nodes, relative."""
+BETWEEN_OF_MANY = 1e-5
+"""The same with three parameters or more and standard errors of unknown size, whose own points are no closer."""
 BETWEEN_FOR_DRAWS = 1e-4
 """The same of the joint density from which parameters are drawn."""
 
@@ -41,20 +43,12 @@ class ExactPosterior:
         return {name: value[:, 0] for name, value in self.prepared.phi(self.box.nodes).items()}
 
     @cached_property
-    def moments_given(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (C, p) and covariance (C, p, p) of the coefficients in every component."""
-        a, b, _ = self.statistics
-        ready = self.prepared
-        return kernels.coefficients_at(
-            a, b, ready.states.start, ready.prior_precision, ready.prior_b, self.node, self.combination
-        )
-
-    @cached_property
     def marginals(self) -> dict[str, Marginal]:
         """The marginal distribution of every non-linear parameter, on an axis as fine as a density needs."""
-        out = {}
-        for i, (name, axis) in enumerate(zip(self.prepared.names, self.prepared.axes, strict=True)):
-            box, density = self.prepared.resolved(self.box, self.density, i, BETWEEN)
+        out, ready = {}, self.prepared
+        many = len(ready.names) > 2 and ready.structure.likelihood.uncertain_spread
+        for i, (name, axis) in enumerate(zip(ready.names, ready.axes, strict=True)):
+            box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
             out[name] = Marginal(axis, box.rules[i], box.marginal(density, i))
         return out
 
@@ -83,12 +77,25 @@ class ExactPosterior:
 
         loading (p,) or (J, p) by node; variance a number or (J,): tau^2 for what a new study would have.
         """
-        mean, covariance = self.moments_given
-        loading = np.broadcast_to(loading, (self.box.nodes.shape[0], mean.shape[1])) * self._sd_of_pooled
-        loading = loading[self.node]
-        spread = np.einsum("ci,cij,cj->c", loading, covariance, loading)
-        extra = np.broadcast_to(variance, self.box.nodes.shape[0])[self.node]
-        return NormalMixture(self.weight, (loading * mean).sum(axis=1), np.sqrt(spread + extra))
+        nodes = self.box.nodes.shape[0]
+        loading = np.broadcast_to(loading, self._sd_of_pooled.shape) * self._sd_of_pooled
+        return self.standardised(loading, self.node, np.zeros(nodes), np.broadcast_to(variance, nodes))
+
+    def standardised(
+        self, loading: np.ndarray, row: np.ndarray, shift: np.ndarray, variance: np.ndarray
+    ) -> NormalMixture:
+        """Return the distribution of shift + sum_j loading_j b_j + Normal(0, variance), b with a unit sd if pooled.
+
+        loading (R, p), shift and variance (R,); row (C,) says which is for each component.
+        """
+        a, b, _ = self.statistics
+        ready = self.prepared
+        mean, spread = kernels.linear_at(
+            a, b, ready.states.start, ready.prior_precision, ready.prior_b, self.node, self.combination, loading, row
+        )
+        spread += variance[row]
+        mean += shift[row]
+        return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
 
     @cached_property
     def _sd_of_pooled(self) -> np.ndarray:
@@ -102,47 +109,6 @@ class ExactPosterior:
         loading = np.zeros(len(self.prepared.structure.coefficients))
         loading[amplitude] = 1.0
         return self.linear(loading, self.phi["tau"] ** 2 if "tau" in self.phi else 0.0)
-
-    def study_effects(self) -> list[NormalMixture]:
-        """Return the amplitude in every study, that of the first study first.
-
-        Given node, state and coefficients beta, the amplitude of a study is beta_0 + sd z with z the deviation of its
-        unit, g its loads and W the covariance of the errors and deviations of its block:
-        z | y ~ Normal(g' W^-1 (y - X beta), 1 - g' W^-1 g). beta is normal in turn, so that all is one normal.
-
-        Raises ValueError if the model has no level of studies.
-        """
-        model, ready = self.prepared.structure, self.prepared
-        names = [level.name for level in model.levels]
-        if "study" not in names:
-            raise ValueError(f"levels are {names}: study effects need a level of studies")
-        number, nodes = names.index("study"), self.box.nodes.shape[0]
-        units, phi = model.levels[number].units, ready.phi(self.box.nodes)
-        sd = np.broadcast_to(model.levels[number].sd(phi), (nodes, 1))
-        columns, loads = ready.design(phi, nodes)
-        like, start = model.likelihood, ready.states.start
-        state = np.array(np.unravel_index(self.combination, np.diff(start)))  # within its block
-        mean, covariance = self.moments_given
-        out = {}
-        for block, size in enumerate(like.inside.sum(axis=1)):
-            rows, own = like.index[block, :size], slice(start[block], start[block + 1])
-            gains = [(level, loads[:, level, rows] * mask[block, :size]) for level, mask in model.slots]
-            within = np.linalg.inv(ready.states.precision[own, :size, :size])
-            whole = within + sum(g[:, None, :, None] * g[:, None, None, :] for _, g in gains)
-            at = self.node, state[block]
-            for (level, g), (_, mask) in zip(gains, model.slots, strict=True):
-                if level != number or not mask[block].any():
-                    continue
-                q = np.linalg.solve(whole, np.broadcast_to(g[:, None, :, None], (*whole.shape[:3], 1)))[..., 0]
-                loading = -sd[:, :, None] * np.einsum("jpk,jsk->jsp", columns[:, :, rows], q)
-                loading[..., 0] += 1.0
-                fixed = sd * np.einsum("jsk,sk->js", q, ready.states.effect[own, :size])
-                left = sd**2 * (1 - np.einsum("jsk,jk->js", q, g))
-                loading = loading[at]
-                variance = left[at] + np.einsum("ci,cij,cj->c", loading, covariance, loading)
-                means = fixed[at] + (loading * mean).sum(axis=1)
-                out[units[rows[mask[block, :size]][0]]] = NormalMixture(self.weight, means, np.sqrt(variance))
-        return [out[unit] for unit in sorted(out)]
 
     @cached_property
     def state_probability(self) -> list[np.ndarray]:

@@ -5,12 +5,16 @@ import xarray as xr
 
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
-from gmfmsim.model.exact.prepared import Refused, prepare
-from gmfmsim.model.exact.quadrature import EFFORT, find_box
+from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
+from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, find_box
 from gmfmsim.model.structure import Structure, structure
 
 NEGLIGIBLE = -36.0
 """Log weight, below the largest, under which a component is dropped."""
+LIGHT = 0.01
+"""With very many components the lightest are dropped, which together hold this share of what the nodes may miss."""
+FEW = 5
+"""Points for an unknown standard error that are enough to see where the posterior of the others is."""
 
 
 def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
@@ -41,20 +45,20 @@ def posterior(model: Structure) -> ExactPosterior:
     ready = prepare(model)
     effort = EFFORT[len(ready.names)]
     box, peak = find_box(ready.log_density, ready.axes, effort.points, effort.deep)
-    ready = ready.with_offsets_at(peak)
-    while True:
-        log_joint, found = ready.log_joint(box.nodes)
-        density = np.exp(log_joint - log_joint.max()).sum(axis=1).reshape(box.points)
-        better = box.widened(ready.axes, density, effort.edge)
-        if better is box:
-            better = box.finer(density, effort.missed)
-        if better is box or not ready.can_afford(better):
-            break
-        box = better
-    log_p = log_joint + box.log_weights[:, None]
-    top = log_p.max()
-    node, combination = np.nonzero(log_p > top + NEGLIGIBLE)
-    weight = np.exp(log_p[node, combination] - top)
+    if model.likelihood.uncertain_spread:
+        few = ready.with_sizes_at(peak, FEW)
+        box = _settled(few, box, effort)[0]
+        ready = few.with_sizes_at(peak, effort.sizes)
+    box, log_joint, found, density = _settled(ready, box, effort)
+    highest = log_joint.max()
+    log_joint += box.log_weights[:, None]
+    top = log_joint.max()
+    least = top + NEGLIGIBLE
+    if model.likelihood.uncertain_spread:
+        log_total = highest + np.log(np.exp(box.log_weights) @ density.ravel())
+        least = max(least, log_total + np.log(LIGHT * effort.missed / log_joint.size))
+    node, combination = np.nonzero(log_joint > least)
+    weight = np.exp(log_joint[node, combination] - top)
     total = weight.sum()
     return ExactPosterior(
         ready,
@@ -67,3 +71,26 @@ def posterior(model: Structure) -> ExactPosterior:
         found,
         max(box.missed(density), default=0.0),
     )
+
+
+def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray, tuple, np.ndarray]:
+    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared."""
+    while True:
+        log_joint, found = ready.log_joint(box.nodes)
+        density = _summed(log_joint).reshape(box.points)
+        better = box.widened(ready.axes, density, effort.edge)
+        if better is box:
+            better = box.tightened(density, effort.edge)
+        if better is box:
+            better = box.finer(density, effort.missed)
+        if better is box or not ready.can_afford(better):
+            return box, log_joint, found, density
+        box = better
+
+
+def _summed(log_joint: np.ndarray) -> np.ndarray:
+    """Return the sum over the combinations, (J,), relative to the largest: a few nodes at a time, to save memory."""
+    top = log_joint.max()
+    rows = max(1, 1_000_000 // log_joint.shape[1])
+    parts = [np.exp(log_joint[i : i + rows] - top).sum(axis=1) for i in range(0, log_joint.shape[0], rows)]
+    return np.concatenate(parts)

@@ -215,11 +215,67 @@ def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
 
 
 @compiled
+def linear_at(a, b, start, prior_precision, prior_b, node, number, loading, row):
+    """Return mean and variance (C,) of loading[row]' coefficients at pairs of node and combination; loading (R, p).
+
+    With the precision L L' of the coefficients and t = L^-1 loading, the variance is t't and the mean t' L^-1 right.
+    """
+    count, p = node.size, b.shape[2]
+    blocks = start.size - 1
+    mean, variance = np.zeros(count), np.zeros(count)
+    factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    for i in range(count):
+        for x in range(p):
+            right[x], t[x] = prior_b[x], loading[row[i], x]
+            for y in range(x):
+                factor[x, y] = 0.0
+            factor[x, x] = prior_precision[x]
+        rest = number[i]
+        for block in range(blocks - 1, -1, -1):
+            states = start[block + 1] - start[block]
+            s = start[block] + rest % states
+            rest //= states
+            for x in range(p):
+                right[x] += b[node[i], s, x]
+                for y in range(x + 1):
+                    factor[x, y] += a[node[i], s, x, y]
+        if p == 1:
+            mean[i], variance[i] = t[0] * (right[0] / factor[0, 0]), t[0] * (1 / factor[0, 0]) * t[0]
+            continue
+        _factor(factor, p)
+        _solve_lower(factor, right, p)
+        variance[i] = _solve_lower(factor, t, p)
+        for x in range(p):
+            mean[i] += t[x] * right[x]
+    return mean, variance
+
+
+@compiled
+def merge(weight, mean, sd, least, first, step, offset, width):
+    """Return sums of weight, weight x m and weight x (sd^2 + m^2) by cell, m = mean - first; see mixture.merged."""
+    cells = offset[-1]
+    w, one, two = np.zeros(cells), np.zeros(cells), np.zeros(cells)
+    for i in range(weight.size):
+        row = int(math.log(max(sd[i] / least, 1.0)) / step)
+        cell = offset[row] + int((mean[i] - first) / width[row])
+        away = mean[i] - first
+        w[cell] += weight[i]
+        one[cell] += weight[i] * away
+        two[cell] += weight[i] * (sd[i] * sd[i] + away * away)
+    return w, one, two
+
+
+@compiled
 def lower_tail(weight, means, sds, x):
     """Return P(value <= x) and the density at x of a mixture of normals, (C,) each."""
     below, density = 0.0, 0.0
     for i in range(weight.size):
         z = (x - means[i]) / sds[i]
+        if z < -39.0:  # below the least number above 0
+            continue
+        if z > 9.0:  # 1 to the last bit
+            below += 2 * weight[i]
+            continue
         below += weight[i] * math.erfc(-z * math.sqrt(0.5))
         density += weight[i] / sds[i] * math.exp(-0.5 * z * z)
     return below / 2, density / math.sqrt(2 * math.pi)

@@ -8,6 +8,13 @@ from scipy import optimize, special
 
 from gmfmsim.model.exact import kernels
 
+ALIKE = 0.025
+"""By how much, in their sd, components may differ that are merged."""
+LEAST = 0.1
+"""Components with a smaller sd than this share of the whole mixture's are alike in it."""
+MANY = 20_000
+"""Components from which on a quantile is first looked for in a smaller mixture."""
+
 
 @dataclass(frozen=True)
 class NormalMixture:
@@ -51,7 +58,7 @@ class NormalMixture:
         """Return the value x with P(value <= x) = p.
 
         Newton's method on the logarithm of the smaller tail, which is nearly concave, kept within Chebyshev's bounds;
-        of very many components it starts from where every 64th of them would have it.
+        of very many components it starts from where those that are merged would have it.
         """
         if p <= 0 or p >= 1:
             return float(np.inf if p >= 1 else -np.inf)
@@ -70,10 +77,13 @@ class NormalMixture:
         return float(sign * x)
 
     def _start(self, p: float) -> float:
-        if self.weight.size < 20_000:
-            return self.mean + self.sd * special.ndtri(p)
-        some = self.weight[::64]
-        return NormalMixture(some / some.sum(), self.means[::64], self.sds[::64]).quantile(p)
+        small = self._merged
+        return self.mean + self.sd * special.ndtri(p) if small is self else small.quantile(p)
+
+    @cached_property
+    def _merged(self) -> "NormalMixture":
+        """A mixture of fewer components with nearly the same quantiles, or itself if there are few."""
+        return self if self.weight.size < MANY else merged(self)
 
     def interval(self, prob: float = 0.95) -> tuple[float, float]:
         """Return the equal-tailed interval with probability prob."""
@@ -82,6 +92,27 @@ class NormalMixture:
     def shortest(self, prob: float = 0.95) -> tuple[float, float]:
         """Return the shortest (highest-density) interval with probability prob."""
         return shortest_interval(self.quantile, prob)
+
+
+def merged(mixture: NormalMixture) -> NormalMixture:
+    """Return a mixture with fewer components: those with nearly the same mean and sd are one.
+
+    Nearly the same: within a share ALIKE of the sd. Each cell becomes one normal with the weight, mean and variance of
+    its components, so that mean and sd of the whole stay; probabilities change by about ALIKE^2 / 100. Returned as it
+    is where that would not make it smaller.
+    """
+    means, sds = mixture.means, mixture.sds
+    first, least = means.min(), max(sds.min(), LEAST * mixture.sd)
+    rows = int(np.log(max(sds.max() / least, 1.0)) / ALIKE) + 2
+    width = ALIKE * least * np.exp(ALIKE * np.arange(rows))
+    cells = ((means.max() - first) / width).astype(int) + 2
+    if cells.sum() > means.size:
+        return mixture
+    offset = np.concatenate([[0], np.cumsum(cells)])
+    weight, one, two = kernels.merge(mixture.weight, means, sds, least, first, ALIKE, offset, width)
+    some = weight > 0
+    weight, one, two = weight[some], one[some] / weight[some], two[some] / weight[some]
+    return NormalMixture(weight, first + one, np.sqrt(np.maximum(two - one**2, 0)))
 
 
 def shortest_interval(quantile, prob: float) -> tuple[float, float]:

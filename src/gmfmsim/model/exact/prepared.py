@@ -10,7 +10,7 @@ from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.coordinates import coordinate
 from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Coordinate
-from gmfmsim.model.exact.states import HERMITE, OFFSETS, States, expand
+from gmfmsim.model.exact.states import States, expand, where_sizes_are
 from gmfmsim.model.structure import Structure
 
 MOST_AXES = len(EFFORT) - 1
@@ -72,7 +72,8 @@ class Prepared:
         phi = self.phi(x)
         found = self.statistics(phi, x.shape[0])
         log_p = kernels.log_evidence(*found, self.states.start, self.prior_precision, self.prior_b, self.prior_c)
-        return log_p + self.log_prior(x, phi)[:, None], found
+        log_p += self.log_prior(x, phi)[:, None]
+        return log_p, found
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Return log p(y, coordinates x), (J,)."""
@@ -98,24 +99,15 @@ class Prepared:
             log_p = self.log_density(box.nodes)
             density = np.exp(log_p - log_p.max()).reshape(box.points)
 
-    def with_offsets_at(self, x: np.ndarray) -> "Prepared":
-        """Return it with nodes for the sizes of unknown standard errors, where their posterior is at coordinates x."""
-        like = self.structure.likelihood
-        if not like.uncertain_spread:
-            return self
+    def with_sizes_at(self, x: np.ndarray, points: int) -> "Prepared":
+        """Return it with points for each unknown standard error, where its posterior is at coordinates x (axes,)."""
         log_p, (a, b, _) = self.log_joint(x[None])
-        best = np.argmax(log_p, axis=1)
-        start = self.states.start
+        best, start = np.argmax(log_p, axis=1), self.states.start
         value, _ = kernels.coefficients_at(a, b, start, self.prior_precision, self.prior_b, np.zeros(1, int), best)
         phi = self.phi(x[None])
         mean = sum(column * b for column, b in zip(self.structure.columns(phi), value[0], strict=True))
         gains = self.structure.gains(self.structure.loads(phi))
-        spread = np.repeat(OFFSETS[:, None], len(like.uncertain_spread), axis=1)
-        log_p = like.by_state(mean, gains, like.log_scale(spread)) - OFFSETS[:, None, None] ** 2 / 2
-        weight = special.softmax(log_p, axis=0)
-        center = np.tensordot(OFFSETS, weight, 1)
-        width = np.sqrt((weight * (OFFSETS[:, None, None] - center) ** 2).sum(axis=0))
-        return replace(self, states=expand(self.structure, HERMITE, center, np.clip(1.1 * width, 0.3, 1.0)))
+        return replace(self, states=expand(self.structure, points, *where_sizes_are(self.structure, mean, gains)))
 
 
 def prepare(model: Structure) -> Prepared:
@@ -133,7 +125,7 @@ def prepare(model: Structure) -> Prepared:
     rough = expand(model, 1)
     nodes = min(20 ** len(names), 60_000)  # about what most models come to
     unknown = model.likelihood.uncertain_spread
-    combinations = (expand(model, HERMITE) if unknown else rough).combinations
+    combinations = (expand(model, EFFORT[len(names)].sizes) if unknown else rough).combinations
     if combinations * nodes > MOST_EVALUATIONS:
         raise Refused(f"{combinations} combinations of readings are too many: fix some, or use nuts")
     like = model.likelihood

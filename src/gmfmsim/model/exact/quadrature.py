@@ -8,33 +8,40 @@ from typing import NamedTuple
 import numpy as np
 
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
+from gmfmsim.model.exact.states import HERMITE
 
 
 class Effort(NamedTuple):
     """How the quadrature starts and when it is content, by the number of parameters.
 
     points to start from, by the shape of the axis; how far down in log density an axis reaches; the largest marginal
-    density at an open end, relative to its peak; the largest share of a marginal that the nodes may miss.
+    density at an open end, relative to its peak; the largest share of a marginal that the nodes may miss; Gauss-Hermite
+    points for each standard error of unknown size.
     """
 
     points: Mapping[str, int]
     deep: float
     edge: float
     missed: float
+    sizes: int
 
 
 EFFORT = (
-    Effort({}, 0.0, 0.0, 0.0),
-    Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-13),
-    Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9),
-    Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7),
-    Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5),
+    Effort({}, 0.0, 0.0, 0.0, HERMITE),
+    Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-13, HERMITE),
+    Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9, HERMITE),
+    Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9),
+    Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7),
 )
 
 CLIMBS = 5
 GRID = np.linspace(-0.5, 0.5, 17)
 FROM_PEAK = np.geomspace(1e-3, 1.0, 40)
 """Steps to both ends of an axis: fine near the peak, far enough for any tail."""
+
+
+MUCH = 0.8
+"""Share of its length that an axis may lose before its nodes are placed anew."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,21 @@ class Box:
                 high = min(axis.high, high + 0.3 * width)
             more = int(np.ceil(r.points * (high - low) / width))
             rules.append(rule(low, high, more, r.shape))
+        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+
+    def tightened(self, density: np.ndarray, edge: float) -> "Box":
+        """Return the box without ends where the marginal is below edge x its peak, if that is much; or itself.
+
+        The points stay: they stand closer then.
+        """
+        rules = []
+        for i, r in enumerate(self.rules):
+            marginal = self.marginal(density, i)
+            inside = np.flatnonzero(marginal > edge * marginal.max())
+            first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, r.points - 1)
+            low = r.low if r.shape == "even" or first == 0 else float(r.nodes[first])
+            high = r.high if last == r.points - 1 else float(r.nodes[last])
+            rules.append(rule(low, high, r.points, r.shape) if high - low < MUCH * (r.high - r.low) else r)
         return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
 
     def finer(self, density: np.ndarray, tolerance: float, *, between: bool = False) -> "Box":

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
 
 HERMITE = 13
-"""Points for the unknown size of one standard error, placed where its posterior is."""
+"""The most points for the unknown size of one standard error."""
 OFFSETS = np.linspace(-7, 7, 57)
 """Where that posterior is looked for, in standard deviations of the prior."""
 
@@ -17,7 +18,7 @@ OFFSETS = np.linspace(-7, 7, 57)
 class States:
     """The states of all blocks in one list: start (B + 1,); effect (S, n), precision (S, n, n), constant (S,).
 
-    A standard error of unknown size gives a state HERMITE states, one for each Gauss-Hermite node of its u. `base`
+    A standard error of unknown size gives a state several states, one for each Gauss-Hermite node of its u. `base`
     (S,) is the state of the likelihood that each stands for.
     """
 
@@ -64,3 +65,18 @@ def expand(model: Structure, points: int, center=None, width=None) -> States:
                 base.append(state)
         start.append(len(effect))
     return States(np.array(start), np.array(effect), np.array(precision), np.array(constant), np.array(base))
+
+
+def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (B, states) of the u of unknown standard errors, given all else.
+
+    mean (K,), gains: of `Likelihood.by_state`. The standard deviation is kept from 0.3 to 1: the nodes for one that is
+    too small would miss what is far from these means.
+    """
+    like = model.likelihood
+    spread = np.repeat(OFFSETS[:, None], len(like.uncertain_spread), axis=1)
+    log_p = like.by_state(mean, gains, like.log_scale(spread)) - OFFSETS[:, None, None] ** 2 / 2
+    weight = special.softmax(log_p, axis=0)
+    center = np.tensordot(OFFSETS, weight, 1)
+    width = np.sqrt((weight * (OFFSETS[:, None, None] - center) ** 2).sum(axis=0))
+    return center, np.clip(width, 0.3, 1.0)
