@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from gmfmsim import calibration
-from gmfmsim.calibration import DATA_SETS, SAMPLER, SIZES, STUDIES, applies, calibrate, design, model_hash, read_record
+from gmfmsim.calibration import DATA_SETS, SIZES, STUDIES, applies, calibrate, design, model_hash, read_record
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
@@ -78,8 +78,9 @@ def test_recovery_recorded_truths_are_uniform_in_their_posteriors(study):
 
 def test_recorded_divergences_are_none_on_two_to_twenty_studies():
     for model, entry in of("divergences").items():
-        assert entry["sampler"] == SAMPLER["divergences"].model_dump(), model
-        assert (entry["sampler"]["tune"], entry["sampler"]["target_accept"]) == (1000, Sampler().target_accept)
+        sampler = Sampler.model_validate(entry["sampler"])
+        assert sampler.target_accept == Sampler().target_accept, model
+        assert sampler.chains * sampler.draws >= 500, model
         assert set(entry["studies"]) == {str(k) for k in SIZES}
         for k, found in entry["studies"].items():
             assert found["failed"] == [], (model, k)

@@ -15,6 +15,8 @@ DISCLAIMER = "gmfmsim plans trials. It gives no advice on treatment; no figure h
 
 _VERBS = {
     "run": "pipeline",
+    "fit": "fitting",
+    "calibrate": "calibration",
     "check": "lookup",
     "list": "lookup",
     "show": "lookup",

@@ -37,8 +37,8 @@ readings of suspect figures averaged over; divergences: the sampling engine on 2
 DATA_SETS = {"exact": 1000, "exact_readings": 1000, "nuts": 200, "divergences": 100}
 BLOCK = 100
 """Data sets that one process takes at a time; the sampling engine is compiled for each block."""
-SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler(chains=2, draws=500)}
-"""Chains shorter than those of a run, tuned as long: 19 x 100 fits of every model have to end."""
+SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler(chains=2, draws=250, tune=500)}
+"""Chains shorter than those of a run: 19 x 100 fits of every model have to end."""
 SIZES = range(2, 21)
 """Numbers of studies on which divergences are counted."""
 PACKAGES = ("numpy", "scipy", "numba", "pymc", "pytensor", "nutpie", "arviz")
