@@ -56,7 +56,7 @@ def posterior(model: Structure) -> ExactPosterior:
     least = top + NEGLIGIBLE
     if model.likelihood.uncertain_spread:
         log_total = highest + np.log(np.exp(box.log_weights) @ density.ravel())
-        least = max(least, log_total + np.log(LIGHT * effort.missed / log_joint.size))
+        least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))
     node, combination = np.nonzero(log_joint > least)
     weight = np.exp(log_joint[node, combination] - top)
     total = weight.sum()
@@ -74,18 +74,25 @@ def posterior(model: Structure) -> ExactPosterior:
 
 
 def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray, tuple, np.ndarray]:
-    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared."""
-    while True:
+    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared.
+
+    First as wide as it must be, then as narrow as it may be, then as fine as it must be: each once, so that it ends.
+    """
+
+    def at(box: Box) -> tuple:
         log_joint, found = ready.log_joint(box.nodes)
-        density = _summed(log_joint).reshape(box.points)
-        better = box.widened(ready.axes, density, effort.edge)
-        if better is box:
-            better = box.tightened(density, effort.edge)
-        if better is box:
-            better = box.finer(density, effort.missed)
-        if better is box or not ready.can_afford(better):
-            return box, log_joint, found, density
-        box = better
+        return box, log_joint, found, _summed(log_joint).reshape(box.points)
+
+    steps = (
+        lambda box, density: box.widened(ready.axes, density, effort.edge),
+        lambda box, density: box.tightened(density, effort.edge),
+        lambda box, density: box.finer(density, effort.missed),
+    )
+    settled = at(box)
+    for step in steps:
+        while (better := step(settled[0], settled[-1])) is not settled[0] and ready.can_afford(better):
+            settled = at(better)
+    return settled
 
 
 def _summed(log_joint: np.ndarray) -> np.ndarray:
