@@ -12,6 +12,8 @@ HERMITE = 13
 """The most points for the unknown size of one standard error."""
 OFFSETS = np.linspace(-7, 7, 57)
 """Where that posterior is looked for, in standard deviations of the prior."""
+FEWEST, PER_LOG_SD = 3, 20
+"""Points for one unknown standard error: so many, and so many more for each unit of the SD of its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,23 @@ def expand(model: Structure, points: int, center=None, width=None) -> States:
     """Return the states of the likelihood, those with unknown standard errors at Gauss-Hermite nodes.
 
     The nodes u = center + width x have the weights of Normal(0, 1) against Normal(center, width); center and width
-    (B, states), by default 0 and 1.
+    (B, states), by default 0 and 1. There are at most `points` of them, fewer where a standard error is nearly known.
     """
     like = model.likelihood
     if not like.uncertain_spread:
         block, state = np.nonzero(like.log_weight > NEVER)
         start = np.concatenate([[0], np.cumsum(like.states)])
         return States(start, *(v[block, state] for v in (like.effect, like.precision, like.log_constant)), state)
-    x, w = np.polynomial.hermite_e.hermegauss(points)
-    log_w = np.log(w / w.sum()) + x**2 / 2
     start, effect, precision, constant, base = [0], [], [], [], []
     for block in range(len(like.index)):
         for state in range(like.states[block]):
             log_sd = like.log_se_sd[block, state]
             unknown = np.unique(like.uncertain[block][log_sd > 0])
             c, s = (0.0, 1.0) if center is None else (center[block, state], width[block, state])
-            for nodes in np.ndindex(*(points,) * unknown.size):
+            n = min(points, int(np.ceil(FEWEST + PER_LOG_SD * log_sd.max())))
+            x, w = np.polynomial.hermite_e.hermegauss(n)
+            log_w = np.log(w / w.sum()) + x**2 / 2
+            for nodes in np.ndindex(*(n,) * unknown.size):
                 u, chosen = np.zeros(max(1, len(like.uncertain_spread))), list(nodes)
                 u[unknown] = c + s * x[chosen]
                 log_scale = log_sd * u[like.uncertain[block]]
