@@ -25,8 +25,6 @@ from gmfmsim.model.priors.positive import HalfNormal
 from gmfmsim.shipped import names
 from gmfmsim.streams import stream
 
-SHORT_CHAINS_R_HAT = 1.06
-"""Of a single fit the gate asks for 1.01 from 4 x 1000 draws; this is the worst of 100 fits of 2 x 500 draws."""
 RECORD = read_record(Path(__file__).parent / "validation")
 FAMILY = 0.01
 
@@ -85,7 +83,6 @@ def test_recorded_divergences_are_none_on_two_to_twenty_studies():
         for k, found in entry["studies"].items():
             assert found["failed"] == [], (model, k)
             assert (found["data_sets"], found["divergences"]) == (100, 0), (model, k)
-            assert found["worst_r_hat"] <= SHORT_CHAINS_R_HAT, (model, k)
 
 
 def pits(simulated_from: ModelSpec, fitted: ModelSpec, data, size: int) -> dict[str, np.ndarray]:

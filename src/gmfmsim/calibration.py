@@ -34,7 +34,7 @@ RECORD = "calibration.json"
 STUDIES = ("exact", "exact_readings", "nuts", "divergences")
 """What is recorded of a model. exact, nuts: calibration of an engine, with figures as tabled; exact_readings: with the
 readings of suspect figures averaged over; divergences: the sampling engine on 2 to 20 studies."""
-DATA_SETS = {"exact": 1000, "exact_readings": 1000, "nuts": 200, "divergences": 100}
+DATA_SETS = {"exact": 1000, "exact_readings": 200, "nuts": 200, "divergences": 100}
 BLOCK = 100
 """Data sets that one process takes at a time; the sampling engine is compiled for each block."""
 SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler(chains=2, draws=250, tune=500)}

@@ -91,9 +91,11 @@ def _model_lines(model: dict, *, several: bool) -> list[str]:
 
 def _sampled(parameter: dict) -> str:
     """Return what sampling found of a parameter that was also computed exactly."""
+    if parameter["mcse"] is None:
+        return ""
     if "nuts_mean" in parameter:
         return f"{parameter['nuts_mean']:.3g}, {parameter['nuts_sd']:.3g}, {parameter['mcse']:.2g}"
-    return f"MCSE {parameter['mcse']:.2g}" if "mcse" in parameter else ""
+    return f"MCSE {parameter['mcse']:.2g}"
 
 
 def _check_lines(found: Checks) -> list[str]:

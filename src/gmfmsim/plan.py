@@ -131,7 +131,7 @@ class Prepared:
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:
-        """The lowest and highest known dose, in cells/kg, of the contrasts; of those with the trial's cells, if named."""
+        """The lowest and highest known dose of the contrasts, in cells/kg; of those with the cells of the trial."""
         if self.contrasts is None:
             return None
         cells, dose = self.plan.trial.setting.cell_class, self.contrasts["dose"].values

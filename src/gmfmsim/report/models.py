@@ -57,9 +57,17 @@ def _exact_parameters(member: Member) -> list[dict]:
         shown = name if label is None else f"{name}[{label}]"
         sampled = {row["figure"]: row for row in compared if row["name"] == shown}
         rows.append({"name": shown, "unit": _unit(spec, name), "mean": mean, "sd": sd, "low": low, "high": high})
-        if sampled:
-            rows[-1] |= {"nuts_mean": sampled["mean"]["nuts"], "nuts_sd": sampled["sd"]["nuts"]}
-            rows[-1] |= {"mcse": sampled["mean"]["mcse"], "apart": max(row["distance"] for row in sampled.values())}
+        by_nuts = (
+            (
+                sampled["mean"]["nuts"],
+                sampled["sd"]["nuts"],
+                sampled["mean"]["mcse"],
+                max(r["distance"] for r in sampled.values()),
+            )
+            if sampled
+            else (None,) * 4
+        )
+        rows[-1] |= dict(zip(("nuts_mean", "nuts_sd", "mcse", "apart"), by_nuts, strict=True))
     return rows
 
 
