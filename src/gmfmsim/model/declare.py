@@ -36,7 +36,7 @@ class ModelChoice(Spec):
     def _one_or_several(self):
         if (self.name is None) == (self.average is None):
             raise PydanticCustomError("model", "either name (one model) or average (a list of models)")
-        if self.average is None and "weights" in self.model_fields_set:
+        if self.average is None and self.weights != "posterior":  # the default may stand in a resolved configuration
             raise PydanticCustomError("model", "weights with average: one model needs none")
         if self.average and len(set(self.average)) < len(self.average):
             raise PydanticCustomError("model", "each model once")
