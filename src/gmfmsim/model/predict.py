@@ -36,7 +36,7 @@ def effect_draws(
     shape = xr.DataArray(
         np.broadcast_to(curve.shape(dose.values, *nonlinear), sizes), dims=("chain", "draw", "arm"), coords=dose.coords
     )
-    df = group["nu"] if "nu" in group else xr.full_like(group["tau"], np.inf)
+    df = group["nu"] if "nu" in group else xr.full_like(group["tau"], np.inf, dtype=float)
     effects = xr.Dataset({"mean": amplitude * shape, "scatter": np.sqrt(variance) * abs(shape), "df": df})
     return effects.transpose("chain", "draw", "arm")
 
