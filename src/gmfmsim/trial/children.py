@@ -1,0 +1,246 @@
+"""The children of a simulated trial: who they are, how they grow, how they are measured, who is lost."""
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.model.priors.positive import LogNormal
+from gmfmsim.spec import Spec
+from gmfmsim.trial.sourced import ByLevel, Figure, Source
+
+HALF_RANGE_IN_SDS = 2 * 0.6744897501960817
+"""Width, in standard deviations, of the range that holds half of a normal population."""
+
+
+def _held(low: float, high: float, of: str):
+    """Return a validator for figures that must lie in [low, high]."""
+
+    def check(cls, figure):
+        values = figure.value if isinstance(figure.value, list) else [figure.value]
+        if not all(low <= v <= high for v in values):
+            raise PydanticCustomError("figure", "{of} from {low} to {high}", {"of": of, "low": low, "high": high})
+        return figure
+
+    return classmethod(check)
+
+
+class Spread(Figure):
+    """A standard deviation; `sigma`, the SD of its logarithm, says how well it is known."""
+
+    sigma: Annotated[float, Field(ge=0, le=2)] = 0
+
+    @property
+    def distribution(self) -> LogNormal | Fixed:
+        """The distribution of the SD over trials."""
+        if self.sigma == 0:
+            return Fixed(dist="fixed", value=self.value)
+        return LogNormal(dist="lognormal", median=self.value, sigma=self.sigma)
+
+
+class Dropout(Figure):
+    """The share of children lost before the last visit, and on what the loss depends.
+
+    A child still in the trial is lost before visit v with probability Phi(a + slope z), a such that an equal share of
+    those left is lost in every interval and `value` in all where z is standard normal. z is, in its own SDs:
+    nothing (completely_at_random, slope 0); the last observed excess over the expected score (given_last_value: missing
+    at random); the excess at visit v itself, which nobody sees (informative: missing not at random). A negative slope
+    loses children who do badly.
+    """
+
+    mechanism: Literal["completely_at_random", "given_last_value", "informative"] = "completely_at_random"
+    slope: Annotated[float, Field(ge=-5, le=5)] = 0
+
+    @model_validator(mode="after")
+    def _slope_has_a_use(self):
+        if (self.mechanism == "completely_at_random") != (self.slope == 0):
+            raise PydanticCustomError("dropout", "a slope other than 0, exactly where loss depends on the scores")
+        return self
+
+    _share = field_validator("value")(
+        classmethod(lambda cls, v: v if 0 <= v < 1 else _raise("a share of children, from 0 to below 1"))
+    )
+
+
+def _raise(words: str):
+    raise PydanticCustomError("figure", "{words}", {"words": words})
+
+
+class Centres(Source):
+    """Centres of the trial: children come to each in turn; each adds its own deviation to every change."""
+
+    number: Annotated[int, Field(ge=1, le=200)]
+    sd: Annotated[float, Field(ge=0, le=20)]
+
+
+class Children(Spec):
+    """What normal children and children of the growth curves share. GMFM-66 points, months since the first infusion.
+
+    Score at month t: s(t) = expected(t) + d(t) + effect(t) + e, with measurement error e ~ Normal(0, error^2) at each
+    visit, baseline included, and an excess d(t) over the expected change:
+
+      Var(d(t)) = excess_sd(t)^2 - 2 error^2,   excess_sd(t) = excess_sd (t / 12)^excess_growth,
+      Cor(d(s), d(t)) = (s / t)^q for s < t,    q = -log2(visit_correlation).
+
+    excess_sd: SD of observed minus expected change over 12 months, measurement errors of both visits included;
+    visit_correlation: of the true excess at 6 and at 12 months. effect = truth x response of the child's level
+    + Normal(0, response_sd^2), times the share present at the visit. `missed`: share of visits, the last excepted,
+    missed by children who stay in the trial.
+    """
+
+    excess_sd: Spread
+    excess_growth: Figure
+    visit_correlation: Figure
+    measurement_error: Figure
+    response_sd: Figure
+    dropout: Dropout
+    missed: Figure
+    centres: Centres | None = None
+
+    _sd = field_validator("excess_sd")(_held(0.1, 50, "an SD"))
+    _exponent = field_validator("excess_growth")(_held(0, 1, "an exponent"))
+    _correlation = field_validator("visit_correlation")(_held(0.01, 1, "a correlation"))
+    _error = field_validator("measurement_error")(_held(0, 20, "an SD"))
+    _response = field_validator("response_sd")(_held(0, 50, "an SD"))
+    _missed = field_validator("missed")(_held(0, 0.9, "a share"))
+
+    @property
+    def decay(self) -> float:
+        """q of the correlation (s / t)^q between the excess at two months."""
+        return -math.log2(self.visit_correlation.value)
+
+    def excess_correlation(self, months: np.ndarray) -> np.ndarray:
+        """Return the correlation matrix (V, V) of the true excess at months (V,)."""
+        months = np.asarray(months, float)
+        return (np.minimum.outer(months, months) / np.maximum.outer(months, months)) ** self.decay
+
+    def true_excess_sd(self, months: np.ndarray, excess_sd: np.ndarray | float) -> np.ndarray:
+        """Return the SD of the true excess d(t), (..., V), for excess_sd (...) at 12 months; 0 where error is all."""
+        observed = (
+            np.asarray(excess_sd, float)[..., None] * (np.asarray(months, float) / 12) ** self.excess_growth.value
+        )
+        return np.sqrt(np.maximum(observed**2 - 2 * self.measurement_error.value**2, 0))
+
+
+class NormalChildren(Children):
+    """Children with jointly normal scores: one baseline distribution, one expected change, no limits of the scale.
+
+    Observed baseline ~ Normal(baseline, baseline_sd^2), measurement error included; expected change growth t / 12.
+    Closed forms and sufficient statistics hold exactly here.
+    """
+
+    kind: Literal["normal"] = "normal"
+    title: str = Field(default="Normal children", min_length=3, max_length=200)
+    baseline: Figure
+    baseline_sd: Figure
+    growth: Figure
+
+    _sd_of_baseline = field_validator("baseline_sd")(_held(0.1, 100, "an SD"))
+
+    @model_validator(mode="after")
+    def _error_within_baseline(self):
+        if self.measurement_error.value >= self.baseline_sd.value:
+            raise PydanticCustomError("children", "a measurement_error below baseline_sd, which includes it")
+        return self
+
+    def moments(self, visits: np.ndarray, excess_sd: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (1 + V,) and covariance (1 + V, 1 + V) of the observed scores without treatment.
+
+        Centre effects are not part of it.
+        """
+        visits = np.asarray(visits, float)
+        mean = self.baseline.value + self.growth.value * np.concatenate([[0.0], visits]) / 12
+        sd = self.true_excess_sd(visits, excess_sd)
+        error = self.measurement_error.value**2
+        covariance = np.full((1 + visits.size, 1 + visits.size), self.baseline_sd.value**2 - error)
+        covariance[1:, 1:] += np.outer(sd, sd) * self.excess_correlation(visits)
+        return mean, covariance + error * np.eye(1 + visits.size)
+
+
+class Age(Source):
+    """Age at baseline in years: half of the children evenly from low to median, half from median to high."""
+
+    low: Annotated[float, Field(ge=0, le=25)]
+    median: Annotated[float, Field(ge=0, le=25)]
+    high: Annotated[float, Field(ge=0, le=25)]
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if not self.low <= self.median <= self.high:
+            raise PydanticCustomError("age", "low <= median <= high")
+        return self
+
+
+class PopulationChildren(Children):
+    """Children of all GMFCS levels on their growth curves, on a scale from 0 to 100.
+
+    Expected score at age a (years) of a child at level g (stable-limit curve, Rosenbaum 2002; Smits 2013):
+    L (1 - exp(-k a)), k = ln(10) / (age_90_g exp(rate_spread z)), z ~ Normal(0, 1); limit L ~ Normal(limit_g, sd_g^2)
+    with sd_g = (high_g - low_g) / 1.349 from the range that holds half of the children. Over the trial a child gains
+    what its curve says plus volunteer_gain min(t / 12, 1). Observed scores are cut to [floor, ceiling].
+    mix: share of each level. response: the effect at each level as a multiple of the mean effect; scaled so that its
+    mean over the mix is 1.
+    """
+
+    kind: Literal["population"] = "population"
+    title: str = Field(min_length=3, max_length=200)
+    age: Age
+    mix: ByLevel
+    limit: ByLevel
+    age_90: ByLevel
+    rate_spread: Figure
+    volunteer_gain: Figure
+    floor: Figure
+    ceiling: Figure
+    response: ByLevel
+
+    _spread = field_validator("rate_spread")(_held(0, 1, "an SD of the logarithm"))
+    _limits = field_validator("limit")(_held(1, 100, "points"))
+    _ages = field_validator("age_90")(_held(0.5, 25, "years"))
+    _ends = field_validator("floor", "ceiling")(_held(0, 100, "points"))
+
+    @field_validator("mix")
+    @classmethod
+    def _shares(cls, mix: ByLevel) -> ByLevel:
+        if min(mix.value) < 0 or abs(sum(mix.value) - 1) > 0.011:
+            raise PydanticCustomError("mix", "five shares from 0 that add up to 1")
+        return mix
+
+    @field_validator("response")
+    @classmethod
+    def _some_response(cls, response: ByLevel) -> ByLevel:
+        if min(response.value) < 0 or max(response.value) == 0:
+            raise PydanticCustomError("response", "five multiples from 0, not all of them 0")
+        return response
+
+    @model_validator(mode="after")
+    def _scale_and_response(self):
+        if self.floor.value >= self.ceiling.value:
+            raise PydanticCustomError("scale", "a floor below the ceiling")
+        if float(np.dot(self.mix.value, self.response.value)) == 0:
+            raise PydanticCustomError("response", "a response above 0 at a level that the mix has")
+        return self
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of each level (5,), adding up to 1 exactly."""
+        return np.array(self.mix.value) / sum(self.mix.value)
+
+    @property
+    def multiples(self) -> np.ndarray:
+        """The effect at each level (5,) as a multiple of the mean effect over the mix."""
+        return np.array(self.response.value) / float(self.shares @ np.array(self.response.value))
+
+    @property
+    def limit_sd(self) -> np.ndarray:
+        """Between-child SD of the limit at each level (5,); 0 where no range is given."""
+        low, high = (np.array(end or self.limit.value) for end in (self.limit.low, self.limit.high))
+        return (high - low) / HALF_RANGE_IN_SDS
+
+    @property
+    def rate(self) -> np.ndarray:
+        """Rate k at each level (5,), per year."""
+        return math.log(10) / np.array(self.age_90.value)

@@ -1,0 +1,1 @@
+"""Simulated children: one block of trials at a time, as arrays."""

@@ -1,0 +1,51 @@
+"""Simulated trials child by child: who comes, to which arm, what is measured, who is lost."""
+
+import numpy as np
+
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.generate.arms import allocate
+from gmfmsim.trial.generate.course import observed_scores, treatment
+from gmfmsim.trial.generate.losses import remove_unseen
+from gmfmsim.trial.generate.people import draw_people
+from gmfmsim.trial.generate.trials import Trials
+
+NOISE = (
+    "level",
+    "age",
+    "limit",
+    "rate",
+    "arm",
+    "centre",
+    "excess",
+    "shared excess",
+    "error",
+    "response",
+    "loss",
+    "missed",
+)
+"""Kinds of noise, each with a generator of its own: one that is not needed is not drawn, and the others stay the same.
+New kinds come last."""
+
+
+def draw_trials(design: Design, n: int, effect: np.ndarray, excess_sd: np.ndarray, rng: np.random.Generator) -> Trials:
+    """Return R simulated trials of a design at n, every child drawn.
+
+    effect (A, R): points of each arm against no cells with all of the effect present, 0 in control; excess_sd (R,): SD
+    of observed minus expected change over 12 months in each trial. The generators of the kinds of noise are spawned
+    from rng, and each draws all R trials of the first child, then of the second: with rng at the same address, trials
+    at a larger n begin with the children of those at a smaller n (allocation permitting), and trials at other effects,
+    SDs, drop-outs and responses meet the same noise.
+
+    Raises ValueError for arrays of the wrong shape.
+    """
+    trials = excess_sd.size
+    if effect.shape != (len(design.arms), trials):
+        raise ValueError(f"effect has shape {effect.shape}; allowed: one row an arm, {(len(design.arms), trials)}")
+    noise = dict(zip(NOISE, rng.spawn(len(NOISE)), strict=True))
+    children = sum(design.sizes(n).values())
+    people = draw_people(design, (children, trials), noise)
+    allocation = allocate(design, n, trials, people.level, people.age, noise["arm"])
+    score = observed_scores(design, people, allocation, treatment(design, effect), excess_sd, noise)
+    remove_unseen(design, score, people.level, people.age, excess_sd, noise)
+    unit = allocation.centre if allocation.unit is None else allocation.unit
+    return Trials(score, allocation.group, people.expected, people.level, people.age, unit)

@@ -1,0 +1,176 @@
+"""What happens to the children of a block: change, excess over it, effect of treatment, and the score as measured."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
+from gmfmsim.trial.generate.arms import Allocation
+from gmfmsim.trial.generate.people import People
+
+compiled = numba.njit(cache=True, error_model="numpy")
+
+
+class Treatment(NamedTuple):
+    """What the arms get: points of a child = times x its own response + other, in GMFM-66 points.
+
+    response (A, R): mean response of the children of an arm to its cells; times (A, V): how much of it is present at
+    each visit; other (A, V): what does not depend on the child; treated (A,): whether an arm ever gets cells.
+    """
+
+    response: np.ndarray
+    times: np.ndarray
+    other: np.ndarray
+    treated: np.ndarray
+
+
+def treatment(design: Design, effect: np.ndarray) -> Treatment:
+    """Return what the arms of a design get for effects (A, R) of the arms at the endpoint.
+
+    Times are the onset in every arm; crossover: the arm treated second has the response of the other from the second
+    period on, the arm treated first then (1 + carry_over) times its own. Other is drug_effect and interaction by onset,
+    or the period_effect.
+    """
+    share = design.share_present
+    times = np.tile(share, (len(design.arms), 1))
+    other = np.zeros(times.shape)
+    cells = np.array([arm.dose > 0 for arm in design.arms])
+    if isinstance(design, Factorial):
+        drug = np.array([arm.drug for arm in design.arms])
+        other = np.outer(design.drug_effect.value * drug + design.interaction.value * (drug & cells), share)
+    if isinstance(design, Crossover):
+        effect = np.broadcast_to(effect[cells], effect.shape)
+        times = np.where(cells[:, None], [1, 1 + design.carry_over.value], [0.0, 1.0])
+        other[:, 1] = design.period_effect.value
+        cells = np.ones(2, bool)
+    return Treatment(np.ascontiguousarray(effect, float), times, other, cells)
+
+
+def excess_parts(design: Design, excess_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the SDs (V, R) of a child's own true excess and of the part that its pair or cluster shares.
+
+    Pairs: the shared variance is pair_correlation times that of the true excess. Clusters: it is icc x excess_sd(t)^2,
+    of the change as observed, and the child's own is (1 - icc) excess_sd(t)^2 - 2 error^2, so that the total stays.
+    """
+    children, months = design.children, np.array(design.visits)
+    true = children.true_excess_sd(months, excess_sd).T
+    if isinstance(design, Pairs):
+        r = design.pair_correlation.value
+        return math.sqrt(1 - r) * true, math.sqrt(r) * true
+    if isinstance(design, Cluster):
+        icc = design.icc.value
+        observed = np.outer((months / 12) ** children.excess_growth.value, excess_sd)
+        own = (1 - icc) * observed**2 - 2 * children.measurement_error.value**2
+        return np.sqrt(np.maximum(own, 0)), math.sqrt(icc) * observed
+    return true, np.zeros((0, 0))
+
+
+def observed_scores(
+    design: Design,
+    people: People,
+    allocation: Allocation,
+    given: Treatment,
+    excess_sd: np.ndarray,
+    noise: Mapping[str, np.random.Generator],
+) -> np.ndarray:
+    """Return the observed scores (1 + V, N, R) of children who miss nothing, for excess_sd (R,) at 12 months.
+
+    The model of `Children`: baseline + expected change + volunteer gain + excess + centre + treatment + error, cut to
+    [floor, ceiling]. The excess, and its part shared by a pair or cluster, is an Ornstein-Uhlenbeck process in log
+    time: x(t) = rho x(s) + sqrt(1 - rho^2) z, rho = (s / t)^q, whence its correlation (s / t)^q.
+    """
+    children, months = design.children, np.array(design.visits)
+    population = children.kind == "population"
+    centres = children.centres
+    centre = np.zeros((1, excess_sd.size))
+    if centres is not None:
+        centre = centres.sd * noise["centre"].standard_normal((centres.number, excess_sd.size))
+    return _scores(
+        people.baseline,
+        people.expected,
+        volunteer_gain(design)[1:],
+        people.level if population else np.zeros((0, 0), np.int8),
+        children.multiples if population else np.ones(1),
+        allocation.group,
+        given,
+        excess_parts(design, excess_sd),
+        len(people.baseline) if allocation.unit is None else np.bincount(allocation.unit)[0],
+        np.concatenate([[0.0], (months[:-1] / months[1:]) ** children.decay]),
+        centre,
+        np.zeros(len(people.baseline), np.int64) if allocation.centre is None else allocation.centre,
+        children.measurement_error.value,
+        children.response_sd.value,
+        (children.floor.value, children.ceiling.value) if population else (-np.inf, np.inf),
+        tuple(noise[kind] for kind in ("excess", "shared excess", "error", "response")),
+    )
+
+
+def volunteer_gain(design: Design) -> np.ndarray:
+    """Return the gain of any volunteer over its curve at baseline and each visit (1 + V,), in points."""
+    months = np.concatenate([[0.0], design.visits])
+    gain = 0.0 if design.children.kind == "normal" else design.children.volunteer_gain.value
+    return gain * np.minimum(months / 12, 1)
+
+
+@compiled
+def _scores(
+    baseline,
+    expected,
+    gain,
+    level,
+    multiple,
+    group,
+    given,
+    parts,
+    together,
+    rho,
+    centre,
+    at,
+    error,
+    response_sd,
+    scale,
+    noise,
+):
+    """Draw child by child, all trials of one before the next; every kind of noise has a generator of its own."""
+    visits, children, trials = expected.shape
+    floor, ceiling = scale
+    response, times, other, treated = given
+    own, shared = parts
+    rng, rng_shared, rng_error, rng_response = noise
+    score = np.empty((1 + visits, children, trials))
+    x, own_response = np.empty(trials), np.empty(trials)
+    common = np.zeros((visits, trials))
+    for i in range(children):
+        if shared.size > 0 and i % together == 0:
+            x[:] = 0.0
+            for v in range(visits):
+                new = math.sqrt(1.0 - rho[v] ** 2)
+                for r in range(trials):
+                    x[r] = rho[v] * x[r] + new * rng_shared.standard_normal()
+                    common[v, r] = shared[v, r] * x[r]
+        for r in range(trials):
+            a = group[i, r]
+            own_response[r] = response[a, r]
+            if level.size > 0:
+                own_response[r] *= multiple[level[i, r]]
+        if response_sd > 0.0:
+            for r in range(trials):
+                deviation = response_sd * rng_response.standard_normal()
+                if treated[group[i, r]]:
+                    own_response[r] += deviation
+        for r in range(trials):
+            y = baseline[i, r] + error * rng_error.standard_normal()
+            score[0, i, r] = min(max(y, floor), ceiling)
+        x[:] = 0.0
+        for v in range(visits):
+            new = math.sqrt(1.0 - rho[v] ** 2)
+            for r in range(trials):
+                a = group[i, r]
+                x[r] = rho[v] * x[r] + new * rng.standard_normal()
+                y = baseline[i, r] + expected[v, i, r] + gain[v] + own[v, r] * x[r] + common[v, r] + centre[at[i], r]
+                y += times[a, v] * own_response[r] + other[a, v] + error * rng_error.standard_normal()
+                score[1 + v, i, r] = min(max(y, floor), ceiling)
+    return score
