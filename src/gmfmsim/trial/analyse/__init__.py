@@ -1,0 +1,1 @@
+"""Analyses of simulated trials, as a protocol would name them."""
