@@ -1,0 +1,234 @@
+"""Several tests at once: probabilities of the multivariate t distribution, critical values, adjusted p values."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from scipy import optimize, special
+
+from gmfmsim.trial.pooled_sd import pooled_sd
+
+COMMON, COMMON_WEIGHTS = special.roots_legendre(128)
+LARGEST_LOADING = 0.96
+"""Above it the integrand is too steep for the nodes of the one-dimensional integral."""
+
+POINTS = 2**16
+"""Points of the quasi-Monte Carlo integral over a shifted distribution."""
+
+DIRECTIONS, GROUPS = 2**18, 1024
+"""Directions, each taken both ways, that the distribution of a maximum is found from, and groups they are summed in."""
+
+DEGREE = 15
+"""Degree of the polynomial in 1/df that tabulates critical values."""
+
+
+def rectangle(
+    lower: np.ndarray, upper: np.ndarray, correlation: np.ndarray, df: float = math.inf, shift: np.ndarray | float = 0
+) -> float:
+    """Return P(lower_i <= T_i <= upper_i for all i), T_i = (Z_i + shift_i) / S, Z ~ Normal(0, correlation).
+
+    S^2 ~ chi^2(df) / df, independent of Z: the non-central multivariate t distribution of k contrasts over one pooled
+    SD; df = inf is the normal distribution. lower, upper, shift: (k,) or scalars; correlation (k, k) may be singular.
+
+    Where correlation_ij = l_i l_j, as for comparisons with one control (Dunnett 1955), the Z_i are independent given
+    one normal variable, and two nested quadratures give 1e-9. Elsewhere sequential conditioning on quasi-random points
+    (Genz 1992) gives 1e-4, and 1e-5 for a matrix of full rank.
+
+    Raises ValueError for a matrix that is not a correlation matrix, or df that is not above 0.
+    """
+    correlation = _checked(correlation, df)
+    k = len(correlation)
+    lower, upper, shift = (np.broadcast_to(np.asarray(v, float), k) for v in (lower, upper, shift))
+    loading = _loading(correlation)
+    if loading is not None:
+        s, weight = pooled_sd(df)
+        return float(weight @ _given_one_variable(np.outer(lower, s), np.outer(upper, s), shift, loading))
+    factor = _factor(correlation)
+    points, s = _points(factor.shape[1], df)
+    return float(_conditioned(*(np.outer(end, s) - shift[:, None] for end in (lower, upper)), factor, points).mean())
+
+
+def _checked(correlation: np.ndarray, df: float) -> np.ndarray:
+    correlation = np.array(correlation, float)
+    k = len(correlation)
+    square = correlation.shape == (k, k) and np.allclose(correlation, correlation.T)
+    if not square or not np.allclose(np.diag(correlation), 1) or np.linalg.eigvalsh(correlation)[0] < -1e-8:
+        raise ValueError(f"correlation is {correlation.tolist()}; allowed: a correlation matrix (k, k)")
+    if not df > 0:
+        raise ValueError(f"df is {df}; allowed: above 0, or inf")
+    return correlation
+
+
+def _loading(correlation: np.ndarray) -> np.ndarray | None:
+    """Return l (k,) with correlation_ij = l_i l_j off the diagonal, or None where there is none that is usable."""
+    k = len(correlation)
+    row, column = np.triu_indices(k, 1)
+    r = correlation[row, column]
+    if not r.any():
+        return np.zeros(k)
+    if not r.all():
+        return None
+    pairs = np.zeros((row.size, k))
+    pairs[np.arange(row.size), row] = pairs[np.arange(row.size), column] = 1
+    size = np.exp(np.linalg.lstsq(pairs, np.log(np.abs(r)), rcond=None)[0])
+    loading = size * np.where(np.arange(k) == 0, 1, np.sign(correlation[0]))
+    exact = np.allclose(np.outer(loading, loading)[row, column], r, rtol=0, atol=1e-12)
+    return loading if exact and size.max() <= LARGEST_LOADING else None
+
+
+def _given_one_variable(lower: np.ndarray, upper: np.ndarray, shift: np.ndarray, loading: np.ndarray) -> np.ndarray:
+    """Return the probability (Q,) of the rectangles lower to upper (k, Q) for Z_i = l_i U + sqrt(1 - l_i^2) E_i."""
+    u = 9 * COMMON
+    density = 9 * COMMON_WEIGHTS * np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    inside = np.ones((lower.shape[1], u.size))
+    for low, high, move, load in zip(lower, upper, shift, loading, strict=True):
+        centre, spread = move + load * u, math.sqrt(1 - load**2)
+        each = special.ndtr((high[:, None] - centre) / spread)
+        if np.isfinite(low).any():
+            each = np.maximum(each - special.ndtr((low[:, None] - centre) / spread), 0)
+        inside *= each
+    return inside @ density
+
+
+def _factor(correlation: np.ndarray) -> np.ndarray:
+    """Return L (k, rank) with L L' = correlation, by Cholesky with pivots: rows end in different columns."""
+    left, columns = correlation.copy(), []
+    while np.diag(left).max() > 1e-12:
+        pivot = np.diag(left).argmax()
+        columns.append(left[:, pivot] / math.sqrt(left[pivot, pivot]))
+        left = left - np.outer(columns[-1], columns[-1])
+    factor = np.column_stack(columns)
+    return np.where(np.abs(factor) < 1e-7, 0, factor)
+
+
+@lru_cache(maxsize=4)
+def _points(rank: int, df: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return quasi-random points (rank - 1, Q) in the unit cube and quantiles of S (Q,) at one more coordinate."""
+    from scipy.stats import qmc  # slow to import: only where it is needed
+
+    sobol = qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(1)).random(POINTS).T
+    s = np.ones(POINTS) if math.isinf(df) else np.sqrt(2 * special.gammaincinv(df / 2, sobol[-1]) / df)
+    return sobol[:-1], s
+
+
+def _conditioned(lower: np.ndarray, upper: np.ndarray, factor: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the probability (Q,) of lower <= L Y <= upper, each (k, Q), Y standard normal, one Y_j after the other.
+
+    Y_j lies between the limits of all rows that end in column j; a singular matrix has several such rows.
+    """
+    rank = factor.shape[1]
+    end = np.array([np.flatnonzero(row)[-1] for row in factor])
+    inside, y = np.ones(lower.shape[1]), np.zeros((rank, lower.shape[1]))
+    for j in range(rank):
+        low, high = np.full(lower.shape[1], -np.inf), np.full(lower.shape[1], np.inf)
+        for i in np.flatnonzero(end == j):
+            ends = (np.array([lower[i], upper[i]]) - factor[i, :j] @ y[:j]) / factor[i, j]
+            low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
+        below = special.ndtr(low)
+        width = np.maximum(special.ndtr(high) - below, 0)
+        inside *= width
+        if j < rank - 1:
+            y[j] = special.ndtri(np.clip(below + width * points[j], 1e-300, 1 - 1e-16))
+    return inside
+
+
+def largest_below(c: float, correlation: np.ndarray, df: float, *, sides: int = 1) -> float:
+    """Return P(max_i T_i <= c) without shift; sides=2: P(max_i |T_i| <= c).
+
+    The quadratures of `rectangle` where they hold; elsewhere Z = r u with a direction u and its length r, so that the
+    probability is the mean over u of P(r / S <= c / m(u)), m(u) = max_i of row i of L times u, L L' = correlation, and
+    r^2 / (rank S^2) ~ F(rank, df) (Somerville 1998). Quasi-random directions give 1e-5.
+
+    Raises ValueError as `rectangle`, and for another number of sides.
+    """
+    if sides not in (1, 2):
+        raise ValueError(f"sides is {sides}; allowed: 1, 2")
+    correlation = _checked(correlation, df)
+    if _loading(correlation) is not None:
+        return rectangle(-np.inf if sides == 1 else -c, c, correlation, df)
+    rank, reach = _reach(correlation.tobytes(), len(correlation), sides)
+    distance = np.divide(c, reach, out=np.full(reach.shape, np.inf), where=reach != 0)
+    squared = np.maximum(distance, 0) ** 2
+    within = special.gammainc(rank / 2, squared / 2) if math.isinf(df) else special.fdtr(rank, df, squared / rank)
+    return float((np.where(reach > 0, within, 1) if c >= 0 else np.where(reach < 0, 1 - within, 0)).mean())
+
+
+@lru_cache(maxsize=64)
+def _reach(correlation: bytes, k: int, sides: int) -> tuple[int, np.ndarray]:
+    """Return the rank and m(u) over directions u, sorted and averaged in groups (GROUPS,)."""
+    from scipy.stats import qmc  # slow to import: only where it is needed
+
+    factor = _factor(np.frombuffer(correlation).reshape(k, k))
+    rank = factor.shape[1]
+    z = special.ndtri(qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(1)).random(DIRECTIONS)).T
+    along = factor @ (z / np.sqrt((z**2).sum(axis=0)))
+    ways = np.abs(along)[None] if sides == 2 else np.array([along, -along])
+    return rank, np.sort(ways.max(axis=1), axis=None).reshape(GROUPS, -1).mean(axis=1)
+
+
+def critical_value(correlation: np.ndarray, df: float, alpha: float, *, sides: int = 1) -> float:
+    """Return c with P(max_i T_i > c) = alpha under the null; sides=2: of max_i |T_i|.
+
+    Raises ValueError for alpha outside (0, 0.5], another number of sides, or no correlation matrix.
+    """
+    if not 0 < alpha <= 0.5:
+        raise ValueError(f"alpha is {alpha}; allowed: above 0, up to 0.5")
+    least, most = (_t_quantile(df, 1 - alpha / sides / tests) for tests in (1, len(correlation)))
+    if len(correlation) == 1:
+        return float(least)
+
+    def excess(c: float) -> float:
+        return 1 - largest_below(c, correlation, df, sides=sides) - alpha
+
+    # the ends are the critical values of one test and of as many independent bounds as tests (Bonferroni)
+    return float(optimize.brentq(excess, least - 1e-4, most + 1e-4, xtol=1e-11))
+
+
+def adjusted_p(t: np.ndarray, correlation: np.ndarray, df: float, *, sides: int = 1) -> np.ndarray:
+    """Return P(max_i T_i >= t_j) for each observed t_j (k,): single-step p values adjusted for k tests; sides as above.
+
+    Source: Bretz, Hothorn & Westfall 2011, section 3.1.
+    """
+    t = np.asarray(t, float) if sides == 1 else np.abs(t)
+    return np.array([1 - largest_below(each, correlation, df, sides=sides) for each in t])
+
+
+def critical_values(correlation: np.ndarray, df: np.ndarray, alpha: float) -> np.ndarray:
+    """Return `critical_value` at each df (R,) from a table: to 1e-6 of it, at hardly any cost. df from 1 to inf.
+
+    Tabulated is the level P(T_1 > c) of a single test, a smooth function of 1/df, as a Chebyshev polynomial.
+    """
+    correlation = np.ascontiguousarray(correlation, float)
+    coefficients = _levels(correlation.tobytes(), len(correlation), float(alpha))
+    values, place = np.unique(df, return_inverse=True)
+    level = np.polynomial.chebyshev.chebval(2 / values - 1, coefficients)
+    return _t_quantile(values, 1 - level)[place]
+
+
+@lru_cache(maxsize=256)
+def _levels(correlation: bytes, k: int, alpha: float) -> np.ndarray:
+    matrix = np.frombuffer(correlation).reshape(k, k)
+
+    def level(x: np.ndarray) -> np.ndarray:
+        return np.array([special.stdtr(df, -critical_value(matrix, df, alpha)) for df in 2 / (1 + x)])
+
+    return np.polynomial.chebyshev.chebinterpolate(level, DEGREE if k > 1 else 0)
+
+
+def _t_quantile(df: np.ndarray | float, p: np.ndarray | float) -> np.ndarray:
+    """Return the quantile p of the t distribution; of the normal one where df is inf."""
+    known = np.isinf(df)
+    return np.where(known, special.ndtri(p), special.stdtrit(np.where(known, 1.0, df), p))
+
+
+def control_correlation(n: np.ndarray, control: int = 0) -> np.ndarray:
+    """Return the correlation (A - 1, A - 1) of the differences of arm means from the control mean; sizes n (A,).
+
+    sqrt(n_i / (n_i + n_0)) sqrt(n_j / (n_j + n_0)) (Dunnett 1955).
+    """
+    n = np.asarray(n, float)
+    others = np.delete(n, control)
+    loading = np.sqrt(others / (others + n[control]))
+    correlation = np.outer(loading, loading)
+    np.fill_diagonal(correlation, 1)
+    return correlation
