@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import textwrap
 from pathlib import Path
 
 from gmfmsim.evidence.audit import audit as audit_tables
@@ -11,11 +12,15 @@ from gmfmsim.evidence.read import Row, Tables, read_tables
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.past import is_past, read_past
 from gmfmsim.replication import is_replication, read_replication, summary
 from gmfmsim.shipped import find, names
 from gmfmsim.spec import read_toml
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.presets import read_design, titles
+from gmfmsim.trial.protocol import protocol, sources
 
-KINDS = ("experiment", "model", "study", "table")
+KINDS = ("experiment", "model", "design", "children", "study", "table")
 
 
 def check(name: str) -> dict:
@@ -25,7 +30,8 @@ def check(name: str) -> dict:
     """
     if is_replication(name):
         return summary(read_replication(name))
-    experiment = read_experiment(name)
+    past = is_past(name)
+    experiment = read_past(name) if past else read_experiment(name)
     return {
         "experiment": experiment.name,
         "key": experiment.key,
@@ -40,26 +46,31 @@ def check(name: str) -> dict:
                 "dose_outside_evidence": p.dose_outside_evidence,
                 "month_outside_evidence": p.month_outside_evidence,
             }
-            for p in experiment.plans
+            for p in (experiment.trials if past else experiment.plans)
         ],
         "config": experiment.config,
     }
 
 
 def list() -> dict[str, dict[str, str]]:
-    """Return the shipped experiments (name: question) and models (name: title)."""
+    """Return the shipped experiments (name: question), and models, designs and children (name: title)."""
     return {
         "experiments": {n: read_toml(find("experiments", n))["question"] for n in names("experiments")},
         "models": {n: read_model(ModelChoice(name=n)).title for n in names("models")},
+        "designs": titles("designs"),
+        "children": titles("children"),
     }
 
 
 def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, builtins.list]:
-    """Return one experiment (its file as text), a model in words, a study or review (its rows), or a table.
+    """Return an experiment or children (the file as text), a model or a design in words, a study or review (its rows),
+    or a table.
 
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
+    A design: the paragraph of its protocol, then every figure with its source and how it was checked.
 
-    kind is experiment, model, study, table, or the name of a table: then `name` narrows it to the rows of a study.
+    kind is experiment, model, design, children, study, table, or the name of a table: then `name` narrows it to the
+    rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given.
 
     Raises InputError if there is no such kind or name, with what there is.
@@ -67,8 +78,10 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     kinds = (*KINDS, *TABLES)
     if kind not in kinds:
         raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
-    if kind == "experiment":
-        return find("experiments", name or "").read_text(encoding="utf-8")
+    if kind in ("experiment", "children"):
+        return find("experiments" if kind == "experiment" else kind, name or "").read_text(encoding="utf-8")
+    if kind == "design":
+        return _as_text(read_design(name or ""))
     if kind == "model":
         from gmfmsim.model.describe import as_text
 
@@ -96,6 +109,35 @@ def describe_model(name: str):
 def model_text(name: str) -> str:
     """Return the file of a model as text."""
     return find("models", name).read_text(encoding="utf-8")
+
+
+def design_text(name: str) -> str:
+    """Return the file of a design as text."""
+    return find("designs", name).read_text(encoding="utf-8")
+
+
+def design_json(name: str) -> dict:
+    """Return a design for machines: its file, protocol, figures with sources, and whole declaration.
+
+    Raises InputError with every fault.
+    """
+    design = read_design(name)
+    return {
+        "design": name,
+        "toml": design_text(name),
+        "protocol": protocol(design),
+        "sources": [row._asdict() for row in sources(design)],
+        "resolved": design.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _as_text(design: Design) -> str:
+    """Return a design as its protocol and the list of its figures."""
+    lines = ["\n".join(textwrap.wrap(protocol(design), 100)), ""]
+    for row in sources(design):
+        unit = f" ({row.unit})" if row.unit else ""
+        lines += [f"{row.name}{unit}: {row.value}", f"    {row.verified}: {row.source}"]
+    return "\n".join(lines)
 
 
 def write_model_page(name: str, path: Path) -> None:

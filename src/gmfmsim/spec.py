@@ -2,8 +2,11 @@
 
 import tomllib
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from gmfmsim.faults import Fault, InputError, choices, has_control_character, shown
 
@@ -54,54 +57,82 @@ _WORDS = {
     "model_type": "a table of keys and values",
     "dict_type": "a table of keys and values",
     "model_attributes_type": "a table of keys and values",
-    "union_tag_not_found": "a table with a key dist",
     "string_pattern_mismatch": "letters, digits, _ and -, the first a letter or digit",
 }
 
 
-def parse[T: BaseModel](cls: type[T], data: object, file: str) -> tuple[T | None, list[Fault]]:
-    """Validate `data` as a `cls`; return the value or None, and every fault found."""
+def parse[T](cls: type[T], data: object, file: str) -> tuple[T | None, list[Fault]]:
+    """Validate `data` as a `cls`, a spec or a union of specs with a tag; return the value or None, and every fault."""
     try:
-        return cls.model_validate(data), []
+        return TypeAdapter(cls).validate_python(data), []
     except ValidationError as error:
         return None, [_fault(cls, e, data, file) for e in error.errors(include_url=False)]
 
 
-def _fault(cls: type[BaseModel], error: dict, data: object, file: str) -> Fault:
+def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
     """Translate one of pydantic's errors; `where` is the key as written in the file."""
+    loc, specs = _descend(cls, error["loc"])
     keys, node = [], data
-    for part in error["loc"]:
+    for part in loc:
         if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
             keys.append(str(part))
             node = node[part]
-        elif error["type"] == "missing" and part == error["loc"][-1]:
+        elif error["type"] == "missing" and part == loc[-1]:
             keys.append(str(part))
     where = "key " + ".".join(keys)
     if error["type"] == "extra_forbidden":
-        return Fault(file, where, "unknown key", choices(error["loc"][-1], _keys_at(cls, error["loc"][:-1])))
+        known = sorted({name for spec in specs for name in spec.model_fields})
+        return Fault(file, where, "unknown key", choices(loc[-1], known))
     if error["type"] == "missing":
         return Fault(file, where, "is missing", "this key is required")
+    if error["type"].startswith("union_tag"):
+        return _fault_of_tag(error["ctx"], keys, file)
     allowed = _WORDS.get(error["type"]) or error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if not keys:
         return Fault(file, "sections", "do not fit together", allowed)
     return Fault(file, where, f"{shown(error['input'])} is not allowed", allowed)
 
 
-def _keys_at(cls: type[BaseModel], loc: tuple) -> list[str]:
-    """Return the keys that the spec at `loc` allows (descending through unions by their tag)."""
-    candidates = [cls]
-    for part in loc:
-        below = []
-        for candidate in candidates:
-            field = candidate.model_fields.get(part) if isinstance(part, str) else None
-            below += _specs_in(field.annotation) if field else []
-        tagged = [c for c in candidates if "dist" in c.model_fields and part in str(c.model_fields["dist"].annotation)]
-        candidates = below or tagged or candidates
-    return sorted({name for c in candidates for name in c.model_fields})
+def _fault_of_tag(context: dict, keys: list[str], file: str) -> Fault:
+    """Return the fault of a key that says of which kind a table is."""
+    key = context["discriminator"].strip("'")
+    where = "key " + ".".join(keys or [key])
+    if "tag" not in context:
+        return Fault(file, where, f"no key {key}", f"a table with a key {key}")
+    tags = context["expected_tags"].split(", ")
+    return Fault(file, where, f"{shown(context['tag'])} is not allowed", choices(repr(context["tag"]), tags, len(tags)))
 
 
-def _specs_in(annotation: object) -> list[type[BaseModel]]:
-    """Return every spec class mentioned in a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [spec for part in getattr(annotation, "__args__", ()) for spec in _specs_in(part)]
+def _descend(kind: object, loc: tuple, tag: str | None = None) -> tuple[list, list[type[BaseModel]]]:
+    """Return what the file itself says of `loc`, the tags of unions left out, and the specs that its last key is of.
+
+    tag: the key by which a union tells its members apart, where `kind` is one.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        found = [m.discriminator for m in inner[1:] if isinstance(m, FieldInfo) and m.discriminator]
+        return _descend(inner[0], loc, found[0] if found else tag)
+    if origin in (Union, UnionType):
+        members = [m for m in inner if m is not type(None)]
+        named = [m for m in members if loc and loc[0] in _tags(m, tag)]
+        members, loc = (named, loc[1:]) if named else (members, loc)
+        ways = [_descend(member, loc) for member in members]
+        return (ways[0][0] if ways else list(loc)), [spec for _, specs in ways for spec in specs]
+    if not loc:
+        return [], []
+    key, *rest = loc
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(key)
+        if field is None or not rest:
+            return list(loc), [kind]
+        keys, specs = _descend(field.annotation, tuple(rest), field.discriminator)
+        return [key, *keys], specs
+    keys, specs = _descend(inner[-1], tuple(rest)) if inner else (rest, [])
+    return [key, *keys], specs
+
+
+def _tags(member: object, key: str | None) -> tuple:
+    """Return what pydantic calls a member of a union: its Tag, or the values that its `key` may have."""
+    given = tuple(m.tag for m in get_args(member)[1:] if isinstance(m, Tag))
+    field = getattr(member, "model_fields", {}).get(key)
+    return given or (get_args(field.annotation) if field else ())

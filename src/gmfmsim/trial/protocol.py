@@ -1,0 +1,333 @@
+"""A design in the words of a protocol, and where each of its figures comes from."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from gmfmsim.trial.analyses import ALONG_DOSES, AnalysisSpec, Candidate
+from gmfmsim.trial.children import Age, Centres, Dropout, Spread
+from gmfmsim.trial.designs import Design, TrialArm
+from gmfmsim.trial.sourced import LEVELS, ByLevel, Figure, Source
+
+PERCENT = ("dropout", "missed", "run_in.loss", "mix")
+"""Figures that are shares and read better as per cent."""
+
+FIGURES = {
+    "children.age": ("age at baseline", "years"),
+    "children.mix": ("share of each GMFCS level", "%"),
+    "children.limit": ("limit of the growth curve", "GMFM-66 points"),
+    "children.age_90": ("age at 90 % of the limit", "years"),
+    "children.rate_spread": ("SD of log age-90 between children", ""),
+    "children.volunteer_gain": ("12-month gain of volunteers beyond the curve", "GMFM-66 points"),
+    "children.baseline": ("mean baseline", "GMFM-66 points"),
+    "children.baseline_sd": ("SD of the baseline", "GMFM-66 points"),
+    "children.growth": ("12-month change without cells", "GMFM-66 points"),
+    "children.excess_sd": ("SD of observed minus expected 12-month change", "GMFM-66 points"),
+    "children.excess_growth": ("exponent of that SD over time", ""),
+    "children.visit_correlation": ("correlation of the true excess at 6 and 12 months", ""),
+    "children.measurement_error": ("SD of measurement", "GMFM-66 points"),
+    "children.response": ("effect at each GMFCS level, as a multiple", ""),
+    "children.response_sd": ("SD of the effect between children", "GMFM-66 points"),
+    "children.dropout": ("children lost before the last visit", "%"),
+    "children.missed": ("visits missed by children who stay", "%"),
+    "children.floor": ("floor of the scale", "GMFM-66 points"),
+    "children.ceiling": ("ceiling of the scale", "GMFM-66 points"),
+    "children.centres": ("centres", "GMFM-66 points"),
+    "run_in.loss": ("children lost in the run-in", "%"),
+    "drug_effect": ("effect of the other drug", "GMFM-66 points"),
+    "interaction": ("effect of cells and drug together beyond their sum", "GMFM-66 points"),
+    "carry_over": ("further effect in the period after treatment, as a multiple", ""),
+    "period_effect": ("gain of the second period beside growth", "GMFM-66 points"),
+    "pair_correlation": ("correlation of the changes within pairs", ""),
+    "icc": ("correlation of the changes within clusters", ""),
+}
+"""What each figure of a design is, and its unit."""
+
+LOSS = {
+    "completely_at_random": "completely at random",
+    "given_last_value": "by the last observed score (at random given it)",
+    "informative": "by the score that is then not seen (not at random)",
+}
+
+
+class SourceRow(NamedTuple):
+    """One figure of a design: its key, what it is, its value in words, its unit, its source and how it was checked."""
+
+    key: str
+    name: str
+    value: str
+    unit: str
+    source: str
+    verified: str
+
+
+def sources(design: Design) -> list[SourceRow]:
+    """Return a row for every figure of a design that has a source, in the order of the design."""
+    rows = []
+    for key, figure in _sourced(design):
+        name, unit = FIGURES[key]
+        rows.append(SourceRow(key, name, _value(key, figure), unit, figure.source, figure.verified))
+    return rows
+
+
+def protocol(design: Design, n: int | None = None) -> str:
+    """Return a design as one paragraph of a protocol, with n children in the smallest arm (pairs: n pairs).
+
+    Without n it gives the sizes of the trial as it was run, or none where it was not.
+    """
+    sizes = design.sizes(n) if n is not None else design.as_run
+    sentences = [
+        design.title.rstrip(".") + ".",
+        _children(design),
+        _arms(design, sizes),
+        *_kind(design),
+        _visits(design),
+        _success(design),
+        *_analyses(design),
+        *_losses(design, sizes),
+        f"Source: {design.source}" + ("" if design.source.endswith(".") else "."),
+    ]
+    return " ".join(sentences)
+
+
+def _sourced(value: BaseModel, key: str = "") -> Iterator[tuple[str, Source]]:
+    """Yield every part of a design that names its source, with its key."""
+    for name in type(value).model_fields:
+        part, path = getattr(value, name), f"{key}.{name}".lstrip(".")
+        if isinstance(part, Source):
+            yield path, part
+        elif isinstance(part, BaseModel):
+            yield from _sourced(part, path)
+
+
+def _value(key: str, figure: Source) -> str:
+    """Return the value of a sourced figure in words, without its unit."""
+    scale = 100 if key.removeprefix("children.") in PERCENT else 1
+    if isinstance(figure, Age):
+        return f"{figure.low:g} to {figure.high:g}, median {figure.median:g}"
+    if isinstance(figure, Centres):
+        return f"{figure.number}, SD between them {figure.sd:g}"
+    if isinstance(figure, ByLevel):
+        ends = zip(figure.low or figure.value, figure.high or figure.value, strict=True)
+        each = zip(LEVELS, figure.value, ends, strict=True)
+        return "; ".join(f"{level} {_ranged(v, *end, scale)}" for level, v, end in each)
+    assert isinstance(figure, Figure)
+    text = _ranged(figure.value, figure.low, figure.high, scale)
+    if isinstance(figure, Spread) and figure.sigma:
+        text += f", SD of its logarithm {figure.sigma:g}"
+    if isinstance(figure, Dropout):
+        text += f", {LOSS[figure.mechanism]}" + (f", slope {figure.slope:g}" if figure.slope else "")
+    return text
+
+
+TOTAL = "A dose is the total over all infusions."
+
+
+def _ranged(value: float, low: float | None, high: float | None, scale: float = 1) -> str:
+    """Return a value with its range, where it has one."""
+    low, high = (value if end is None else end for end in (low, high))
+    ends = f" ({low * scale:g} to {high * scale:g})" if low < high else ""
+    return f"{value * scale:g}{ends}"
+
+
+def _and(parts: list[str], last: str = "and") -> str:
+    """Join words as a sentence does."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _months(months: list[float]) -> str:
+    return _and([f"{m:g}" for m in months]) + (" month" if months == [1] else " months")
+
+
+def _children(design: Design) -> str:
+    """Say who is enrolled."""
+    children = design.children
+    if children.kind == "normal":
+        return (
+            f"Children have normal scores, mean {children.baseline.value:g} and SD {children.baseline_sd.value:g} "
+            f"GMFM-66 points at baseline, and gain {children.growth.value:g} points in 12 months without cells."
+        )
+    levels = [level for level, share in zip(LEVELS, children.mix.value, strict=True) if share > 0]
+    in_a_row = len(levels) > 2 and "".join(levels) in "".join(LEVELS)
+    named = f"{levels[0]} to {levels[-1]}" if in_a_row else _and(levels)
+    age = children.age
+    return (
+        f"Children with cerebral palsy, GMFCS level{'s' if len(levels) > 1 else ''} {named}, "
+        f"{age.low:g} to {age.high:g} years old (half of them below {age.median:g}), are enrolled."
+    )
+
+
+def _arms(design: Design, sizes: dict[str, int] | None) -> str:
+    """Say how children come to arms and what each arm gets."""
+    arms = [_arm(design, arm, sizes) for arm in design.arms]
+    if design.kind == "single_arm":
+        return f"All are in one arm, without control: {arms[0]}. {TOTAL}"
+    unit = {"pairs": "Of each pair one child is", "cluster": "Whole clusters are"}.get(design.kind, "They are")
+    ratios = ":".join(f"{arm.ratio:g}" for arm in design.arms)
+    share = " to each arm" if design.kind == "pairs" else f" {ratios}{_method(design)}"
+    verb = "allocated" if design.randomisation.method == "none" else "randomised"
+    return f"{unit} {verb}{share}: {_and(arms)}. {TOTAL}"
+
+
+def _method(design: Design) -> str:
+    """Say how the random sequence is made, or that there is none."""
+    plan = design.randomisation
+    if plan.method == "none":
+        return " without randomisation"
+    if design.kind == "cluster":
+        return ""
+    if plan.method == "stratified":
+        strata = _and([{"level": "GMFCS level", "age": "age"}[s] for s in plan.strata])
+        return f" in permuted blocks of {plan.block}, stratified by {strata}"
+    if plan.method == "simple":
+        return ", each child by itself"
+    return " in permuted blocks" + (f" of {plan.block}" if plan.block else "")
+
+
+def _arm(design: Design, arm: TrialArm, sizes: dict[str, int] | None) -> str:
+    """Return an arm with its dose and size."""
+    dose = f"{arm.dose:.3g} cells/kg".replace("e+0", "e").replace("e+", "e") if arm.dose else "no cells"
+    if design.kind == "crossover":
+        dose = f"{dose}, at once" if arm.dose else "no cells in the first period, the same dose at the crossover"
+    drug = f", with {design.drug}" if arm.drug else ""
+    size = "" if sizes is None else ", " + _count(sizes[arm.name], "child", "children")
+    return f"{arm.name} ({dose}{drug}{size})"
+
+
+def _kind(design: Design) -> list[str]:
+    """Say what only this kind of design has."""
+    if design.kind == "crossover":
+        more, period = design.carry_over.value, design.period_effect.value
+        again = f", changed by {more:g} times its size in the second period" if more else ""
+        every = f", and every child gains {period:g} points beside growth in the second period" if period else ""
+        return [
+            f"Children cross over after {_months(design.visits[:1])}; those treated in the first period are supposed "
+            f"to keep the effect{again}{every}."
+        ]
+    if design.kind == "factorial":
+        return [
+            f"The effect of the cells is the mean over children with and without {design.drug}, for which "
+            f"{design.drug_effect.value:g} points are supposed, and {design.interaction.value:g} for both together."
+        ]
+    if design.kind == "pairs":
+        return [f"Changes within a pair are supposed to correlate by {design.pair_correlation.value:g}."]
+    if design.kind == "cluster":
+        size = _count(design.cluster_size, "child", "children")
+        return [f"A cluster has {size}; changes within it are supposed to correlate by {design.icc.value:g}."]
+    return []
+
+
+def _visits(design: Design) -> str:
+    """Say when the endpoint is measured."""
+    centres = design.children.centres
+    where = "" if centres is None else f" at {_count(centres.number, 'centre')}"
+    present = ""
+    if design.onset is not None:
+        shares = _and([f"{100 * share:g}" for share in design.onset])
+        present = f" Of the effect {shares} % are supposed to be present then."
+    return (
+        f"The GMFM-66 is measured{where} at baseline and {_months(design.visits)} after the first infusion; "
+        f"the endpoint is that at {_months([design.month])}.{present}"
+    )
+
+
+def _success(design: Design) -> str:
+    """Say what success means."""
+    margin, claim = design.objective.margin, design.objective.claim
+    if isinstance(design.analyses[0], ALONG_DOSES) and claim == "superiority":
+        return f"The trial succeeds if the primary analysis finds a gain at two-sided alpha {design.alpha:g}."
+    where = {
+        "superiority": "above 0",
+        "non_inferiority": f"above -{margin:g} points (non-inferiority)",
+        "equivalence": f"between -{margin:g} and {margin:g} points (equivalence)",
+    }[claim]
+    two = design.control is not None and design.kind != "factorial"
+    effect = f"{design.active.name} against {design.control.name}" if two else "the cells"
+    return (
+        f"The trial succeeds if the {100 * (1 - design.alpha):g} % interval of the effect of {effect} lies {where} "
+        f"(two-sided alpha {design.alpha:g})."
+    )
+
+
+def _analyses(design: Design) -> list[str]:
+    """Say how the trial is analysed, the primary analysis first."""
+    first, *others = (_analysis(a, design) for a in design.analyses)
+    primary = f"The primary analysis is {first}."
+    return [primary, f"For comparison, on the same children: {'; '.join(others)}."] if others else [primary]
+
+
+def _analysis(a: AnalysisSpec, design: Design) -> str:
+    """Return an analysis in words."""
+    change = f"the change to month {design.month:g}"
+    match a.method:
+        case "t" | "z":
+            return f"a {a.method} test of {change}"
+        case "welch":
+            return f"a Welch test of {change}"
+        case "ancova":
+            return f"an analysis of covariance of the score at month {design.month:g}, adjusted for {_covariates(a)}"
+        case "mmrm":
+            model = "a mixed model of the scores at all visits with unstructured covariance"
+            return f"{model}, adjusted for {_covariates(a)} by visit"
+        case "trend":
+            return f"a linear trend over {'the ranks of the ' if a.scores == 'rank' else ''}doses"
+        case "dunnett":
+            return "Dunnett's test of each dose against control"
+        case "closed_dunnett":
+            return "closed testing of each dose against control by Dunnett's tests"
+        case "mcp_mod":
+            return f"MCP-Mod with the shapes {_and([_shape(c) for c in a.candidates])} (parts of the highest dose)"
+        case "responder":
+            return f"a comparison of the shares who gain more than {a.margin:g} points"
+        case "wilcoxon":
+            return f"a Wilcoxon rank-sum test of {change}"
+        case "bayes":
+            prior = "flat prior" if a.prior_sd is None else f"prior mean {a.prior_mean:g} and SD {a.prior_sd:g} points"
+            return f"a Bayesian analysis of covariance ({prior}; success from probability {1 - design.alpha / 2:g})"
+        case "within_child":
+            return "a comparison within children of the changes in the two periods, between sequences"
+        case "paired_t":
+            return f"a paired t test of {change}"
+        case "cluster_t":
+            return f"a t test of the means of clusters, for {change}"
+        case "one_sample":
+            less = f"less {a.allowance:g} points for what any volunteer gains" if a.allowance else "without allowance"
+            return f"a one-sample t test of observed minus expected change to month {design.month:g}, {less}"
+        case "historical":
+            children = f"{a.n} historical children, mean {a.mean:g} and SD {a.sd:g} points"
+            return f"a Welch test of {change} against that of {children}"
+
+
+def _shape(candidate: Candidate) -> str:
+    """Return a candidate shape with its parameters."""
+    numbers = candidate.model_dump(exclude={"curve"}, exclude_none=True)
+    return " ".join([candidate.curve.replace("_", " "), *(f"{name} {value:g}" for name, value in numbers.items())])
+
+
+def _covariates(a: AnalysisSpec) -> str:
+    return _and([{"level": "GMFCS level"}.get(c, c) for c in a.covariates])
+
+
+def _losses(design: Design, sizes: dict[str, int] | None) -> list[str]:
+    """Say how many children are allowed to be lost, and how many must be enrolled."""
+    dropout, missed, run_in = design.children.dropout, design.children.missed.value, design.run_in
+    sentences = ["No child is expected to be lost."]
+    if dropout.value:
+        lost = f"{100 * dropout.value:g} % of children"
+        sentences = [f"{lost} are expected to be lost before the last visit, {LOSS[dropout.mechanism]}."]
+    if missed and len(design.visits) > 1:
+        sentences.append(f"Of the earlier visits {100 * missed:g} % are missed by children who stay.")
+    if run_in:
+        loss, total = run_in.loss.value, sum((sizes or {}).values())
+        enrol = f", so that {math.ceil(total / (1 - loss))} are enrolled for {total} randomised" if total else ""
+        sentences.append(
+            f"A run-in of {_months([run_in.months])} comes before, in which {100 * loss:g} % are expected to be "
+            f"lost{enrol}."
+        )
+    return sentences
