@@ -208,13 +208,11 @@ def test_reference_responders_equal_the_chi_square_test():
     assert 0 < found.benefit.sum() < 40
 
 
-def test_known_responders_fail_where_all_are_alike_or_the_margin_is_in_points():
+def test_known_responders_fail_where_all_are_alike():
     trials = made(np.random.default_rng(8), (5, 5), 2, loss=0)
     trials.score[1, :, 0] = trials.score[0, :, 0] + 10
     analysis = {"method": "responder", "margin": 3}
     assert analyse(trials, design_of(analysis))["responder (> 3)"].failed.tolist() == [True, False]
-    shares = analyse(trials, design_of(analysis, objective={"claim": "non_inferiority", "margin": 1.0}))
-    assert shares["responder (> 3)"].failed.all()
 
 
 @pytest.mark.parametrize("df", [1, 3, 12, 97, 800])

@@ -15,7 +15,7 @@ class Estimates:
     - harm: significant against treatment;
     - failed: the analysis could not be done (too few children, no variance); then benefit and harm are False and the
       numbers NaN;
-    - selected: position in design.arms of the arm that the analysis would take on, -1 for none; for analyses along doses.
+    - selected: position in design.arms of the arm that the analysis would take on, -1 for none; only along doses.
     """
 
     estimate: np.ndarray

@@ -4,16 +4,27 @@ from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.design import Analysis, Parallel, completers
+from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.operate import operate
 
 
 def simulate(
-    truths: xr.Dataset, design: Parallel, analysis: Analysis, *, n: Iterable[int], seed: int, advance=lambda: None
+    truths: xr.Dataset,
+    design: Parallel | Design,
+    analysis: Analysis | None = None,
+    *,
+    n: Iterable[int],
+    seed: int,
+    by: str = "auto",
+    advance=lambda: None,
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n, and return the share that succeeds.
+
+    A Design names its analyses itself and is simulated by `operate`, which says what `by` means and returns more
+    figures. The rest is about the two arms of Parallel.
 
     n (children randomised per arm, times the arm's ratio) is the only thing that differs between the trials at
     one truth: they share the same noise (common random numbers), so curves over n are smooth, and scenarios and
@@ -31,6 +42,10 @@ def simulate(
     MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this
     is the binomial error (Morris, White & Crowther 2019).
     """
+    if isinstance(design, Design):
+        return operate(truths, design, n=n, seed=seed, by=by, advance=advance)
+    from gmfmsim.trial.two_arm import significant  # compiled code: loaded only where it is needed
+
     n = [int(k) for k in n]
     per_round = truths.attrs["posterior_draws"]
     effect = (truths["effect"].sel(arm=design.active.name) - truths["effect"].sel(arm=design.control.name)).values
@@ -45,7 +60,7 @@ def simulate(
         u = rng.random((3, per_round))
         in_sds = effect[:, rows] / sd[rows]
         for k, children in enumerate(n):
-            benefit, harm = _significant(design, analysis, children, in_sds, z, u)
+            benefit, harm = significant(design, analysis, children, in_sds, z, u)
             hits[0, :, k] += _by_batch(benefit, starts)
             hits[1, :, k] += _by_batch(harm, starts)
             advance()
@@ -67,43 +82,6 @@ def simulate(
         coords={"scenario": truths["scenario"].values, "n": n, "analysis": [analysis.method]},
         attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": analysis.alpha, "seed": seed},
     )
-
-
-def _significant(
-    design: Parallel, analysis: Analysis, n: int, effect: np.ndarray, z: np.ndarray, u: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which trials show benefit and which harm, (scenario, draw) each; effect in SDs, noise z, u (3, draw)."""
-    randomised = design.sizes(n)
-    n1 = completers(randomised[design.active.name], design.dropout, u[0])
-    n0 = completers(randomised[design.control.name], design.dropout, u[1])
-    analysable = (n1 >= 2) & (n0 >= 2)
-    n1, n0 = np.maximum(n1, 2), np.maximum(n0, 2)
-    statistic = effect / np.sqrt(1 / n1 + 1 / n0) + z
-    if analysis.method == "z":
-        critical = np.full(z.shape, special.ndtri(1 - analysis.alpha / 2))
-    else:
-        critical = _t_boundary(np.abs(statistic), n1 + n0 - 2, u[2], analysis.alpha)
-    critical[~analysable] = np.inf
-    return statistic > critical, statistic < -critical
-
-
-def _t_boundary(size: np.ndarray, df: np.ndarray, u: np.ndarray, alpha: float) -> np.ndarray:
-    """Return what |delta + Z| (scenario, draw) must exceed: t(1 - alpha/2, df) sqrt(W / df), W = chi2 at tail u.
-
-    The quantile of chi2 is the dear step, so it is taken only where it can matter: |delta + Z| outside the
-    boundaries at the extremes of u is decided by those, and there the upper one is returned in its place.
-    """
-    lowest = df.min()
-    levels = np.arange(lowest, df.max() + 1)
-    quantile = special.stdtrit(levels, 1 - alpha / 2)
-
-    def boundary(df: np.ndarray, u: np.ndarray | float) -> np.ndarray:
-        return quantile[df - lowest] * np.sqrt(special.chdtri(df, u) / df)
-
-    low, critical = (boundary(levels, edge)[df - lowest] for edge in (u.max(), u.min()))
-    open_ = ((size > low) & (size <= critical)).any(axis=0)
-    critical[open_] = boundary(df[open_], u[open_])
-    return critical
 
 
 def _by_batch(hit: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -1,5 +1,8 @@
 """The required n: the smallest number of children per arm that reaches the target, or that none does."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,6 +12,8 @@ from scipy import special
 
 from gmfmsim.spec import Spec
 from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.operate import primary_only
 from gmfmsim.trial.simulate import simulate
 
 SMALLEST_N = 2
@@ -23,13 +28,19 @@ class Target(Spec):
 
 
 class Search(Spec):
-    """The target, and how hard to look for it."""
+    """The target, and how hard to look for it. max_seconds ends a search early, with the n that it has bracketed."""
 
     target: Target
     planning_value: Annotated[float, Field(ge=1e-3, le=1e3)]
     replicates: Annotated[int, Field(ge=1_000, le=5_000_000)] = 100_000
     max_n_per_arm: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
     interval_prob: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    max_seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(default=None, exclude_if=lambda v: v is None)
+
+    @property
+    def z(self) -> float:
+        """The quantile of the normal distribution that the Monte Carlo interval takes."""
+        return float(special.ndtri((1 + self.interval_prob) / 2))
 
 
 @dataclass(frozen=True)
@@ -37,14 +48,17 @@ class RequiredN:
     """The answer of a search.
 
     n is None where the target was not reached, and `why` says so: "plateau" (it lies below the target), "limit"
-    (the search ended at max_n_per_arm), "undecided" (the plateau is within its Monte Carlo error of the target).
-    The interval holds the n at which the curve plus and minus its Monte Carlo error meets the target; its upper
-    end is None where the lower curve does not within the limit. n_at_95_plateau gives 95 % of the plateau.
+    (the search ended at max_n_per_arm), "undecided" (the plateau is within its Monte Carlo error of the target), "time"
+    (max_seconds were over). After "time", n reaches the target and may not be the smallest: the interval holds the
+    n between it and the largest that was seen not to. Otherwise the interval holds the n at which the curve plus and
+    minus its Monte Carlo error meets the target; its upper end is None where the lower curve does not within the limit.
+    n_at_95_plateau gives 95 % of the plateau; None too where no time is left for it, or where it is not needed and dear
+    to find: the target is reached, and children are drawn one by one.
     """
 
     n: int | None
     interval: tuple[int, int | None] | None
-    why: Literal["reached", "plateau", "limit", "undecided"]
+    why: Literal["reached", "plateau", "limit", "undecided", "time"]
     plateau: float
     plateau_mcse: float
     n_at_95_plateau: int | None
@@ -60,43 +74,116 @@ class RequiredN:
         return self.n_at_95_plateau if self.n is None else self.n
 
 
+class OutOfTime(Exception):
+    """The time budget of a search is spent."""
+
+
+def probit(share: float) -> float:
+    """Return the normal quantile of a share, finite at 0 and 1 too."""
+    return float(special.ndtri(min(max(share, 1e-12), 1 - 1e-12)))
+
+
+class Curve:
+    """A figure that rises with n, and its MCSE: every n simulated once, on common random numbers.
+
+    at(n) returns both; straight(figure) is nearly a line against sqrt(n): the probit for success.
+    """
+
+    def __init__(
+        self,
+        at: Callable[[int], tuple[float, float]],
+        deadline: float = math.inf,
+        straight: Callable[[float], float] = probit,
+    ):
+        self.at, self.deadline, self.straight, self.seen = at, deadline, straight, {}
+
+    def __call__(self, n: int) -> tuple[float, float]:
+        """Return the figure and its MCSE at n. Raises OutOfTime once the deadline is over."""
+        if n not in self.seen:
+            if time.monotonic() > self.deadline:
+                raise OutOfTime
+            self.seen[n] = self.at(n)
+        return self.seen[n]
+
+    def crossing(self, level: float, *, most: int, z: float = 0.0) -> int | None:
+        """Return the smallest n with figure + z MCSE >= level, or None if there is none up to `most`.
+
+        Bracketed by doubling; then closed by false position on the straightened figure against sqrt(n), taking the
+        middle after every step that leaves more than half of the bracket (so at most twice as many steps as bisection,
+        mostly four or five).
+        """
+
+        def figure(n: int) -> float:
+            value, mcse = self(n)
+            return value + z * mcse
+
+        low, high, halve = SMALLEST_N - 1, SMALLEST_N, False
+        while figure(high) < level:
+            if high == most:
+                return None
+            low, high = high, min(2 * high, most)
+        while high - low > 1:
+            middle, width = (low + high) // 2, high - low
+            if not halve and low >= SMALLEST_N:
+                middle = self._on_the_line(low, high, figure(low), figure(high), level)
+            low, high = (low, middle) if figure(middle) >= level else (middle, high)
+            halve = not halve and high - low > width / 2
+        return high
+
+    def _on_the_line(self, low: int, high: int, at_low: float, at_high: float, level: float) -> int:
+        """Return the n strictly between low and high where the straight line through both ends meets the level."""
+        below, above, goal = (self.straight(y) for y in (at_low, at_high, level))
+        share = (goal - below) / (above - below) if above > below else 0.5
+        root = math.sqrt(low) + share * (math.sqrt(high) - math.sqrt(low))
+        return min(max(math.floor(root**2), low + 1), high - 1)
+
+
 def required_n(
-    truths: xr.Dataset, design: Parallel, analysis: Analysis, search: Search, *, seed: int, advance=lambda: None
+    truths: xr.Dataset,
+    trial: Parallel | Design,
+    analysis: Analysis | None,
+    search: Search,
+    *,
+    seed: int,
+    advance=lambda: None,
 ) -> RequiredN:
     """Return the smallest n per arm with success >= target, its Monte Carlo interval, and the plateau.
 
-    The crossing is bracketed by doubling and closed by bisection on integers, each n simulated once on common
-    random numbers. It takes success to rise with n, which it does wherever trials are large enough for false
-    claims of benefit (at most alpha/2) not to matter. The interval repeats it for success +- z x MCSE.
+    Success is that of the primary analysis in the scenario of the target's metric. It takes success to rise with n,
+    which it does wherever trials are large enough for false claims of benefit (at most alpha/2) not to matter. The
+    interval repeats the search for success +- z x MCSE. Where children are drawn one by one and the plateau lies below
+    the target, only 95 % of it is looked for: no n can reach the target.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
-    seen: dict[int, tuple[float, float]] = {}
+    first, how = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
+    dear, by = how == "children", "children" if how == "children" else "auto"
 
-    def success(n: int, z: float) -> float:
-        if n not in seen:
-            surface = simulate(truths, design, analysis, n=[n], seed=seed)
-            seen[n] = surface["success"].item(), surface["success_mcse"].item()
-            advance()
-        return seen[n][0] + z * seen[n][1]
+    def at(n: int) -> tuple[float, float]:
+        surface = simulate(truths, first, analysis, n=[n], seed=seed, by=by)
+        advance()
+        return surface["success"].item(), surface["success_mcse"].item()
 
-    def crossing(level: float, z: float = 0.0) -> int | None:
-        low, high = SMALLEST_N - 1, SMALLEST_N
-        while success(high, z) < level:
-            if high == search.max_n_per_arm:
-                return None
-            low, high = high, min(2 * high, search.max_n_per_arm)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if success(middle, z) >= level else (middle, high)
-        return high
-
-    limit = simulate(truths, design, analysis, n=[], seed=seed)
+    limit = simulate(truths, trial, analysis, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    z, target = float(special.ndtri((1 + search.interval_prob) / 2)), search.target.value
-    n = crossing(target)
-    if n is not None:
-        why, interval = "reached", (crossing(target, z), crossing(target, -z))
-    else:
-        why = "undecided" if abs(plateau - target) < z * mcse else "plateau" if plateau <= target else "limit"
+    curve = Curve(at, time.monotonic() + (search.max_seconds or math.inf))
+    z, target, most = search.z, search.target.value, search.max_n_per_arm
+    hopeless = dear and plateau + z * mcse < target
+    try:
+        n = None if hopeless else curve.crossing(target, most=most)
         interval = None
-    return RequiredN(n, interval, why, plateau, mcse, crossing(0.95 * plateau) if plateau > 0 else None)
+        if n is not None:
+            why = "reached"
+            interval = curve.crossing(target, most=most, z=z), curve.crossing(target, most=most, z=-z)
+        else:
+            why = "undecided" if abs(plateau - target) < z * mcse else "plateau" if plateau <= target else "limit"
+    except OutOfTime:
+        n = min((k for k, (success, _) in curve.seen.items() if success >= target), default=None)
+        short = [k for k, (success, _) in curve.seen.items() if success < target and (n is None or k < n)]
+        interval = None if n is None else (max(short, default=SMALLEST_N - 1) + 1, n)
+        return RequiredN(n, interval, "time", plateau, mcse, None)
+    seek = plateau > 0 and (n is None or not dear)
+    try:
+        nearly = curve.crossing(0.95 * plateau, most=most) if seek else None
+    except OutOfTime:
+        nearly = None
+    return RequiredN(n, interval, why, plateau, mcse, nearly)

@@ -11,7 +11,7 @@ from gmfmsim.trial.analyse.verdicts import judged, verdicts
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.estimates import Estimates
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 DEEP = 37.0
 """Minus the logarithm of the weight, against the largest, below which a node of the mixture counts for nothing."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from gmfmsim.trial.moments import Moments
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 NOTHING = 1e-12
 """A sum of squares below this share of what it was taken from is rounding: no variance."""

@@ -9,7 +9,7 @@ from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 TILE = 32
 """Trials added up together: their sums fit the first or second level of the cache."""

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 MOST_STEPS, CONVERGED = 2000, 1e-9
 STEP_OF_DERIVATIVE = 1e-4

@@ -9,7 +9,7 @@ from gmfmsim.trial.designs import Design
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def wilcoxon(trials: Trials, design: Design) -> Estimates:

@@ -16,8 +16,7 @@ def responders(trials: Trials, design: Design, margin: float) -> Estimates:
     se = sqrt(p1 (1 - p1) / n1 + p0 (1 - p0) / n0) and the interval with it (Wald); the verdicts compare
     estimate / sqrt(p (1 - p) (1 / n1 + 1 / n0)), p the share in both arms, with the normal distribution.
 
-    Fails where an arm has fewer than two children, where no child or every child responds, and under non-inferiority
-    and equivalence: their margins are in points and say nothing about shares.
+    Fails where an arm has fewer than two children, and where no child or every child responds.
     """
     change, weights = endpoint_change(trials, design), design.weights
     seen, gained = np.isfinite(change), change > margin
@@ -25,7 +24,7 @@ def responders(trials: Trials, design: Design, margin: float) -> Estimates:
     n1, n0 = ((seen & arm).sum(axis=0) for arm in (active, control))
     k1, k0 = ((gained & arm).sum(axis=0) for arm in (active, control))
     responded = k1 + k0
-    ok = (np.minimum(n1, n0) >= 2) & (responded > 0) & (responded < n1 + n0) & (design.objective.claim == "superiority")
+    ok = (np.minimum(n1, n0) >= 2) & (responded > 0) & (responded < n1 + n0)
     with np.errstate(divide="ignore", invalid="ignore"):
         p1, p0, p = k1 / n1, k0 / n0, responded / (n1 + n0)
         estimate, se = p1 - p0, np.sqrt(p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0)

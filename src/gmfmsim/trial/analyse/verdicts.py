@@ -11,7 +11,7 @@ def verdicts(estimate: np.ndarray, se: np.ndarray, df: np.ndarray | float, desig
     """Return interval and verdicts of R trials: estimate +- t(1 - alpha/2, df) se, judged by the design's objective.
 
     estimate, se, ok (R,); df (R,) or one number, infinite for the normal distribution. A trial has failed where it is
-    not ok, a number is not finite, se is not above 0, or df is below 1: approximate degrees of freedom of hardly any data.
+    not ok, a number is not finite, se is not above 0, or df is below 1 (approximate ones, of hardly any data).
     """
     estimate, se, df = np.asarray(estimate, float), np.asarray(se, float), np.asarray(df, float)
     ok = np.asarray(ok, bool) & np.isfinite(estimate) & np.isfinite(se) & (se > 0) & (df > 1 - 1e-9)

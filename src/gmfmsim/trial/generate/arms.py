@@ -7,7 +7,7 @@ import numpy as np
 
 from gmfmsim.trial.designs import Cluster, Design, Pairs
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Allocation(NamedTuple):

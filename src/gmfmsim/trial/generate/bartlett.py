@@ -9,7 +9,7 @@ from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
 from gmfmsim.trial.generate.chi import chi, chi_table
 from gmfmsim.trial.moments import Moments
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def qualifies(design: Design) -> str | None:
@@ -21,7 +21,7 @@ def qualifies(design: Design) -> str | None:
         "visits are missed": children.missed.value > 0,
         "children of a centre resemble each other": children.centres is not None,
         "children respond differently": children.response_sd.value > 0,
-        "arm sizes vary under simple randomisation": design.randomisation.method != "block",
+        "arm sizes vary under simple randomisation": design.randomisation.method not in ("block", "none"),
         "children of a pair or a cluster resemble each other": isinstance(design, Pairs | Cluster),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from scipy import special
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 TABLED = 255
 """Degrees of freedom with a table of their own; above, a series is as exact."""

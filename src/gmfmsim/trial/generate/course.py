@@ -11,7 +11,7 @@ from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
 from gmfmsim.trial.generate.arms import Allocation
 from gmfmsim.trial.generate.people import People
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Treatment(NamedTuple):

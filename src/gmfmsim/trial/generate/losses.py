@@ -11,7 +11,7 @@ from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.course import volunteer_gain
 from gmfmsim.trial.generate.growth import expected_scores, score_sd
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 NOTHING_SEEN = np.zeros((0, 0, 0))
 

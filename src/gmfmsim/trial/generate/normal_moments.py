@@ -8,7 +8,7 @@ from gmfmsim.trial.generate.bartlett import arm_means, factors, hazard, qualifie
 from gmfmsim.trial.generate.normals import fill_bits, fill_normals, lanes, ziggurat
 from gmfmsim.trial.moments import Moments
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def count_children(

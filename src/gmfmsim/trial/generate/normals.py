@@ -5,7 +5,7 @@ from functools import lru_cache
 import numba
 import numpy as np
 
-compiled = numba.njit(cache=True, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 LANES = 128
 """Generators side by side, so that the processor steps several at once."""

@@ -1,0 +1,73 @@
+"""Type I error where it should hold: on the border of the claim, over what nobody knows of the children."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.trial.children import Children, Dropout
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.detectable import fixed_truths
+from gmfmsim.trial.operate import operate
+
+Z95 = 1.6448536269514722
+
+
+def border(design: Design) -> float:
+    """Return the effect on the border of the claim, where the error of claiming it is largest (points).
+
+    0 for superiority, -margin for non-inferiority, margin for equivalence.
+    """
+    sign = {"superiority": 0, "non_inferiority": -1, "equivalence": 1}[design.objective.claim]
+    return sign * design.objective.margin
+
+
+def settings(design: Design) -> Iterator[tuple[str, Design]]:
+    """Yield other children that the same trial may meet: as declared; more and less spread; other losses.
+
+    excess_sd at its 5 and 95 % quantiles (half and double where it is taken as known); no drop-out and twice as much;
+    losses that depend on the scores, by mechanism; a fifth of the visits missed.
+    """
+    children = design.children
+    yield "as declared", design
+    sd = children.excess_sd
+    factor = np.exp(Z95 * sd.sigma) if sd.sigma else 2.0
+    for word, value in (("low", sd.value / factor), ("high", sd.value * factor)):
+        yield f"{word} excess SD ({value:.3g} points)", _with(design, excess_sd=_moved(sd, value, sigma=0))
+    lost = children.dropout
+    for value in dict.fromkeys((0.0, round(min(2 * lost.value, 0.4), 4))):
+        yield f"drop-out {value:.3g}, at random", _with(design, dropout=_lost(lost, value, "completely_at_random", 0))
+    share = max(lost.value, 0.15)
+    for mechanism, words in (("given_last_value", "the last value seen"), ("informative", "the value not seen")):
+        changed = _lost(lost, share, mechanism, -0.7)
+        yield f"drop-out {share:.3g}, of children who do badly by {words}", _with(design, dropout=changed)
+    if len(design.visits) > 1:
+        yield "a fifth of the visits missed", _with(design, missed=_moved(children.missed, 0.2))
+
+
+def type_one(design: Design, n: int, *, replicates: int, seed: int, advance=lambda: None) -> xr.Dataset:
+    """Return the share of false claims on the border of the claim over `settings`: nominal is alpha / 2.
+
+    Returns type_one, type_one_mcse, failed (setting, analysis); a trial that could not be analysed claims nothing.
+    """
+    rows = []
+    for name, changed in settings(design):
+        truths = fixed_truths(changed, border(changed), replicates, seed)
+        found = operate(truths, changed, n=[n], seed=seed).isel(scenario=0, n=0, drop=True)
+        rows.append(found[["success", "success_mcse", "failed"]].assign_coords(setting=name))
+        advance()
+    table = xr.concat(rows, dim="setting").rename(success="type_one", success_mcse="type_one_mcse")
+    return table.assign_attrs(nominal=design.alpha / 2, n=n, replicates=replicates)
+
+
+def _with(design: Design, **changes) -> Design:
+    children: Children = design.children.model_copy(update=changes)
+    return design.model_copy(update={"children": children})
+
+
+def _moved(figure, value: float, **more):
+    return figure.model_copy(update={"value": value, "low": None, "high": None, "verified": "assumed"} | more)
+
+
+def _lost(dropout: Dropout, value: float, mechanism: str, slope: float) -> Dropout:
+    return _moved(dropout, value, mechanism=mechanism, slope=slope)

@@ -1,0 +1,256 @@
+"""Simulate trials of a design at given truths and say what they show: all analyses on the same children."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from gmfmsim.streams import stream
+from gmfmsim.trial.analyses import (
+    ALONG_DOSES,
+    AnalysisSpec,
+    ClosedTest,
+    Dunnett,
+    Historical,
+    OneSample,
+    Trend,
+    WithinChild,
+)
+from gmfmsim.trial.designs import Crossover, Design, Factorial
+from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
+from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.side_by_side import in_order
+from gmfmsim.trial.tally import Tally
+
+SCORES_IN_BLOCK = 400_000
+"""Scores of children that a block of trials may hold, so that it fits the cache."""
+
+USUAL_CHILDREN = 200
+"""Children of a trial for which a block is that size."""
+
+FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 2048
+"""Trials in a block that is simulated child by child."""
+
+WITHOUT_CHILDREN = 8192
+"""Trials in a block drawn from sufficient statistics."""
+
+
+def route(design: Design, by: str = "auto") -> str:
+    """Return how trials of a design are simulated: "sufficient", "counted" or "children".
+
+    sufficient: group means and cross-products drawn as such, where that is exact and every analysis takes no more;
+    counted: every child drawn, its scores added up at once and not kept; children: every child drawn and kept.
+    by: "auto" takes the first of them that is right; "counted" or "children" none before it.
+
+    Raises ValueError for another `by`.
+    """
+    from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed
+
+    if by not in ("auto", "counted", "children"):
+        raise ValueError(f"by is {by!r}; allowed: auto, counted, children")
+    linear = all(a.linear and getattr(a, "covariates", ["baseline"]) == ["baseline"] for a in design.analyses)
+    if by == "children" or not linear or qualifies(design) is not None:
+        return "children"
+    return "sufficient" if by == "auto" else "counted"
+
+
+def primary_only(design: Design) -> tuple[Design, str]:
+    """Return the design with its primary analysis alone, and how to simulate it on the same children as the whole."""
+    return design.model_copy(update={"analyses": design.analyses[:1]}), route(design)
+
+
+def operate(
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, by: str = "auto", advance=lambda: None
+) -> xr.Dataset:
+    """Simulate one trial a truth at each n and return the operating characteristics of every analysis.
+
+    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.predict.truths. Every scenario and n
+    meets the same noise (common random numbers), and all analyses the same children, so that differences are paired.
+
+    Returns the figures of `Tally.characteristics` with dims (scenario, n, analysis) and, for difference, versus, for
+    selected, arm; completers (scenario, n), mean children observed at the endpoint; plateau and plateau_mcse
+    (scenario), the limit of success of the primary analysis; randomised and enrolled as coordinates of n.
+    """
+    n = [int(k) for k in n]
+    scenarios = truths["scenario"].values.tolist()
+    labels = [a.label for a in design.analyses]
+    fixed = {s: _one_truth(truths["effect"].sel(scenario=s).values) for s in scenarios}
+    batches = int(truths["batch"].max()) + 1
+    tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
+    effects = truths["effect"].transpose("scenario", "arm", "draw").values
+    sd, batch = truths["sd_change"].values, truths["batch"].values
+    how = route(design, by)
+
+    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Estimates], np.ndarray]:
+        k, block, rows, i = at
+        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), how)
+
+    def blocks() -> Iterator[tuple[int, int, slice, int]]:
+        for k in n:
+            for block, rows in _blocks(truths, design, k, how):
+                for i in range(len(scenarios)):
+                    yield k, block, rows, i
+
+    for (k, _, rows, i), (found, completers) in zip(blocks(), in_order(simulated, blocks()), strict=True):
+        theta = estimand(design, effects[i][:, rows])
+        truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
+        tallies[scenarios[i], k].add(found, truth, batch[rows], completers)
+        advance()
+    return _dataset(truths, design, tallies, scenarios, n, seed, how)
+
+
+def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
+    """Return the true value (R,) of the primary contrast at the endpoint, for effects (A, R) of the arms.
+
+    Between arms: sum of weight x effect x share present, plus half of the interaction in a factorial design; in one
+    arm the effect itself.
+    """
+    weights = design.weights if design.control else np.ones(1)
+    theta = weights @ effect * design.share_present[design.endpoint]
+    if isinstance(design, Factorial):
+        theta = theta + design.interaction.value / 2 * design.share_present[design.endpoint]
+    return theta
+
+
+def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
+    """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
+
+    1 where the limit of the estimate lies inside the claim, 0 outside, alpha/2 on its border. The estimate tends to the
+    estimand; of one arm against natural history it keeps the volunteers' gain less the allowance, of a crossover within
+    children it loses carry_over / 2 of the effect; along doses the largest contrast counts that the analysis tests. The
+    error of historical children stays. Losses that depend on the scores, and for shares of responders responses that
+    vary, may move the limit further; that is not counted.
+    """
+    analysis, theta = design.analyses[0], estimand(design, effect)
+    claim, margin, kept = design.objective.claim, design.objective.margin, 0.0
+    if isinstance(analysis, ALONG_DOSES):
+        theta = _largest_contrast(design, analysis, effect) * design.share_present[design.endpoint]
+    if isinstance(analysis, WithinChild) and isinstance(design, Crossover):
+        theta = theta * (1 - design.carry_over.value / 2)
+    if isinstance(analysis, OneSample | Historical):
+        theta = theta + _gain_without_treatment(design, analysis, seed)
+        if isinstance(analysis, Historical):
+            t = float(special.stdtrit(analysis.n - 1, 1 - design.alpha / 2))
+            kept = t * analysis.sd / math.sqrt(analysis.n)
+    inside = margin - abs(theta) if claim == "equivalence" else theta + margin
+    inside = np.round(inside - kept, 9)  # a gain and the allowance for it cancel, whatever the last digit of their sums
+    return (inside > 0) + design.alpha / 2 * (inside == 0)
+
+
+def _largest_contrast(design: Design, analysis: AnalysisSpec, effect: np.ndarray) -> np.ndarray:
+    """Return the largest (R,) of the contrasts of effects (A, R) that an analysis along doses tests, as planned."""
+    if isinstance(analysis, Dunnett | ClosedTest):
+        return np.delete(effect, design.arms.index(design.control), axis=0).max(axis=0)
+    doses = np.array([arm.dose for arm in design.arms], float)
+    if isinstance(analysis, Trend):
+        scores = doses if analysis.scores == "dose" else np.unique(doses, return_inverse=True)[1]
+        shapes = np.asarray(scores, float)[None]
+    else:
+        shapes = standardised_means(analysis.candidates, doses)
+    return (optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms])) @ effect).max(axis=0)
+
+
+def _gain_without_treatment(design: Design, analysis: OneSample | Historical, seed: int) -> float:
+    """Return what the analysis of one arm tends to without an effect: the gain that it does not allow for."""
+    children = design.children
+    if isinstance(analysis, OneSample):
+        gain = 0.0 if children.kind == "normal" else children.volunteer_gain.value * min(design.month / 12, 1)
+        return gain - analysis.allowance
+    from gmfmsim.trial.generate.children import draw_trials  # compiled code: loaded only where it is needed
+
+    if children.kind == "normal":
+        return children.growth.value * design.month / 12 - analysis.mean
+    trials, children_each = 64, 2000
+    zero = np.zeros((len(design.arms), trials))
+    sd = np.full(trials, float(design.sd_change.ppf(np.array(0.5))))
+    drawn = draw_trials(design, children_each, zero, sd, stream(seed, "gain without treatment"))
+    return float(np.nanmean(drawn.change[design.endpoint])) - analysis.mean
+
+
+def _one_truth(effect: np.ndarray) -> bool:
+    """Whether all draws (draw, arm) of a scenario have the same effects."""
+    return bool((effect == effect[:1]).all())
+
+
+def _blocks(truths: xr.Dataset, design: Design, n: int, how: str) -> Iterator[tuple[int, slice]]:
+    """Yield the address and the rows of each block; rows never cross a round, so that more rounds change none."""
+    per_round, rounds = truths.attrs["posterior_draws"], truths.attrs["rounds"]
+    size = block_size(design, n, how)
+    per_block = -(-per_round // size)
+    for i in range(rounds):
+        for j in range(per_block):
+            start = i * per_round + j * size
+            yield i * per_block + j, slice(start, min(start + size, (i + 1) * per_round))
+
+
+def block_size(design: Design, n: int, how: str) -> int:
+    """Return how many trials a block holds: the same for n of one order, so that they meet the same noise.
+
+    Where children are kept, trials of 2000 children and more come in blocks of an eighth, those of 16,000 and more of a
+    64th, so that memory does not grow with n.
+    """
+    if how != "children":
+        return WITHOUT_CHILDREN if how == "sufficient" else MOST_IN_BLOCK
+    usual = np.clip(SCORES_IN_BLOCK // (USUAL_CHILDREN * (1 + len(design.visits))), FEWEST_IN_BLOCK, MOST_IN_BLOCK)
+    orders = max(0, math.floor(math.log(sum(design.sizes(n).values()) / (10 * USUAL_CHILDREN), 8)) + 1)
+    return max(1, int(usual) // 8**orders)
+
+
+def _trials(
+    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, how: str
+) -> tuple[dict[str, Estimates], np.ndarray]:
+    """Return the estimates of every analysis, and the children observed at the endpoint (R,)."""
+    from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
+    from gmfmsim.trial.generate.bartlett import draw_moments
+    from gmfmsim.trial.generate.children import draw_trials
+    from gmfmsim.trial.generate.normal_moments import count_children
+
+    if how == "children":
+        trials = draw_trials(design, n, effect, sd, rng)
+        return analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)
+    moments = (draw_moments if how == "sufficient" else count_children)(design, n, effect, sd, rng)
+    return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
+
+
+def _dataset(
+    truths, design: Design, tallies: dict, scenarios: list[str], n: list[int], seed: int, how: str
+) -> xr.Dataset:
+    """Gather tallies by (scenario, n) into one labelled dataset."""
+    labels = [a.label for a in design.analyses]
+    extra = {"difference": ("versus",), "difference_mcse": ("versus",), "selected": ("arm",), "selected_mcse": ("arm",)}
+    found = {key: tally.characteristics() for key, tally in tallies.items()}
+    variables = {}
+    for name in next(iter(found.values())) if found else ():
+        values = np.array([[found[s, k][name] for k in n] for s in scenarios])
+        variables[name] = (("scenario", "n", "analysis", *extra.get(name, ())), values)
+    if found:
+        completers = [[tallies[s, k].completers / tallies[s, k].trials for k in n] for s in scenarios]
+        variables["completers"] = (("scenario", "n"), completers)
+    plateau = [_plateau(truths.sel(scenario=s), design, seed) for s in scenarios]
+    variables["plateau"] = ("scenario", [p for p, _ in plateau])
+    variables["plateau_mcse"] = ("scenario", [e for _, e in plateau])
+    randomised = np.array([sum(design.sizes(k).values()) for k in n])
+    kept = 1 - design.run_in.loss.value if design.run_in else 1
+    coords = {
+        "scenario": scenarios,
+        "n": n,
+        "analysis": labels,
+        "versus": labels,
+        "arm": [arm.name for arm in design.arms],
+        "randomised": ("n", randomised),
+        "enrolled": ("n", np.ceil(np.round(randomised / kept, 9)).astype(int)),
+    }
+    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "route": how}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _plateau(truths: xr.Dataset, design: Design, seed: int) -> tuple[float, float]:
+    """Return the limit of success at one scenario and its Monte Carlo error."""
+    effect, batch = truths["effect"].transpose("arm", "draw").values, truths["batch"].values
+    chance = limit(design, effect, seed)
+    size = np.bincount(batch)
+    means = np.bincount(batch, chance) / size
+    mcse = float(means.std(ddof=1) / math.sqrt(size.size)) if size.size > 1 else math.nan
+    return float(chance.mean()), mcse

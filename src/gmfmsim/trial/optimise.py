@@ -1,0 +1,89 @@
+"""Which allocation and which dose give the most assurance for the same number of children."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import xarray as xr
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.evidence.dose import Dose
+from gmfmsim.spec import Spec
+from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.simulate import simulate
+from gmfmsim.trial.size import SMALLEST_N
+
+
+class Optimise(Spec):
+    """Asks for the assurance of n_total children at each ratio (active to control) and each dose of the active arm."""
+
+    n_total: Annotated[int, Field(ge=8, le=100_000)]
+    ratios: list[Annotated[float, Field(ge=0.05, le=20)]] = Field(
+        default_factory=lambda: [1.0], min_length=1, max_length=12
+    )
+    doses: Annotated[list[Dose], Field(min_length=1, max_length=12)] | None = None
+
+    @model_validator(mode="after")
+    def _two_in_each_arm(self):
+        uneven = max(max(ratio, 1 / ratio) for ratio in self.ratios)
+        least = SMALLEST_N + math.floor(SMALLEST_N * uneven + 0.5)
+        if self.n_total < least:
+            words = "n_total of at least {least} with these ratios: two children in the smaller arm"
+            raise PydanticCustomError("optimise", words, {"least": least})
+        return self
+
+
+def allocations(
+    trial: Parallel | Design,
+    analysis: Analysis | None,
+    wanted: Optimise,
+    truths_at: Callable[[Parallel | Design], xr.Dataset],
+    *,
+    seed: int,
+    advance=lambda: None,
+) -> list[dict]:
+    """Return assurance and its MCSE for every dose and ratio, best first; assurance per child is that over n_total.
+
+    truths_at(trial) returns the truths of a variant. The variants share their noise, so that they differ less by chance
+    than their MCSE say. sizes are the children in each arm: at most n_total, and as many as the ratio allows.
+    """
+    rows = []
+    for dose in wanted.doses or [trial.active.dose]:
+        for ratio in wanted.ratios:
+            variant = with_allocation(trial, dose, ratio)
+            n = _largest_n(variant, wanted.n_total)
+            truths = truths_at(variant).sel(scenario=["new_study"])
+            surface = simulate(truths, variant, analysis, n=[n], seed=seed).isel(analysis=0)
+            sizes = variant.sizes(n)
+            rows.append(
+                {
+                    "dose": dose,
+                    "ratio": ratio,
+                    "sizes": sizes,
+                    "assurance": surface["success"].item(),
+                    "assurance_mcse": surface["success_mcse"].item(),
+                    "assurance_per_100_children": 100 * surface["success"].item() / sum(sizes.values()),
+                }
+            )
+            advance()
+    return sorted(rows, key=lambda row: -row["assurance"])
+
+
+def with_allocation(trial: Parallel | Design, dose: float, ratio: float) -> Parallel | Design:
+    """Return the two-arm trial with another dose, and `ratio` children with cells for each control child."""
+    smaller = min(ratio, 1.0)
+    new = {trial.active.name: {"dose": dose, "ratio": ratio / smaller}, trial.control.name: {"ratio": 1 / smaller}}
+    arms = [
+        arm.model_copy(update=new[arm.name] | ({"n": None} if isinstance(trial, Design) else {})) for arm in trial.arms
+    ]
+    return trial.model_copy(update={"arms": arms})
+
+
+def _largest_n(trial: Parallel | Design, n_total: int) -> int:
+    """Return the largest n of the smaller arm with at most n_total children in all."""
+    n = int(n_total / sum(arm.ratio for arm in trial.arms)) + 1
+    while sum(trial.sizes(n).values()) > n_total and n > SMALLEST_N:
+        n -= 1
+    return n

@@ -1,0 +1,410 @@
+"""Sizes, detectable effects, allocations and error rates of designs: searches against closed forms.
+
+Intervals are asked for at +- 4 MCSE; other Monte Carlo tolerances are 4 MCSE too.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from design_cases import arm, figure, normal_design, population_design
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import special
+
+from gmfmsim.streams import stream
+from gmfmsim.trial import size
+from gmfmsim.trial.closed_form import (
+    claim_power,
+    of_contrast,
+    of_crossover,
+    of_one_sample,
+    sample_size,
+    solve,
+)
+from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
+from gmfmsim.trial.nuisance import border, type_one
+from gmfmsim.trial.optimise import Optimise, allocations
+from gmfmsim.trial.pooled_sd import pooled_sd
+from gmfmsim.trial.simulate import simulate
+from gmfmsim.trial.size import Curve, OutOfTime, Search, required_n
+
+SD = 5.0
+"""SD of the change over 12 months in design_cases."""
+
+FOUR_MCSE = 2 * special.ndtr(4) - 1
+TWO_TO_ONE = [arm("control"), arm("cells", 5e7, ratio=2)]
+
+
+def methods(*names: str, **more) -> list[dict]:
+    return [{"method": name, **more} for name in names]
+
+
+def truths(design: Design, effect: float, replicates: int = 10_000, sd: float = 0.0) -> xr.Dataset:
+    """Truths of both scenarios of a search: one effect in planning_value, Normal(effect, sd^2) in new_study."""
+    fixed = fixed_truths(design, effect, replicates, seed=1)
+    treated = xr.DataArray([float(a.dose > 0) for a in design.arms], dims="arm")
+    deviation = xr.DataArray(sd * stream(1, "effects").standard_normal(replicates), dims="draw")
+    same = fixed["effect"].isel(scenario=0)
+    scenarios = xr.concat([same, same + deviation * treated], dim="scenario")
+    effect = scenarios.assign_coords(scenario=["planning_value", "new_study"]).transpose("scenario", "draw", "arm")
+    return fixed.drop_dims("scenario").assign(effect=effect)
+
+
+def search(value: float = 0.8, metric: str = "power", **more) -> Search:
+    given = {"replicates": 1000, "planning_value": 1, "interval_prob": FOUR_MCSE} | more
+    return Search(target={"metric": metric, "value": value}, **given)
+
+
+# a curve over n
+
+
+def brute_force(figures: list[float], level: float) -> int | None:
+    return next((n for n, value in enumerate(figures, start=2) if value >= level), None)
+
+
+rising = st.lists(st.floats(0, 1), min_size=2, max_size=400).map(sorted)
+
+
+@given(figures=rising, level=st.floats(0, 1.2), straight=st.sampled_from([size.probit, float]))
+@settings(max_examples=300, deadline=None)
+def test_known_crossing_is_the_smallest_n(figures, level, straight):
+    """Any rising figures, plateaus and jumps included; figures[0] is that of n = 2."""
+    asked = []
+
+    def at(n: int) -> tuple[float, float]:
+        asked.append(n)
+        return figures[n - 2], 0.0
+
+    most = len(figures) + 1
+    found = Curve(at, straight=straight).crossing(level, most=most)
+    assert found == brute_force(figures, level)
+    assert len(set(asked)) == len(asked)
+    assert all(2 <= n <= most for n in asked)
+    if found is not None:
+        doublings = [min(2**k, most) for k in range(1, 20)]
+        high = next(i for i, n in enumerate(doublings) if n >= found)
+        width = doublings[high] - (doublings[high - 1] if high else 1)
+        assert len(asked) <= high + 1 + 2 * math.ceil(math.log2(width))
+
+
+@given(slope=st.floats(0.02, 1), level=st.floats(0.1, 0.95))
+@settings(max_examples=100, deadline=None)
+def test_curves_like_power_take_few_steps(slope, level):
+    """A line on the probit scale against sqrt(n), as power nearly is: four steps after the doubling, however far."""
+    curve = Curve(lambda n: (special.ndtr(slope * math.sqrt(n) - 1.96), 0.0))
+    found = curve.crossing(level, most=10**6)
+    assert curve(found)[0] >= level
+    assert found == 2 or curve(found - 1)[0] < level
+    assert len(curve.seen) <= math.ceil(math.log2(found)) + 4
+
+
+def test_crossings_share_what_was_seen_and_allow_for_the_error():
+    curve = Curve(lambda n: (n / 100, 0.05))
+    assert [curve.crossing(0.5, most=1000, z=z) for z in (0, 1, -1)] == [50, 45, 55]
+    assert curve.crossing(0.5, most=49) is None
+    assert curve.crossing(0.5, most=50) == 50
+    assert curve.crossing(0.5, most=54, z=-1) is None
+    before = dict(curve.seen)
+    assert curve.crossing(0.5, most=1000) == 50
+    assert curve.seen == before
+
+
+def test_a_curve_stops_at_its_deadline(monkeypatch):
+    monkeypatch.setattr(size.time, "monotonic", lambda: 10.0)
+    curve = Curve(lambda n: (n / 100, 0.0), deadline=9.0)
+    with pytest.raises(OutOfTime):
+        curve.crossing(0.5, most=1000)
+    assert not curve.seen
+
+
+# the required n
+
+
+@pytest.mark.parametrize("method", ["t", "ancova"])
+@pytest.mark.parametrize("arms", [None, TWO_TO_ONE], ids=["1:1", "2:1"])
+def test_reference_required_n_of_two_arms(method, arms):
+    """Closed form of the t test; of the ANCOVA with the residual SD and one child in the smaller arm, as rounded up."""
+    design = normal_design(analyses=methods(method), **({"arms": arms} if arms else {}))
+    covariance = design.children.moments([12], SD)[1]
+    sd = SD if method == "t" else math.sqrt(covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0])
+    exact = sample_size(effect=2, sd=sd, power_target=0.8, ratio=2 if arms else 1)
+    answer = required_n(truths(design, 2, 40_000), design, None, search(), seed=2)
+    low, high = answer.interval
+    assert (answer.status, answer.why, answer.plateau) == ("reached", "reached", 1)
+    assert low - 1 <= exact <= high  # the n that is found is rounded up
+    assert low <= answer.n <= high
+    assert high - low < 0.1 * answer.n
+
+
+def test_reference_required_n_with_losses():
+    """n times the share who stay is the closed form, to a child: power is nearly linear in the number who stay."""
+    design = normal_design(analyses=methods("t"), children={"dropout": 0.25})
+    exact = sample_size(effect=2, sd=SD, power_target=0.8) / 0.75
+    low, high = required_n(truths(design, 2, 40_000), design, None, search(), seed=2).interval
+    assert low - 2 <= exact <= high + 1
+
+
+def test_reference_required_n_child_by_child():
+    """A crossover within children and a single arm, children drawn one by one."""
+    crossover = normal_design("crossover", analyses=methods("within_child"))
+    covariance, w = crossover.children.moments([12, 24], SD)[1], np.array([-1, 2, -1])
+    sd = math.sqrt(w @ covariance @ w)
+    exact = solve(lambda n: claim_power(3, of_crossover(n, n, sd)), 0.8, low=2)
+    low, high = required_n(truths(crossover, 3, 4000), crossover, None, search(), seed=2).interval
+    assert low - 1 <= exact <= high
+    one = normal_design("single_arm", analyses=methods("one_sample", allowance=1))
+    exact = solve(lambda n: claim_power(2, of_one_sample(n, SD)), 0.8, low=2)
+    low, high = required_n(truths(one, 3, 4000), one, None, search(), seed=2).interval
+    assert low - 1 <= exact <= high
+
+
+@pytest.mark.parametrize("claim", ["non_inferiority", "equivalence"])
+def test_reference_required_n_of_other_claims(claim):
+    objective = {"claim": claim, "margin": 3}
+    design = normal_design(analyses=methods("t"), objective=objective)
+    exact = solve(lambda n: claim_power(0.5, of_contrast([n, n], [-1, 1], SD), **objective), 0.8, low=4)
+    low, high = required_n(truths(design, 0.5, 40_000), design, None, search(), seed=2).interval
+    assert low - 1 <= exact <= high
+
+
+def test_required_n_is_the_smallest_that_reaches_the_target():
+    design = normal_design(children={"excess_sd": figure(SD, sigma=0.2)})
+    what = truths(design, 2.5, sd=1.5)
+    answer = required_n(what, design, None, search(metric="assurance"), seed=3)
+    around = simulate(what, design, n=[answer.n - 1, answer.n], seed=3).sel(scenario="new_study", analysis="ancova")
+    assert around["success"].values[0] < 0.8 <= around["success"].values[1]
+    nearly = simulate(what, design, n=[answer.n_at_95_plateau], seed=3).sel(scenario="new_study", analysis="ancova")
+    assert nearly["success"].item() >= 0.95 * answer.plateau
+
+
+def test_a_plateau_below_the_target_is_not_searched_child_by_child():
+    """An allowance of 3 points leaves nothing of 2, and of effects that differ between studies a share."""
+    design = normal_design("single_arm", analyses=methods("one_sample", allowance=3))
+    steps = []
+    answer = required_n(truths(design, 2), design, None, search(), seed=1, advance=lambda: steps.append(1))
+    assert (answer.n, answer.why, answer.plateau, answer.reference_n, steps) == (None, "plateau", 0, None, [])
+    varied = truths(design, 5, 2000, sd=4)
+    answer = required_n(varied, design, None, search(metric="assurance"), seed=1)
+    share = special.ndtr(2 / 4)
+    assert answer.plateau == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 2000))
+    assert (answer.n, answer.interval, answer.why) == (None, None, "plateau")
+    at = simulate(varied, design, n=[answer.reference_n], seed=1)["success"].sel(scenario="new_study").item()
+    assert at >= 0.95 * answer.plateau
+
+
+@given(budget=st.integers(1, 30))
+@settings(max_examples=12, deadline=None)
+def test_a_search_out_of_time_returns_its_bracket(budget):
+    """A clock that ticks once a simulation: n reaches the target, and the interval holds the answer."""
+    design = normal_design(analyses=methods("t"))
+    what = truths(design, 2, 1000)
+    right = required_n(what, design, None, search(), seed=4)
+    ticks = iter(range(1000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(size.time, "monotonic", lambda: next(ticks))
+        answer = required_n(what, design, None, search(max_seconds=budget), seed=4)
+    if answer.why == "time":
+        assert answer.n_at_95_plateau is None
+        if answer.n is None:
+            assert answer.interval is None
+        else:
+            assert answer.interval[0] <= right.n <= answer.interval[1] == answer.n
+    else:
+        assert (answer.n, answer.interval) == (right.n, right.interval)
+        assert budget > 3
+
+
+def test_what_was_found_in_time_stays():
+    """Time over in the search for 95 % of the plateau, which nobody asked for: the answer is there already."""
+    design = normal_design(analyses=methods("t"))
+    for effect, sd, why in ((2, 0, "reached"), (2, 4, "plateau")):
+        what, goal = truths(design, effect, 1000, sd=sd), {"metric": "assurance", "max_n_per_arm": 1000}
+        asked = []
+        whole = required_n(what, design, None, search(**goal), seed=4, advance=lambda asked=asked: asked.append(1))
+        ticks = iter(range(1000))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(size.time, "monotonic", lambda ticks=ticks: next(ticks))
+            cut = required_n(what, design, None, search(**goal, max_seconds=len(asked) - 1), seed=4)
+        assert whole.why == why
+        assert whole.n_at_95_plateau is not None
+        assert (cut.n, cut.interval, cut.why, cut.n_at_95_plateau) == (whole.n, whole.interval, why, None)
+
+
+# the other way round
+
+
+def test_reference_smallest_effect():
+    design = normal_design(analyses=methods("t"), arms=TWO_TO_ONE)
+    error = of_contrast([30, 60], [-1, 1], SD)
+    wanted = Detectable(n_per_arm=30, power=0.9)
+    found = smallest_effect(design, None, wanted, replicates=20_000, seed=3, z=4)
+    exact = solve(lambda effect: claim_power(effect, error), 0.9, low=0)
+    low, high = found["interval"]
+    assert low - 0.01 <= exact <= high
+    assert low <= found["effect"] <= high < low + 0.3
+
+
+def test_reference_smallest_effect_child_by_child():
+    design = normal_design("pairs")
+    shared = 0.6 * design.children.true_excess_sd([12], SD).item() ** 2
+    error = of_one_sample(25, math.sqrt(2 * (SD**2 - shared)))
+    found = smallest_effect(design, None, Detectable(n_per_arm=25), replicates=4000, seed=3, z=4)
+    exact = solve(lambda effect: claim_power(effect, error), 0.8, low=0)
+    assert found["interval"][0] - 0.01 <= exact <= found["interval"][1]
+
+
+def test_no_effect_is_large_enough_for_two_children_in_an_arm_who_are_lost():
+    design = normal_design(analyses=methods("t"), children={"dropout": 0.9})
+    found = smallest_effect(design, None, Detectable(n_per_arm=2), replicates=1000, seed=3, z=4)
+    assert found["effect"] is found["interval"] is None
+
+
+@pytest.mark.parametrize("width", [3.0, 6.0])
+def test_reference_n_of_a_width(width):
+    """Mean width 2 t(df) E[s] sqrt(2 / n), s the pooled SD."""
+
+    def mean_width(n: float) -> float:
+        s, weight = pooled_sd(2 * n - 2)
+        se, df = of_contrast([n, n], [-1, 1], SD)
+        return 2 * special.stdtrit(df, 0.975) * se * (weight @ s)
+
+    design = normal_design(analyses=methods("t"))
+    found = n_for_width(design, Precision(width=width), most=10_000, replicates=4000, seed=3, z=4)
+    exact = solve(mean_width, width, low=2)
+    low, high = found["n_interval"]
+    assert low - 1 <= exact <= high
+    assert low <= found["n_per_arm"] <= high <= low + 0.03 * exact + 1
+    assert n_for_width(design, Precision(width=width), most=10, replicates=1000, seed=3, z=4)["n_per_arm"] is None
+
+
+# allocations
+
+
+def two_arms(**more) -> Parallel:
+    arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg"}]
+    return Parallel(month=12, arms=arms, dropout=0, sd_change={"dist": "fixed", "value": SD}, **more)
+
+
+@pytest.mark.parametrize(
+    "trial", [two_arms(), normal_design(analyses=methods("t", "ancova"))], ids=["inline", "design"]
+)
+def test_known_best_allocation_of_equal_variances(trial):
+    analysis = Analysis() if isinstance(trial, Parallel) else None
+    ratios = [0.25, 0.5, 1, 2, 4]
+    steps = []
+    rows = allocations(
+        trial,
+        analysis,
+        Optimise(n_total=120, ratios=ratios),
+        lambda variant: truths(variant, 2, 20_000),
+        seed=2,
+        advance=lambda: steps.append(1),
+    )
+    assert (rows[0]["ratio"], len(rows), len(steps)) == (1, 5, 5)
+    assert [row["assurance"] for row in rows] == sorted((row["assurance"] for row in rows), reverse=True)
+    for row in rows:
+        sizes = row["sizes"]
+        exact = claim_power(2, of_contrast([sizes["control"], sizes["cells"]], [-1, 1], SD))
+        assert sizes["cells"] == row["ratio"] * sizes["control"]
+        assert sum(sizes.values()) == 120
+        assert row["assurance"] == pytest.approx(exact, abs=4 * row["assurance_mcse"])
+        assert row["assurance_per_100_children"] == pytest.approx(row["assurance"] / 1.2)
+
+
+def test_doses_are_compared_at_their_truths():
+    doses = [1e7, 5e7]
+    rows = allocations(
+        two_arms(),
+        Analysis(),
+        Optimise(n_total=100, doses=[f"{dose:g} cells/kg" for dose in doses]),
+        lambda variant: truths(variant, variant.active.dose / 2.5e7, 4000),
+        seed=2,
+    )
+    assert [row["dose"] for row in rows] == doses[::-1]
+    assert rows[0]["assurance"] > rows[1]["assurance"]
+
+
+@given(n_total=st.integers(8, 3000), ratio=st.floats(0.05, 20))
+@settings(max_examples=150, deadline=None)
+def test_known_sizes_are_the_largest_within_n_total(n_total, ratio):
+    """Every child of n_total is used but those that the ratio cannot place; too few for two in each arm are refused."""
+    trial = two_arms()
+    largest = max(ratio, 1 / ratio)
+    if 2 + math.floor(2 * largest + 0.5) > n_total:
+        with pytest.raises(ValidationError, match="n_total"):
+            Optimise(n_total=n_total, ratios=[ratio])
+        return
+    wanted = Optimise(n_total=n_total, ratios=[ratio])
+    (row,) = allocations(trial, Analysis(), wanted, lambda variant: truths(variant, 2, 1000), seed=1)
+    smaller = min(row["sizes"].values())
+    assert smaller >= 2
+    assert sum(row["sizes"].values()) <= n_total
+    more = (smaller + 1) + math.floor((smaller + 1) * largest + 0.5)
+    assert more > n_total
+
+
+# type I error
+
+
+def test_known_border_of_each_claim():
+    for claim, margin, expected in (("superiority", 0, 0), ("non_inferiority", 2, -2), ("equivalence", 2, 2)):
+        assert border(normal_design(objective={"claim": claim, "margin": margin})) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("parallel", {"analyses": methods("ancova", "t"), "visits": [6, 12], "children": {"dropout": 0.15}}),
+        ("factorial", {"interaction": 0}),
+        ("crossover", {"analyses": methods("within_child"), "period_effect": 2}),
+    ],
+)
+def test_known_false_claims_are_nominal_whatever_the_children(kind, more):
+    """Both arms lose children alike under the null, so that losses that depend on the scores do not favour one."""
+    design = normal_design(kind, **more)
+    steps = []
+    table = type_one(design, 25, replicates=4000, seed=5, advance=lambda: steps.append(1))
+    assert len(steps) == table.sizes["setting"] >= 6
+    assert len(set(table["setting"].values.tolist())) == table.sizes["setting"]
+    assert table.attrs["nominal"] == 0.025
+    mcse = math.sqrt(0.025 * 0.975 / 4000)
+    assert abs(table["type_one"] - 0.025).max() < 4 * mcse
+    assert (table["failed"] == 0).all()
+
+
+@pytest.mark.parametrize("claim", ["non_inferiority", "equivalence"])
+def test_known_false_claims_are_nominal_at_the_margin(claim):
+    """But where those are lost who do badly, which are more in one arm: the difference shrinks, into the margin."""
+    design = normal_design(objective={"claim": claim, "margin": 4}, analyses=methods("t"), children={"dropout": 0.1})
+    table = type_one(design, 200, replicates=4000, seed=5)["type_one"].isel(analysis=0)
+    mcse = math.sqrt(0.025 * 0.975 / 4000)
+    unseen = np.array(["the value not seen" in setting for setting in table["setting"].values.tolist()])
+    assert abs(table.values[~unseen] - 0.025).max() < 4 * mcse
+    assert unseen.sum() == 1
+    assert table.values[unseen].item() > 0.025 + 4 * mcse
+
+
+def test_settings_are_those_of_the_children():
+    """Visits are missed only where there are several; a known SD is halved and doubled, another at 5 and 95 %."""
+
+    def names(design: Design) -> list[str]:
+        return type_one(design, 10, replicates=100, seed=1)["setting"].values.tolist()
+
+    known = names(normal_design(analyses=methods("t")))
+    assert {"low excess SD (2.5 points)", "high excess SD (10 points)"} < set(known)
+    assert not any("missed" in name for name in known)
+    spread = names(normal_design(analyses=methods("t"), visits=[6, 12], children={"excess_sd": figure(SD, sigma=0.2)}))
+    low, high = (SD * math.exp(sign * 0.2 * special.ndtri(0.95)) for sign in (-1, 1))
+    assert {f"low excess SD ({low:.3g} points)", f"high excess SD ({high:.3g} points)"} < set(spread)
+    assert any("missed" in name for name in spread)
+
+
+def test_volunteers_make_false_claims():
+    """One arm of volunteers without an allowance: nearly every trial claims a benefit that is not there."""
+    design = population_design("single_arm")
+    assert type_one(design, 60, replicates=500, seed=1)["type_one"].sel(setting="as declared").item() > 0.9
