@@ -13,7 +13,18 @@ import gmfmsim
 PACKAGE = Path(gmfmsim.__file__).parent
 LAYERS = ["base", "evidence", "model", "trial", "experiment", "report", "doors"]
 BASE = {"faults", "streams", "spec", "shipped", "progress", "store"}
-DOORS = {"benchmark", "calibration", "fitting", "replication", "scaffold", "pipeline", "lookup", "cli", "__main__"}
+DOORS = {
+    "benchmark",
+    "calibration",
+    "fitting",
+    "replication",
+    "scaffold",
+    "pipeline",
+    "lookup",
+    "type_one",
+    "cli",
+    "__main__",
+}
 
 
 def layer(module: str) -> str:
@@ -21,7 +32,7 @@ def layer(module: str) -> str:
     room = module.split(".")[1] if "." in module else ""
     if room in BASE or not room:
         return "base"
-    return "doors" if room in DOORS else "experiment" if room in ("plan", "sensitivity") else room
+    return "doors" if room in DOORS else "experiment" if room in ("plan", "past", "sensitivity") else room
 
 
 def imports(path: Path) -> set[str]:

@@ -15,6 +15,7 @@ DISCLAIMER = "gmfmsim plans trials. It gives no advice on treatment; no figure h
 
 _VERBS = {
     "run": "pipeline",
+    "simulate_design": "pipeline",
     "fit": "fitting",
     "calibrate": "calibration",
     "check": "lookup",

@@ -1,4 +1,4 @@
-"""The command line: gmfmsim run, check, list, show, audit, new."""
+"""The command line: one function a verb."""
 
 import json
 import os
@@ -47,7 +47,26 @@ def run(
     from gmfmsim.pipeline import run as run_experiment
     from gmfmsim.progress import Console
 
-    result = run_experiment(name, results, progress=Console())
+    _print_result(run_experiment(name, results, progress=Console()), as_json)
+
+
+@app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")
+def simulate(
+    design: Annotated[
+        str, typer.Argument(help="A shipped design, or the path of a .toml file.", metavar="DESIGN|PATH")
+    ],
+    results: Annotated[Path, typer.Option(help="Where results/design-<name>/<key>/ is written.")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Simulate a design on the evidence of the quick start: operating characteristics, required n, a page."""
+    from gmfmsim.pipeline import simulate_design
+    from gmfmsim.progress import Console
+
+    _print_result(simulate_design(design, results, progress=Console()), as_json)
+
+
+def _print_result(result, as_json: bool) -> None:
+    """Print the answer of a run, and where its page is."""
     if as_json:
         _print_json(result.answer | {"folder": str(result.folder), "reused": result.reused})
         return
@@ -71,18 +90,23 @@ def fit(name: Name, as_json: Json = False) -> None:
     print(DISCLAIMER)
 
 
-@app.command(epilog="Example: gmfmsim benchmark exact --json")
+@app.command(epilog="Examples: gmfmsim benchmark exact --json; gmfmsim benchmark trials --json")
 def benchmark(
-    what: Annotated[str, typer.Argument(help="exact: the exact engine beside sampling.", metavar="exact")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="exact: the exact engine beside sampling; trials: simulated trials.", metavar="exact|trials"
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
-    from gmfmsim.benchmark import exact
+    from gmfmsim import benchmark as measure
     from gmfmsim.progress import Console
 
-    if what != "exact":
-        raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact")])
-    found = exact(progress=Console())
+    if what not in ("exact", "trials"):
+        raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact or trials")])
+    found = {"exact": measure.exact, "trials": measure.trials}[what](progress=Console())
     if as_json:
         _print_json(found)
         return
@@ -102,6 +126,20 @@ def calibrate(
     from gmfmsim.progress import Console
 
     run_calibration(out, model or None, study or None, workers=workers, progress=Console())
+    print(f"record: {out}")
+
+
+@app.command("type-one", epilog="Example: gmfmsim type-one --design next_parallel")
+def type_one(
+    out: Annotated[Path, typer.Option(help="The folder with the record to write or update.")] = Path("calibration"),
+    design: Annotated[list[str] | None, typer.Option(help="A shipped design; all of them by default.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
+) -> None:
+    """Simulate the shipped designs without effect and record how often each analysis claims one (minutes for all)."""
+    from gmfmsim.progress import Console
+    from gmfmsim.type_one import record_type_one
+
+    record_type_one(out, design or None, workers=workers, progress=Console())
     print(f"record: {out}")
 
 
@@ -130,7 +168,7 @@ def check(name: Name, as_json: Json = False) -> None:
 
 @app.command("list", epilog="Example: gmfmsim list")
 def list_shipped(as_json: Json = False) -> None:
-    """List the shipped experiments and models."""
+    """List the shipped experiments, models, designs and children."""
     from gmfmsim.lookup import list as list_all
 
     shipped = list_all()
@@ -144,20 +182,23 @@ def list_shipped(as_json: Json = False) -> None:
             print(f"  {name:{width}} {text}")
 
 
-@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show study Sun2017; gmfmsim show claims")
+@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
 def show(
-    kind: Annotated[str, typer.Argument(help="experiment, model, study, table, or the name of a table.")],
+    kind: Annotated[str, typer.Argument(help="experiment, model, design, children, study, table, or a table's name.")],
     name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
     tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
-    toml: Annotated[bool, typer.Option("--toml", help="Of a model: its file, to start from.")] = False,
+    toml: Annotated[bool, typer.Option("--toml", help="Of a model or design: its file, to start from.")] = False,
     html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an experiment as its file, a model in words, or a study, a review or a table as its rows."""
+    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows."""
     from gmfmsim import lookup
 
     if kind == "model" and (toml or html or as_json):
         _show_model(name, toml=toml, html=html, as_json=as_json)
+        return
+    if kind == "design" and (toml or as_json):
+        print(lookup.design_text(name), end="") if toml else _print_json(lookup.design_json(name))
         return
     found = lookup.show(kind, name or None, tables=tables or None)
     if as_json:

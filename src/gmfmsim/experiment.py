@@ -71,7 +71,34 @@ def read_experiment(name: str) -> Experiment:
     Raises InputError with every fault of the file, of the tables and of the models it uses.
     """
     path = find("experiments", name)
-    raw = read_toml(path)
+    return experiment_from(read_toml(path), path)
+
+
+def experiment_of_design(name: str, base: str = "quickstart") -> Experiment:
+    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what `base` asks.
+
+    Evidence, model, target and seed are those of the shipped experiment `base`; the exact engine alone fits the model.
+
+    Raises InputError with every fault of the design.
+    """
+    design = find("designs", name)
+    raw = read_toml(find("experiments", base))
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", design.stem)[:50]
+    own = {
+        "name": f"design-{stem}",
+        "question": f"What does the design {stem} show, and how many children does it need?",
+        "sampler": {"cross_check": False} | raw.get("sampler", {}),
+        "search": {k: v for k, v in raw["search"].items() if k != "replicates"},
+        "trial": {"design": name},
+    }
+    return experiment_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
+
+
+def experiment_from(raw: dict, path: Path) -> Experiment:
+    """Check what an experiment file holds; paths in it are relative to the folder of `path`.
+
+    Raises InputError with every fault, as `read_experiment`.
+    """
     header, faults = parse(Header, {k: raw[k] for k in Header.model_fields if k in raw}, path.name)
     own_name, found = file_name(raw, path)
     faults += found if header else []
@@ -132,7 +159,11 @@ def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
 
 
 def _without_replaced(base: dict, override: dict) -> dict:
-    """Return base without what an override replaces: one model by several, contrasts by a published estimate."""
+    """Return base without what an override replaces: the design, one model by several, contrasts by an estimate."""
+    trial, wanted = base.get("trial"), override.get("trial")
+    if isinstance(trial, dict) and isinstance(wanted, dict):
+        another = "kind" in wanted or wanted.get("design") not in (None, trial.get("design"))  # with a kind it is whole
+        base = {k: v for k, v in base.items() if not another or k not in ("trial", "analysis")}
     model, other = base.get("model"), override.get("model")
     if isinstance(model, dict) and isinstance(other, dict) and ("name" in other) != ("average" in other):
         replaced = {"average", "weights"} if "name" in other else {"name"}

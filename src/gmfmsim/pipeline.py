@@ -11,22 +11,30 @@ import tomli_w
 
 from gmfmsim import store
 from gmfmsim.evidence.read import copy_tables
-from gmfmsim.experiment import Experiment, provenance, read_experiment
+from gmfmsim.experiment import Experiment, experiment_of_design, provenance, read_experiment
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member, shares_of
 from gmfmsim.model.engine import fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.model.published import published_posterior
+from gmfmsim.past import Past, is_past, past_answer, read_past, replan
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
 from gmfmsim.replication import Replication, is_replication, read_replication, write_result
 from gmfmsim.report.answer import PlanResult, answer
 from gmfmsim.sensitivity import checks_of, effects_of, truths_of, under_readings
+from gmfmsim.trial import nuisance
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.detectable import n_for_width, smallest_effect
+from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
 
 SECOND_TARGET_ACCEPT = 0.998
 """Acceptance aimed at when a first fit fails the gate: smaller steps, which a funnel at small tau may need."""
+
+NUISANCE_REPLICATES = 4_000
+"""Trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
 
 PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "h5netcdf", "pydantic")
 
@@ -55,13 +63,26 @@ def run(name: str, results: str | Path = "results", *, progress: Silent | None =
     Raises InputError for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is
     written.
     """
-    progress = progress or Silent()
-    experiment = read_replication(name) if is_replication(name) else read_experiment(name)
-    folder = Path(results) / experiment.name / experiment.key
+    read = read_replication if is_replication(name) else read_past if is_past(name) else read_experiment
+    return _run(read(name), Path(results), progress or Silent())
+
+
+def simulate_design(name: str, results: str | Path = "results", *, progress: Silent | None = None) -> Result:
+    """Run a design (a shipped name or the path of a .toml file) on the evidence of the quick start.
+
+    Writes results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and
+    required n. Raises as `run`.
+    """
+    return _run(experiment_of_design(name), Path(results), progress or Silent())
+
+
+def _run(experiment: Experiment | Replication | Past, results: Path, progress: Silent) -> Result:
+    """Return the result of an experiment, computed unless it is there."""
+    folder = results / experiment.name / experiment.key
     reused = store.is_complete(folder)
     if not reused:
         with store.writing(folder) as draft:
-            compute = write_result if isinstance(experiment, Replication) else _compute
+            compute = {Replication: write_result, Past: _compute_past}.get(type(experiment), _compute)
             compute(experiment, draft, progress)
     return Result(json.loads((folder / "answer.json").read_text(encoding="utf-8")), folder, reused)
 
@@ -86,6 +107,24 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
         plan_result.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
     write_report(draft, experiment, plan_results)
     store.write_manifest(draft, _manifest(experiment, plan_results, time.perf_counter() - started))
+
+
+def _compute_past(past: Past, draft: Path, progress: Silent) -> None:
+    """Compute what the trials of the evidence could have shown and write the result into the draft folder."""
+    from gmfmsim.report.past import past_page
+
+    started = time.perf_counter()
+    fits: dict[tuple[str, str], Member] = {}
+    posteriors = [posterior_of(prepared, fits, progress) for prepared in past.trials]
+    with progress.steps("trials as they were run", len(past.trials)) as advance:
+        data = replan(past, posteriors, advance)
+    _copy_own_inputs(past.trials[0], draft)
+    (draft / "config.toml").write_text(tomli_w.dumps(past.config), encoding="utf-8")
+    found = past_answer(past, data)
+    store.write_json(draft / "answer.json", found)
+    data.to_netcdf(draft / "past.nc", engine="h5netcdf")
+    past_page(draft, data, truth=past.section.effect)
+    store.write_manifest(draft, provenance(past, PACKAGES, time.perf_counter() - started))
 
 
 def _copy_own_inputs(prepared: Prepared, draft: Path) -> None:
@@ -115,8 +154,9 @@ def _find(prepared: Prepared, fits: dict, progress: Silent) -> PlanResult:
     with progress.steps("search for n") as advance:
         required = required_n(truth, plan.trial, plan.analysis, plan.search, seed=plan.seed, advance=advance)
     lap("search")
-    grid = curve_grid(required)
-    with progress.steps("power and assurance curves", len(grid) * truth.attrs["rounds"]) as advance:
+    design = plan.trial if isinstance(plan.trial, Design) else None
+    grid = design_grid(design, required) if design else curve_grid(required)
+    with progress.steps("power and assurance curves", None if design else len(grid) * truth.attrs["rounds"]) as advance:
         surface = simulate(truth, plan.trial, plan.analysis, n=grid, seed=plan.seed, advance=advance)
     lap("curves")
     active = plan.trial.active
@@ -134,7 +174,38 @@ def _find(prepared: Prepared, fits: dict, progress: Silent) -> PlanResult:
     progress.stage(f"{plan.label}: checks")
     checked = [checks_of(prepared, m) for m in members if m.fit]
     lap("checks")
-    return PlanResult(prepared, members, required, surface, effect, band, readings, checked, timings)
+    asked = asked_of(prepared, members, progress)
+    type_one = None
+    if design:
+        with progress.steps("type I error over nuisance settings") as advance:
+            at = required.reference_n or grid[-1]
+            type_one = nuisance.type_one(design, at, replicates=NUISANCE_REPLICATES, seed=plan.seed, advance=advance)
+    lap("asked")
+    figures = (required, surface, effect, band, readings, checked, timings, asked, type_one)
+    return PlanResult(prepared, members, *figures)
+
+
+def asked_of(prepared: Prepared, members: list[Member], progress: Silent) -> dict[str, object]:
+    """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose."""
+    plan, found = prepared.plan, {}
+    effort = {"replicates": plan.search.replicates, "seed": plan.seed}
+    with progress.steps("further questions") as advance:
+        if plan.detectable:
+            how = effort | {"z": plan.search.z, "advance": advance}
+            found["detectable"] = smallest_effect(plan.trial, plan.analysis, plan.detectable, **how)
+        if plan.precision:
+            how = effort | {"z": plan.search.z, "advance": advance, "most": plan.search.max_n_per_arm}
+            found["precision"] = n_for_width(plan.trial, plan.precision, **how)
+        if plan.optimise:
+            found["optimise"] = allocations(
+                plan.trial,
+                plan.analysis,
+                plan.optimise,
+                lambda trial: truths_of(prepared, effects_of(prepared, members, {a.name: a.dose for a in trial.arms})),
+                seed=plan.seed,
+                advance=advance,
+            )
+    return found
 
 
 def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progress: Silent) -> list[Member]:
@@ -167,6 +238,14 @@ def _fit_through_gate(prepared: Prepared, name: str, progress: Silent) -> Member
         said = f"{plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
         progress.stage(said + ("; once more with smaller steps" if sampler != second else ""))
     raise GateFailed(plan.label, found.gate)
+
+
+def design_grid(design: Design, required: RequiredN) -> list[int]:
+    """Return the n at which a design is shown: about the answer, and as it was run."""
+    middle = required.reference_n or 100
+    marks = [required.n, required.reference_n, min(design.as_run.values()) if design.as_run else None]
+    around = [max(4, round(middle * share)) for share in (0.25, 0.5, 0.75, 1.25, 1.6)]
+    return sorted({*around, *(n for n in marks if n)})
 
 
 def curve_grid(required: RequiredN, points: int = 28) -> list[int]:

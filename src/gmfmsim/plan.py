@@ -3,13 +3,13 @@
 import hashlib
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
@@ -25,6 +25,10 @@ from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known
 from gmfmsim.spec import Spec, parse
 from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.detectable import Detectable, Precision
+from gmfmsim.trial.optimise import Optimise
+from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.size import Search
 
 OF_CONTRASTS = {"select", "month_correlation", "readings", "what_if"}
@@ -52,17 +56,61 @@ class EvidenceSpec(Spec):
         return self
 
 
+def _trial_class(raw: object) -> str:
+    """Return which of the two a [trial] is: a design has a kind."""
+    kind = raw.get("kind") if isinstance(raw, dict) else getattr(raw, "kind", None)
+    return "design" if kind is not None else "parallel"
+
+
+Trial = Annotated[
+    Annotated[Parallel, Tag("parallel")] | Annotated[AnyDesign, Tag("design")], Discriminator(_trial_class)
+]
+"""Two arms with normal changes, said in a few keys; or a design on simulated children."""
+
+DESIGN_REPLICATES = 10_000
+"""Trials at each n and scenario of a design where the search does not say: children cost more than two numbers."""
+
+Asked = Field(default=None, exclude_if=lambda value: value is None)
+"""A question that a plan may ask beside its required n."""
+
+
 class Plan(Spec):
-    """Everything that determines one required n."""
+    """Everything that determines one required n, and what else is asked: a design names its analyses itself."""
 
     label: str = Field(default="main", min_length=1, max_length=60)
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     evidence: EvidenceSpec
     model: ModelChoice | None = None
     sampler: Sampler = Sampler()
-    trial: Parallel
-    analysis: Analysis = Analysis()
+    trial: Trial
+    analysis: Analysis | None = Asked
     search: Search
+    detectable: Detectable | None = Asked
+    precision: Precision | None = Asked
+    optimise: Optimise | None = Asked
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_trial(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        if _trial_class(raw.get("trial")) == "parallel":
+            return {"analysis": {}} | raw
+        search = raw.get("search")
+        return raw | {"search": {"replicates": DESIGN_REPLICATES} | search} if isinstance(search, dict) else raw
+
+    @model_validator(mode="after")
+    def _fits_the_trial(self):
+        design = isinstance(self.trial, Design)
+        if design and self.analysis is not None:
+            raise PydanticCustomError("analysis", "no [analysis]: the analyses of a design are trial.analyses")
+        if self.precision and not design:
+            raise PydanticCustomError("precision", "[precision] with a design of designs/, such as normal")
+        if self.optimise and (len(self.trial.arms) != 2 or getattr(self.trial, "kind", "parallel") != "parallel"):
+            raise PydanticCustomError("optimise", "[optimise] with a parallel trial of two arms")
+        if design and self.evidence.pooled:
+            raise PydanticCustomError("evidence", "evidence.select with a design: its children are in GMFM-66 points")
+        return self
 
     @model_validator(mode="after")
     def _model_for_contrasts(self):
@@ -192,7 +240,10 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
 
     Returns the plan with what it needs, or None, and every fault found. Paths are relative to the folder of `path`.
     """
+    raw, of_design = _with_design(raw, path)
     plan, faults = parse(Plan, raw, path.name)
+    if of_design:
+        plan, faults = None, of_design + [f for f in faults if not f.where.startswith("key trial")]
     evidence, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
     choice, _ = parse(ModelChoice, raw.get("model"), path.name)
     tables = contrasts = published = None
@@ -227,6 +278,26 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
         return None, faults
     own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
     return Prepared(plan, tables, contrasts, models, own, published), []
+
+
+def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
+    """Return a plan whose trial names files of designs/ or children/ with all they say, and the faults of doing so."""
+    trial = raw.get("trial")
+    if not isinstance(trial, dict) or (trial.get("design") in (None, "parallel") and "kind" not in trial):
+        return raw, []
+    try:
+        whole = resolve(trial, path.parent, path.name)
+    except InputError as error:
+        return raw, [_within_trial(f) if f.file == path.name else f for f in error.faults]
+    if isinstance(name := whole.get("design"), str):  # a file counts by what it holds, not by where it stands
+        whole = whole | {"design": Path(name).name}
+    return raw | {"trial": whole}, []
+
+
+def _within_trial(fault: Fault) -> Fault:
+    """Say that a fault of a design stands in the [trial] of an experiment."""
+    inside = fault.where.removeprefix("key ")
+    return replace(fault, where="key trial" if inside in (fault.where, "trial") else f"key trial.{inside}")
 
 
 def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:

@@ -11,6 +11,8 @@ from gmfmsim.model.curves import CURVES
 from gmfmsim.model.predict import effect_draws, mix, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.plan import Prepared
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.operate import route
 from gmfmsim.trial.size import RequiredN, required_n
 
 CHECK_DRAWS = 1000
@@ -36,6 +38,9 @@ def _curve(member: Member):
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
     """Return the truths of the trial of a plan at draws of its effects."""
     plan = prepared.plan
+    if isinstance(plan.trial, Design):  # its trials are dear: no more posterior draws than trials
+        every = -(-effects.sizes["chain"] * effects.sizes["draw"] // plan.search.replicates)
+        effects = effects.isel(draw=slice(None, None, every))
     return truths(
         effects,
         sd_change=plan.trial.sd_change,
@@ -68,8 +73,9 @@ def under_readings(
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
     trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess, the effective draws of the
     posterior times the share that the weights leave of them (Kish); n with its Monte Carlo interval, why, plateau
-    and its MCSE, or `why` "few draws". The first row averages over all readings: there `required` is the answer; in the
-    others the remaining studies are averaged over. Empty for a published estimate.
+    and its MCSE, or `why` "few draws", or "not simulated" where children are drawn one by one. The first row averages
+    over all readings: there `required` is the answer; in the others the remaining studies are averaged over. Empty for
+    a published estimate.
     """
     data, active = prepared.contrasts, prepared.plan.trial.active.name
     if data is None:
@@ -78,7 +84,8 @@ def under_readings(
     effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
     i2 = mix([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
     draws = min(_effective_draws(m) for m in members)
-    table = []
+    trial, table = prepared.plan.trial, []
+    dear = isinstance(trial, Design) and route(trial) == "children"
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
@@ -100,8 +107,8 @@ def under_readings(
             seed = prepared.plan.seed
             tree = xr.DataTree.from_dict({"posterior": effects})
             again = given_reading(tree, weight, seed)["posterior"].to_dataset()
-            found = _required_n(prepared, again) if ess >= ESS_MIN else None
-        table.append(row | _figures(found))
+            found = _required_n(prepared, again) if ess >= ESS_MIN and not dear else None
+        table.append(row | _figures(found, "not simulated" if dear else "few draws"))
         advance()
     return table
 
@@ -141,9 +148,9 @@ def _cases(data: xr.Dataset) -> list[tuple[str | None, str | None, np.ndarray]]:
     return cases
 
 
-def _figures(found: RequiredN | None) -> dict:
+def _figures(found: RequiredN | None, why_not: str) -> dict:
     if found is None:
-        return {"n": None, "n_interval": None, "why": "few draws", "plateau": None, "plateau_mcse": None}
+        return {"n": None, "n_interval": None, "why": why_not, "plateau": None, "plateau_mcse": None}
     names = {"n": "n", "n_interval": "interval", "why": "why", "plateau": "plateau", "plateau_mcse": "plateau_mcse"}
     return {name: getattr(found, field) for name, field in names.items()}
 

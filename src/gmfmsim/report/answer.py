@@ -1,7 +1,7 @@
 """The answer: as a dictionary for machines, and in one sentence for people."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import xarray as xr
@@ -11,6 +11,7 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.design import Parallel
+from gmfmsim.trial.designs import Design
 from gmfmsim.trial.size import RequiredN
 
 
@@ -20,7 +21,8 @@ class PlanResult:
 
     `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
     a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure,
-    `checks` those of each fitted model.
+    `checks` those of each fitted model. `asked` has what the plan asks beside n: detectable, precision, optimise;
+    `type_one`, of a design, its false claims over nuisance settings.
     """
 
     prepared: Prepared
@@ -32,6 +34,8 @@ class PlanResult:
     readings: list[dict]
     checks: list[Checks]
     seconds: dict[str, float]
+    asked: dict[str, object] = field(default_factory=dict)
+    type_one: xr.Dataset | None = None
 
     def folder(self, position: int) -> str:
         """Return where the files of the plan at this position stand inside the result folder."""
@@ -54,8 +58,8 @@ class PlanResult:
         return {f"posterior-{i + 1}-{Path(m.name).stem}.nc": m for i, m in enumerate(self.members)}
 
     def at(self, scenario: str, n: int, variable: str = "success") -> float:
-        """Return one figure of the surface."""
-        return self.surface[variable].sel(scenario=scenario, n=n).item()
+        """Return one figure of the surface, of the primary analysis."""
+        return self.surface[variable].isel(analysis=0).sel(scenario=scenario, n=n).item()
 
 
 def answer(experiment: Experiment, plan_results: list[PlanResult]) -> dict:
@@ -101,7 +105,59 @@ def _one(plan_result: PlanResult) -> dict:
         "models": [_model(m) for m in plan_result.members],
         "readings": [_reading(row) for row in plan_result.readings],
         "sentence": sentence(plan_result),
-    }
+    } | _of_design(plan_result)
+
+
+def _of_design(plan_result: PlanResult) -> dict:
+    """Return what answer.json says more: each analysis of a design at the answer's n, and what else was asked."""
+    asked = {name: _plain(value) for name, value in plan_result.asked.items()}
+    if plan_result.type_one is None:
+        return asked
+    n = plan_result.required.reference_n or int(plan_result.surface["n"].values[-1])
+    at, analyses = plan_result.surface.sel(n=n), []
+    for label in at["analysis"].values.tolist():
+        row = at.sel(analysis=label)
+        figures = {
+            f"{scenario}_{figure}": _rounded(row[figure].sel(scenario=scenario).item())
+            for scenario in ("new_study", "planning_value", "null")
+            for figure in ("success", "success_mcse")
+        }
+        analyses.append({"analysis": label} | figures)
+    worst = plan_result.type_one.max("setting")
+    errors = {a: _rounded(worst["type_one"].sel(analysis=a).item()) for a in worst["analysis"].values.tolist()}
+    return asked | {"n_of_analyses": n, "analyses": analyses, "largest_false_claim_rate": errors}
+
+
+def _plain(value: object) -> object:
+    """Return lists and tables with every number rounded to six decimals."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else _rounded(value)
+
+
+def asked_in_words(plan_result: PlanResult) -> list[str]:
+    """Say the smallest detectable effect and the n of a precision, a sentence each, where the plan asks for them."""
+    words, asked, trial = [], plan_result.asked, plan_result.prepared.plan.trial
+    level = percent(plan_result.prepared.plan.search.interval_prob)
+    if found := asked.get("detectable"):
+        size, power = children(trial, found["n_per_arm"]), percent(found["power"])
+        if found["effect"] is None:
+            words.append(f"{size} have {power} power for no effect up to 40 points.")
+        else:
+            low, high = (f"{v:.2f}" if v is not None else "more" for v in found["interval"])
+            interval = f"{level} Monte Carlo interval {low} to {high}"
+            words.append(
+                f"The smallest effect that {size} detect with {power} power: {found['effect']:.2f} points ({interval})."
+            )
+    if found := asked.get("precision"):
+        width = f"an interval {found['width']:g} points wide on average"
+        if found["n_per_arm"] is None:
+            words.append(f"No n up to {plan_result.prepared.plan.search.max_n_per_arm} per arm gives {width}.")
+        else:
+            low, high = found["n_interval"]
+            interval = f"{level} Monte Carlo interval {low} to {high or 'more'}"
+            words.append(f"{children(trial, found['n_per_arm'])} give {width} ({interval}).")
+    return words
 
 
 def _model(member: Member) -> dict:
@@ -135,6 +191,7 @@ def headline(plan_result: PlanResult) -> str:
     return {
         "plateau": "No number of children reaches the target",
         "limit": f"Not reached by {children(plan.trial, plan.search.max_n_per_arm)}",
+        "time": "Not found in the time given" if required.n is None else f"At most {children(plan.trial, required.n)}",
         "undecided": "Not decided: the plateau is at the target",
     }[required.why]
 
@@ -143,9 +200,10 @@ def sentence(plan_result: PlanResult) -> str:
     """Say the answer of one plan in a sentence or two."""
     plan, required = plan_result.prepared.plan, plan_result.required
     metric, target = plan.search.target.metric, percent(plan.search.target.value)
+    effect, month = f"{plan.search.planning_value:g} {plan_result.prepared.unit}", f"{plan.trial.month:g} months"
     goal = {
-        "assurance": f"{target} assurance of showing a gain at {plan.trial.month:g} months in a new study",
-        "power": f"{target} power to show a gain of {plan.search.planning_value:g} {plan_result.prepared.unit}",
+        "assurance": f"{target} assurance of showing {claimed(plan.trial)} at {month} in a new study",
+        "power": f"{target} power to show {claimed(plan.trial, effect)}",
     }[metric]
     plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
     limit, nearly = children(plan.trial, plan.search.max_n_per_arm), required.n_at_95_plateau
@@ -154,6 +212,13 @@ def sentence(plan_result: PlanResult) -> str:
         text = f"{_with_interval(plan_result)} give {goal}; {_beyond(plan_result, plateau)}."
     elif required.why == "plateau":
         text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
+    elif required.why == "time":
+        text = f"No n that gives {goal} was found"
+        if required.n:
+            low, high = required.interval
+            smallest = f"is {high}" if low == high else f"lies from {low} to {high}"
+            text = f"{children(plan.trial, high)} give {goal}, and the smallest n that does {smallest}"
+        text += f": the search ended after {plan.search.max_seconds:g} s; the plateau is {plateau}."
     elif required.why == "limit":
         text = f"Even {limit} do not give {goal}; the plateau is {plateau}, and {most}."
     else:
@@ -183,6 +248,19 @@ def _beyond(plan_result: PlanResult, plateau: str) -> str:
     return f"whether that effect is there is another question: the assurance is {assurance}"
 
 
+def claimed(trial: Parallel | Design, effect: str = "") -> str:
+    """Say what a trial that succeeds shows; effect: where its power is asked, the true effect in words."""
+    objective = getattr(trial, "objective", None)
+    if objective is None or objective.claim == "superiority":
+        return f"a gain of {effect}" if effect else "a gain"
+    limit = f"{objective.margin:g} GMFM-66 points"
+    words = {
+        "non_inferiority": f"that the effect is not below -{limit}",
+        "equivalence": f"that the effect lies within {limit} either way",
+    }
+    return words[objective.claim] + (f" where it is {effect}" if effect else "")
+
+
 def warnings(prepared: Prepared) -> list[str]:
     """Return what of the trial lies outside the evidence, a sentence each."""
     found, trial = [], prepared.plan.trial
@@ -196,9 +274,13 @@ def warnings(prepared: Prepared) -> list[str]:
     return found
 
 
-def children(trial: Parallel, n: int) -> str:
+def children(trial: Parallel | Design, n: int) -> str:
     """Say how many children each arm has at n."""
     sizes = trial.sizes(n)
+    if len(sizes) == 1:
+        return f"{n} children"
+    if getattr(trial, "kind", "") == "pairs":
+        return f"{n} pairs of children"
     if len(set(sizes.values())) == 1:
         return f"{n} children per arm"
     return " and ".join(f"{size} {name}" for name, size in sizes.items()) + " children"

@@ -3,18 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from gmfmsim.experiment import Experiment
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
 from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.priors.positive import LogNormal
-from gmfmsim.report.answer import PlanResult, children, headline, percent, sentence, warnings
+from gmfmsim.report.answer import PlanResult, asked_in_words, children, claimed, headline, percent, sentence, warnings
+from gmfmsim.report.children import reported_changes
+from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import figures_of
 from gmfmsim.report.html import draw, write_page
 from gmfmsim.report.models import fitted, typical_tau
 from gmfmsim.trial.closed_form import sample_size
+from gmfmsim.trial.designs import Design
 
 CAPTIONS = {
     "curves": "Probability of success against the number of children. Bands: 95 % Monte Carlo error. "
@@ -43,9 +47,23 @@ def write_report(folder: Path, experiment: Experiment, plan_results: list[PlanRe
         place = folder / plan_result.folder(i) / "figures"
         drawn = draw(place, figures_of(plan_result), f"{prepared.slug}-")
         figures = [{"name": name, "svg": svg, "caption": captions[name]} for name, svg in drawn.items()]
-        sections.append(_section(plan_result) | {"figures": figures, "doubts": doubts(prepared, audited)})
+        more = {"figures": figures, "doubts": doubts(prepared, audited), "design": _design(plan_result, place)}
+        sections.append(_section(plan_result) | more)
     values = {"experiment": experiment, "sections": sections}
     write_page(folder / "report.html", "page.html.j2", {"percent": percent}, **values)
+
+
+def _design(plan_result: PlanResult, place: Path) -> Markup | None:
+    """Draw the figures of a design into `place` and return its section; None for two arms with normal changes."""
+    prepared, design = plan_result.prepared, plan_result.prepared.plan.trial
+    if not isinstance(design, Design):
+        return None
+    surface = plan_result.surface
+    n = plan_result.required.reference_n or int(surface["n"].values[-1])
+    reported = reported_changes(prepared.tables, design.month)
+    how = {"n": plan_result.required.n, "reported": reported}
+    drawn = draw(place, design_figures(design, surface, prepared.plan.seed, **how), f"{prepared.slug}-")
+    return design_section(design, surface, n, drawn, nuisance=plan_result.type_one, reported=reported)
 
 
 def _section(plan_result: PlanResult) -> dict:
@@ -87,6 +105,8 @@ def _section(plan_result: PlanResult) -> dict:
         ],
         "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes.get("reading", 1),
         "published": prepared.published,
+        "asked": asked_in_words(plan_result),
+        "optimise": plan_result.asked.get("optimise", []),
         "replicates": plan_result.surface.attrs["replicates"],
     }
 
@@ -109,13 +129,17 @@ def _at_reference(plan_result: PlanResult) -> list[dict]:
         "planning_value": f"power at the planning value of {planning}",
         "null": "false claim of benefit if there is no effect (nominal: half of alpha)",
     }
+    superiority = claimed(plan_result.prepared.plan.trial) == "a gain"
+    if not superiority:
+        words["null"] = "success if there is no effect: a true claim"
     rows = [
         {"what": text, "value": plan_result.at(s, n), "mcse": plan_result.at(s, n, "success_mcse")}
         for s, text in words.items()
     ]
-    both = plan_result.at("null", n) + plan_result.at("null", n, "harm")
-    both_mcse = float(np.hypot(plan_result.at("null", n, "success_mcse"), plan_result.at("null", n, "harm_mcse")))
-    rows.append({"what": "type I error, either direction (nominal: alpha)", "value": both, "mcse": both_mcse})
+    if superiority:
+        both = plan_result.at("null", n) + plan_result.at("null", n, "harm")
+        both_mcse = float(np.hypot(plan_result.at("null", n, "success_mcse"), plan_result.at("null", n, "harm_mcse")))
+        rows.append({"what": "type I error, either direction (nominal: alpha)", "value": both, "mcse": both_mcse})
     rows.append(
         {
             "what": "significant harm in a new study",
@@ -131,7 +155,8 @@ def _short_answer(row: dict) -> str:
     if row["n"] is not None:
         low, high = row["n_interval"]
         return f"{row['n']} ({low} to {high or 'more'})"
-    return {"few draws": "too few draws to say", "undecided": "not decided"}.get(row["why"], "not reached")
+    short = {"few draws": "too few draws to say", "undecided": "not decided", "not simulated": "not simulated"}
+    return short.get(row["why"], "not reached")
 
 
 def _effects(plan_result: PlanResult) -> list[dict]:
@@ -150,9 +175,10 @@ def _spread(sd: LogNormal | Fixed, unit: str) -> str:
 
 
 def _plug_in(plan_result: PlanResult) -> dict | None:
-    """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2."""
+    """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2 or a
+    design with analyses of its own."""
     plan = plan_result.prepared.plan
-    if plan.search.target.value <= plan.analysis.alpha / 2:
+    if plan.analysis is None or plan.search.target.value <= plan.analysis.alpha / 2:
         return None
     sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
     control = sample_size(
@@ -170,7 +196,7 @@ def _plug_in(plan_result: PlanResult) -> dict | None:
 def _curve_rows(plan_result: PlanResult, most: int = 9) -> list[dict]:
     """Return the surface at a handful of n, the required one among them."""
     grid = plan_result.surface["n"].values
-    wanted = {int(grid[i]) for i in np.linspace(3, len(grid) - 1, most).astype(int)} | {
+    wanted = {int(grid[i]) for i in np.linspace(min(3, max(0, len(grid) - most)), len(grid) - 1, most).astype(int)} | {
         plan_result.required.reference_n or int(grid[-1])
     }
     scenarios = ("new_study", "pooled_mean", "planning_value")

@@ -1,0 +1,161 @@
+"""The past, re-planned: what the published trials could have shown, as they were designed."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
+
+from gmfmsim.evidence.conversions import Z975
+from gmfmsim.past import ENOUGH, past_sentences
+from gmfmsim.report.designs import Cell, number, share
+from gmfmsim.report.html import BLUE, GREY, ORANGE, draw, write_page
+
+KINDS = {
+    "parallel": "parallel arms",
+    "factorial": "two by two",
+    "crossover": "crossover, first period",
+    "pairs": "pairs",
+    "cluster": "clusters",
+    "single_arm": "one arm",
+}
+HEADINGS = {True: "with a control group", False: "no control group: a gain is claimed without an effect too"}
+"""Trials with and without a control group: the power of the latter cannot be told from their false claims."""
+
+POOLED = 1.42
+"""GMFM-66 points: the gain at 12 months in the individual data of cord blood trials (Finch-Edmondson 2025)."""
+
+
+def past_rows(data: xr.Dataset) -> list[dict]:
+    """Return one row a trial: label, children, design in words, figures with their MCSE.
+
+    Trials with a control group first, highest power first. data: as `past.replan` returns it.
+    """
+    write = {"power": share, "false_claims": share, "assurance": share, "type_s": share, "type_m": number}
+    rows = []
+    for i in _order(data):
+        one = data.isel(trial=i)
+        cells = {name: f(one[name].item(), one[f"{name}_mcse"].item()) for name, f in write.items()}
+        words = {
+            "trial": one["trial"].item(),
+            "controlled": bool(one["controlled"].item()),
+            "n_total": int(one["n_total"].item()),
+            "kind": KINDS.get(one["kind"].item(), one["kind"].item()),
+            "month": f"{one['month'].item():g}",
+            "analysis": one["analysis"].item(),
+        }
+        rows.append(words | cells)
+    return rows
+
+
+COLUMNS = {
+    "trial": "trial",
+    "n_total": "children",
+    "kind": "design",
+    "month": "month",
+    "analysis": "analysis",
+    "power": "power",
+    "false_claims": "false claims",
+    "assurance": "assurance",
+    "type_s": "type S",
+    "type_m": "type M",
+}
+"""The columns of the table, each with its heading."""
+
+
+def past_text(data: xr.Dataset) -> str:
+    """Return the table of past_rows as aligned text, each simulated figure with its MCSE."""
+    rows = past_rows(data)
+    lines = [tuple(COLUMNS.values()), *(tuple(_plain(row[name]) for name in COLUMNS) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Cell):
+        return f"{value.value} ({value.mcse})" if value.mcse else value.value or "-"
+    return str(value)
+
+
+def _order(data: xr.Dataset) -> np.ndarray:
+    """Return the positions of the trials: with a control group, then without; power, then size, highest first."""
+    return np.lexsort((-data["n_total"].values, -data["power"].values, ~data["controlled"].values))
+
+
+def past_figure(data: xr.Dataset, *, truth: float = POOLED) -> Figure:
+    """Draw power at `truth` points, false claims and assurance of each trial, and beside them its type M error.
+
+    Trials with a control group stand on top, by power; below a gap those without.
+    """
+    data = data.isel(trial=_order(data))
+    y, headings = _rows(data["controlled"].values)
+    figure = Figure(figsize=(5.4, 1.9 - 0.25 * y.min()), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1])
+    for ax in (left, right):
+        ax.hlines(y, 0, 1, transform=ax.get_yaxis_transform(), color="#E6E6E6", lw=0.8, zorder=0)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+    for heading, at in headings.items():
+        across = blended_transform_factory(figure.transFigure, left.transData)
+        left.text(0.02, at, heading, transform=across, va="center", fontsize=9, color=GREY).set_in_layout(False)
+    _dots(left, data, "false_claims", y, GREY, "x", GREY, "false claims, without an effect")
+    _dots(left, data, "assurance", y, ORANGE, "D", "white", "assurance, from the evidence")
+    _dots(left, data, "power", y, BLUE, "o", BLUE, f"power at {truth:g} points")
+    if data["controlled"].any():  # what the others call power is no measure of them
+        low, high = y[data["controlled"].values][[-1, 0]]
+        left.vlines(ENOUGH, low - 0.5, high + 0.5, color="black", lw=1, ls="--")
+    left.set(xlim=(-0.02, 1.02), xlabel="success, %", ylim=(y.min() - 0.7, 0.6))
+    left.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "20", "40", "60", "80", "100"])
+    names = zip(data["trial"].values.tolist(), data["n_total"].values, strict=True)
+    left.set_yticks(y, [f"{name}  {n:.0f}" for name, n in names], parse_math=False)
+    left.set_title("trial, children", loc="right", x=-0.02, fontsize=9, color=GREY)
+    _dots(right, data, "type_m", y, BLUE, "o", BLUE, None)
+    top = max(2.0, 1.15 * float(data["type_m"].max(skipna=True).fillna(1)))
+    ticks = [t for t in ((1, 1.5, 2, 3) if top < 3.5 else (1, 2, 3, 5, 10, 20, 50)) if t <= top]
+    right.set(xscale="log", xlim=(0.93, top), xlabel="type M error,\ntimes too large")
+    right.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    right.minorticks_off()
+    right.axvline(1, color="#999999", lw=0.8, zorder=0)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def _rows(controlled: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Return the height of each trial (T,), a row a trial from 0 down, and that of the heading of each group."""
+    y, headings, at = np.empty(controlled.size), {}, 0.0
+    for group, heading in HEADINGS.items():
+        inside = controlled == group
+        if inside.any():
+            headings[heading] = at
+            y[inside] = at - 1 - np.arange(inside.sum())
+            at -= inside.sum() + 1.6
+    return y, headings
+
+
+def _dots(
+    ax: Axes, data: xr.Dataset, name: str, y: np.ndarray, colour: str, marker: str, face: str, label: str | None
+) -> None:
+    value, error = data[name].values, Z975 * np.nan_to_num(data[f"{name}_mcse"].values)
+    known = np.isfinite(value)
+    look = {"color": colour, "mfc": face, "ms": 5.5, "lw": 1.5, "ls": "none"}
+    ax.errorbar(value[known], y[known], xerr=error[known], marker=marker, label=label, **look)
+
+
+def past_page(folder: Path, data: xr.Dataset, *, truth: float = POOLED) -> Path:
+    """Draw the figure into folder/figures, write folder/report.html and return its path."""
+    drawn = draw(folder / "figures", {"past": partial(past_figure, data, truth=truth)})
+    headline, *sentences = past_sentences(data, truth)
+    path = folder / "report.html"
+    values = {
+        "headline": headline.rstrip("."),
+        "sentences": sentences,
+        "truth": f"{truth:g}",
+        "pooled": truth == POOLED,
+    }
+    table = {"rows": past_rows(data), "columns": COLUMNS, "headings": HEADINGS}
+    write_page(path, "past.html.j2", {}, svg=drawn["past"], **table, **values)
+    return path
