@@ -6,7 +6,7 @@ run: .venv/ready
 	.venv/bin/gmfmsim run quickstart
 
 test: .venv/ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 style: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -18,6 +18,7 @@ reproduce: .venv/ready
 # The dated record of calibration in tests/validation/: hours on two cores.
 calibrate: .venv/ready
 	.venv/bin/gmfmsim calibrate --out tests/validation
+	.venv/bin/gmfmsim type-one --out tests/validation
 
 clean:
 	rm -rf .venv

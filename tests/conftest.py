@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from gmfmsim.experiment import read_experiment
 from gmfmsim.model.engine import fit
@@ -26,11 +27,26 @@ PLANS = ("quickstart", "cord_blood_dose", "curve_average", "review_plug_in", "un
 """The shipped experiments that ask for a required n."""
 
 
+class Results(dict):
+    """Results of shipped experiments by name, each run once, when it is first asked for, by whichever process asks."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str):
+        with FileLock(self.folder / f"{name}.lock"):
+            self[name] = run(name, self.folder)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def results(tmp_path_factory):
-    """The result of every shipped plan, run once."""
-    folder = tmp_path_factory.mktemp("results")
-    return {name: run(name, folder) for name in PLANS}
+def results(tmp_path_factory, worker_id):
+    """The result of every shipped experiment, shared by the processes that test side by side."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "results"
+    folder.mkdir(exist_ok=True)
+    return Results(folder)
 
 
 @pytest.fixture(scope="session")

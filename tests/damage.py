@@ -5,6 +5,7 @@ import io
 import shutil
 import sys
 import tomllib
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,15 @@ MODEL = {
         "r": {"dist": "lognormal", "median": 0.56, "sigma": 0.2} | WORDS,
     },
 }
-ABSENT = object()
+
+
+class Mark(Enum):
+    """What stands for a key that is taken out: a value with the same name in every process that tests."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Mark.ABSENT
 
 
 def changed(config: dict, changes: dict) -> dict:

@@ -365,7 +365,7 @@ def test_the_committed_results_are_those_of_the_shipped_experiments(results, nam
 
 def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in PLANS:
+    for name in (*PLANS, "designs_compared", "dose_and_allocation"):
         answer = committed(name)
         assert f"results/{name}/{answer['key']}/report.html" in readme
         for plan in [answer, *answer.get("alternatives", [])]:
@@ -378,6 +378,15 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     assert f"between-study SD of {first['tau']:.2f}" in readme
     assert f"from {quick['n_per_arm']} to {unpublished['alternatives'][0]['n_per_arm']} per arm" in readme
     assert f"from {min(r['n'] for r in others)} to {max(r['n'] for r in others)} here" in readme
+    past = committed("past_trials")
+    assert f"results/past_trials/{past['key']}/report.html" in readme
+    controlled = [t["power"] for t in past["trials"] if t["controlled"]]
+    false = [t["false_claims"] for t in past["trials"] if not t["controlled"]]
+    assert f"None of {len(controlled)} trials" in readme
+    assert f"median power {100 * np.median(controlled):.0f} %, the highest {100 * max(controlled):.0f} %" in readme
+    assert f"{100 * min(false):.0f} to {100 * max(false):.0f} % of repetitions" in readme
+    found = committed("dose_and_allocation")
+    assert f"{found['detectable']['effect']:.2f} points" in readme
     for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
         assert (ROOT / link).exists(), link
 
