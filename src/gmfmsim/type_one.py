@@ -108,6 +108,7 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
             "failed": round(found["failed"].values[i], 6),
             "nominal": design.alpha / 2 if _promises(design, analysis) else None,
             "as_declared": round(as_declared["success"].values[i], 6),
+            "as_declared_mcse": round(as_declared["success_mcse"].values[i], 6),
         }
         for i, analysis in enumerate(design.analyses)
     ]
