@@ -25,6 +25,7 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.past import is_past, read_past
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, percent, warnings
@@ -348,11 +349,12 @@ def test_the_report_names_the_source_of_every_contrast(results):
 
 def committed(name: str) -> dict:
     """The committed answer to a shipped experiment as it stands now."""
-    path = ROOT / "results" / name / read_experiment(name).key / "answer.json"
+    experiment = read_past(name) if is_past(name) else read_experiment(name)
+    path = ROOT / "results" / name / experiment.key / "answer.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", [*PLANS, "dose_and_allocation"])
 def test_the_committed_results_are_those_of_the_shipped_experiments(results, name):
     """Another machine may round and so sample otherwise: the answers agree within their Monte Carlo error."""
     old, new = committed(name), results[name].answer
@@ -389,6 +391,15 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     assert f"{found['detectable']['effect']:.2f} points" in readme
     for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
         assert (ROOT / link).exists(), link
+
+
+def test_the_committed_figures_of_past_trials_are_those_of_the_shipped_experiment(results):
+    """Within their Monte Carlo errors: another machine may draw otherwise."""
+    old, new = committed("past_trials")["trials"], results["past_trials"].answer["trials"]
+    assert [t["design"] for t in old] == [t["design"] for t in new]
+    for a, b in zip(old, new, strict=True):
+        for figure in ("power", "assurance", "false_claims"):
+            assert abs(a[figure] - b[figure]) <= 5 * np.hypot(a[f"{figure}_mcse"], b[f"{figure}_mcse"]), a["design"]
 
 
 @given(st.floats(0, 1))
