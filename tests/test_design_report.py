@@ -124,6 +124,7 @@ def surface() -> xr.Dataset:
     selected[:, :, 3] = 0, 0.125, 0.5
     found["selected"], found["selected_mcse"] = ((*grid, "arm"), selected), ((*grid, "arm"), selected / 100)
     found["completers"] = (("scenario", "n"), np.full((4, 3), 107.6))
+    found["completers_mcse"] = (("scenario", "n"), np.full((4, 3), 0.02))
     coords = {"scenario": SCENARIOS, "n": N, "analysis": LABELS, "versus": LABELS, "arm": ["control", "low", "high"]}
     coords |= {"randomised": ("n", [60, 120, 240]), "enrolled": ("n", [75, 150, 300])}
     return xr.Dataset(found, coords, {"replicates": 20_000, "alpha_two_sided": 0.05})
@@ -387,7 +388,14 @@ def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path)
             assert label.replace(">", "&gt;") in text
             for cell in cells:
                 assert re.search(rf"{re.escape(cell.value)}\s+&plusmn; {re.escape(cell.mcse)}\s", text) or cell == NONE
-    for words in ("120 children randomised of 150 enrolled", "about 108", "Gelman", "Morris", "20,000", "above"):
+    for words in (
+        "120 children randomised of 150 enrolled",
+        "107.6 (MCSE 0.02)",
+        "Gelman",
+        "Morris",
+        "20,000",
+        "above",
+    ):
         assert words in text
     assert '<span class="warn">recalled</span>' in page
     assert '<span class="warn">assumed</span>' in page

@@ -155,6 +155,7 @@ def test_reference_power_with_losses_at_random():
     found = simulated(design, [0, 5], 14, 40_000)
     agrees(found, exact, 40_000)
     assert found["completers"].item() == pytest.approx(28 * 0.7, abs=4 * math.sqrt(28 * 0.21 / 40_000))
+    assert found["completers_mcse"].item() == pytest.approx(math.sqrt(28 * 0.21 / 40_000), rel=0.05)  # of 40,000 trials
 
 
 def test_reference_power_of_a_factorial_trial():

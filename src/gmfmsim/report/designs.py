@@ -239,6 +239,7 @@ def design_section(
         randomised=surface["randomised"].sel(n=n).item(),
         enrolled=surface["enrolled"].sel(n=n).item(),
         seen=surface["completers"].sel(n=n, scenario=known[0]).item(),
+        seen_mcse=surface["completers_mcse"].sel(n=n, scenario=known[0]).item(),
         primary=surface["analysis"].values.tolist()[0],
         characteristics=[(SCENARIOS[s], *characteristics_table(surface, s, n)) for s in known],
         differences=differences_table(surface, known[0], n),

@@ -34,7 +34,7 @@ FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 2048
 """Trials in a block that is simulated child by child."""
 
 WITHOUT_CHILDREN = 8192
-"""Trials in a block drawn from sufficient statistics."""
+"""Trials in a block whose children are not kept."""
 
 
 def route(design: Design, by: str = "auto") -> str:
@@ -192,7 +192,7 @@ def block_size(design: Design, n: int, how: str) -> int:
     64th, so that memory does not grow with n.
     """
     if how != "children":
-        return WITHOUT_CHILDREN if how == "sufficient" else MOST_IN_BLOCK
+        return WITHOUT_CHILDREN
     usual = np.clip(SCORES_IN_BLOCK // (USUAL_CHILDREN * (1 + len(design.visits))), FEWEST_IN_BLOCK, MOST_IN_BLOCK)
     orders = max(0, math.floor(math.log(sum(design.sizes(n).values()) / (10 * USUAL_CHILDREN), 8)) + 1)
     return max(1, int(usual) // 8**orders)
@@ -226,8 +226,11 @@ def _dataset(
         values = np.array([[found[s, k][name] for k in n] for s in scenarios])
         variables[name] = (("scenario", "n", "analysis", *extra.get(name, ())), values)
     if found:
-        completers = [[tallies[s, k].completers / tallies[s, k].trials for k in n] for s in scenarios]
-        variables["completers"] = (("scenario", "n"), completers)
+        seen = np.array([[tallies[s, k].seen_at_endpoint() for k in n] for s in scenarios])
+        variables |= {
+            "completers": (("scenario", "n"), seen[..., 0]),
+            "completers_mcse": (("scenario", "n"), seen[..., 1]),
+        }
     plateau = [_plateau(truths.sel(scenario=s), design, seed) for s in scenarios]
     variables["plateau"] = ("scenario", [p for p, _ in plateau])
     variables["plateau_mcse"] = ("scenario", [e for _, e in plateau])

@@ -31,7 +31,7 @@ class Tally:
         self.hits = {what: np.zeros((len(labels), batches)) for what in ("benefit", "harm")}
         self.both = np.zeros((len(labels), len(labels)))
         self.selected = np.zeros((len(labels), arms))
-        self.completers = 0.0
+        self.completers = np.zeros(2)  # sum and sum of squares
 
     def add(self, estimates: dict[str, Estimates], truth: dict[str, np.ndarray], batch: np.ndarray, completers) -> None:
         """Add a block of R trials: estimates and true value (R,) of each analysis, batch (R,), completers (R,)."""
@@ -44,13 +44,18 @@ class Tally:
                 self.hits[what][i] += np.bincount(batch, row, self.in_batch.size)
         self.both += verdicts["benefit"] @ verdicts["benefit"].T
         self.failed += [e.failed.sum() for e in found]
-        self.completers += float(np.sum(completers))
+        self.completers += np.sum(completers), np.sum(np.square(completers, dtype=float))
         for i, e in enumerate(found):
             for name, value in _sums(e, truth[self.labels[i]]).items():
                 self.sums[name][i] += value
             if e.selected is not None:
                 taken = e.selected[e.selected >= 0]
                 self.selected[i] += np.bincount(taken, minlength=self.selected.shape[1])
+
+    def seen_at_endpoint(self) -> tuple[float, float]:
+        """Return the mean number of children observed at the endpoint, and its Monte Carlo error SD / sqrt(K)."""
+        mean, square = self.completers / self.trials
+        return mean, float(np.sqrt(max(square - mean**2, 0) / self.trials))
 
     def characteristics(self) -> dict[str, np.ndarray]:
         """Return the operating characteristics (A,) with their `_mcse`, and differences of success (A, A).
