@@ -32,6 +32,10 @@ class Header(Spec):
     alternatives: list[dict] = Field(default_factory=list, max_length=50)
 
 
+MOST_CHILDREN = 4_000
+"""Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A question and its plans, checked and ready to run. The first plan gives the answer."""
@@ -88,7 +92,7 @@ def experiment_of_design(name: str, base: str = "quickstart") -> Experiment:
         "name": f"design-{stem}",
         "question": f"What does the design {stem} show, and how many children does it need?",
         "sampler": {"cross_check": False} | raw.get("sampler", {}),
-        "search": {k: v for k, v in raw["search"].items() if k != "replicates"},
+        "search": {k: v for k, v in raw["search"].items() if k != "replicates"} | {"max_n_per_arm": MOST_CHILDREN},
         "trial": {"design": name},
     }
     return experiment_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
