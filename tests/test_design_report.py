@@ -37,7 +37,7 @@ from gmfmsim.report.designs import (
     share,
 )
 from gmfmsim.report.html import BLUE, GREY, draw
-from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_rows, past_text
+from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_rows
 from gmfmsim.streams import stream
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.generate.trials import Trials
@@ -422,14 +422,6 @@ def test_past_has_trials_with_control_first_then_by_power(past):
     assert rows[1]["type_m"] == number(2.5, 0.05)
     assert rows[2]["type_m"] == NONE
     assert rows[1]["kind"] == "crossover, first period"
-
-
-def test_past_text_has_a_line_a_trial(past):
-    lines = past_text(past).splitlines()
-    assert len(lines) == 4
-    figures = r"20 % \(0\.30 %\) +2\.4 % \(0\.10 %\) +30 % \(0\.40 %\) +2 % \(0\.20 %\) +2\.500 \(0\.050\)$"
-    assert re.search(r"^Sun 2017 +63 .*" + figures, lines[2])
-    assert "nan" not in past_text(past)
 
 
 def test_past_figure_draws_what_it_is_given(past):

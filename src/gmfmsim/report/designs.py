@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.report.answer import percent
 from gmfmsim.report.children import Reported, children_caption, children_figure
-from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH
+from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, filled
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
 
@@ -221,15 +220,13 @@ def design_section(
 
     drawn: the SVG of each of design_figures; text from files is escaped.
     """
-    loader = PackageLoader("gmfmsim", "report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     nominal = _nominal(design)
     curves = CURVES.format(nominal="" if nominal is None else f" (line: nominal, {percent(nominal)})")
     captions = {"children": children_caption(design, reported), "analyses": curves}
     known = [s for s in SCENARIOS if s in surface["scenario"].values]
-    text = environment.get_template("design.html.j2").render(
+    text = filled(
+        "design.html.j2",
+        {},
         design=design,
         protocol=protocol(design, n),
         sources=sources(design),

@@ -48,12 +48,16 @@ def draw(folder: Path, drawings: dict[str, Callable[[], Figure | None]], prefix:
     return drawn
 
 
-def write_page(path: Path, template: str, filters: dict[str, Callable], **values: object) -> None:
-    """Fill in a template of this folder and write the page; text from tables and files is escaped."""
+def filled(template: str, filters: dict[str, Callable], **values: object) -> str:
+    """Return a template of this folder with its values filled in; text from tables and files is escaped."""
     loader = PackageLoader("gmfmsim", "report")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= filters
-    page = environment.get_template(template).render(disclaimer=DISCLAIMER, version=__version__, **values)
-    path.write_text(page, encoding="utf-8")
+    return environment.get_template(template).render(disclaimer=DISCLAIMER, version=__version__, **values)
+
+
+def write_page(path: Path, template: str, filters: dict[str, Callable], **values: object) -> None:
+    """Write a page: a template of this folder with its values filled in."""
+    path.write_text(filled(template, filters, **values), encoding="utf-8")

@@ -11,7 +11,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.past import ENOUGH, past_sentences
-from gmfmsim.report.designs import Cell, number, share
+from gmfmsim.report.designs import number, share
 from gmfmsim.report.html import BLUE, GREY, ORANGE, draw, write_page
 
 KINDS = {
@@ -64,20 +64,6 @@ COLUMNS = {
     "type_m": "type M",
 }
 """The columns of the table, each with its heading."""
-
-
-def past_text(data: xr.Dataset) -> str:
-    """Return the table of past_rows as aligned text, each simulated figure with its MCSE."""
-    rows = past_rows(data)
-    lines = [tuple(COLUMNS.values()), *(tuple(_plain(row[name]) for name in COLUMNS) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip() for line in lines)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Cell):
-        return f"{value.value} ({value.mcse})" if value.mcse else value.value or "-"
-    return str(value)
 
 
 def _order(data: xr.Dataset) -> np.ndarray:
