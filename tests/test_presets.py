@@ -4,6 +4,7 @@ import json
 import math
 import re
 import tomllib
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -414,7 +415,7 @@ def test_a_damaged_declaration_reads_or_is_refused_in_words(data):
 
 
 def test_the_package_carries_designs_and_children():
-    project = tomllib.loads((shelf("designs").parent / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert {kind: carried.get(kind) for kind in ("designs", "children")} == {
         "designs": "gmfmsim/designs",
