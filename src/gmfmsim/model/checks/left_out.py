@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.algebra import dot, gauss_hermite, inverse
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
@@ -137,15 +138,15 @@ def predictive_cdf(exact: ExactPosterior, model: Structure, contrast: int) -> fl
     centre, spread = given.means, given.sds**2
     like = model.likelihood
     ((block, place),) = np.argwhere((like.index == contrast) & like.inside)
-    points, weights = np.polynomial.hermite_e.hermegauss(HERMITE)
+    points, weights = gauss_hermite(HERMITE)
     total = 0.0
     for s in np.flatnonzero(like.log_weight[block] > NEVER):
-        variance = np.linalg.inv(like.precision[block, s])[place, place]
+        variance = inverse(like.precision[block, s])[place, place]
         sd = like.log_se_sd[block, s, place]
-        grid = zip(points, weights / weights.sum(), strict=True) if sd > 0 else ((0.0, 1.0),)
+        grid = zip(points, weights, strict=True) if sd > 0 else ((0.0, 1.0),)
         for u, share in grid:
             z = (like.effect[block, s, place] - centre) / np.sqrt(spread + variance * np.exp(2 * sd * u))
-            total += np.exp(like.log_weight[block, s]) * share * (exact.weight @ special.ndtr(z))
+            total += np.exp(like.log_weight[block, s]) * share * dot(exact.weight, special.ndtr(z))
     return float(total)
 
 
@@ -175,9 +176,8 @@ def _studies_from_draws(fit: Fit, spec: ModelSpec, data: xr.Dataset, names: list
     weight, k_hat = smoothed_weights(-log_p)
     elpd = special.logsumexp(log_p, b=weight, axis=0)
     a, tau = rows[spec.shape.amplitude], rows["tau"]
-    mean = weight.T @ a
-    sd = np.sqrt(weight.T @ a**2 - mean**2)
-    figures = (mean, sd, weight.T @ (a > 0), weight.T @ tau, (mean - a.mean()) / a.std())
+    mean, square, above, tau = (dot(weight.T, value) for value in (a, a**2, a > 0, tau))
+    figures = (mean, np.sqrt(square - mean**2), above, tau, (mean - a.mean()) / a.std())
     trusted = [np.where(k_hat <= K_HAT_MAX, figure, np.nan) for figure in figures]
     return _table("study", names, elpd=elpd, k_hat=k_hat, **dict(zip(INFLUENCE, trusted, strict=True)))
 

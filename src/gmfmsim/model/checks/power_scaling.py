@@ -28,7 +28,7 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
     quantities = xr.Dataset({name: (("chain", "draw"), _values(value)) for name, value in wanted.items()})
     densities = {
-        "prior": sum(_values(prior[name]) for name in prior) + np.zeros((chains, draws)),
+        "prior": sum(_values(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
         "likelihood": log_p.sum(axis=-1),
     }
     columns = {}
@@ -43,7 +43,7 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
 
 
 def _values(array: xr.DataArray) -> np.ndarray:
-    return array.transpose("chain", "draw").values
+    return array.transpose("chain", "draw", ...).values
 
 
 def _distances(quantities: xr.Dataset, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gmfmsim.algebra import cholesky, product
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.marginal import Marginal, draw
 from gmfmsim.model.exact.mixture import NormalMixture
@@ -141,6 +142,5 @@ class ExactPosterior:
             mean, covariance = kernels.coefficients_at(
                 a, b, ready.states.start, ready.prior_precision, ready.prior_b, np.arange(rows.size), number
             )
-            root = np.linalg.cholesky(covariance)
-            coefficients[rows] = mean + (root @ normal[rows, :, None])[..., 0]
+            coefficients[rows] = mean + product(cholesky(covariance), normal[rows, :, None])[..., 0]
         return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import dot
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
@@ -55,7 +56,7 @@ def posterior(model: Structure) -> ExactPosterior:
     top = log_joint.max()
     least = top + NEGLIGIBLE
     if model.likelihood.uncertain_spread:
-        log_total = highest + np.log(np.exp(box.log_weights) @ density.ravel())
+        log_total = highest + np.log(dot(np.exp(box.log_weights), density.ravel()))
         least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))
     node, combination = np.nonzero(log_joint > least)
     weight = np.exp(log_joint[node, combination] - top)

@@ -64,7 +64,7 @@ class Prepared:
         """Return (A, b, c) of every state at every node; see kernels.block_statistics."""
         states = self.states
         return kernels.block_statistics(
-            *self.design(phi, nodes), *self.arrays, states.start, states.effect, states.precision, states.constant
+            *self.design(phi, nodes), *self.arrays, states.start, states.effect, states.whiten, states.constant
         )
 
     def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gmfmsim.algebra import dot, inverse
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
 from gmfmsim.model.exact.states import HERMITE
 
@@ -74,7 +75,7 @@ class Box:
         """Return the marginal density of axis i at its nodes, from the joint density (points...) at all nodes."""
         for j in reversed(range(len(self.rules))):
             if j != i:
-                density = np.tensordot(density, self.rules[j].weights, (j, 0))
+                density = dot(np.moveaxis(density, j, -1), self.rules[j].weights)
         return density
 
     def missed(self, density: np.ndarray) -> list[float]:
@@ -191,6 +192,10 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
         with np.errstate(invalid="ignore"):  # a step may leave the support
             hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
     curvature = -hessian
-    if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
+    if not np.isfinite(curvature).all():
         return np.full(k, 1.5)
-    return np.clip(np.sqrt(np.diag(np.linalg.inv(curvature)) * np.diag(curvature)), 1, 3)
+    try:
+        variance = np.diag(inverse(curvature))
+    except ValueError:  # no peak here: not positive definite
+        return np.full(k, 1.5)
+    return np.clip(np.sqrt(variance * np.diag(curvature)), 1, 3)

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import dot, gauss_legendre, legendre, product
+
 Shape = Literal["line", "even", "interval"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the
 points. line: it falls to nothing at both ends, the trapezoidal rule; even: the same, mirrored at 0; interval: it ends
@@ -99,17 +101,18 @@ class Rule:
     def basis(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to values at x: Legendre or sinc interpolation."""
         if self.shape == "interval":
-            return self._polynomials(x, self.points - 1)[1] @ _legendre(self.points)[2]
+            t = 2 * (np.asarray(x, float) - self.low) / (self.high - self.low) - 1
+            return product(legendre(t, self.points - 1)[..., None, :], _legendre(self.points)[2])[..., 0, :]
         return self._mirrored(lambda d: np.sinc(d / self.step), x)
 
     def integral(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to integrals from the low end to x."""
         if self.shape == "interval":
             t = 2 * (x - self.low) / (self.high - self.low) - 1
-            p = np.polynomial.legendre.legvander(t, self.points).reshape(*np.shape(t), -1)
+            p = legendre(t, self.points)
             k = np.arange(1, self.points)
             parts = np.concatenate([t[..., None] + 1, (p[..., 2:] - p[..., :-2]) / (2 * k + 1)], axis=-1)
-            return (self.high - self.low) / 2 * parts @ _legendre(self.points)[2]
+            return (self.high - self.low) / 2 * product(parts[..., None, :], _legendre(self.points)[2])[..., 0, :]
 
         def from_start(d):  # of a sinc, from minus infinity
             return self.step * (0.5 + special.sici(np.pi * d / self.step)[0] / np.pi)
@@ -118,11 +121,6 @@ class Rule:
         if self.shape == "line":
             return self._mirrored(from_start, x)
         return self._mirrored(from_start, x) - self._mirrored(from_start, start)
-
-    def _polynomials(self, x, degree: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return x on the scale from -1 to 1, and its Legendre polynomials up to a degree, (..., degree + 1)."""
-        t = 2 * (np.asarray(x, float) - self.low) / (self.high - self.low) - 1
-        return t, np.polynomial.legendre.legvander(t, degree).reshape(*t.shape, degree + 1)
 
     def _mirrored(self, kernel: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, float)
@@ -137,10 +135,10 @@ class Rule:
         interval: its last Legendre coefficients. Otherwise what half of the nodes miss of its integral.
         """
         if self.shape == "interval":
-            size = np.abs(_legendre(self.points)[2] @ marginal)
+            size = np.abs(dot(_legendre(self.points)[2], marginal))
             return float(size[-2:].max() / size.max())
-        whole = self.weights @ marginal
-        half = 2 * self.weights[::2] @ marginal[::2]
+        whole = dot(self.weights, marginal)
+        half = 2 * dot(self.weights[::2], marginal[::2])
         return float(abs(half / whole - 1))
 
     def missed(self, marginal: np.ndarray) -> float:
@@ -162,6 +160,6 @@ def rule(low: float, high: float, points: int, shape: Shape) -> Rule:
 @cache
 def _legendre(points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return nodes and weights of Gauss-Legendre on (-1, 1), and the matrix from values to Legendre coefficients."""
-    x, w = np.polynomial.legendre.leggauss(points)
+    x, w = gauss_legendre(points)
     degree = np.arange(points)[:, None]
-    return x, w, (degree + 0.5) * np.polynomial.legendre.legvander(x, points - 1).T * w
+    return x, w, (degree + 0.5) * legendre(x, points - 1).T * w
