@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gmfmsim import DISCLAIMER, __version__
-from gmfmsim.faults import Fault, GateFailed, InputError
+from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
@@ -276,7 +276,8 @@ def _print_json(value: object) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 failed gate."""
+    """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 a posterior that
+    cannot be trusted."""
     try:
         sys.exit(_run())
     except BrokenPipeError:  # the reader of our output has gone: nothing to say, and nobody to say it to
@@ -303,5 +304,11 @@ def _run() -> int:
         if wants_json:
             _print_json({"gate": error.rows})
         print(error, file=sys.stderr)
+        return 3
+    except NotANumber as error:
+        if wants_json:
+            _print_json({"stopped": str(error)})
+        print(f"{error}: the computation stopped and nothing was written", file=sys.stderr)
+        print("    what to do: look at the priors and at the figures of the evidence, gmfmsim audit", file=sys.stderr)
         return 3
     return 0

@@ -310,10 +310,12 @@ def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: st
 
     why_not = refusal(model, contrasts)
     if improper and (why_not or plan.sampler.engine == "nuts"):
-        problem = (
-            f"the prior of {', '.join(improper)} is improper, and {why_not or 'the nuts engine samples no such prior'}"
-        )
+        because = why_not or "the nuts engine samples no such prior"
+        problem = f"the prior of {', '.join(improper)} is improper: {because}"
         return [Fault(file, "key model.priors", problem, "proper priors, or the exact engine")]
+    if improper and averaged:
+        problem = f"the prior of {', '.join(improper)} is improper: it leaves no marginal likelihood to weigh models by"
+        return [Fault(file, "key model.weights", problem, 'proper priors, or "stacking"')]
     if why_not and plan.sampler.engine == "exact":
         return [Fault(file, "key sampler.engine", why_not, '"auto" or "nuts"')]
     if why_not and averaged:

@@ -11,7 +11,7 @@ from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.priors import Prior
 from gmfmsim.model.priors.distributions import Distribution
-from gmfmsim.model.terms import TERMS, TermName
+from gmfmsim.model.terms import SCALES, TERMS, TermName
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
 
@@ -151,7 +151,7 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             faults.append(Fault(*place, "the model has no parameter of this name", allowed))
         elif not _within(prior.support, spec.limits.get(name)):
             faults.append(Fault(*place, *_outside(prior, spec.limits[name])))
-        elif prior.dist in OF_TAU and name not in ("tau", "tau_class", "tau_group", "tau_arm"):
+        elif prior.dist in OF_TAU and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
     return faults
 

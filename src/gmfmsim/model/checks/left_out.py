@@ -12,7 +12,7 @@ from gmfmsim.algebra import dot, gauss_hermite, inverse
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import ExactPosterior, posterior
+from gmfmsim.model.exact import ExactPosterior, impropriety, posterior
 from gmfmsim.model.exact.states import HERMITE
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.structure import Structure, structure
@@ -20,7 +20,10 @@ from gmfmsim.model.structure import Structure, structure
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A fit without some blocks or contrasts: log p(y_left | the others) and the posterior; None if nothing is left."""
+    """A fit without some blocks or contrasts: log p(y_left | the others) and the posterior.
+
+    None if nothing is left; NaN and None if what is left makes no proper posterior.
+    """
 
     log_density: float
     rest: ExactPosterior | None
@@ -38,7 +41,10 @@ def refit(exact: ExactPosterior, data: xr.Dataset, left_out: np.ndarray) -> Left
     """Return the fit without some contrasts: log p(y_left | rest) = log p(y) - log p(rest)."""
     if left_out.all():
         return LeftOut(exact.log_marginal, None)
-    rest = posterior(without(exact.prepared.structure, data, left_out))
+    others = without(exact.prepared.structure, data, left_out)
+    if impropriety(others):
+        return LeftOut(np.nan, None)
+    rest = posterior(others)
     return LeftOut(exact.log_marginal - rest.log_marginal, rest)
 
 

@@ -23,6 +23,10 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
     states, units = effect.shape[0], slot_level.size
     a, b, c = np.zeros((nodes, states, p, p)), np.zeros((nodes, states, p)), np.zeros((nodes, states))
     white = np.empty((1 + p + units, index.shape[1]))  # the effects, the columns, the units
+    here = np.zeros((index.shape[0], units), np.bool_)
+    for block in range(index.shape[0]):
+        for u in range(units):
+            here[block, u] = slot_mask[block, u].any()
     for j in range(nodes):
         for block in range(index.shape[0]):
             m = size[block]
@@ -51,7 +55,7 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
                         for x in range(p):
                             white[1 + x, i] += whiten[s, i, k] * columns[j, x, index[block, k]]
                 for u in range(units):
-                    if slot_mask[block, u].any():
+                    if here[block, u]:
                         for i in range(m):
                             white[rows, i] = 0.0
                             for k in range(m):

@@ -37,19 +37,24 @@ class Marginal:
         return np.clip(dot(self.rule.integral(self._coordinate(value)), self.values) / self.total, 0, 1)
 
     def moments(self) -> tuple[float, float]:
-        """Return mean and standard deviation.
+        """Return mean and standard deviation, as far as the nodes reach.
 
-        An even density times an odd value is not even: there the interpolated density is integrated by Gauss and
-        Legendre's rule.
+        Of an even density the trapezoidal rule misses, in the mean, the corner that values have at 0. Values s sinh(x)
+        are s cosh(x), which is even, less s exp(-x), which fades: what the rule misses is what it misses of the latter,
+        and Gauss and Legendre's rule tells, on the interpolated density.
         """
-        fine, density = self.rule, self.values
+        value, f = self.coordinate.value(self.rule.nodes), self.rule.weights * self.values / self.total
+        mean, corner = float(dot(f, value)), 0.0
         if self.rule.shape == "even":
             fine = rule(self.rule.low, self.rule.high, 4 * self.rule.points, "interval")
-            density = dot(self.rule.basis(fine.nodes), self.values)
-        weight = fine.weights * density / self.total
-        value = self.coordinate.value(fine.nodes)
-        mean = float(dot(weight, value))
-        return mean, float(np.sqrt(dot(weight, (value - mean) ** 2)))
+            f_fine = fine.weights * dot(self.rule.basis(fine.nodes), self.values) / self.total
+            corner = float(dot(f, self._fading(self.rule.nodes)) - dot(f_fine, self._fading(fine.nodes)))
+        mean += corner
+        return mean, float(np.sqrt(max(dot(f, (value - mean) ** 2) - 2 * mean * corner, 0.0)))
+
+    def _fading(self, x: np.ndarray) -> np.ndarray:
+        """Return s cosh(x) - s sinh(x) for a coordinate whose values are s sinh(x)."""
+        return np.exp(self.coordinate.log_slope(np.zeros_like(x)) - x)
 
     def density(self, value) -> np.ndarray:
         """Return the density of the parameter at values; 0 outside the range that was integrated."""

@@ -16,12 +16,18 @@ points. line: it falls to nothing at both ends, the trapezoidal rule; even: the 
 where it ends, Gauss and Legendre's rule (Trefethen & Weideman 2014)."""
 
 
+FARTHEST = 230.0
+"""The logarithm of the largest and of the smallest value that an axis reaches: their squares are still numbers."""
+
+
 @dataclass(frozen=True)
 class Coordinate:
     """A smooth coordinate x of a parameter: value(x), log_slope(x) = log |d value / d x|, its range, its shape.
 
     Which one: log for parameters above 0 whose prior is spread over orders of magnitude, scale x sinh for those with
-    mass down to 0 and a heavy tail, x itself otherwise.
+    mass down to 0 and a heavy tail, x itself otherwise. start: where a prior has its mass, and the posterior is first
+    looked for; closed: whether the parameter itself ends where the range does; order: the highest moment, up to 2, that
+    exists and is to be integrated.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
@@ -30,41 +36,50 @@ class Coordinate:
     low: float
     high: float
     shape: Shape
+    start: tuple[float, float]
+    closed: tuple[bool, bool] = (False, False)
+    order: int = 0
 
 
-def on_log(low: float, high: float) -> Coordinate:
-    """Return the coordinate log(value) for values between low and high, both above 0."""
-    return Coordinate(np.exp, lambda x: x, np.log, float(np.log(low)), float(np.log(high)), "line")
+def on_log(start: np.ndarray, order: int) -> Coordinate:
+    """Return the coordinate log(value) for values above 0, looked for between the logarithms start (2,)."""
+    low, high = np.clip(start, -FARTHEST, FARTHEST).tolist()
+    return Coordinate(np.exp, lambda x: x, np.log, -FARTHEST, FARTHEST, "line", (low, high), order=order)
 
 
 def on_log_sinh(location: float, scale: float) -> Coordinate:
     """Return the coordinate asinh((log(value) - location) / scale): for logarithms with a heavy tail."""
-    reach = 600.0  # of the logarithm: within what a double can hold
+    low, high = (float(np.arcsinh((end - location) / scale)) for end in (-FARTHEST, FARTHEST))
     return Coordinate(
         lambda x: np.exp(location + scale * np.sinh(x)),
         lambda x: np.log(scale * np.cosh(x)) + location + scale * np.sinh(x),
         lambda v: np.arcsinh((np.log(v) - location) / scale),
-        float(np.arcsinh((-reach - location) / scale)),
-        float(np.arcsinh((reach - location) / scale)),
+        low,
+        high,
         "line",
+        (max(low, -5.0), min(high, 5.0)),
     )
 
 
-def on_sinh(high: float, scale: float, shape: Shape) -> Coordinate:
-    """Return the coordinate asinh(value / scale) for values from 0: linear near 0, logarithmic far out."""
+def on_sinh(scale: float, shape: Shape, start: float, order: int) -> Coordinate:
+    """Return the coordinate asinh(value / scale) for values from 0, up to start at first: linear, later logarithmic."""
     return Coordinate(
         lambda x: scale * np.sinh(x),
         lambda x: np.log(scale * np.cosh(x)),
         lambda v: np.arcsinh(v / scale),
         0.0,
-        float(np.arcsinh(high / scale)),
+        float(FARTHEST - np.log(scale)),
         shape,
+        (0.0, float(np.arcsinh(start / scale))),
+        (True, False),
+        order,
     )
 
 
-def on_line(low: float, high: float, shape: Shape) -> Coordinate:
-    """Return the value itself as coordinate, between low and high."""
-    return Coordinate(lambda x: x, np.zeros_like, lambda v: v, low, high, shape)
+def on_line(low: float, high: float, shape: Shape, start: tuple[float, float]) -> Coordinate:
+    """Return the value itself as coordinate, between low and high; ends that the parameter has are closed."""
+    closed = shape == "interval"
+    return Coordinate(lambda x: x, np.zeros_like, lambda v: v, low, high, shape, start, (closed, closed), 2)
 
 
 @dataclass(frozen=True)

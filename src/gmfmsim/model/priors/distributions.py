@@ -35,6 +35,11 @@ class Distribution(Spec):
         """Whether the density integrates to 1."""
         return True
 
+    @property
+    def tail(self) -> float:
+        """The exponent a of the density far out, x^-a; inf where it falls faster than any power."""
+        return math.inf
+
     def given(self, se: ArrayLike) -> "Distribution":
         """Return the distribution for studies with standard errors se (K,); itself unless it depends on them."""
         return self

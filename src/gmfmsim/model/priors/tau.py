@@ -257,6 +257,10 @@ class JeffreysGiven(Jeffreys):
 
     se: tuple[float, ...]
 
+    @property
+    def tail(self):
+        return 1.0
+
     def _log_density(self, x):
         log_tau, log_se = np.log(x)[..., None], np.log(self.se)
         terms = log_tau - np.logaddexp(2 * log_se, 2 * log_tau)
@@ -267,6 +271,10 @@ class ImproperUniform(Improper):
     """The constant density above 0."""
 
     dist: Literal["improper_uniform"]
+
+    @property
+    def tail(self):
+        return 0.0
 
     def _log_density(self, x):
         return 0 * x
