@@ -36,6 +36,11 @@ class Distribution(Spec):
         return True
 
     @property
+    def scale_of_effects(self) -> str | None:
+        """The scale of the effects that it was made for, where that is not the points of the evidence."""
+        return None
+
+    @property
     def tail(self) -> float:
         """The exponent a of the density far out, x^-a; inf where it falls faster than any power."""
         return math.inf

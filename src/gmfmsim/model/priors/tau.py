@@ -148,6 +148,11 @@ class Turner2015(Surveyed, LogNormalLaw):
     table = TURNER
 
     @property
+    def scale_of_effects(self) -> str:
+        """Log odds ratios."""
+        return "log odds ratios"
+
+    @property
     def median(self) -> float:
         """The median of tau."""
         return math.exp(self._cell[0])
@@ -166,6 +171,11 @@ class Rhodes2015(Surveyed, LogStudentTLaw):
 
     dist: Literal["rhodes2015"]
     table = RHODES
+
+    @property
+    def scale_of_effects(self) -> str:
+        """Standardised mean differences."""
+        return "standard deviations of the outcome"
 
     @property
     def df(self) -> float:
