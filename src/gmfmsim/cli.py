@@ -164,6 +164,8 @@ def check(name: Name, as_json: Json = False) -> None:
         for what in ("dose", "month"):
             if plan[f"{what}_outside_evidence"]:
                 print(f"    note: the {what} of the trial lies outside what was studied")
+        for note in plan["notes"]:
+            print(f"    note: {note}")
 
 
 @app.command("list", epilog="Example: gmfmsim list")

@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.covariates import IN_WORDS
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
@@ -170,6 +171,19 @@ class Prepared:
         words = f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
         several = self.contrasts.sizes.get("reading", 1)
         return words if several == 1 else f"{words}, {several} combinations of readings"
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known of the evidence as it was taken, a sentence each."""
+        attrs, found = {} if self.contrasts is None else self.contrasts.attrs, []
+        if "field_of_sds" in attrs:
+            found.append(
+                "SDs that are not known are distributed as in the evidence shipped with the package: too few trials of "
+                "these tables print one about that month."
+            )
+        if "left_out" in attrs:
+            found.append(f"Selected but not taken: {attrs['left_out']}.")
+        return found
 
     @property
     def reported(self) -> xr.Dataset | None:
@@ -337,11 +351,10 @@ def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[F
     where, curve = "key evidence.select", model.shape
     faults = []
     for what, names in not_known(model, contrasts):
-        problem = f"no {what.removeprefix('the ')} is known for {', '.join(names)}"
+        one, several = IN_WORDS[what.removeprefix("the ").replace(" ", "_")]
         needs = f"curve {model.curve}" if what == "the dose" else "the model"
-        faults.append(
-            Fault(file, where, problem, f"contrasts with known {what.removeprefix('the ')}s, which {needs} needs")
-        )
+        problem = f"no {one} is known for {', '.join(names)}"
+        faults.append(Fault(file, where, problem, f"contrasts with known {several}, which {needs} needs"))
     dose, control = contrasts["dose"].values, contrasts["control_dose"].values
     alike = (dose == control) | (~np.bool(curve.uses_dose) & (control != 0))
     if alike.any():

@@ -110,6 +110,7 @@ def _section(plan_result: PlanResult) -> dict:
         "confounding": [] if not prepared.models else _confounding(plan_result),
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
+        "notes": prepared.notes,
         "small_study": small_study(plan_result),
         "readings": [
             row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)}
