@@ -49,30 +49,35 @@ def _word(names: tuple[str, ...]) -> str:
 
 
 def _directions(model: Structure, names: tuple[str, ...], flat: np.ndarray) -> int:
-    """Return how many directions the deviations with these scales fill beyond those of the columns flat (K, q)."""
+    """Return how many directions the deviations with these scales fill beyond those of the columns flat (seen, q)."""
     units = _units(model, names)
     return _rank(np.hstack([units, flat])) - _rank(flat)
 
 
 def _units(model: Structure, names: tuple[str, ...]) -> np.ndarray:
-    """Return a column for each unit whose deviation has one of these scales, (K, units)."""
+    """Return a column for each unit whose deviation has one of these scales, (seen, units)."""
     phi = _somewhere(model) | {name: float(name in names) for name in SCALES if name in model.parameters}
     loads = [np.broadcast_to(load, model.gmfm66.shape) for load in model.loads(phi)]
     parts = [
         load[:, None] * (level.units[:, None] == np.unique(level.units))
         for level, load in zip(model.levels, loads, strict=True)
     ]
-    parts.append(_columns(model, [c for c in model.coefficients if c.pooled in names]))
-    found = np.hstack(parts)
+    pooled = _columns(model, [c for c in model.coefficients if c.pooled in names])
+    found = np.hstack([_seen(model, np.hstack(parts)), pooled])
     return found[:, np.abs(found).max(axis=0, initial=0.0) > 0]
 
 
 def _columns(model: Structure, wanted: list) -> np.ndarray:
-    """Return the columns of some coefficients, (K, q), at a scale of 1 where they are pooled."""
+    """Return the columns of some coefficients, (seen, q), at a scale of 1 where they are pooled."""
     phi = _somewhere(model) | {name: 1.0 for name in SCALES if name in model.parameters}
     every = [np.broadcast_to(column, model.gmfm66.shape) for column in model.columns(phi)]
     own = [column for column, c in zip(every, model.coefficients, strict=True) if any(c is one for one in wanted)]
-    return np.stack(own, axis=1) if own else np.zeros((model.gmfm66.size, 0))
+    return _seen(model, np.stack(own, axis=1) if own else np.zeros((model.gmfm66.size, 0)))
+
+
+def _seen(model: Structure, rows: np.ndarray) -> np.ndarray:
+    """Return the rows (K, ...) of the contrasts in the likelihood: some may have been left out."""
+    return rows[np.sort(model.likelihood.index[model.likelihood.inside])]
 
 
 def _somewhere(model: Structure) -> dict[str, float]:
