@@ -97,7 +97,7 @@ def _text(column: Column, cell: str) -> str:
 def _number(column: Column, cell: str) -> float | int:
     text = plain_number(cell)
     if not _NUMBER.fullmatch(text):
-        raise ValueError("is not a number")
+        raise ValueError("is not a number" + ": it is a bound" * text.startswith(("<", ">", "\u2264", "\u2265")))
     value = float(text)
     if not abs(value) <= LARGEST:
         raise ValueError("is too large")

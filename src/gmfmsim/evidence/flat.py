@@ -98,8 +98,13 @@ def read_flat(path: Path) -> Tables:
     between = (row_faults(path.name, FLAT, rows), *names, _empty(path.name, rows, spoiled))
     told += first_told(path.name, itertools.chain(*between))
     spoiled = {number for one in told for number in one.rows}  # one fault of a row is enough
+    # names in one form, now that no two of them differ in that alone
+    rows = [row | {c: unicodedata.normalize("NFC", row[c]) for c in FLAT.key[:2] if row[c]} for row in rows]
     results: dict[str, list[Result]] = defaultdict(list)
-    told += first_told(path.name, _results(path.name, [r for r in rows if r["row"] not in spoiled], results))
+    of_p = {number for one in told if one.fault.where.endswith(", column p") for number in one.rows}
+    with_p = {row["study"] for row in rows if row["p"] is not None or row["row"] in of_p}
+    sound = [row for row in rows if row["row"] not in spoiled]
+    told += first_told(path.name, _results(path.name, sound, with_p, results))
     if all(one.rows for one in told):  # else a row is lost, whosever it was
         spoiled = {number for one in told for number in one.rows}
         broken = {row["study"] for row in rows if row["row"] in spoiled}
@@ -124,16 +129,17 @@ def _empty(file: str, rows: list[Row], spoiled: set[int]) -> Iterator[Told]:
             yield Told(Fault(file, at_rows(numbers), f"{cut(study)} has no results", allowed), numbers)
 
 
-def _results(file: str, rows: list[Row], results: dict[str, list[Result]]) -> Iterator[Told]:
-    """Add what each row says to the results of its study, and tell what is wrong with it."""
-    with_p = {row["study"] for row in rows if row["p"] is not None}
+def _results(file: str, rows: list[Row], with_p: set[str], results: dict[str, list[Result]]) -> Iterator[Told]:
+    """Add what each row says to the results of its study, and tell what is wrong with it.
+
+    A row of a study `with_p` need not have a spread of its own.
+    """
     for row in rows:
         try:
             result = Result(row, _arm(row), summary(row))
             if result.summary.se is None and row["study"] not in with_p:
                 raise Wrong(row, "sd", "no spread is given", SPREADS)
-            study, arm = (unicodedata.normalize("NFC", row[name]) for name in ("study", "arm"))
-            results[study].append(result._replace(row=row | {"study": study, "arm": arm}))
+            results[row["study"]].append(result)
         except Wrong as wrong:
             yield _told(file, wrong)
 

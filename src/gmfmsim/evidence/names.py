@@ -8,7 +8,7 @@ from gmfmsim.evidence.told import Told, at_rows, cut
 from gmfmsim.faults import Fault, shown
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")
-_QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u00b4\u0060"), "'") | dict.fromkeys(map(ord, "\u201c\u201d"), '"')
+_QUOTES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u00b4"), "'") | dict.fromkeys(map(ord, "\u201c\u201d"), '"')
 # Cyrillic and Greek letters that are drawn as Latin ones
 _LETTERS = str.maketrans(
     "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0430\u0435\u043e\u0440\u0441\u0443\u0445"
@@ -29,7 +29,7 @@ _SAME = {
 
 def seen(name: str) -> str:
     """Return a name as it is seen: the same for all that look alike."""
-    for same in _SAME.values():
+    for same in () if name.isascii() else _SAME.values():
         name = same(name)
     return " ".join(name.split())
 

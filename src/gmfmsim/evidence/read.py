@@ -23,6 +23,9 @@ REQUIRED_TABLES = ("studies", "arms", "contrasts")
 NAMES = {"studies": ("study_id",), "arms": ("study_id", "arm_id")}
 """The columns that name what a table defines; the last is the name."""
 
+MOST_COMPARED = 100
+"""Names that a misspelt one is compared with."""
+
 ONE_SD = ("imputed_sd", "sd_in_range", "sd_from_d")
 """The readings that give both arms of a contrast one SD."""
 
@@ -123,29 +126,28 @@ def _cross_faults(rows: dict[str, list[Row]], whole: set[str]) -> Iterator[Fault
     arms = defaultdict(set)
     for r in rows["arms"] if "arms" in whole else ():
         arms[r["study_id"]].add(r["arm_id"])
-    known = set(studies)
+    known, looks = set(studies), {seen(study): study for study in studies}
     yield from _reading_faults(rows) if "contrasts" in whole else ()
     for name, table in rows.items():
         schema = TABLES[name]
         for r in table:
             study, where = r[schema.study], f"row {r['row']}, column "
             if known and study is not None and study not in known:
-                yield _unknown(f"{name}.csv", where + schema.study, "study", study, studies)
+                problem, allowed = _unknown(study, looks)
+                yield Fault(f"{name}.csv", where + schema.study, f"unknown study {problem}", allowed)
             elif arms:
                 for column in schema.arms:
                     if r[column] is not None and r[column] not in arms[study]:
-                        own = sorted(filter(None, arms[study]))
-                        yield _unknown(f"{name}.csv", where + column, f"arm of {cut(study or '')}", r[column], own)
+                        own = {seen(arm): arm for arm in sorted(filter(None, arms[study]))}
+                        problem, allowed = _unknown(r[column], own, f" of {cut(study or '')}")
+                        yield Fault(f"{name}.csv", where + column, f"unknown arm {problem}", allowed)
 
 
-def _unknown(file: str, where: str, kind: str, name: str, known: list[str]) -> Fault:
-    """Say that a name is not defined, and whether one is that looks like it."""
-    kind, _, of = kind.partition(" ")
-    problem = f"unknown {kind} {shown(name)}" + f" {of}" * bool(of)
-    twin = next((other for other in known if seen(other) == seen(name)), None)
-    if twin is not None:
-        problem += f"; one that looks like it differs in {difference(name, twin)}"
-    return Fault(file, where, problem, choices(name, known))
+def _unknown(name: str, looks: dict[str, str], whose: str = "") -> tuple[str, str]:
+    """Return a name that is not known, and one that looks like it; and the known names, which are by their looks."""
+    twin = looks.get(seen(name))
+    alike = "" if twin is None else f"; one that looks like it differs in {difference(name, twin)}"
+    return f"{shown(name)}{whose}{alike}", choices(name, list(looks.values())[:MOST_COMPARED])
 
 
 def _reading_faults(rows: dict[str, list[Row]]) -> Iterator[Fault]:

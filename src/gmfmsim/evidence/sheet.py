@@ -18,8 +18,12 @@ from gmfmsim.faults import Fault, InputError, shown
 
 MOST_BYTES = 4_000_000
 MOST_COLUMNS = 200
+MOST_HEADER = 100 * MOST_COLUMNS
+"""Characters of the row of column names."""
 MOST_ROWS = 2000
 """Rows of one table. The field has a few dozen trials; checks compare every study with every other."""
+MOST_LINES = 10 * MOST_ROWS
+"""Lines of one file, blank ones, comments and those within cells counted: more are refused before they are parsed."""
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
@@ -62,6 +66,8 @@ def read_sheet(file: str, content: bytes, columns: Collection[str], *, comments:
     Raises InputError with one fault where the file is no table of this kind.
     """
     text = _decoded(file, content)
+    if (lines := 1 + sum(text.count(end) for end in "\n\r") - text.count("\r\n")) > MOST_LINES:
+        _refuse(file, "file", f"{lines} lines", f"at most {MOST_LINES}, and {MOST_ROWS} rows")
     _check_header(file, text, set(columns), comments)
     (row, cells), records, told = _records(file, text, comments)
     names = [_name(cell) for cell in cells]
@@ -120,6 +126,8 @@ def _check_header(file: str, text: str, columns: set[str], comments: bool) -> No
     many = 1 + max(line.count(mark) for mark in ",;\t|")
     if many > MOST_COLUMNS:
         _refuse(file, where, f"{many} columns", f"at most {MOST_COLUMNS}")
+    if len(line) > MOST_HEADER:
+        _refuse(file, where, f"a header of {len(line)} characters", f"at most {MOST_HEADER}")
     if "\0" in line:
         _refuse(file, where, "holds NUL characters: UTF-16, or no text", f"UTF-8 text: {_SAVE}")
     found = {mark: _known(line, mark, columns) for mark in _SEPARATORS}
@@ -138,9 +146,11 @@ def _check_header(file: str, text: str, columns: set[str], comments: bool) -> No
 
 def _first_line(text: str, columns: set[str], comments: bool) -> tuple[int, str, int | None]:
     """Return the first line that is no comment, its number, and that of another near it that names columns."""
-    first, headed = None, None
+    first, headed, quoted = None, None, False
     for number, line in enumerate(itertools.islice(io.StringIO(text, newline=""), 1000), 1):
-        comment = comments and line.lstrip(' \t"').startswith("#")
+        comment = quoted or (comments and line.lstrip(' \t"').startswith("#"))
+        if quoted or (comment and line.lstrip().startswith('"')):  # a comment in quotes may have several lines
+            quoted ^= line.count('"') % 2 == 1
         if _known(line.replace("#", "", 1) if comment else line, ",", columns) > 2:
             headed = headed or number
         if first is None and not comment and line.strip(" \t\r\n,;|"):
@@ -152,7 +162,7 @@ def _first_line(text: str, columns: set[str], comments: bool) -> tuple[int, str,
 
 def _known(line: str, separator: str, columns: set[str]) -> int:
     """Return how many columns a line names."""
-    cells = next(csv.reader([line[:20_000]], delimiter=separator), [])
+    cells = next(csv.reader([line[:MOST_HEADER]], delimiter=separator), [])
     return len({_name(cell) for cell in cells} & columns)
 
 
