@@ -120,6 +120,7 @@ FORMS = {
     "cp1252": ((HEADER + PAIR).replace("A,", "M\xfcller 2010,").encode("cp1252"), ["UTF-8", "cp1252", "M\xfcller"]),
     "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", ["UTF-8", "spreadsheet"]),
     "a column without name": (HEADER.replace(",n,", ",n,,") + PAIR.replace("30,", "30,x,"), ["column 5 has no name"]),
+    "a last column without name": (HEADER.replace("sd", "sd,,") + PAIR.replace("\n", ",,x\n"), ["column 8", "'x'"]),
     "decimal commas in quotes": (
         HEADER + 'A,cells,5e7 cells/kg,30,"5,1","6,1"\nA,ctrl,0,30,"3,0","5,7"\n',
         ["'5,1'", "decimal comma", "3 more cells"],
@@ -244,6 +245,24 @@ def test_a_number_reads_the_same_with_marks_between_thousands(whole, cents, mark
                 plain_number(marked)
         else:
             assert plain_number(marked) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        *(("\u22121.234", "-1.234"), ("5e\u22123", "5e-3"), ("1.234.567", "1234567"), ("1,234.5", "1234.5")),
+        *(
+            ("0.123", "0.123"),
+            ("1.234.5", "1.234.5"),
+            ("1'234", "1234"),
+            ("12 34", "12 34"),
+            ("1.234 567", "1.234 567"),
+        ),
+    ],
+)
+def test_known_numbers_as_people_write_them(text, plain):
+    """A point before three digits is a decimal point, and what is no number stays what it is."""
+    assert plain_number(text) == plain
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))

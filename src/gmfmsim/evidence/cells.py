@@ -35,12 +35,13 @@ def plain_number(text: str) -> str:
     Raises ValueError for a decimal comma, and for a comma that may mark decimals or thousands.
     """
     text = text.translate(_MINUS)
+    if _NUMBER.fullmatch(text):
+        return text
     if groups := _GROUPS.fullmatch(text):
         head, tail, mark, decimals = groups.groups(default="")
-        alone = len(tail) == 4 and not decimals
-        if mark == "," and alone:
+        if mark == "," and len(tail) == 4 and not decimals:
             raise ValueError(f"may be {head}.{tail[1:]} or {head}{tail[1:]}", "no mark between thousands")
-        if mark != "." or not (alone or decimals):
+        if mark != "." or not decimals:
             return head + tail.replace(mark, "") + decimals
     if _DECIMAL_COMMA.fullmatch(text):
         raise DecimalComma("is not a number: it has a decimal comma", "with a decimal point")
@@ -82,7 +83,7 @@ def check_range(column: Column, value: float) -> None:
 
 
 def _text(column: Column, cell: str) -> str:
-    if has_control_character(cell):
+    if not cell.isprintable() and has_control_character(cell):
         raise ValueError("holds a control character")
     if len(cell) > LONGEST:
         raise ValueError(f"has {len(cell)} characters", f"at most {LONGEST} characters")

@@ -53,13 +53,15 @@ def comparable(results: list[Result]) -> list[list[Result]]:
 
 
 def control_of(group: list[Result]) -> Result | None:
-    """Return what the others are compared with: the arm without cells, else the one with the lowest known dose.
+    """Return what the others are compared with: the arm without cells, else, of known doses, the lowest.
 
-    None where there is no such arm, more than one, or nothing to compare with it.
+    None where there is no such arm, more than one, or nothing to compare with it. An arm whose dose is not known may
+    be the control that lacks its 0: beside one, no dose is the lowest.
     """
-    without = [r for r in group if r.arm.control]
-    known = sorted((r for r in group if r.arm.dose is not None), key=lambda r: r.arm.dose.dose)
-    lowest = without or [r for r in known if r.arm.dose.dose == known[0].arm.dose.dose]
+    lowest = [r for r in group if r.arm.control]
+    if not lowest and all(r.arm.dose is not None for r in group):
+        least = min(r.arm.dose.dose for r in group)
+        lowest = [r for r in group if r.arm.dose.dose == least]
     return lowest[0] if len(lowest) == 1 < len(group) else None
 
 

@@ -78,7 +78,7 @@ _DOSE = re.compile(r"(.*?\d\.?(?:[eE][+-]?\d+)?)\s*([^\W\d].*)?", re.DOTALL)
 def read_flat(path: Path) -> Tables:
     """Read one flat CSV and return the tables that it stands for: studies, arms, outcomes and contrasts.
 
-    The arm with dose 0 is the control of its study, scale and month, else the arm with the lowest known dose; every
+    The arm with dose 0 is the control of its study, scale and month, else the arm with the lowest dose; every
     other arm there is compared with it as `compare` says: md100, md100_se, Hedges g, and the control that contrasts
     share. Cells per child are divided by weight_kg, else by the weight that goes with age_y. All contrasts have
     default_use "primary"; `row` is the line of the file.
@@ -236,10 +236,12 @@ def _study(file: str, results: list[Result]) -> Iterator[Told]:
 def _no_control(file: str, group: list[Result]) -> Told:
     """Say why the rows of a study at one month have nothing that they can be compared with."""
     first, numbers = group[0].row, tuple(r.row["row"] for r in group)
-    zero, known = sum(r.arm.control for r in group), sum(r.arm.dose is not None for r in group)
+    zero, unknown = sum(r.arm.control for r in group), sum(not r.arm.control and r.arm.dose is None for r in group)
     at = f"{cut(first['study'])}, {first['scale']}, {at_month(first['month'])}"
     problem = f"{at}: {zero} rows with dose 0, {len(group) - zero} with cells"
     if not zero and len(group) > 1:
-        problem += ", the lowest dose in more than one of them" if known else ", none of known dose"
-    allowed = "exactly one with dose 0, or, of several doses, exactly one that is the lowest; at least one with more"
+        problem += f", {unknown} of them of unknown dose" if unknown else ", the lowest dose in more than one of them"
+    allowed = (
+        "exactly one with dose 0, or, of several doses, all known, exactly one that is the lowest; one more at least"
+    )
     return Told(Fault(file, at_rows(numbers), problem, allowed), numbers)

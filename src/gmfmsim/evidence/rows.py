@@ -95,7 +95,7 @@ def _moved(schema: TableSchema, sheet: Sheet, cells: list[str], filled: list[str
     """Return whether a comma too many may have moved the cells of a row: one more, and a number where text belongs."""
     last = schema.columns[filled[-1]]
     free = last.kind == "text" and not last.required
-    return len(cells) > sheet.width and free and is_number(cells[sheet.header.index(filled[-1])])
+    return len(cells) > len(sheet.header) and free and is_number(cells[sheet.header.index(filled[-1])])
 
 
 def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told]:

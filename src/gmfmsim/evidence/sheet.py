@@ -33,13 +33,12 @@ _SAVE = 'save it as "CSV UTF-8 (comma delimited)"'
 class Sheet(NamedTuple):
     """The cells of a file: the names of its columns, and its rows with the line that each ends on.
 
-    header ends with the last column that has a name; width counts the cells of the header row, nameless ones too. A
-    row keeps what it has. told: lines that may be rows or comments.
+    Columns without name and cells are left out; a row keeps the cells that it has beyond the header. told: lines that
+    may be rows or comments.
     """
 
     header: list[str]
     row: int
-    width: int
     records: list[tuple[int, list[str]]]
     told: list[Told]
 
@@ -72,15 +71,15 @@ def read_sheet(file: str, content: bytes, columns: Collection[str], *, comments:
     (row, cells), records, told = _records(file, text, comments)
     names = [_name(cell) for cell in cells]
     header = [name if name in columns else cell.strip() for name, cell in zip(names, cells, strict=True)]
-    if nameless := [i for i, name in enumerate(header[: _filled(header)]) if not name]:
+    if nameless := {i for i, name in enumerate(header) if not name}:
         for number, own in records:
             for i in nameless:
                 if own[i : i + 1] and own[i].strip():
                     problem = f"column {i + 1} has no name and holds {shown(own[i])} in row {number}"
-                    _refuse(file, f"row {row}", problem, "a name for each column that holds something")
+                    allowed = "a name for each column that holds something; quotes around a cell with a comma"
+                    _refuse(file, f"row {row}", problem, allowed)
         records = [(n, [c for i, c in enumerate(own) if i not in nameless]) for n, own in records]
-        header = [name for i, name in enumerate(header) if i not in nameless]
-    return Sheet(header[: _filled(header)], row, len(header), records, told)
+    return Sheet([name for name in header if name], row, records, told)
 
 
 def _refuse(file: str, where: str, problem: str, allowed: str) -> None:
@@ -108,7 +107,8 @@ def _decoded(file: str, content: bytes) -> str:
     elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
         problem += " but UTF-16"
     else:
-        cell = re.search(rb'[^,;\t\r\n"]{0,40}$', before)[0] + re.match(rb'[^,;\t\r\n"]{0,40}', content[start:])[0]
+        around = rb'[^,;\t\r\n"]*'
+        cell = re.search(around + b"$", before[-40:])[0] + re.match(around, content[start : start + 40])[0]
         row = len(before.splitlines()) + before.endswith((b"\n", b"\r"))
         problem += f": in row {max(row, 1)}, as Windows writes it (cp1252), {shown(cell.decode('cp1252', 'replace'))}"
     _refuse(file, f"byte {start}", problem, f"UTF-8 text: in a spreadsheet, {_SAVE}; in an editor, save it as UTF-8")

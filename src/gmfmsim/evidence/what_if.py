@@ -102,7 +102,7 @@ def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
         "citation": study["citation"],
         "notes": "Not a result: what the answer would be if this trial had found it.",
         "source_url": study["source_url"] or "",
-        "source_location": study["source_location"] or "",
+        "source_location": study["source_location"] or "Not in the tables",
         "verified": "supposed",
     }
     for name in data.data_vars:
