@@ -26,9 +26,6 @@ NAMES = {"studies": ("study_id",), "arms": ("study_id", "arm_id")}
 MOST_COMPARED = 100
 """Names that a misspelt one is compared with."""
 
-ONE_SD = ("imputed_sd", "sd_in_range", "sd_from_d")
-"""The readings that give both arms of a contrast one SD."""
-
 
 @dataclass(frozen=True)
 class Tables:
@@ -151,23 +148,13 @@ def _unknown(name: str, looks: dict[str, str], whose: str = "") -> tuple[str, st
 
 
 def _reading_faults(rows: dict[str, list[Row]]) -> Iterator[Fault]:
-    """Return the readings of contrasts that are not there, which would never be applied, or that have too few children.
-
-    A reading with one SD for both arms needs two children in each.
-    """
-    known: dict[tuple, list[Row]] = defaultdict(list)
-    for contrast in rows["contrasts"]:
-        known[contrast["study_id"], contrast["scale"], contrast["month"]].append(contrast)
+    """Return the readings of contrasts that are not there: they would never be applied."""
+    known = dict.fromkeys((r["study_id"], r["scale"], r["month"]) for r in rows["contrasts"])
     for row in rows.get("readings", []) if known else ():
-        key, where = (row["study_id"], row["scale"], row["month"]), f"row {row['row']}, column"
+        key = row["study_id"], row["scale"], row["month"]
         if None not in key and key not in known:
             mine = [(scale, month) for study, scale, month in known if study == row["study_id"]]
             own = [f"{cut(scale)} at {at_month(month)}" for scale, month in mine if None not in (scale, month)]
             problem = f"{cut(row['study_id'])} has no contrast on {cut(row['scale'])} at {at_month(row['month'])}"
             allowed = ", ".join(own[:12]) or "a contrast of this study"
-            yield Fault("readings.csv", f"{where}s scale, month", problem, allowed)
-        if row["reading"] in ONE_SD:
-            for contrast in known.get(key, []):
-                if 1 in (contrast["n_a"], contrast["n_b"]):
-                    problem = f"{row['reading']} of row {contrast['row']} of contrasts.csv, which has an arm of 1 child"
-                    yield Fault("readings.csv", f"{where} reading", problem, "2 or more children in n_a and in n_b")
+            yield Fault("readings.csv", f"row {row['row']}, columns scale, month", problem, allowed)

@@ -103,14 +103,10 @@ def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[k] for k in schema.key)].append(row)
-        for low, high in schema.ordered:
-            if row[low] is not None and row[high] is not None and row[low] > row[high]:
-                problem = f"{low} {row[low]:g} is above {high} {row[high]:g}"
-                fault = Fault(file, f"row {row['row']}, column {low}", problem, f"{low} up to {high}")
-                yield Told(fault, (row["row"],))
+        for column, problem, allowed in schema.conflicts(row):
+            yield Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
         if "dose_total_cells_per_kg" in schema.columns:
             yield from _dose_faults(file, row)
-        yield from _count_faults(file, row)
     for key, group in groups.items():
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
         if len(group) > 1 and preferred != 1:
@@ -119,15 +115,6 @@ def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told
             problem = f"the key {named} stands {len(group)} times, {preferred} of them preferred"
             chosen = ", or exactly one with preferred = yes" if "preferred" in schema.columns else ""
             yield Told(Fault(file, at_rows(numbers), problem, "one row a key" + chosen), numbers)
-
-
-def _count_faults(file: str, row: Row) -> Iterator[Told]:
-    """Tell of one child with an SD: its own, that of its mean, or one imputed to both arms."""
-    spread = row.get("sd") or row.get("se") if "sd" in row else "imputed" in (row.get("measure") or "")
-    for column in ("n", "n_a", "n_b") if spread else ():
-        if row.get(column) == 1:
-            where = f"row {row['row']}, column {column}"
-            yield Told(Fault(file, where, "1 child, with a spread", "2 or more, or no spread"), (row["row"],))
 
 
 def _dose_faults(file: str, row: Row) -> Iterator[Told]:
