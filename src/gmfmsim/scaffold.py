@@ -20,21 +20,23 @@ COLUMNS = (
 )
 
 EVIDENCE = """\
-# Your own evidence: one row for each arm at each month. Lines that begin with # are comments.
+# Your own evidence: one row for each arm at each month. Lines above the header that begin with # are comments.
 # The example rows are published figures. Replace them by your own.
 #
 # study       the same name in all rows of one study
 # arm         the same name in all rows of one arm
 # dose        all cells together, over all infusions, with the unit: 5e7 cells/kg, or 2e8 cells (then give weight_kg or
 #             age_y too); 0 for the control arm; unknown, or empty, where it is not known
-# n           children whose change was measured
+# n           children whose change was measured; empty where it is not known and se is given
 # mean        mean change of the GMFM score since baseline, in points of a 0-100 scale; positive is a gain
 # sd          standard deviation of that change between children, same points (not the standard error of the mean);
-#             empty where se, or ci_low and ci_high, are given instead
+#             empty where one of the following is given instead
 #
 # These columns may be left out:
 # se          standard error of the mean change
 # ci_low      95 % interval of the mean change, lower end; ci_high upper end
+# median      median change, with q1 and q3 (the quartiles), min and max, or all four: in place of mean and sd
+# p           two-sided p of the difference from the control, by a t test, in the row of the treated arm: in place of sd
 # month       months from the first infusion to the measurement; left out, it counts as not known
 # scale       GMFM-66, GMFM-66 observed-minus-expected, GMFM-88 (per cent) or GMFM-unspecified; left out, it is GMFM-66
 # age_y       mean age in years: weight is then taken as 2 x (age + 4) kg, +-30 %
@@ -43,7 +45,8 @@ EVIDENCE = """\
 # route       such as IV (by vein) or IT (intrathecal)
 # source      where the figures are printed: a web address or a citation
 #
-# Every study needs, at each month and scale, exactly one arm with dose 0. Arms that share it are analysed so.
+# Every study has, at each month and scale, one arm with dose 0, which the others are compared with and share; where it
+# has none, the arm with the lowest dose takes that place. Numbers have a decimal point and no mark between thousands.
 """
 
 TRIAL = """\

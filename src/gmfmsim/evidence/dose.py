@@ -12,6 +12,9 @@ from gmfmsim.faults import shown
 MOST_CELLS = 1e12
 """No dose is larger, in cells or in cells per kg."""
 
+LEAST_PER_KG = 1e3
+"""A total dose below this, in cells per kg, has lost its exponent: the lowest of the shipped trials is 2.7e5."""
+
 WEIGHT_SPREAD = 0.30
 """Children of one age weigh this share less or more than the rule of `weight_kg` says."""
 

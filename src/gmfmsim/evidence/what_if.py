@@ -11,13 +11,15 @@ from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.conversions import difference_se_from_sd
 from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.evidence.read import Tables
-from gmfmsim.faults import Fault, InputError, choices
+from gmfmsim.evidence.flat_tables import study_row
+from gmfmsim.evidence.names import difference, seen
+from gmfmsim.evidence.read import PACKAGE_TABLES, Tables
+from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.spec import Spec
 
 
 class Supposed(Spec):
-    """A supposed result of a registered trial: its effect in GMFM-66 points and what its error would be.
+    """A supposed result of a trial without results: its effect in GMFM-66 points and what its error would be.
 
     se = sd sqrt(1 / n_active + 1 / n_control), where sd is the between-child SD of the change; log_sd is the standard
     deviation of log sd, where that is not known.
@@ -38,23 +40,31 @@ class Supposed(Spec):
 def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], file: str = "experiment") -> xr.Dataset:
     """Return the contrasts with one more for each supposed result, marked by `supposed` (contrast).
 
-    Raises InputError for a study that studies.csv does not have or whose reported results are selected already.
+    A user's own tables need not have the study: then nothing is known of it but what is supposed.
+
+    Raises InputError for a study that the shipped tables do not have, one whose reported results are selected already,
+    and a name that only looks like that of a study.
     """
     known = {row["study_id"]: row for row in tables.rows["studies"]}
+    looks = {seen(study): study for study in known}
     present = set(data["study"].values.tolist())
     faults = []
     for i, one in enumerate(supposed):
-        where = f"key evidence.what_if.{i}.study"
-        if one.study not in known:
-            faults.append(Fault(file, where, f"{one.study!r} is not in studies.csv", choices(one.study, known)))
-        elif one.study in present:
+        where, twin = f"key evidence.what_if.{i}.study", looks.get(seen(one.study))
+        if one.study in present:
             problem = f"{one.study} has a result already"
             faults.append(Fault(file, where, problem, "a study whose results are not selected, once"))
+        elif one.study not in known and tables.folder == PACKAGE_TABLES:
+            problem = f"{shown(one.study)} is not in studies.csv"
+            faults.append(Fault(file, where, problem, choices(one.study, known)))
+        elif one.study not in known and twin is not None:
+            problem = f"{shown(one.study)} looks like a study of the tables and differs in "
+            faults.append(Fault(file, where, problem + difference(one.study, twin), f"{twin}, or another name"))
         present.add(one.study)
     if faults:
         raise InputError(faults)
     parts = [data.assign(supposed=("contrast", np.zeros(data.sizes["contrast"], bool)))]
-    parts += [_contrast(one, known[one.study], data) for one in supposed]
+    parts += [_contrast(one, known.get(one.study) or study_row(one.study), data) for one in supposed]
     covariance = [part["covariance"].values for part in parts]
     joined = xr.concat(
         [part.drop_vars("covariance") for part in parts], "contrast", coords="minimal", compat="override"
@@ -70,7 +80,7 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
 def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
     """Return a supposed result as a Dataset(contrast) with the variables of data.
 
-    Its design, country and the children's age and level are those of its registration, as far as studies.csv has them.
+    Its design, country and the children's age and level are those of its row in studies.csv, as far as it has them.
     """
     se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
     dose = math.nan if one.dose is None else one.dose
@@ -91,8 +101,8 @@ def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
         "supposed": True,
         "citation": study["citation"],
         "notes": "Not a result: what the answer would be if this trial had found it.",
-        "source_url": study["source_url"],
-        "source_location": study["source_location"],
+        "source_url": study["source_url"] or "",
+        "source_location": study["source_location"] or "Not in the tables",
         "verified": "supposed",
     }
     for name in data.data_vars:

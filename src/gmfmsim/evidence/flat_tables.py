@@ -1,0 +1,134 @@
+"""From the rows of a flat file to the tables that it stands for: studies, arms, outcomes and contrasts."""
+
+from collections import defaultdict
+
+from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.comparison import Comparison, Result, comparable, compare, control_of
+from gmfmsim.evidence.conversions import Z975, pooled_sd, se_from_sd
+from gmfmsim.evidence.dose import DosePerKg
+from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se
+from gmfmsim.evidence.rows import Row
+
+
+def study_row(study: str, **cells: object) -> Row:
+    """Return a row of studies.csv of which only the name is known, and the cells that are given."""
+    notes = "Design not stated: counted as not randomised."
+    known = {"study_id": study, "citation": study, "design": "nonrandomised", "seed": "no", "notes": notes}
+    return {"row": 0} | dict.fromkeys(TABLES["studies"].columns) | known | cells
+
+
+def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row]]:
+    """Return the rows of the four tables, from the results of each study; every row names its lines of the file."""
+    tables: dict[str, list[Row]] = {name: [] for name in ("studies", "arms", "outcomes", "contrasts")}
+
+    def add(table: str, first: Row, lines: str, **cells: object) -> None:
+        source = first["source"] or ""
+        online = source.startswith(("https://", "http://"))
+        location = f"{file}, {lines}" + (f": {source}" if source and not online else "")
+        known = {"source_url": source if online else file, "source_location": location, "study_id": first["study"]}
+        tables[table].append({"row": first["row"]} | dict.fromkeys(TABLES[table].columns) | known | cells)
+
+    line = "line {}".format
+    for study, own in results.items():
+        first = own[0].row
+        add("studies", first, line(first["row"]), **_of_study(study, first))
+        arms: dict[str, list[Result]] = defaultdict(list)
+        compared: list[Comparison] = []
+        for group in comparable(own):
+            control = control_of(group)
+            compared += [compare(active, control) for active in group if active is not control]
+        for result in own:
+            arms[result.row["arm"]].append(result)
+            add("outcomes", result.row, line(result.row["row"]), **_outcome(result, compared))
+        for rows in arms.values():
+            add("arms", rows[0].row, line(rows[0].row["row"]), **_arm(rows))
+        for one in compared:
+            lines = f"lines {one.active.row['row']} and {one.control.row['row']}"
+            add("contrasts", one.active.row, lines, **_contrast(one))
+    return tables
+
+
+def _of_study(study: str, first: Row) -> dict:
+    row = study_row(study, citation=first["source"] or study)
+    return {c: row[c] for c in ("citation", "design", "seed", "notes")}
+
+
+def _arm(results: list[Result]) -> dict:
+    row, arm = results[0].row, results[0].arm
+    total = DosePerKg(0.0, 0.0, 0.0, None, None) if arm.control else arm.dose or DosePerKg(*[None] * 5)
+    return {
+        "arm_id": row["arm"],
+        "label": row["arm"],
+        "role": "control" if arm.control else "active",
+        "cell_type": "none" if arm.control else "not stated",
+        "cell_class": arm.cell_class,
+        "origin": "none" if arm.control else "not stated",
+        "route": arm.route,
+        "n": max((r.row["n"] for r in results if r.row["n"] is not None), default=None),
+        "dose_total_cells_per_kg": total.dose,
+        "dose_total_low": total.low,
+        "dose_total_high": total.high,
+        "dose_derivation": arm.derivation,
+        "log10_dose": total.log10_dose,
+        "log10_dose_sd": total.log10_dose_sd,
+    }
+
+
+def _outcome(result: Result, compared: list[Comparison]) -> dict:
+    """Return the cells of one arm at one month; an SD that only p gives stands there as from a contrast's interval."""
+    row, (mean, sd, se, source) = result.row, result.summary
+    notes = None
+    if se is None:
+        own = [one for one in compared if result in (one.active, one.control)]
+        sds = [one.sd if one.active is result else one.control_sd for one in own]
+        sd = float(pooled_sd(sds, [one.active.row["n"] for one in own]))
+        se, source, notes = float(se_from_sd(sd, row["n"])), "from_contrast_ci", "SD from the p of the difference."
+    elif row["se"] is not None:
+        se = row["se"]
+    return {c: row[c] for c in ("scale", "month", "n", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")} | {
+        "arm_id": row["arm"],
+        "scale_max": 100.0,
+        "kind": "change",
+        "mean": mean,
+        "sd": sd,
+        "se": se,
+        "sd_source": source,
+        "preferred": "yes",
+        "verified": "table",
+        "notes": notes,
+    }
+
+
+def _contrast(one: Comparison) -> dict:
+    active, control, md, se = one.active, one.control, one.md, one.se
+    n_a, n_b, g, g_se, notes = active.row["n"], control.row["n"], None, None, []
+    if None not in (one.sd, one.control_sd, n_a, n_b):
+        g = float(hedges_g(active.summary.mean, one.sd, n_a, control.summary.mean, one.control_sd, n_b).estimate)
+        g_se = float(hedges_g_se(g, n_a, n_b))
+    if one.df is not None:
+        notes.append(f"Standard error from the two-sided p, t test with {one.df} degrees of freedom.")
+    if not control.arm.control:
+        notes.append("Dose against dose: the study has no arm without cells here.")
+    ranges = "from_range" in (active.summary.source, control.summary.source)
+    return {c: active.row[c] for c in ("scale", "month", "p")} | {
+        "arm_a": active.row["arm"],
+        "arm_b": control.row["arm"],
+        "measure": "MD_from_range" if ranges else "MD",
+        "estimate": md,
+        "se": se,
+        "ci_low": md - Z975 * se,
+        "ci_high": md + Z975 * se,
+        "p_qualifier": None if active.row["p"] is None else "=",
+        "n_a": n_a,
+        "n_b": n_b,
+        "md100": md,
+        "md100_se": se,
+        "hedges_g": g,
+        "hedges_g_se": g_se,
+        "control_group": f"{control.row['study']}:{control.row['arm']}",
+        "control_se100": one.control_se,
+        "preferred": "yes",
+        "default_use": "primary",
+        "verified": "derived",
+        "notes": " ".join(notes) or None,
+    }

@@ -1,0 +1,132 @@
+"""The rows of one table: every cell converted as its column says, and what is wrong within and between them."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from gmfmsim.evidence.cells import DecimalComma, is_number, value_of
+from gmfmsim.evidence.columns import Column, TableSchema
+from gmfmsim.evidence.sheet import Sheet, read_sheet
+from gmfmsim.evidence.told import Told, at_rows, cut, first_told
+from gmfmsim.faults import Fault, InputError, choices, shown
+
+Row = dict[str, str | float | int | None]
+"""One row: column -> value, None for an empty cell; `row` is its line in the file (the header is line 1)."""
+
+
+def parse_rows(
+    file: str,
+    schema: TableSchema,
+    content: bytes,
+    *,
+    optional: Mapping[str, Collection[str]] = MappingProxyType({}),
+    comments: bool = False,
+) -> tuple[list[Row], list[Told]]:
+    """Return the rows of a CSV file, every cell converted as the schema says, and what there is to tell of its cells.
+
+    A column in `optional` may be absent, or without any cell, where the file has one of the columns that it names (or
+    it names none): then its cells are None, as those with a fault are. A file with a fault in its header has no rows.
+    """
+    try:
+        sheet = read_sheet(file, content, schema.columns, comments=comments)
+        if faults := _header_faults(file, schema, sheet, optional):
+            raise InputError(faults)
+    except InputError as error:
+        return [], first_told(file, map(Told, error.faults))
+    rows: list[Row] = []
+    return rows, first_told(file, itertools.chain(sheet.told, _converted(file, schema, sheet, optional, rows)))
+
+
+def _header_faults(file: str, schema: TableSchema, sheet: Sheet, optional: Mapping) -> list[Fault]:
+    header, expected, where = sheet.header, list(schema.columns), f"row {sheet.row}"
+    faults = [
+        Fault(file, f"{where}, column {shown(c)}", "unknown column", choices(c, expected, 30))
+        for c in header
+        if c not in expected
+    ]
+    needed = [c for c in expected if optional.get(c) != ()]
+    allowed = f"the columns {', '.join(needed)}" if optional else "all columns of this table"
+    missing = [c for c in needed if c not in header and not set(optional.get(c, ())) & set(header)]
+    faults += [Fault(file, where, f"column {c} is missing", allowed) for c in missing]
+    faults += [Fault(file, where, f"column {c} twice", "each column once") for c in expected if header.count(c) > 1]
+    return faults
+
+
+def _converted(
+    file: str, schema: TableSchema, sheet: Sheet, optional: Collection[str], rows: list[Row]
+) -> Iterator[Told]:
+    """Add the rows of a sheet to `rows`, and tell what is wrong with their cells; one fault of all decimal commas."""
+    width = len(sheet.header)
+    held = {i for _, cells in sheet.records for i, cell in enumerate(cells[:width]) if cell.strip()}
+    left_out = {name for i, name in enumerate(sheet.header) if i not in held and name in optional}
+    commas: list[tuple[int, str, str, DecimalComma]] = []
+    for number, cells in sheet.records:
+        filled = [c for c, cell in zip(sheet.header, cells, strict=False) if cell.strip()]
+        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(schema, sheet, cells, filled):
+            allowed = f"{width} cells, as in the header; quotes around a cell with a comma, and points before decimals"
+            yield Told(Fault(file, f"row {number}", f"{len(cells)} cells", allowed))
+            continue
+        row: Row = {"row": number} | dict.fromkeys(schema.columns)
+        rows.append(row)
+        for name, cell in zip(sheet.header, cells, strict=False):
+            column = schema.columns[name]
+            try:
+                row[name] = None if name in left_out else value_of(column, cell)
+            except DecimalComma as error:
+                commas.append((number, name, cell, error))
+            except ValueError as error:
+                yield _of_cell(file, number, name, cell, column, error)
+    if commas:
+        number, name, cell, error = commas[0]
+        first = _of_cell(file, number, name, cell, schema.columns[name], error).fault
+        more = f", as have {len(commas) - 1} more cells" if len(commas) > 1 else ""
+        yield Told(replace(first, problem=first.problem + more), tuple({number for number, *_ in commas}))
+
+
+def _of_cell(file: str, row: int, name: str, cell: str, column: Column, error: ValueError) -> Told:
+    problem, *instead = error.args
+    allowed = "; ".join([column.allowed, *instead])
+    return Told(Fault(file, f"row {row}, column {name}", f"{shown(cell.strip())} {problem}", allowed), (row,))
+
+
+def _moved(schema: TableSchema, sheet: Sheet, cells: list[str], filled: list[str]) -> bool:
+    """Return whether a comma too many may have moved the cells of a row: one more, and a number where text belongs."""
+    last = schema.columns[filled[-1]]
+    free = last.kind == "text" and not last.required
+    return len(cells) > len(sheet.header) and free and is_number(cells[sheet.header.index(filled[-1])])
+
+
+def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told]:
+    """Tell what is wrong between the cells of a row, and between rows with one key."""
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[k] for k in schema.key)].append(row)
+        for column, problem, allowed in schema.conflicts(row):
+            yield Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
+        if "dose_total_cells_per_kg" in schema.columns:
+            yield from _dose_faults(file, row)
+    for key, group in groups.items():
+        preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
+        if len(group) > 1 and preferred != 1:
+            numbers = tuple(row["row"] for row in group)
+            named = " / ".join("not known" if part != part else cut(str(part)) for part in key)
+            problem = f"the key {named} stands {len(group)} times, {preferred} of them preferred"
+            chosen = ", or exactly one with preferred = yes" if "preferred" in schema.columns else ""
+            yield Told(Fault(file, at_rows(numbers), problem, "one row a key" + chosen), numbers)
+
+
+def _dose_faults(file: str, row: Row) -> Iterator[Told]:
+    """Tell what is wrong with the dose of an arm: a figure without unit, cells in a control, none in an active."""
+    total, number = row["dose_total_cells_per_kg"], row["row"]
+    dose = next((row[c] for c in ("dose_per_infusion", "dose_low", "dose_high") if row[c] is not None), None)
+    if dose is not None and row["dose_unit"] is None:
+        problem = f"dose {dose:g} without unit"
+        yield Told(Fault(file, f"row {number}, column dose_unit", problem, "cells_per_kg or cells"), (number,))
+    if row["role"] is not None and (
+        (row["role"] == "control" and total != 0) or (row["role"] == "active" and total == 0)
+    ):
+        problem = f"a total dose of {'nothing' if total is None else f'{total:g}'} in an arm with role {row['role']}"
+        allowed = "0 in a control arm; above 0, or empty for not known, in an active one"
+        yield Told(Fault(file, f"row {number}, column dose_total_cells_per_kg", problem, allowed), (number,))

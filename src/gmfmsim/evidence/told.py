@@ -1,0 +1,41 @@
+"""What there is to tell of a table: faults, the rows that they spoil, and no more of them than a person reads."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gmfmsim.faults import Fault
+
+MOST_TOLD = 200
+"""Faults of one file that are looked for; a file with more has another fault than those of its cells."""
+
+MOST_ROWS_NAMED = 10
+
+
+class Told(NamedTuple):
+    """One fault, and the lines of the rows that it spoils: none where it kept a row from being read at all."""
+
+    fault: Fault
+    rows: tuple[int, ...] = ()
+
+
+def first_told(file: str, told: Iterable[Told]) -> list[Told]:
+    """Return what there is to tell up to MOST_TOLD faults; where there is more, say that reading stopped there."""
+    told = iter(told)
+    found = list(itertools.islice(told, MOST_TOLD))
+    if next(told, None) is not None:
+        problem = f"more than {MOST_TOLD} faults: reading stopped here"
+        found.append(Told(Fault(file, "file", problem, "none: the first ones may have a cause in common")))
+    return found
+
+
+def at_rows(numbers: Sequence[int]) -> str:
+    """Name the lines of some rows, the first MOST_ROWS_NAMED of them."""
+    more = len(numbers) - MOST_ROWS_NAMED
+    named = ", ".join(map(str, numbers[:MOST_ROWS_NAMED]))
+    return f"rows {named}" + (f" and {more} more" if more > 0 else "")
+
+
+def cut(text: str, limit: int = 60) -> str:
+    """Return a text for a message, shortened to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
