@@ -157,7 +157,7 @@ def test_a_sweep_between_the_making_and_the_locking_of_a_lock_takes_no_draft(tmp
     with store.writing(tmp_path / "0123456789ab") as draft:
         assert swept == [True]
         store.sweep(tmp_path)
-        assert draft.is_dir()
+        assert set(tmp_path.iterdir()) == {draft, draft.with_name(f"{draft.name}.lock")}
     assert [p.name for p in tmp_path.iterdir()] == ["0123456789ab"]
 
 
