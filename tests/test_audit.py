@@ -375,6 +375,32 @@ PLANTS = {
         {"cells": [("contrasts", {"study_id": "Dogwood2019"}, {"ci_low": -3, "ci_high": 4.6, "verified": "text"})]},
         ("ci_high 4.6",),
     ),
+    "two children": (
+        "implausible_figure",
+        {"cells": [("contrasts", ALDER_6, {"n_b": 3})]},
+        ("3 children in ctrl", "0.52 and 6.3 times"),
+    ),
+    "a dose of no cells": (
+        "implausible_figure",
+        {"cells": [("arms", arm("Elm2020", "cells"), {"dose_total_cells_per_kg": 20})]},
+        ("20 cells/kg in cells",),
+    ),
+    "a trial entered twice": (
+        "standing_twice",
+        {
+            "cells": [
+                ("outcomes", arm("Elm2020", "cells"), {"n": 26, "mean": 3.9, "sd": 6.1, "se": 1.1963}),
+                ("arms", arm("Elm2020", "cells"), {"n": 26}),
+                ("events", {"study_id": "Elm2020"}, {"n": 26, "percent": 50}),
+            ]
+        },
+        ("Dogwood2019 cells and Elm2020 cells", "n 26, mean 3.9, SD 6.1"),
+    ),
+    "a name misspelt": (
+        "two_spellings",
+        {"rows": {"studies": [{"study_id": "Dogwod2019", "citation": "Dogwood", "design": "review"}]}},
+        ("'Dogwod2019' and 'Dogwood2019'",),
+    ),
     "an imputed SD": (
         "missing_spread",
         {

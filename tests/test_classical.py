@@ -176,7 +176,7 @@ def test_reference_four_trials_with_knapp_hartung(reference):
     ],
 )
 def test_reference_pooled_effect_of_eggenberger(published, target, huang, liu):
-    """Changes of Eggenberger 2019, Table 3; Liu 2017 prints no SD, and its d is what gives the pooled figures."""
+    """Changes of Eggenberger 2019, Table 3; the total of Liu 2017 has no SD: its d is what gives the pooled figures."""
     kang, min_, sun = (
         (7.08, 7.36, 17, 3.85, 3.75, 17),
         (9.1, 6.7, 31, 7.8, 5.1, 32),

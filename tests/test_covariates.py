@@ -4,15 +4,19 @@ import math
 
 import numpy as np
 import pytest
+import tomli_w
+from damage import MODEL, changed, trial
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gmfmsim.evidence.contrasts import Selection, contrast_covariance, contrasts_from_arrays, select_contrasts
-from gmfmsim.evidence.covariates import LEVELS, mean_gmfcs, small_study
+from gmfmsim.evidence.covariates import IN_WORDS, LEVELS, mean_gmfcs, small_study
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
+from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.model.terms import TERMS, covariate
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +294,48 @@ def test_an_impossible_covariance_names_the_correlation(tmp_path):
     with pytest.raises(InputError, match="not positive definite") as refusal:
         select_contrasts(own, Selection(study="One"), month_correlation=0.9)
     assert "month_correlation below 0.9" in refusal.value.faults[0].allowed
+
+
+# what a model needs and the tables do not print
+
+CANNOT_RUN = {"age": (9, "mean ages"), "gmfcs": (10, "GMFCS levels")}
+"""Terms that the quick start's contrasts lack a covariate for: how many of the twelve lack it, and what the fault says.
+The README says so."""
+
+
+def test_known_terms_that_the_shipped_contrasts_cannot_carry(primary):
+    unknown = {}
+    for name, term in TERMS.items():
+        if term.needs:
+            values = covariate(primary, term.needs)
+            blank = (values == "") if values.dtype.kind in "UO" else ~np.isfinite(values.astype(float))
+            unknown |= {name: int(blank.sum())} if blank.any() else {}
+    assert unknown == {name: count for name, (count, _) in CANNOT_RUN.items()}
+    assert primary["randomised"].all()  # so that design_bias has its prior alone
+
+
+@pytest.mark.parametrize(("term", "unit"), [("age", "year"), ("gmfcs", "level")])
+def test_a_term_that_cannot_run_is_refused_in_plain_words(tmp_path, term, unit):
+    slope = {"dist": "normal", "mean": 0, "sd": 1, "unit": f"GMFM-66 points per {unit}", "reason": "test"}
+    declared = changed(MODEL | {"terms": [term]}, {"priors": MODEL["priors"] | {f"{term}_slope": slope}})
+    (tmp_path / "own.toml").write_text(tomli_w.dumps(declared), encoding="utf-8")
+    path = trial(tmp_path, {"model.name": "own.toml", "trial.setting": {"age": 4, "gmfcs": 3}})
+    count, several = CANNOT_RUN[term]
+    with pytest.raises(InputError) as refusal:
+        read_experiment(str(path))
+    (fault,) = refusal.value.faults
+    assert fault.where == "key evidence.select"
+    assert fault.allowed == f"contrasts with known {several}, which the model needs"
+    assert fault.problem.count(", month") == count
+
+
+def test_known_words_for_everything_that_a_model_needs():
+    several = {needs: IN_WORDS[needs][1] for needs in ["dose", *(t.needs for t in TERMS.values() if t.needs)]}
+    assert several == {
+        **{"dose": "doses", "route": "routes", "month": "months", "age": "mean ages", "gmfcs": "GMFCS levels"},
+        **{"cell_class": "cell classes", "country": "countries", "small_study": "numbers of children"},
+        **{"randomised": "allocations (randomised or not)", "log10_dose_sd": "uncertainties of dose"},
+    }
 
 
 # readings of several months

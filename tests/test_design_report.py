@@ -466,7 +466,7 @@ def test_past_page_stands_alone_and_escapes(past, tmp_path):
     assert DISCLAIMER in text
     headline, *others = past_sentences(past, 1.42)
     assert headline.startswith("1 of 2 trials with a control group had 80 % power")
-    for words in (headline.rstrip("."), *HEADINGS.values(), "not independent", "stands in", "assumptions"):
+    for words in (headline.rstrip("."), *HEADINGS.values(), "not independent", "stands in", "assumptions", "/ (r SD)"):
         assert words in text
     assert "in 61 % of repetitions" in others[-1]
     assert others[-1] in text

@@ -10,6 +10,7 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate, tau_from_i2
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.faults import InputError
+from gmfmsim.shipped import shelf
 
 PRIMARY = {
     "Sun2017 ucb_high16": 1.9333,
@@ -64,7 +65,7 @@ def gls(data, tau: float, *columns) -> tuple[np.ndarray, np.ndarray]:
     ("table", "rows"),
     [
         *(("studies", 57), ("arms", 72), ("outcomes", 202), ("contrasts", 78)),
-        *(("events", 159), ("pooled", 22), ("claims", 74)),
+        *(("events", 166), ("pooled", 22), ("claims", 74)),
     ],
 )
 def test_a_shipped_table_has_its_rows(tables, table, rows):
@@ -107,6 +108,32 @@ def test_three_tables_are_enough(tables, tmp_path, primary):
     assert select_contrasts(own, Selection(default_use="primary")).identical(primary)
     with pytest.raises(InputError, match=r"pooled\.csv: file: does not exist"):
         pooled_estimate(own, PooledChoice(meta_id="Eggenberger2019"))
+
+
+@pytest.mark.parametrize(
+    ("studies", "low", "high"),
+    [
+        ({"Sun2017", "Sun2022"}, 4.9, 6.8),  # cells by vein: what the default sd_change of a trial refers to
+        ({"Amanat2021", "Zarrabi2022"}, 8.5, 15.5),  # into the spinal canal, from intervals
+        ({"Sun2017", "Sun2022", "Amanat2021", "Zarrabi2022"}, 4.9, 15.5),
+    ],
+    ids=["by vein", "spinal canal", "all"],
+)
+def test_known_sds_of_the_12_month_change_on_the_gmfm66(tables, studies, low, high):
+    rows = [r for r in tables.where("outcomes", month=12, kind="change") if (r["scale"] or "").startswith("GMFM-66")]
+    sds = [r["sd"] for r in rows if r["sd"] is not None and r["study_id"] in studies]
+    assert {r["study_id"] for r in rows if r["sd"] is not None} == {"Sun2017", "Sun2022", "Amanat2021", "Zarrabi2022"}
+    assert (round(min(sds), 1), round(max(sds), 1)) == (low, high)
+
+
+def test_known_the_second_period_of_a_crossover_is_reported_once(tables):
+    """Rah 2017: late cells less early ones over the year; what no design may call unreported."""
+    late = [r for r in tables.rows["contrasts"] if r["measure"] == "MD_early_late"]
+    assert {r["study_id"] for r in late} == {"Rah2017"}
+    assert [(r["month"], r["estimate"]) for r in late] == [(12, -3.47), (13, -4.02)]
+    designs = "".join(path.read_text(encoding="utf-8") for path in shelf("designs").glob("*.toml"))
+    assert "No trial reports" not in designs
+    assert "3.5 points" in designs
 
 
 # contrasts and their covariance
@@ -276,8 +303,8 @@ def test_pooled_estimate_of_eggenberger(tables):
 
 
 def test_reference_tau_from_i2_is_close_to_dersimonian_laird_on_the_trials(tables):
-    """The five trials of Eggenberger 2019, Table 3: Cohen's d of changes. Liu 2017 prints no SD; its d of 1.70 is the
-    one with which they give the published 0.95 (0.13 to 1.76), so that interval and I2 are the check of it."""
+    """The five trials of Eggenberger 2019, Table 3: Cohen's d of changes. The total of Liu 2017 has no SD; its d of
+    1.70 is the one with which they give the published 0.95 (0.13 to 1.76): interval and I2 are the check of it."""
     trials = [
         *((7.62, 2.44, 27, 2.96, 1.66, 27), (7.08, 7.36, 17, 3.85, 3.75, 17)),
         *((9.1, 6.7, 31, 7.8, 5.1, 32), (7.5, 6.8, 32, 6.9, 5.5, 31)),

@@ -10,7 +10,7 @@ from scipy import stats
 from gmfmsim.streams import stream
 from gmfmsim.trial.generate.arms import enrolment_order
 from gmfmsim.trial.generate.children import draw_trials
-from gmfmsim.trial.generate.growth import age_at, expected_scores, score_sd
+from gmfmsim.trial.generate.growth import age_at, expected_scores, mean_growth, score_sd
 from gmfmsim.trial.generate.losses import loss_threshold, standing
 
 MCSE = 4
@@ -76,6 +76,42 @@ def test_recovery_of_mix_ages_and_spread_of_scores():
             0, abs=0.03
         )  # the SD is of first order in rate_spread, squares of 0.1 remain
         assert np.std(z) == pytest.approx(1, abs=0.02)
+
+
+def without_ends(score):
+    """Which scores an end of the scale has not touched."""
+    return np.all((score > 0) & (score < 100), axis=0)
+
+
+def test_recovery_of_the_mean_growth_of_all_children():
+    design = population_design(visits=[6, 18], children={"rate_spread": 0.2})
+    assert near(draw(design).expected, mean_growth(design.children, np.array([6.0, 18.0])), axis=(1, 2))
+
+
+def test_known_share_of_growth():
+    """Of what sets a child's growth apart from the mean of all children 40 % shows in its change."""
+    children = population_design().children
+    shown, whole = draw(population_design(children={"growth_share": 0.4})), draw(population_design())
+    here = without_ends(shown.score) & without_ends(whole.score)
+    held_back = 0.6 * (mean_growth(children, np.array([12.0])) - whole.expected[0])
+    assert (shown.change - whole.change)[0][here] == pytest.approx(held_back[here], abs=1e-9)
+    assert np.array_equal(shown.expected, whole.expected)  # what natural history predicts stays
+    assert shown.change.std() < whole.change.std() - 1
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.4, 0.8), (0.9, 1.0)])
+def test_where_the_spread_of_change_is_uncertain_its_parts_move_together(share, shown):
+    """In a trial of twice the excess SD growth_share (at most 1) and the SD of responses are twice theirs too."""
+    twice = draw(population_design(children={"growth_share": share, "response_sd": 1}), sd=10.0)
+    plain = draw(population_design(children={"growth_share": shown, "response_sd": 2, "excess_sd": 10}), sd=10.0)
+    assert twice.score == pytest.approx(plain.score, abs=1e-9)
+
+
+def test_children_who_differ_less_than_their_curves_stand_as_others_do():
+    design = population_design(children={"growth_share": 0.3, "rate_spread": 0, "mix": [0, 0, 1, 0, 0]})
+    trials = draw(design)
+    z = standing(design, trials.score, trials.level, trials.age, np.full(100, 5.0))[1]
+    assert np.std(z) == pytest.approx(1, abs=0.02)
 
 
 def test_known_ages_by_share():

@@ -25,6 +25,7 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.complete import replicate
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import Fit, fit
+from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
@@ -151,6 +152,40 @@ def test_the_weight_of_a_reading_is_the_share_of_its_combinations(averaged, tabl
             names = averaged["reading_of"].sel(suspect=row["study_id"]).values
             share = averaged["weight"].values[names == row["reading"]].sum()
             assert share == pytest.approx(row["weight"], rel=1e-12)
+
+
+def weighted(tables, weights: dict[str, list[float]]):
+    """Return the shipped tables with other weights of readings, by study."""
+    rows = [dict(r) for r in tables.rows["readings"]]
+    for study, others in weights.items():
+        for month in {r["month"] for r in rows if r["study_id"] == study}:
+            own = [r for r in rows if (r["study_id"], r["month"]) == (study, month)]
+            for row, weight in zip(own, others, strict=True):
+                row["weight"] = weight
+    return dataclasses.replace(tables, rows=tables.rows | {"readings": rows})
+
+
+@pytest.mark.parametrize("tiny", [1e-300, 5e-324])
+def test_tiny_weights_are_shares_all_the_same(primary, tables, averaged, tiny):
+    """Five studies whose products are below the smallest number: even odds of each reading, as of weights of 1."""
+    small = {"Amanat2021": [tiny] * 2, "Zarrabi2022": [tiny] * 2, "Gu2020": [tiny] * 2, "Liu2017": [tiny]}
+    data = read_contrasts(primary, weighted(tables, small | {"Huang2018": [tiny] * 4}), "average")
+    assert data["weight"].values == pytest.approx(np.full(32, 1 / 32), rel=1e-12)
+
+
+def test_a_reading_beside_which_another_vanishes_has_all_the_weight(primary, tables):
+    """No weight is 0 or not a number: a likelihood takes its logarithm, and no warning reaches a user."""
+    small = {"Amanat2021": [1, 1e-300], "Zarrabi2022": [1, 1e-300]}
+    data = read_contrasts(primary, weighted(tables, small), "average")
+    weight, names = data["weight"].values, data["reading_of"]
+    assert weight.sum() == pytest.approx(1, rel=1e-12)
+    assert (weight > 0).all()
+    tabled = (names.sel(suspect=["Amanat2021", "Zarrabi2022"]).values == "as_tabled").all(axis=1)
+    assert weight[tabled].sum() == pytest.approx(1, rel=1e-12)
+    spec = read_model(ModelChoice(name="random_effects"))
+    fixed = read_contrasts(primary, tables, {"Amanat2021": "as_tabled", "Zarrabi2022": "as_tabled"})
+    means = [fit_exact(spec, d).moments("mu")[0] for d in (data, fixed)]
+    assert means[0] == pytest.approx(means[1], rel=1e-9)
 
 
 def test_a_combination_holds_the_readings_that_it_names(averaged, primary):

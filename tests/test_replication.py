@@ -320,7 +320,7 @@ def test_known_readings_of_huang_2018(replications):
     result = check(replications, "eggenberger2019", 0)
     readings = {v.label: computed(v, "estimate", "i2_pct") for v in result.variants}
     root = math.sqrt(27)
-    field = spread_field(TABLES, 6, "Huang2018").median  # the same without Liu 2017, which prints none
+    field = spread_field(TABLES, 6, "Huang2018").median  # the same without Liu 2017, whose total has none
     by_hand = {
         "Huang 2018: printed spread read as a standard error": (2.44 * root, 1.66 * root, (1.70, 1)),
         "Huang 2018: SD of the other trials (8.8)": (8.8, 8.8, (1.70, 1)),

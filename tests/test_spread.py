@@ -6,19 +6,28 @@ import math
 import numpy as np
 import pytest
 from clean_evidence import clean_evidence
+from damage import trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gmfmsim import experiment
+from gmfmsim.evidence import spread
+from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.spread import (
     StudySpread,
     field_of,
     judging_field,
+    judging_fields,
     out_of_line,
     spread_field,
     study_spreads,
     window,
 )
+from gmfmsim.experiment import read_experiment
+from gmfmsim.lookup import check
+from gmfmsim.pipeline import run
 
 NOT = frozenset()
 
@@ -197,3 +206,73 @@ def test_a_month_that_is_not_known_counts_as_the_primary_endpoint(tables):
 def test_a_month_that_cannot_be_is_refused(tables, month):
     with pytest.raises(ValueError, match=r"month .*: must be from 0 up"):
         spread_field(tables, month)
+
+
+# where a field is from
+
+
+def thin(tables: Tables) -> Tables:
+    """Return Liu 2017 alone, as a user's own tables: no study of theirs prints an SD."""
+    rows = {name: [r for r in some if r.get("study_id") == "Liu2017"] for name, some in tables.rows.items()}
+    return dataclasses.replace(tables, rows=rows, sha256="own")
+
+
+def liu(own: Tables):
+    selected = select_contrasts(own, Selection(study="Liu2017", month=12))
+    return read_contrasts(selected, own, "average")
+
+
+def test_a_borrowed_field_says_so(tables, clean):
+    assert not any(spread_field(tables, month).borrowed for month in (1, 3, 6, 12, 24))
+    assert not spread_field(clean, 6).borrowed
+    assert spread_field(clean, 12).borrowed
+    assert spread_field(clean, 1).borrowed  # windows of the shipped tables, joined
+    fields = list(judging_fields(study_spreads(clean, 6), 6, None, NOT))
+    assert [(f.k_studies, f.borrowed) for f in fields] == [(6, False), (4, True)]
+    (only,) = judging_fields(study_spreads(tables, 6), 6, None, out_of_line(tables))
+    assert not only.borrowed
+
+
+def test_contrasts_carry_what_their_sds_were_taken_from(tables):
+    assert "field_of_sds" not in liu(tables).attrs
+    assert liu(thin(tables)).attrs["field_of_sds"] == tables.sha256
+    assert liu(thin(tables))["se"].values == pytest.approx(liu(tables)["se"].values, rel=1e-12)
+
+
+def written(tables: Tables, folder) -> str:
+    """Write an experiment on Liu 2017 and Kang 2015 alone as a user's own folder."""
+    own = folder / "own"
+    own.mkdir()
+    for name in ("studies", "arms", "contrasts", "outcomes", "readings"):
+        lines = (tables.folder / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines[1:] if line.startswith(("Liu2017,", "Kang2015,"))]
+        (own / f"{name}.csv").write_text("".join([lines[0], *kept]), encoding="utf-8")
+    return str(trial(folder, {"evidence.tables": "own"}))
+
+
+def test_every_table_that_is_read_is_in_the_key(tables, tmp_path, monkeypatch):
+    """The same tables beside other shipped evidence: another n, so another key."""
+    path = written(tables, tmp_path)
+    first = read_experiment(path)
+    key = first.key
+    other = dataclasses.replace(rescaled(tables, 1.5), sha256="other")
+    for cached in (spread._shipped, spread._widened):
+        cached.cache_clear()
+    monkeypatch.setattr(spread, "shipped_tables", lambda: other)
+    monkeypatch.setattr(experiment, "shipped_tables", lambda: other)
+    second = read_experiment(path)
+    for cached in (spread._shipped, spread._widened):
+        cached.cache_clear()
+    (i, _) = np.flatnonzero(first.plans[0].contrasts["study"].values == "Liu2017")
+    se = [e.plans[0].contrasts["se"].values[0, i] for e in (first, second)]
+    assert se[1] == pytest.approx(1.5 * se[0], rel=1e-6)
+    assert key != second.key
+    assert experiment.judged_by(other) == {}  # on the shipped tables nothing is added
+
+
+def test_the_page_says_that_sds_are_borrowed(tables, tmp_path):
+    said = "SDs that are not known are distributed as in the evidence shipped with the package"
+    (plan,) = check(written(tables, tmp_path))["plans"]
+    assert [said in note for note in plan["notes"]] == [True]
+    result = run(str(tmp_path / "trial.toml"), tmp_path / "results")
+    assert said in result.report.read_text(encoding="utf-8")

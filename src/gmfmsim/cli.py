@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gmfmsim import DISCLAIMER, __version__
-from gmfmsim.faults import Fault, GateFailed, InputError
+from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
@@ -164,6 +164,8 @@ def check(name: Name, as_json: Json = False) -> None:
         for what in ("dose", "month"):
             if plan[f"{what}_outside_evidence"]:
                 print(f"    note: the {what} of the trial lies outside what was studied")
+        for note in plan["notes"]:
+            print(f"    note: {note}")
 
 
 @app.command("list", epilog="Example: gmfmsim list")
@@ -276,7 +278,8 @@ def _print_json(value: object) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 failed gate."""
+    """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 a posterior that
+    cannot be trusted."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is shown by its codes
     try:
@@ -306,5 +309,11 @@ def _run() -> int:
         if wants_json:
             _print_json({"gate": error.rows})
         print(error, file=sys.stderr)
+        return 3
+    except NotANumber as error:
+        if wants_json:
+            _print_json({"stopped": str(error)})
+        print(f"{error}: the computation stopped and nothing was written", file=sys.stderr)
+        print("    what to do: look at the priors and at the figures of the evidence, gmfmsim audit", file=sys.stderr)
         return 3
     return 0

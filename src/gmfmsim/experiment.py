@@ -13,6 +13,8 @@ from pathlib import Path
 from pydantic import Field
 
 from gmfmsim import __version__
+from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
 from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
 from gmfmsim.shipped import find
@@ -57,7 +59,7 @@ class Experiment:
     def key(self) -> str:
         """Hash of configuration, evidence, models and version of the method: the name of the results folder.
 
-        Tables and model count by what they hold, not by where they stand.
+        Tables and model count by what they hold, not by where they stand: all that were read (`judged_by`).
         """
         parts = [
             p.plan.model_dump(mode="json", exclude={"evidence": {"tables"}, "model": True})
@@ -66,10 +68,18 @@ class Experiment:
                 "models": [m.model_dump(mode="json") for m in p.models.values()],
                 "weights": p.plan.model and p.plan.model.weights,
             }
+            | judged_by(p.tables)
             for p in self.plans
         ]
         text = json.dumps([METHOD, self.name, self.question, parts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def judged_by(tables: Tables) -> dict[str, str]:
+    """Return the SHA-256 of the shipped tables where a user's own are read: they are the field that these are judged
+    by, and that gives SDs where these have too few. Nothing for the shipped tables themselves."""
+    shipped = shipped_tables().sha256
+    return {} if tables.sha256 == shipped else {"field": shipped}
 
 
 def read_experiment(name: str) -> Experiment:

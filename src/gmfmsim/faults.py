@@ -72,8 +72,13 @@ class GateFailed(Exception):
             for r in rows
             if not r["passed"]
         ]
-        lines.append("    what to do: raise [sampler] tune, draws or target_accept, or look at the priors")
+        lines.append("    what to do: raise [sampler] tune, draws or target_accept, or look at the priors;")
+        lines.append("    [sampler] cross_check = false leaves out the check of an exact posterior by sampling")
         super().__init__("\n".join(lines))
+
+
+class NotANumber(ArithmeticError):
+    """A density that is not a number, or nowhere above 0: the computation cannot go on, and says where."""
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

@@ -6,12 +6,13 @@ import xarray as xr
 
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.model.average import Member
+from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks, as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
 from gmfmsim.pipeline import posterior_of
 from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
+from gmfmsim.report.answer import figure
 from gmfmsim.report.models import fitted, typical_tau
 from gmfmsim.sensitivity import checks_of
 
@@ -69,6 +70,7 @@ def to_text(plans: list[FittedPlan]) -> str:
     lines = []
     for p in plans:
         lines += [f"{p.prepared.plan.label}: {p.prepared.source}"]
+        lines += ["", none] if (none := no_average(p.members)) else []
         for model, checks in zip(fitted(p.members), p.checks, strict=True):
             lines += ["", *_model_lines(model, several=len(p.members) > 1), *_check_lines(checks)]
         lines += ["", "dose, cell class and route", *(f"  {line}" for line in confounding_in_words(p.confounding)), ""]
@@ -81,12 +83,18 @@ def _model_lines(model: dict, *, several: bool) -> list[str]:
     engine = f"{model['engine']} engine" + (f" ({model['why_not']})" if model["why_not"] else "")
     lines = [f"{model['title']} [{model['name']}{share}; {engine}]", ""]
     rows = [
-        [p["name"], f"{p['mean']:.3g}", f"{p['sd']:.3g}", f"{p['low']:.3g} to {p['high']:.3g}", _sampled(p), p["unit"]]
+        [p["name"], *map(figure, (p["mean"], p["sd"], p["median"])), _interval(p), _sampled(p), p["unit"]]
         for p in model["parameters"]
     ]
-    lines += _table(["parameter", "mean", "sd", "95 % interval", "sampled: mean, sd, MCSE", "unit"], rows)
+    head = ["parameter", "mean", "sd", "median", "95 % interval", "sampled: mean, sd, MCSE", "unit"]
+    lines += [*_table(head, rows), *model["missing"]]
     gate = [[g["criterion"], f"{g['measured']:g}", g["required"], g["worst"]] for g in model["gate"]]
-    return [*lines, "", *_table(["gate", "measured", "required", "worst at"], gate), ""]
+    lines += ["", *_table(["gate", "measured", "required", "worst at"], gate), ""]
+    return lines if model["verdict"] == "passed" else [*lines, f"the exact posterior is {model['verdict']}", ""]
+
+
+def _interval(parameter: dict) -> str:
+    return f"{figure(parameter['low'])} to {figure(parameter['high'])}"
 
 
 def _sampled(parameter: dict) -> str:
@@ -94,7 +102,8 @@ def _sampled(parameter: dict) -> str:
     if parameter["mcse"] is None:
         return ""
     if "nuts_mean" in parameter:
-        return f"{parameter['nuts_mean']:.3g}, {parameter['nuts_sd']:.3g}, {parameter['mcse']:.2g}"
+        known = [f"nuts_{name}" for name in ("mean", "sd", "median") if parameter[f"nuts_{name}"] is not None]
+        return ", ".join([*(figure(parameter[name]) for name in known), f"{parameter['mcse']:.2g}"])
     return f"MCSE {parameter['mcse']:.2g}"
 
 

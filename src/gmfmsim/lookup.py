@@ -45,6 +45,7 @@ def check(name: str) -> dict:
                 "target": p.plan.search.target.model_dump(),
                 "dose_outside_evidence": p.dose_outside_evidence,
                 "month_outside_evidence": p.month_outside_evidence,
+                "notes": p.notes,
             }
             for p in (experiment.trials if past else experiment.plans)
         ],

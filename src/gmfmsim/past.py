@@ -11,7 +11,7 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim import DISCLAIMER
-from gmfmsim.experiment import METHOD, NAME, file_name
+from gmfmsim.experiment import METHOD, NAME, file_name, judged_by
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shortened, shown
 from gmfmsim.model.average import Member
 from gmfmsim.plan import Prepared, prepare
@@ -89,7 +89,8 @@ class Past:
         first = self.trials[0]
         plans = [p.plan.model_dump(mode="json", exclude={"evidence": {"tables"}, "model": True}) for p in self.trials]
         models = [m.model_dump(mode="json") for m in first.models.values()], first.plan.model.weights
-        text = json.dumps([METHOD, self.name, self.question, plans, models, first.tables.sha256], sort_keys=True)
+        tables = first.tables.sha256, *judged_by(first.tables).values()
+        text = json.dumps([METHOD, self.name, self.question, plans, models, *tables], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -227,17 +227,22 @@ def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progre
 
 
 def _fit_through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:
-    """Fit a model of a plan; where the gate fails, once more with smaller steps, then GateFailed is raised."""
+    """Fit a model of a plan; where the gate fails, once more with smaller steps, then GateFailed is raised.
+
+    An exact posterior stands where only the sampler that was to check it failed; the answer says so.
+    """
     plan, spec = prepared.plan, prepared.models[name]
     progress.stage(f"{plan.label}: fitting {name} to {prepared.source}")
     second = plan.sampler.model_copy(update={"target_accept": max(plan.sampler.target_accept, SECOND_TARGET_ACCEPT)})
     for sampler in dict.fromkeys((plan.sampler, second)):
         found = fit(spec, prepared.contrasts, sampler, plan.seed, progress=progress.bars)
-        if all(row["passed"] for row in found.gate):
+        if found.passed:
             return Member(name, spec, found, found.tree, 1.0)
         failed = ", ".join(row["criterion"] for row in found.gate if not row["passed"])
         said = f"{plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
         progress.stage(said + ("; once more with smaller steps" if sampler != second else ""))
+    if found.stands:
+        return Member(name, spec, found, found.tree, 1.0)
     raise GateFailed(plan.label, found.gate)
 
 
@@ -276,7 +281,7 @@ def _manifest(experiment: Experiment, plan_results: list[PlanResult], seconds: f
                         "exact_refused": m.fit.why_not if m.fit else None,
                         "gate": m.fit.gate if m.fit else [],
                         "engines": m.fit.compared if m.fit else [],
-                        "verdict": "passed" if m.fit else "not fitted",
+                        "verdict": m.fit.verdict if m.fit else "not fitted",
                     }
                     for m in f.members
                 ],

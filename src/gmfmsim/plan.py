@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.covariates import IN_WORDS
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
@@ -172,6 +173,19 @@ class Prepared:
         return words if several == 1 else f"{words}, {several} combinations of readings"
 
     @property
+    def notes(self) -> list[str]:
+        """What has to be known of the evidence as it was taken, a sentence each."""
+        attrs, found = {} if self.contrasts is None else self.contrasts.attrs, []
+        if "field_of_sds" in attrs:
+            found.append(
+                "SDs that are not known are distributed as in the evidence shipped with the package: too few trials of "
+                "these tables print one about that month."
+            )
+        if "left_out" in attrs:
+            found.append(f"Selected but not taken: {attrs['left_out']}.")
+        return found
+
+    @property
     def reported(self) -> xr.Dataset | None:
         """The contrasts under the most probable readings of suspect figures: what figures and tables show."""
         several = self.contrasts is not None and "reading" in self.contrasts.dims
@@ -310,10 +324,12 @@ def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: st
 
     why_not = refusal(model, contrasts)
     if improper and (why_not or plan.sampler.engine == "nuts"):
-        problem = (
-            f"the prior of {', '.join(improper)} is improper, and {why_not or 'the nuts engine samples no such prior'}"
-        )
+        because = why_not or "the nuts engine samples no such prior"
+        problem = f"the prior of {', '.join(improper)} is improper: {because}"
         return [Fault(file, "key model.priors", problem, "proper priors, or the exact engine")]
+    if improper and averaged:
+        problem = f"the prior of {', '.join(improper)} is improper: it leaves no marginal likelihood to weigh models by"
+        return [Fault(file, "key model.weights", problem, 'proper priors, or "stacking"')]
     if why_not and plan.sampler.engine == "exact":
         return [Fault(file, "key sampler.engine", why_not, '"auto" or "nuts"')]
     if why_not and averaged:
@@ -335,11 +351,10 @@ def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[F
     where, curve = "key evidence.select", model.shape
     faults = []
     for what, names in not_known(model, contrasts):
-        problem = f"no {what.removeprefix('the ')} is known for {', '.join(names)}"
+        one, several = IN_WORDS[what.removeprefix("the ").replace(" ", "_")]
         needs = f"curve {model.curve}" if what == "the dose" else "the model"
-        faults.append(
-            Fault(file, where, problem, f"contrasts with known {what.removeprefix('the ')}s, which {needs} needs")
-        )
+        problem = f"no {one} is known for {', '.join(names)}"
+        faults.append(Fault(file, where, problem, f"contrasts with known {several}, which {needs} needs"))
     dose, control = contrasts["dose"].values, contrasts["control_dose"].values
     alike = (dose == control) | (~np.bool(curve.uses_dose) & (control != 0))
     if alike.any():

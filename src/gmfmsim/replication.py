@@ -16,7 +16,7 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, copy_tables, read_tabl
 from gmfmsim.evidence.replicate import KINDS, faults_of_rows, replicate
 from gmfmsim.evidence.replicate.checks import Check, CheckResult
 from gmfmsim.evidence.replicate.rows import Place
-from gmfmsim.experiment import METHOD, NAME, file_name, provenance
+from gmfmsim.experiment import METHOD, NAME, file_name, judged_by, provenance
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.progress import Silent
 from gmfmsim.shipped import find
@@ -70,7 +70,8 @@ class Replication:
     def key(self) -> str:
         """Hash of configuration, evidence and version of the method; tables count by what they hold."""
         checks = self.config["replication"]["checks"]
-        text = json.dumps([METHOD, self.name, self.question, self.section.review, checks, self.tables.sha256])
+        tables = self.tables.sha256, *judged_by(self.tables).values()
+        text = json.dumps([METHOD, self.name, self.question, self.section.review, checks, *tables])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

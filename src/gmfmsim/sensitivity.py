@@ -71,11 +71,11 @@ def under_readings(
     """Return pooled effect, tau, I2 and required n averaged over readings, then under each reading of each study.
 
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
-    trial), its 95 % equal-tailed interval, tau at that dose and I2, posterior means; ess, the effective draws of the
-    posterior times the share that the weights leave of them (Kish); n with its Monte Carlo interval, why, plateau
-    and its MCSE, or `why` "few draws", or "not simulated" where children are drawn one by one. The first row averages
-    over all readings: there `required` is the answer; in the others the remaining studies are averaged over. Empty for
-    a published estimate.
+    trial), its 95 % equal-tailed interval, tau at that dose (None where it has no mean) and I2, posterior means; ess,
+    the effective draws of the posterior times the share that the weights leave of them (Kish); n with its Monte Carlo
+    interval, why, plateau and its MCSE, or `why` "few draws", or "not simulated" where children are drawn one by one.
+    The first row averages over all readings: there `required` is the answer; in the others the remaining studies are
+    averaged over. Empty for a published estimate.
     """
     data, active = prepared.contrasts, prepared.plan.trial.active.name
     if data is None:
@@ -83,7 +83,7 @@ def under_readings(
     probability = mix([reading_probability(m.tree, data).to_dataset(name="p") for m in members], _shares(members))["p"]
     effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
     i2 = mix([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
-    draws = min(_effective_draws(m) for m in members)
+    draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
     trial, table = prepared.plan.trial, []
     dear = isinstance(trial, Design) and route(trial) == "children"
     for study, reading, taken in _cases(data):
@@ -97,7 +97,7 @@ def under_readings(
             "posterior": float(weight.mean()),
             "effect": float((effect * weight).sum() / weight.sum()),
             "interval": _interval(effect, weight),
-            "tau": float((tau * weight).sum() / weight.sum()),
+            "tau": float((tau * weight).sum() / weight.sum()) if has_mean else None,
             "i2": float((i2 * share).sum() / share.sum()),
             "ess": ess,
         }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from gmfmsim.algebra import orthogonal, product, solve_upper, transposed
 from gmfmsim.faults import choices
 
 Tau2Method = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM"]
@@ -303,13 +304,13 @@ class _Fit(NamedTuple):
 def _fit(y: np.ndarray, x: np.ndarray, w: np.ndarray) -> _Fit:
     """Fit y (k,) to x (k, p) by weighted least squares, once for each row of w (..., k)."""
     root = np.sqrt(w)
-    q, r = np.linalg.qr(root[..., None] * x)
+    q, r = orthogonal(root[..., None] * x)
     target = root * y
     along = np.einsum("...kp,...k->...p", q, target)
-    inverse = np.linalg.inv(r)
+    inverse = solve_upper(r, np.eye(x.shape[1]))
     return _Fit(
         beta=np.einsum("...pq,...q->...p", inverse, along),
-        cov=inverse @ np.swapaxes(inverse, -1, -2),
+        cov=product(inverse, transposed(inverse)),
         residual=target - np.einsum("...kp,...p->...k", q, along),
         leverage=(q**2).sum(-1),
         log_det=2 * np.log(np.abs(np.diagonal(r, axis1=-2, axis2=-1))).sum(-1),

@@ -3,6 +3,7 @@
 What each column means is written in tables/README.md, beside the tables.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,13 +35,35 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table: its key, its columns, and the (study, arm) columns that must exist in arms.csv."""
+    """One table: its key, its columns, and the (study, arm) columns that must exist in arms.csv.
+
+    ordered: pairs of columns of which the first is at most the second. spreads: pairs of a column that says how much
+    children differ and one that counts them, at least two.
+    """
 
     key: tuple[str, ...]
     columns: dict[str, Column]
     study: str = "study_id"
     arms: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
+    spreads: tuple[tuple[str, str], ...] = ()
+
+    def conflicts(self, row: Mapping) -> Iterator[tuple[str, str, str]]:
+        """Yield column, problem and what is allowed where two cells of a row cannot both be right."""
+        for low, high in self.ordered:
+            if row[low] is not None and row[high] is not None and row[low] > row[high]:
+                allowed = f"{low} up to {high}" + (f": {WHY[low]}" if low in WHY else "")
+                yield low, f"{low} {row[low]:g} is above {high} {row[high]:g}", allowed
+        for spread, count in self.spreads:
+            if row[spread] is not None and row[count] is not None and row[count] < 2:
+                yield count, f"{count} {row[count]} beside {spread} {row[spread]:g}", "at least 2 children for a spread"
+
+
+WHY = {
+    "control_se100": "the error of a difference holds that of its control, var(A - C) = var(A) + var(C); check which "
+    "standard error stands where"
+}
+"""Why a column cannot be above another, where that is not plain."""
 
 
 def _texts(names: str, required: bool = False) -> dict[str, Column]:
@@ -52,6 +75,7 @@ def _numbers(names: str, **limits: float | bool) -> dict[str, Column]:
 
 
 _COUNT = Column("integer", low=0)
+_CHILDREN = Column("integer", low=1)
 _YES_NO = Column(required=True, choices=("yes", "no"))
 _SOURCE = _texts("source_url source_location", required=True)
 _VERIFIED = Column(required=True, choices=("text", "abstract", "table", "registry", "derived"))
@@ -104,7 +128,7 @@ TABLES: dict[str, TableSchema] = {
             "dose_unit": Column(choices=("cells_per_kg", "cells")),
             **_numbers("dose_low dose_high", above=0),
             "cointervention": Column(),
-            "n": _COUNT,
+            "n": _CHILDREN,
             **_numbers("dose_total_cells_per_kg dose_total_low dose_total_high", low=0),
             "dose_derivation": Column(required=True),
             "log10_dose": Column("number"),
@@ -126,7 +150,7 @@ TABLES: dict[str, TableSchema] = {
             "scale_max": Column("number", above=0),
             "month": Column("number", required=True, low=0),
             "kind": Column(required=True, choices=("baseline", "change", "final")),
-            "n": _COUNT,
+            "n": _CHILDREN,
             "mean": Column("number"),
             **_numbers("sd se", above=0),
             **_numbers("ci_low ci_high median q1 q3 min max"),
@@ -142,6 +166,7 @@ TABLES: dict[str, TableSchema] = {
         },
         arms=("arm_id",),
         ordered=(("ci_low", "ci_high"), ("min", "max"), ("q1", "q3")),
+        spreads=(("sd", "n"), ("se", "n")),
     ),
     "contrasts": TableSchema(
         ("study_id", "arm_a", "arm_b", "scale", "month", "measure"),
@@ -154,7 +179,7 @@ TABLES: dict[str, TableSchema] = {
             **_numbers("ci_low ci_high"),
             "p": Column("number", low=0, high=1),
             "p_qualifier": _QUALIFIER,
-            **_numbers("n_a n_b", above=0),
+            **dict.fromkeys(("n_a", "n_b"), _CHILDREN),
             "md100": Column("number", low=-100, high=100),
             "md100_se": Column("number", above=0, high=100),
             "hedges_g": Column("number"),
@@ -168,7 +193,7 @@ TABLES: dict[str, TableSchema] = {
             "notes": Column(),
         },
         arms=("arm_a", "arm_b"),
-        ordered=(("ci_low", "ci_high"),),
+        ordered=(("ci_low", "ci_high"), ("control_se100", "md100_se")),
     ),
     "events": TableSchema(
         ("study_id", "arm_id", "event"),

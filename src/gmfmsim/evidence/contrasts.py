@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -29,8 +29,8 @@ type OneOrMore[T] = Annotated[list[T], BeforeValidator(_as_list), Field(min_leng
 class Selection(Spec):
     """Which contrasts enter: a row is taken when every key given here holds one of its values.
 
-    Only rows with md100 and md100_se can be taken. `row` is the line in contrasts.csv (the header is line 1);
-    cell_class and route are those of the treated arm.
+    Only rows with md100 can be taken that have md100_se too, or readings (of readings.csv) that give it. `row` is the
+    line in contrasts.csv (the header is line 1); cell_class and route are those of the treated arm.
     """
 
     default_use: OneOrMore[str] | None = None
@@ -51,7 +51,8 @@ def select_contrasts(
     Effects and standard errors are `md100`, `md100_se`: active minus control on a 0-100 scale, positive favours
     treatment. `covariance` (contrast, contrast_) is that of `contrast_covariance`; `gmfm66` says whether a row was
     measured on the GMFM-66 (other rows enter a model through the ratio r); covariates are those of
-    `contrast_covariates`.
+    `contrast_covariates`. A standard error is NaN where readings are to give it (`read_contrasts`). What was asked for
+    on a GMFM scale and lacks a figure is named in attrs["left_out"].
 
     month_correlation (from 0, below 1) lets several months of one arm in, on one scale and against one control: it is
     the correlation of the errors of the same children's changes at two visits. Then the months of a study may differ
@@ -63,26 +64,22 @@ def select_contrasts(
     if month_correlation is not None and not 0 <= month_correlation < 1:
         raise ValueError(f"month_correlation {month_correlation!r}: a number from 0, below 1, or None")
     arms = {(a["study_id"], a["arm_id"]): a for a in tables.rows["arms"]}
-    candidates = [(r, _facets(r, arms)) for r in tables.rows["contrasts"] if None not in (r["md100"], r["md100_se"])]
     wanted = {k: v for k, v in selection.model_dump().items() if v is not None}
-    known = {key: {facets[key] for _, facets in candidates} for key in wanted}
-    faults = [
-        Fault(
-            file,
-            f"key evidence.select.{key}",
-            f"no usable contrast has {key} {value!r}",
-            choices(value, sorted(known[key])),
-        )
-        for key, values in wanted.items()
-        for value in values
-        if value not in known[key]
-    ]
+    candidates = [(r, lacks(r, tables), _facets(r, arms)) for r in tables.rows["contrasts"]]
+    faults = [fault for key, values in wanted.items() for fault in _unknown(candidates, key, values, file)]
     if not faults:
-        rows = [row for row, facets in candidates if all(facets[key] in values for key, values in wanted.items())]
+        fits = [(r, empty) for r, empty, facets in candidates if all(facets[k] in v for k, v in wanted.items())]
+        rows = [row for row, empty in fits if not empty]
+        left_out = _in_words([(row, empty) for row, empty in fits if empty and row["scale"].startswith("GMFM")])
         faults = _selection_faults(rows, arms, file, month_correlation is not None)
+        if not rows and left_out:
+            problem = f"no contrast that meets all conditions can be used: {left_out}"
+            allowed = "rows with md100, and md100_se or readings that give it"
+            faults = [Fault(file, "key evidence.select", problem, allowed)]
     if faults:
         raise InputError(faults)
-    return _dataset(rows, arms, tables, month_correlation)
+    data = _dataset(rows, arms, tables, month_correlation)
+    return data.assign_attrs(left_out=left_out) if left_out else data
 
 
 def contrasts_from_arrays(
@@ -108,24 +105,39 @@ def contrasts_from_arrays(
     k = effect.size
     if effect.shape != (k,) or covariance.shape != (k, k):
         raise ValueError(f"effect {effect.shape} and covariance {covariance.shape}: need (K,) and (K, K) or (K,)")
-    if np.linalg.eigvalsh(covariance).min() <= 0:
+    if not is_covariance(covariance):
         raise ValueError("the covariance of the effects is not positive definite")
     study = [f"study_{i + 1}" for i in range(k)] if study is None else list(study)
-    data = xr.Dataset(
+    dose = np.full(k, np.nan) if dose is None else np.asarray(dose, float)
+    gmfm66 = np.ones(k, bool) if gmfm66 is None else np.asarray(gmfm66, bool)
+    return _with_covariates(_bare(effect, covariance, study, dose, gmfm66), covariates or {})
+
+
+def _bare(
+    effect: np.ndarray, covariance: np.ndarray, study: list[str], dose: np.ndarray, gmfm66: np.ndarray
+) -> xr.Dataset:
+    """Return a Dataset(contrast) of arrays (K,) and a covariance (K, K), none of which is checked."""
+    k = effect.size
+    return xr.Dataset(
         {
             "effect": ("contrast", effect),
             "se": ("contrast", np.sqrt(np.diag(covariance))),
             "log_se_sd": ("contrast", np.zeros(k)),
             "covariance": (("contrast", "contrast_"), covariance),
-            "dose": ("contrast", np.full(k, np.nan) if dose is None else np.asarray(dose, float)),
+            "dose": ("contrast", dose),
             "control_dose": ("contrast", np.zeros(k)),
-            "gmfm66": ("contrast", np.ones(k, bool) if gmfm66 is None else np.asarray(gmfm66, bool)),
+            "gmfm66": ("contrast", gmfm66),
             "study": ("contrast", study),
         },
         coords={"contrast": [f"{s} [{i + 1}]" for i, s in enumerate(study)]},
         attrs={"effect": "active minus control, positive favours treatment", "unit": "GMFM-66 points"},
     )
-    covariates = {name: np.asarray(values) for name, values in (covariates or {}).items()}
+
+
+def _with_covariates(data: xr.Dataset, covariates: Mapping[str, ArrayLike]) -> xr.Dataset:
+    """Return data with further variables (contrast)."""
+    k = data.sizes["contrast"]
+    covariates = {name: np.asarray(values) for name, values in covariates.items()}
     for name, values in covariates.items():
         if name in data.variables or name in data.dims:
             raise ValueError(f"covariate {name!r}: there is a variable of this name already")
@@ -140,6 +152,38 @@ def _facets(row: Row, arms: dict) -> dict:
     arm = arms[row["study_id"], row["arm_a"]]
     own = {k: row[k] for k in ("default_use", "scale", "month", "row")}
     return own | {"study": row["study_id"], "arm": row["arm_a"], "cell_class": arm["cell_class"], "route": arm["route"]}
+
+
+def lacks(row: Row, tables: Tables) -> tuple[str, ...]:
+    """Return the columns without which a contrast cannot be used; readings may give a standard error that is empty."""
+    read = {k: row[k] for k in ("study_id", "scale", "month")}
+    empty = [c for c in ("md100", "md100_se") if row[c] is None]
+    return () if empty == ["md100_se"] and tables.where("readings", **read) else tuple(empty)
+
+
+def _unknown(candidates: list[tuple], key: str, values: list, file: str) -> Iterator[Fault]:
+    """Yield a fault for each value that no usable contrast has, and where others have it, why these cannot be used.
+
+    candidates: row, what it lacks and its facets.
+    """
+    known = {facets[key] for _, empty, facets in candidates if not empty}
+    for value in (v for v in values if v not in known):
+        others = _in_words([(row, empty) for row, empty, facets in candidates if facets[key] == value])
+        problem = f"no usable contrast has {key} {value!r}" + (f": {others}" if others else "")
+        yield Fault(file, f"key evidence.select.{key}", problem, choices(value, sorted(known)))
+
+
+def _in_words(rows: list[tuple[Row, tuple[str, ...]]], most: int = 8) -> str:
+    """Say which rows lack which columns, at most so many of each kind by number: "row 5 has no md100_se"."""
+    by_columns: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for row, empty in rows:
+        by_columns[empty].append(str(row["row"]))
+    return "; ".join(
+        f"row{'s' * (len(lines) > 1)} {', '.join(lines[:most])}"
+        + (f" and {len(lines) - most} more" if len(lines) > most else "")
+        + f" of contrasts.csv {'have' if len(lines) > 1 else 'has'} no {' and no '.join(columns)}"
+        for columns, lines in by_columns.items()
+    )
 
 
 def _are_visits(group: list[Row]) -> bool:
@@ -217,14 +261,10 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
     covariance = contrast_covariance(children, se, control_se)
     _check_covariance(covariance, children, control_se, rows)
     studies = {s["study_id"]: s for s in tables.rows["studies"]}
-    data = contrasts_from_arrays(
-        column("md100"),
-        covariance,
-        study=[r["study_id"] for r in rows],
-        dose=np.array(arm("arm_a", "dose_total_cells_per_kg"), float),
-        gmfm66=np.array([r["scale"] in GMFM66_SCALES for r in rows]),
-        covariates=contrast_covariates(rows, arms, studies),
-    )
+    dose = np.array(arm("arm_a", "dose_total_cells_per_kg"), float)
+    gmfm66 = np.array([r["scale"] in GMFM66_SCALES for r in rows])
+    data = _bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
+    data = _with_covariates(data, contrast_covariates(rows, arms, studies))
     labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
     return (
         data.assign(children.drop_vars("study"))
@@ -286,9 +326,18 @@ def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray
     return np.where(diagonal, se[..., None] ** 2, covariance)
 
 
+def is_covariance(matrix: np.ndarray) -> bool:
+    """Return whether a matrix (K, K) is a covariance: every number known, and positive definite."""
+    return bool(np.isfinite(matrix).all()) and np.linalg.eigvalsh(matrix).min() > 0
+
+
 def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.ndarray, rows: list[Row]) -> None:
-    """Raise InputError if shared controls lack their standard error or the covariance is impossible."""
+    """Raise InputError if shared controls lack their standard error or the covariance is impossible.
+
+    Rows whose standard error readings give are left to these: `read_contrasts` checks every combination.
+    """
     pairs = _share_control(data) & ~_same_arms(data)
+    tabled = np.array([r["md100_se"] is not None for r in rows])
     faults = [
         Fault(
             "contrasts.csv",
@@ -296,10 +345,10 @@ def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.n
             f"empty, and {r['control_group']} is shared",
             "a number above 0",
         )
-        for r, se, shares in zip(rows, control_se, pairs.any(axis=1), strict=True)
+        for r, se, shares in zip(rows, control_se, pairs.any(axis=1) & tabled, strict=True)
         if shares and np.isnan(se)
     ]
-    if not faults and np.linalg.eigvalsh(covariance).min() <= 0:
+    if not faults and tabled.any() and not is_covariance(covariance[np.ix_(tabled, tabled)]):
         problem = "the covariance of the selected contrasts is not positive definite"
         rho = data.attrs.get("month_correlation")
         allowed = "control_se100 below md100_se" + (f", or month_correlation below {rho:g}" if rho else "")

@@ -23,6 +23,20 @@ CLASS_WORDS = {
 }
 ROUTE_WORDS = {"IV": "by vein", "IV/IA": "by vein or artery", "IT": "into the spinal canal"}
 
+IN_WORDS = {
+    "dose": ("dose", "doses"),
+    "cell_class": ("cell class", "cell classes"),
+    "route": ("route", "routes"),
+    "country": ("country", "countries"),
+    "month": ("month", "months"),
+    "age": ("mean age", "mean ages"),
+    "gmfcs": ("mean GMFCS level", "GMFCS levels"),
+    "randomised": ("allocation", "allocations (randomised or not)"),
+    "small_study": ("number of children of both arms", "numbers of children"),
+    "log10_dose_sd": ("uncertainty of the dose", "uncertainties of dose"),
+}
+"""What a model may need to know of a contrast, one and several, as a message says it."""
+
 _LEVEL = r"(III|II|IV|I|V)"
 _PAIR = re.compile(rf"{_LEVEL}[ :=]+(\d+)")
 _BY_ARM = re.compile(rf"((?:\w+ )?\d+(?:/\d+)+(?:, *(?:\w+ )?\d+(?:/\d+)+)*) *\(({_LEVEL}(?:/{_LEVEL})+)\)")

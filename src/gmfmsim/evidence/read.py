@@ -225,10 +225,8 @@ def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> list[Fault]:
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[k] for k in schema.key)].append(row)
-        for low, high in schema.ordered:
-            if row[low] is not None and row[high] is not None and row[low] > row[high]:
-                problem = f"{low} {row[low]:g} is above {high} {row[high]:g}"
-                faults.append(Fault(file, f"row {row['row']}, column {low}", problem, f"{low} up to {high}"))
+        for column, problem, allowed in schema.conflicts(row):
+            faults.append(Fault(file, f"row {row['row']}, column {column}", problem, allowed))
         if "dose_total_cells_per_kg" in schema.columns:
             faults += _dose_faults(file, row)
     for key, group in groups.items():

@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from gmfmsim.evidence.contrasts import contrast_covariance
+from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance
 from gmfmsim.evidence.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.read import Row, Tables
-from gmfmsim.evidence.spread import spread_field
+from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import Fault, InputError, choices
 
 ReadingChoice = Literal["as_tabled", "average"] | dict[str, str]
@@ -32,13 +32,15 @@ The baseline and change SDs of Min 2013 imply 0.97 to 0.98 at 6 months; later vi
 class Reading(NamedTuple):
     """One reading of one contrast: effect, se and the control arm's share of it, on a 0-100 scale.
 
-    log_se_sd is the standard deviation of log se; 0 where the standard error is known.
+    log_se_sd is the standard deviation of log se; 0 where the standard error is known. borrowed: the SD is that of the
+    shipped evidence, for want of trials in the user's own.
     """
 
     effect: float
     se: float
     control_se: float
     log_se_sd: float = 0.0
+    borrowed: bool = False
 
 
 def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str = "experiment") -> xr.Dataset:
@@ -47,11 +49,15 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     `reading` runs over the combinations of the studies' readings, the most probable first; `weight` (reading) is the
     product of prior weights. A reading is of a paper: it holds at all selected months of its study. `suspect` runs
     over the studies with readings: `reading_of` (reading, suspect) names theirs. Where none has, or with the choice
-    "as_tabled", there is one combination and data is returned as it is.
+    "as_tabled", there is one combination and data is returned as it is. attrs["field_of_sds"] is the SHA-256 of the
+    shipped tables where a user's were too few to say how SDs are distributed, and these were asked.
 
     Raises InputError for studies and readings that readings.csv does not have, for months of a study that differ in
-    their readings, for figures that a reading needs and the tables lack, and for more than 256 combinations.
+    their readings, for figures that a reading needs and the tables lack, for standard errors that no reading gives,
+    for figures that cannot be right, and for more than 256 combinations.
     """
+    if choice == "as_tabled":
+        _check_tabled(data, file)
     options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
     if not options:
         return data
@@ -61,21 +67,23 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         allowed = f"at most {MOST_COMBINATIONS}: name the reading of some studies"
         raise InputError([Fault(file, "key evidence.readings", f"{count} combinations of readings", allowed)])
     combinations = list(itertools.product(*(own.items() for own in weights.values())))
-    weight = np.array([math.prod(w for _, w in combination) for combination in combinations])
+    weight = _products([[w for _, w in combination] for combination in combinations])
     order = np.argsort(-weight, kind="stable")
     contrasts = _rows_of(data, tables)
     read = _read(contrasts, options, tables)
     names = [dict(zip(weights, (reading for reading, _ in combinations[i]), strict=True)) for i in order]
-    tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields), strict=True)]
+    tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields[:4]), strict=True)]
     figures = np.array(
         [
             [read.get((i, row and chosen.get(row["study_id"])), tabled[i]) for i, row in enumerate(contrasts)]
             for chosen in names
         ]
     )
-    effect, se, control_se, log_se_sd = np.moveaxis(figures, -1, 0)
+    effect, se, control_se, log_se_sd, borrowed = np.moveaxis(figures, -1, 0)
     covariance = contrast_covariance(data, se, control_se)
     _check(covariance, names)
+    if borrowed.any():
+        data = data.assign_attrs(field_of_sds=shipped_tables().sha256)
     return data.assign(
         effect=(("reading", "contrast"), effect),
         se=(("reading", "contrast"), se),
@@ -84,6 +92,31 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         weight=("reading", weight[order] / weight.sum()),
         reading_of=(("reading", "suspect"), [list(chosen.values()) for chosen in names]),
     ).assign_coords(suspect=list(weights))
+
+
+def _check_tabled(data: xr.Dataset, file: str) -> None:
+    """Raise InputError where contrasts have no standard error but that of their readings."""
+    unknown = np.isnan(data["se"].values)
+    if unknown.any():
+        blank = data["row"].values[unknown].tolist()
+        problem = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank))} of contrasts.csv: no md100_se as tabled"
+        raise InputError([Fault(file, "key evidence.readings", problem, '"average": their readings give it')])
+
+
+def _products(weights: list[list[float]]) -> np.ndarray:
+    """Return the product of each row of weights (C, S), all of them times one power of two.
+
+    That is exact, and keeps the largest between 1/2 and 1: however small weights are, they can be divided by their
+    sum. None comes out as 0, of which a likelihood cannot take the logarithm.
+    """
+
+    def rescaled(values: np.ndarray) -> np.ndarray:
+        return np.ldexp(values, -np.frexp(values.max())[1])
+
+    product = np.ones(len(weights))
+    for column in np.array(weights).T:
+        product = rescaled(product * rescaled(column))
+    return np.maximum(product, np.finfo(float).tiny)
 
 
 def _weights(options: dict[tuple, list[Row]]) -> dict[str, dict[str, float]]:
@@ -122,6 +155,9 @@ def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: 
             if not (abs(found.effect) <= 100 and 0 < found.se <= 100):
                 problem = f"gives an effect of {found.effect:g} with a standard error of {found.se:g}"
                 faults.append(Fault("readings.csv", where, problem, "at most 100 points either way, se above 0 to 100"))
+            elif found.control_se > found.se:
+                problem = f"gives a standard error of {found.se:g}, of which its control has {found.control_se:g}"
+                faults.append(Fault("readings.csv", where, problem, "at most the whole one"))
     if faults:
         raise InputError(faults)
     return read
@@ -166,7 +202,7 @@ def _key(row: Row | None) -> tuple | None:
 def _check(covariance: np.ndarray, names: list[dict]) -> None:
     """Raise InputError if a combination of readings has an impossible covariance."""
     for matrix, chosen in zip(covariance, names, strict=True):
-        if not np.linalg.eigvalsh(matrix).min() > 0:
+        if not is_covariance(matrix):
             readings = ", ".join(f"{study} {reading}" for study, reading in chosen.items())
             problem = f"the covariance under {readings} is not positive definite"
             raise InputError([Fault("readings.csv", "column reading", problem, "readings that can hold together")])
@@ -215,14 +251,16 @@ def _from_arms(row: Row, tables: Tables, sd_of: Callable[[_Arm], float | None]) 
 
 def _with_sd(row: Row, effect: float, sd: float, log_se_sd: float = 0.0) -> Reading:
     """Return a reading with one SD for both arms: se = sd sqrt(1/n_a + 1/n_b)."""
-    if None in (row["n_a"], row["n_b"]):
-        raise _Missing("n_a and n_b in contrasts.csv")
+    if None in (row["n_a"], row["n_b"]) or min(row["n_a"], row["n_b"]) < 2:
+        raise _Missing("n_a and n_b of at least 2 in contrasts.csv")
     se = float(difference_se_from_sd(sd, row["n_a"], row["n_b"]))
     return Reading(effect, se, sd / math.sqrt(row["n_b"]), log_se_sd)
 
 
 def _as_tabled(row: Row, tables: Tables, option: Row) -> Reading:
     """md100 and md100_se as they stand."""
+    if row["md100_se"] is None:
+        raise _Missing("md100_se in contrasts.csv")
     return Reading(row["md100"], row["md100_se"], row["control_se100"] or math.nan)
 
 
@@ -247,7 +285,7 @@ def _imputed_sd(row: Row, tables: Tables, option: Row) -> Reading:
     The draws of several studies are independent; the uncertainty of the field's median, which they share, is not.
     """
     field = spread_field(tables, row["month"], without_study=row["study_id"])
-    return _with_sd(row, row["md100"], field.median, field.log_sd)
+    return _with_sd(row, row["md100"], field.median, field.log_sd)._replace(borrowed=field.borrowed)
 
 
 def _sd_in_range(row: Row, tables: Tables, option: Row) -> Reading:

@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -42,13 +42,15 @@ class SpreadField:
     """The SD of change in a further trial: log SD ~ Normal(log median, log_sd), in points of a 0-100 GMFM scale.
 
     Normal although a handful of studies make it: with k - 2 degrees of freedom the tails would be longer, and a study
-    be called out of line less readily.
+    be called out of line less readily. borrowed: the studies are those of the shipped evidence, since a user's own
+    tables hold too few; it says where the field is from and is no part of what it is.
     """
 
     median: float
     log_sd: float
     k_arms: int
     k_studies: int
+    borrowed: bool = field(default=False, compare=False)
 
     def z(self, spread: float, variance: float = 0.0) -> float:
         """Return how far a log SD with a sampling variance lies from the median, in standard deviations."""
@@ -67,12 +69,13 @@ def spread_field(tables: Tables, month: float, without_study: str | None = None)
     log_sd^2 = tau^2 + se^2. Arms enter as `study_spreads` says; studies that are `out_of_line` are left out.
 
     With fewer than three studies in the window of this month, the shipped tables are the field; and where these have
-    fewer than three, the windows next to it join, the nearest first.
+    fewer than three, the windows next to it join, the nearest first. `borrowed` says so.
 
     Raises ValueError for a month below 0 or without end.
     """
-    field = judging_field(study_spreads(tables, month), month, without_study, out_of_line(tables))
-    return field or _widened(window(month), without_study)
+    found = judging_field(study_spreads(tables, month), month, without_study, out_of_line(tables))
+    own = tables.sha256 == shipped_tables().sha256
+    return found or replace(_widened(window(month), without_study), borrowed=not own)
 
 
 def judging_field(
@@ -82,12 +85,24 @@ def judging_field(
 
     Three of these `spreads` (of the window of `month`) make it, else three studies of the shipped tables.
     """
+    return next(judging_fields(spreads, month, without_study, out), None)
+
+
+def judging_fields(
+    spreads: list[StudySpread], month: float, without_study: str | None, out: frozenset[str]
+) -> Iterator[SpreadField]:
+    """Yield the fields that can judge one study in one window: its own tables' and, `borrowed`, the shipped ones'.
+
+    Each is made by three studies at least. Both judge, since a mistake that all of a file shares is the rule of that
+    file; for the shipped tables they are one.
+    """
     shipped, shipped_out = _shipped(window(month))
-    for source, left_out in ((spreads, out), (shipped, shipped_out)):
+    before = None
+    for source, left_out, borrowed in ((spreads, out, False), (shipped, shipped_out, True)):
         kept = [s for s in source if s.study not in left_out | {without_study}]
-        if len(kept) >= FEWEST:
-            return field_of(kept)
-    return None
+        if len(kept) >= FEWEST and (found := field_of(kept)) != before:
+            before = found
+            yield replace(found, borrowed=borrowed)
 
 
 def field_of(spreads: Iterable[StudySpread]) -> SpreadField:
@@ -196,10 +211,15 @@ def _combined(study: str, rows: list[Row]) -> StudySpread:
 
 
 @cache
+def shipped_tables() -> Tables:
+    """Return the tables of the package, read once: the field that a user's own tables are held against."""
+    return read_tables()
+
+
+@cache
 def _shipped(centre: int) -> tuple[list[StudySpread], frozenset[str]]:
     """Return the shipped tables' studies in one window, and those that are out of line."""
-    tables = read_tables()
-    return study_spreads(tables, VISITS[centre]), out_of_line(tables)
+    return study_spreads(shipped_tables(), VISITS[centre]), out_of_line(shipped_tables())
 
 
 @cache

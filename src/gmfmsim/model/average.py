@@ -19,13 +19,36 @@ STACKING_STEPS = 5000
 
 @dataclass(frozen=True)
 class Member:
-    """One model of an answer: its name, declaration, fit and share. A published estimate has no declaration or fit."""
+    """One model of an answer: its name, declaration, fit and share. A published estimate has no declaration or fit.
+
+    log_density (B,): where shares are by stacking, of each block of studies predicted from the others.
+    """
 
     name: str
     spec: ModelSpec | None
     fit: Fit | None
     tree: xr.DataTree
     share: float
+    log_density: np.ndarray | None = None
+
+
+ALL_WEIGHT = 0.9995
+"""A share from which on nothing is averaged."""
+
+
+def no_average(members: list[Member]) -> str | None:
+    """Say that all weight is on one of several models and how little or much decided it; None where models average."""
+    first = max(members, key=lambda m: m.share)
+    if len(members) == 1 or first.share < ALL_WEIGHT:
+        return None
+    if first.log_density is None:
+        marginal = sorted(m.fit.exact.log_marginal for m in members)
+        decided = f"the next model's log marginal likelihood is {marginal[-1] - marginal[-2]:.1f} lower"
+    else:
+        best, total = first.log_density.sum(), [m.log_density.sum() for m in members if m is not first]
+        blocks = first.log_density.size
+        decided = f"from {blocks} blocks of studies that are {abs(best - max(total)):.1f} apart in log density"
+    return f"No average: all weight on {first.name}, {decided}."
 
 
 def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list[Member]:
@@ -46,12 +69,10 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
             names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
             raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
         share = special.softmax([e.log_marginal for e in exact])
-    else:
-        if None in exact:
-            share = stacking(np.stack([psis_density(m.tree) for m in members], axis=1))
-        else:
-            share = stacking(np.stack([left_out_density(m.fit.exact, data) for m in members], axis=1))
-    return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
+        return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
+    density = [psis_density(m.tree) for m in members] if None in exact else [left_out_density(e, data) for e in exact]
+    share = stacking(np.stack(density, axis=1))
+    return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
 
 
 def left_out_density(exact: ExactPosterior, data: xr.Dataset) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
 from gmfmsim.model.likelihood import NEVER, Likelihood
 from gmfmsim.model.structure import Structure
 
@@ -145,13 +146,10 @@ def _deviations(model: Structure, gains, mean, log_scale, state, rng) -> dict[st
     residual = (like.effect[block, state] - like.place(mean)) * shrink
     precision = like.precision[block, state]
     g = np.stack([gain * shrink for gain in gains], axis=-1)
-    pg = precision @ g
-    q = np.eye(len(gains)) + np.swapaxes(g, -1, -2) @ pg
-    root = np.linalg.cholesky(q)
-    right = (np.swapaxes(pg, -1, -2) @ residual[..., None])[..., 0]
-    center = np.linalg.solve(q, right[..., None])[..., 0]
-    noise = rng.standard_normal(center.shape)
-    z = center + np.linalg.solve(np.swapaxes(root, -1, -2), noise[..., None])[..., 0]
+    pg = product(precision, g)
+    root = cholesky(np.eye(len(gains)) + product(transposed(g), pg))
+    half = solve_lower(root, product(transposed(pg), residual[..., None]))
+    z = solve_upper(transposed(root), half + rng.standard_normal(half.shape[:-1])[..., None])[..., 0]
     out = {}
     for k, (number, mask) in enumerate(model.slots):
         level = model.levels[number]
@@ -179,8 +177,8 @@ def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Gene
     weight = np.where(like.log_weight > NEVER, np.exp(like.log_weight), 0.0)
     state = _choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
     rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
-    root = np.linalg.cholesky(np.linalg.inv(like.precision))[block, state]
-    noise = (root @ rng.standard_normal((*state.shape, like.index.shape[1], 1)))[..., 0]
+    root = cholesky(inverse(like.precision))[block, state]
+    noise = product(root, rng.standard_normal((*state.shape, like.index.shape[1], 1)))[..., 0]
     if like.uncertain_spread:
         noise = noise * np.exp(log_scale[rows, block, state])
     y = like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise

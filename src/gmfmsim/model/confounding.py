@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import cholesky, dot, orthogonal, product, solve_lower
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 
@@ -116,11 +117,12 @@ def _slope(x: np.ndarray, y: np.ndarray, covariance: np.ndarray, strata: np.ndar
     counts = (x.size, int((np.diff(doses) > SAME_DOSE).sum()) + 1 if x.size else 0)
     if not any(np.ptp(x[member == i]) > SAME_DOSE for i in range(names.size)):
         return Slope(np.nan, np.nan, *counts)
-    root = np.linalg.cholesky(covariance)
+    root = cholesky(covariance)
     columns = np.column_stack([np.eye(names.size)[member], x - x.mean(), y])
-    intercepts, both = np.split(np.linalg.solve(root, columns), [names.size], axis=1)
-    x, y = (both - intercepts @ np.linalg.lstsq(intercepts, both)[0]).T
-    return Slope(x @ y / (x @ x), (x @ x) ** -0.5, *counts)
+    intercepts, both = np.split(solve_lower(root, columns), [names.size], axis=1)
+    along = orthogonal(intercepts)[0]
+    x, y = (both - product(along, product(along.T, both))).T
+    return Slope(float(dot(x, y) / dot(x, x)), float(dot(x, x) ** -0.5), *counts)
 
 
 def confounding_in_words(found: xr.Dataset) -> list[str]:

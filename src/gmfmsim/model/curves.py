@@ -15,8 +15,11 @@ SPLINE_KNOTS = (3e7, 2e8)
 """The inner and the last knot of the monotone spline, in cells/kg: the middle of the intravenous doses of nucleated
 cells (1.4e7 to 1e8), and a dose that only the arms of one study (6e8) exceed."""
 
-LARGEST_EXPONENT = 600.0
-"""The exponential curve stops growing at e^600, short of what a double can hold."""
+LARGEST_EXPONENT = 100.0
+"""Curves stop growing at e^100: beyond what any evidence allows, and the square of it is still a number."""
+
+LEAST, MOST = np.float64(1e-150), np.float64(1e150)
+"""Between these a parameter above 0 is taken as it is; beyond them it counts as the nearer one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ def _numbers(dose):
     return dose if hasattr(dose, "owner") else np.asarray(dose, float)
 
 
+def _held(parameter):
+    """Return a parameter above 0, within what a quotient can hold."""
+    return (parameter if hasattr(parameter, "owner") else np.asarray(parameter, float)).clip(LEAST, MOST)
+
+
 def constant(dose):
     """Return 1 for treated arms and 0 at dose 0. An unknown dose (NaN) is a treated arm."""
     return (np.asarray(dose) != 0).astype(float)
@@ -60,26 +68,28 @@ def log_linear(dose):
 def emax(dose, ed50):
     """Return dose / (ed50 + dose), the hyperbolic Emax curve (Holford & Sheiner 1981); both in cells/kg."""
     dose = _numbers(dose)
-    return dose / (ed50 + dose)
+    return dose / (_held(ed50) + dose)
 
 
 def sigmoid_emax(dose, ed50, hill):
     """Return dose^hill / (ed50^hill + dose^hill), the sigmoid Emax curve (Holford & Sheiner 1981); doses in cells/kg.
 
-    Doses count in 1e7 cells/kg, so that no power overflows. Powers of dose / ed50 (for hill < 1) or of ed50 / dose
-    would make the gradient at dose 0 NaN; here it is 0.
+    It is 1 / (1 + exp(hill (log ed50 - log dose))), in which no power overflows; the exponent is held within
+    +-100. At dose 0 the logarithm is that of 1 cell/kg and the curve is 0, with a gradient of 0 and not NaN.
     """
-    power = (_numbers(dose) / LOG_LINEAR_DOSE) ** hill
-    return power / ((ed50 / LOG_LINEAR_DOSE) ** hill + power)
+    dose = _numbers(dose)
+    none = dose <= 0
+    exponent = _held(hill) * (np.log(_held(ed50)) - np.log(dose + none))
+    return (1 - none) / (1 + np.exp(exponent.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT)))
 
 
 def exponential(dose, delta):
     """Return (exp(dose / delta) - 1) / (exp(1e8 / delta) - 1), which is 1 at 1e8 (Bretz, Pinheiro & Branson 2005).
 
     dose and delta in cells/kg; tends to dose / 1e8 as delta grows. The growth exp((dose - 1e8) / delta) is taken
-    out of the ratio, and held at e^600.
+    out of the ratio, and held at e^100.
     """
-    dose = _numbers(dose)
+    dose, delta = _numbers(dose), _held(delta)
     growth = np.exp(((dose - UNIT_DOSE) / delta).clip(-np.inf, LARGEST_EXPONENT))
     return growth * np.expm1(-dose / delta) / np.expm1(-UNIT_DOSE / delta)
 

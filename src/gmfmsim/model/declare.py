@@ -7,13 +7,20 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.model.curves import CURVES, Curve
+from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.model.curves import CURVES, POINTS, Curve
 from gmfmsim.model.priors import Prior
 from gmfmsim.model.priors.distributions import Distribution
-from gmfmsim.model.terms import TERMS, TermName
+from gmfmsim.model.terms import SCALES, TERMS, TermName
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
+
+DOSES = ("ed50", "delta")
+"""The parameters of curves that are doses."""
+NUMBERS = ("rho", "nu")
+"""The parameters beside those of curves that have no unit."""
+POINT_WORDS, CELL_WORDS = ("point", "gmfm"), ("cell",)
+"""What a unit in points, or in cells, says somewhere."""
 
 CurveName = Literal[tuple(CURVES)]
 OF_TAU = ("turner2015", "rhodes2015", "du_mouchel", "uniform_shrinkage", "jeffreys", "improper_uniform")
@@ -89,6 +96,12 @@ class ModelSpec(Spec):
         own = dict.fromkeys(("tau", "r", "nu", *scales), (0.0, math.inf)) | {"rho": (0.0, 1.0)}
         return own | dict(zip(self.shape.nonlinear, self.shape.limits, strict=True))
 
+    def unit(self, name: str) -> str:
+        """The unit of a parameter, as a prior may state it: in points, in cells, or a number without either."""
+        if name in (*self.shape.nonlinear, *NUMBERS):
+            return "cells/kg" if name in DOSES else "none"
+        return self.shape.unit_of_amplitude if name in (self.shape.amplitude, *SCALES) else POINTS
+
 
 def read_models(choice: ModelChoice, *, beside: Path | None = None, file: str = "experiment") -> dict[str, ModelSpec]:
     """Read the models that an experiment names, with the experiment's own priors in place of the declared ones.
@@ -151,9 +164,21 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             faults.append(Fault(*place, "the model has no parameter of this name", allowed))
         elif not _within(prior.support, spec.limits.get(name)):
             faults.append(Fault(*place, *_outside(prior, spec.limits[name])))
-        elif prior.dist in OF_TAU and name not in ("tau", "tau_class", "tau_group", "tau_arm"):
+        elif prior.dist in OF_TAU and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
+        elif prior.scale_of_effects or not _fits(prior.unit, spec.unit(name)):
+            of = prior.scale_of_effects or prior.unit
+            problem = f"{prior.dist} in {shown(of)}, and {name} is in {spec.unit(name)}"
+            faults.append(Fault(*place, problem, f"a prior whose unit fits: {spec.unit(name)}"))
     return faults
+
+
+def _fits(unit: str, wanted: str) -> bool:
+    """Return whether a unit, in a user's words, is of the kind that is wanted: points, cells, or neither."""
+    points, cells = (any(word in unit.lower() for word in words) for words in (POINT_WORDS, CELL_WORDS))
+    if wanted == "none":
+        return not points and not cells
+    return cells and not points if wanted == "cells/kg" else points
 
 
 def _within(support: tuple[float, float], limits: tuple[float, float] | None) -> bool:

@@ -1,13 +1,13 @@
 """A fit: the engine that can, the other one as its cross-check, and the gate that both must pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.exact import ExactPosterior, Refused, posterior, refusal
-from gmfmsim.model.gate import agreement, exact_rows, gate
+from gmfmsim.model.exact import ExactPosterior, Refused, orders, posterior, refusal
+from gmfmsim.model.gate import agreement, agreement_rows, exact_rows, failures, gate
 from gmfmsim.model.nuts import Sampler, sample
 from gmfmsim.model.structure import structure
 from gmfmsim.model.tree import data_tree
@@ -21,6 +21,8 @@ class Fit:
     """A fitted model: its DataTree, the gate, the engine, and the exact posterior where there is one.
 
     why_not: the reason why the exact engine refused, or None. compared: mean and sd of every parameter by both engines.
+    orders: by non-linear parameter, that below which its posterior moments exist.
+    unchecked: why a check of the exact posterior by sampling was asked for and says nothing, or None.
     """
 
     tree: xr.DataTree
@@ -29,6 +31,23 @@ class Fit:
     exact: ExactPosterior | None
     why_not: str | None
     compared: list[dict]
+    orders: dict[str, float] = field(default_factory=dict)
+    unchecked: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion of the gate is met."""
+        return all(row["passed"] for row in self.gate)
+
+    @property
+    def verdict(self) -> str:
+        """What the gate came to, in words."""
+        return f"not confirmed by sampling: {self.unchecked}" if self.unchecked else "passed"
+
+    @property
+    def stands(self) -> bool:
+        """Whether the answer may be used: the sampler alone failed, whose task was to check an exact posterior."""
+        return self.passed or (self.unchecked is not None and all(row["passed"] for row in exact_rows(self.exact)))
 
 
 def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progress: bool = False) -> Fit:
@@ -44,18 +63,24 @@ def fit(spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, *, progr
         sampled = sample(spec, data, sampler, seed, progress=progress)
         tree = data_tree(spec, data, model, sampled.variables, seed, sampled.stats)
         tree["posterior"].attrs |= {"engine": "nuts", "target_accept": sampler.target_accept}
-        return Fit(tree, gate(tree), "nuts", None, why_not, [])
+        return Fit(tree, gate(tree), "nuts", None, why_not, [], orders(model))
     exact = posterior(model)
     tree = data_tree(spec, data, model, exact_draws(exact, sampler, seed), seed)
     tree["posterior"].attrs |= {"engine": "exact", "log_marginal": exact.log_marginal}
-    rows, compared = exact_rows(exact), []
-    if sampler.cross_check:
-        fewer = sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS})
-        sampled = sample(spec, data, fewer, seed, progress=progress)
-        check = data_tree(spec, data, model, sampled.variables, seed, sampled.stats)
-        compared = agreement(exact, check)
-        rows += gate(check, compared)
-    return Fit(tree, rows, "exact", exact, None, compared)
+    found = Fit(tree, exact_rows(exact), "exact", exact, None, [], exact.orders)
+    return _checked(found, spec, data, sampler, seed, progress) if sampler.cross_check else found
+
+
+def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, seed: int, progress: bool) -> Fit:
+    """Return an exact fit held to a sampled one, or with the reason why sampling says nothing of it."""
+    if improper := [name for name, prior in spec.priors.items() if not prior.proper]:
+        return replace(found, unchecked=f"the prior of {', '.join(improper)} is improper and cannot be sampled")
+    fewer = sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS})
+    sampled = sample(spec, data, fewer, seed, progress=progress)
+    check = data_tree(spec, data, found.exact.prepared.structure, sampled.variables, seed, sampled.stats)
+    compared, rows = agreement(found.exact, check), gate(check)
+    failed = None if all(row["passed"] for row in rows) else f"the sampler failed ({failures(rows)})"
+    return replace(found, gate=found.gate + rows + agreement_rows(compared), compared=compared, unchecked=failed)
 
 
 def exact_draws(exact: ExactPosterior, sampler: Sampler, seed: int) -> dict[str, np.ndarray]:

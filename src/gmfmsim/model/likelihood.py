@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import cholesky, inverse, log_determinant, transposed
+
 LOG_2PI = float(np.log(2 * np.pi))
 NEVER = -1e10
 """Log weight of the padding states: as good as minus infinity, and its gradient is 0 and not NaN."""
@@ -43,6 +45,11 @@ class Likelihood:
     def states(self) -> np.ndarray:
         """Return how many states each block has, (B,)."""
         return (self.log_weight > NEVER).sum(axis=1)
+
+    @cached_property
+    def whiten(self) -> np.ndarray:
+        """Return B with B' B = V^-1, (B, S, n, n): B times the errors of a block has unit covariance."""
+        return transposed(cholesky(self.precision))
 
     def place(self, values):
         """Return values (..., K) at the places of the blocks, (..., B, n), 0 at padding."""
@@ -141,9 +148,9 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
         out["effect"][i, :k, :size] = effect[first][:, b]
         out["log_se_sd"][i, :k, :size] = log_se_sd[first][:, b]
         v = covariance[first][:, b][:, :, b]
-        out["precision"][i, :k, :size, :size] = np.linalg.inv(v)
+        out["precision"][i, :k, :size, :size] = inverse(v)
         out["log_weight"][i, :k] = np.log(share)
-        out["log_constant"][i, :k] = np.log(share) - 0.5 * (np.linalg.slogdet(v)[1] + size * LOG_2PI)
+        out["log_constant"][i, :k] = np.log(share) - 0.5 * (log_determinant(v) + size * LOG_2PI)
     uncertain = tuple(dict.fromkeys(study[(log_se_sd > 0).any(axis=0)].tolist()))
     known = np.array([uncertain.index(x) if x in uncertain else 0 for x in study.tolist()])
     return Likelihood(

@@ -128,7 +128,8 @@ def _deviations(effects: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
 def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Dataset:
     """Return the effect against dose: mean and equal-tailed 95 % interval (kind, dose), kinds mean and new_study.
 
-    effects: `effect_draws` with one arm a dose. new_study is what one further study would show if it were large.
+    effects: `effect_draws` with one arm a dose. new_study is what one further study would show if it were large: its
+    mean, or its centre where heterogeneity has no mean, is that of studies.
     """
     mean, scatter = (effects[name].values.reshape(-1, effects.sizes["arm"]) for name in ("mean", "scatter"))
     z = _deviations(effects, stream(seed, "dose-response"))
@@ -136,7 +137,7 @@ def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Datase
     low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
     return xr.Dataset(
         {
-            "effect": (("kind", "dose"), values.mean(axis=1)),
+            "effect": (("kind", "dose"), np.stack([mean.mean(axis=0)] * 2)),
             "low": (("kind", "dose"), low),
             "high": (("kind", "dose"), high),
         },

@@ -22,6 +22,8 @@ TermName = Literal[
     "small_study",
     "dose_error",
 ]
+SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
+"""Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
 REFERENCE = {"age": 4.0, "gmfcs": 3.0, "month": 12.0}
 """Where the covariate of a term counts nothing: age in years, GMFCS level, month."""
 

@@ -113,12 +113,10 @@ def _from_prior(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | N
 
 
 def _log_prior(model: Structure, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the log prior density of every parameter and unpooled coefficient (S,), for power-scaling."""
+    """Return the log prior density of every parameter and unpooled coefficient, each (S, ...) as in the posterior."""
     out = {name: prior.logpdf(posterior[name]) for name, prior in model.parameters.items()}
-    for c in model.coefficients:
-        if c.prior is not None and not c.pooled:
-            out[c.variable] = c.prior.logpdf(posterior[c.variable]).reshape(out[next(iter(out))].size, -1).sum(axis=1)
-    return out
+    own = {c.variable: c.prior for c in model.coefficients if c.prior is not None and not c.pooled}
+    return out | {name: prior.logpdf(posterior[name]) for name, prior in own.items()}
 
 
 def _dims(spec: ModelSpec, model: Structure) -> dict[str, str]:

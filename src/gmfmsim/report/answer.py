@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from gmfmsim.experiment import Experiment
-from gmfmsim.model.average import Member
+from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks
 from gmfmsim.plan import Prepared
 from gmfmsim.trial.design import Parallel
@@ -104,6 +104,7 @@ def _one(plan_result: PlanResult) -> dict:
         "month_outside_evidence": plan_result.prepared.month_outside_evidence,
         "models": [_model(m) for m in plan_result.members],
         "readings": [_reading(row) for row in plan_result.readings],
+        "warnings": warnings(plan_result),
         "sentence": sentence(plan_result),
     } | _of_design(plan_result)
 
@@ -169,6 +170,7 @@ def _model(member: Member) -> dict:
         "share": _rounded(member.share),
         "engine": engine,
         "engines_apart_mcse": _rounded(apart),
+        "verdict": member.fit.verdict if member.fit else "not fitted",
     }
 
 
@@ -225,7 +227,7 @@ def sentence(plan_result: PlanResult) -> str:
         trials = f"{plan_result.surface.attrs['replicates']:,}"
         text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
         text += f"the plateau is {plateau}, and {most}."
-    return text + "".join(f" {warning}" for warning in warnings(plan_result.prepared))
+    return text + "".join(f" {warning}" for warning in warnings(plan_result))
 
 
 def _with_interval(plan_result: PlanResult) -> str:
@@ -261,9 +263,13 @@ def claimed(trial: Parallel | Design, effect: str = "") -> str:
     return words[objective.claim] + (f" where it is {effect}" if effect else "")
 
 
-def warnings(prepared: Prepared) -> list[str]:
-    """Return what of the trial lies outside the evidence, a sentence each."""
-    found, trial = [], prepared.plan.trial
+def warnings(plan_result: PlanResult) -> list[str]:
+    """Return what to know beside the answer, a sentence each.
+
+    What of the trial lies outside the evidence; an average that is none; a posterior that sampling did not confirm.
+    """
+    found, prepared = [], plan_result.prepared
+    trial = prepared.plan.trial
     if prepared.dose_outside_evidence:
         low, high = prepared.observed_doses
         dose = f"{trial.active.dose:.3g} per kg"
@@ -271,6 +277,11 @@ def warnings(prepared: Prepared) -> list[str]:
     if prepared.month_outside_evidence:
         low, high = prepared.observed_months
         found.append(f"Month {trial.month:g} lies outside the months studied ({low:g} to {high:g}): an extrapolation.")
+    if none := no_average(plan_result.members):
+        found.append(none)
+    for member in plan_result.members:
+        if member.fit and member.fit.unchecked:
+            found.append(f"The exact posterior of {member.name} is {member.fit.verdict}.")
     return found
 
 
@@ -284,6 +295,11 @@ def children(trial: Parallel | Design, n: int) -> str:
     if len(set(sizes.values())) == 1:
         return f"{n} children per arm"
     return " and ".join(f"{size} {name}" for name, size in sizes.items()) + " children"
+
+
+def figure(value: float | None) -> str:
+    """Write a figure with three digits; nothing where there is none."""
+    return "" if value is None else f"{value:.3g}"
 
 
 def percent(share: float) -> str:

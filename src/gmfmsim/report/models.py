@@ -8,13 +8,17 @@ from gmfmsim.model.priors.words import in_words
 
 
 def typical_tau(members: list[Member]) -> float:
-    """Return the posterior mean of the between-study SD at the highest dose studied, averaged over the models."""
+    """Return the posterior mean of the between-study SD at the highest dose studied, averaged over the models.
+
+    Where tau has no mean, the median stands in.
+    """
     total = 0.0
     for m in members:
         group, data = m.tree["posterior"].to_dataset(), m.tree["constant_data"]
         dose = float(data["dose"].max()) if m.spec.shape.uses_dose else 1.0
         shape = m.spec.shape.shape(np.float64(dose), *(group[name].values for name in m.spec.shape.nonlinear))
-        total += m.share * float((group["tau"].values * abs(shape)).mean())
+        middle = np.mean if m.fit.orders["tau"] > 1 else np.median
+        total += m.share * float(middle(group["tau"].values * abs(shape)))
     return total
 
 
@@ -38,6 +42,8 @@ def _one(member: Member) -> dict:
         ],
         "words": in_words(spec),
         "gate": fit.gate,
+        "verdict": fit.verdict,
+        "missing": missing_moments(member),
     }
 
 
@@ -48,27 +54,36 @@ def _exact_parameters(member: Member) -> list[dict]:
     wanted = [(c.variable, c.label) for c in exact.prepared.structure.coefficients]
     for name, label in (*wanted, *((name, None) for name in exact.prepared.names)):
         if name in exact.prepared.names:
-            marginal = exact.parameter(name)
-            mean, sd = marginal.moments()
-            low, high = (marginal.quantile((1 + s * INTERVAL_PROB) / 2) for s in (-1, 1))
+            found, (mean, sd) = exact.parameter(name), exact.moments(name)
         else:
-            mixture = exact.coefficient(name, label)
-            mean, sd, (low, high) = mixture.mean, mixture.sd, mixture.interval(INTERVAL_PROB)
+            found = exact.coefficient(name, label)
+            mean, sd = found.mean, found.sd
+        low, median, high = (found.quantile((1 + s * INTERVAL_PROB) / 2) for s in (-1, 0, 1))
         shown = name if label is None else f"{name}[{label}]"
+        figures = {"mean": _known(mean), "sd": _known(sd), "median": median, "low": low, "high": high}
         sampled = {row["figure"]: row for row in compared if row["name"] == shown}
-        rows.append({"name": shown, "unit": _unit(spec, name), "mean": mean, "sd": sd, "low": low, "high": high})
-        by_nuts = (
-            (
-                sampled["mean"]["nuts"],
-                sampled["sd"]["nuts"],
-                sampled["mean"]["mcse"],
-                max(r["distance"] for r in sampled.values()),
-            )
-            if sampled
-            else (None,) * 4
+        by_nuts = {f"nuts_{figure}": sampled.get(figure, {}).get("nuts") for figure in ("mean", "sd", "median")}
+        first = sampled.get("mean") or sampled.get("median") or {"mcse": None}
+        apart = max((row["distance"] for row in sampled.values()), default=None)
+        rows.append(
+            {"name": shown, "unit": _unit(spec, name)} | figures | by_nuts | {"mcse": first["mcse"], "apart": apart}
         )
-        rows[-1] |= dict(zip(("nuts_mean", "nuts_sd", "mcse", "apart"), by_nuts, strict=True))
     return rows
+
+
+def _known(value: float) -> float | None:
+    """Return a figure, or None where it does not exist."""
+    return None if np.isnan(value) else value
+
+
+def missing_moments(member: Member) -> list[str]:
+    """Say which parameters have no mean or no standard deviation, a sentence each."""
+    said = []
+    for name, order in member.fit.orders.items() if member.fit else ():
+        lost = "neither mean nor SD exists" if order <= 1 else "no SD exists" if order <= 2 else None
+        if lost:
+            said.append(f"Of {name} {lost} under this prior and so few studies: its median and interval are given.")
+    return said
 
 
 def _unit(spec, name: str) -> str:
@@ -85,12 +100,17 @@ def _sampled_parameters(member: Member) -> list[dict]:
     own = {"theta", "spread_offset", "dose_offset", f"study_{member.spec.shape.amplitude}"}
     names = [name for name in posterior if name not in own]
     table = az.summary(member.tree, var_names=names, ci_prob=INTERVAL_PROB, ci_kind="eti", round_to="none")
+    table["median"] = az.summary(
+        member.tree, var_names=names, kind="stats_median", ci_prob=INTERVAL_PROB, round_to="none"
+    )["median"]
+    orders = member.fit.orders
     return [
         {
             "name": name,
             "unit": _unit(member.spec, name.split("[")[0]),
-            "mean": row["mean"],
-            "sd": row["sd"],
+            "mean": row["mean"] if orders.get(name, 3) > 1 else None,
+            "sd": row["sd"] if orders.get(name, 3) > 2 else None,
+            "median": row["median"],
             "low": row["eti95_lb"],
             "high": row["eti95_ub"],
             "mcse": row["mcse_mean"],

@@ -6,11 +6,22 @@ import numpy as np
 from markupsafe import Markup
 
 from gmfmsim.experiment import Experiment
+from gmfmsim.model.average import no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
 from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.priors.positive import LogNormal
-from gmfmsim.report.answer import PlanResult, asked_in_words, children, claimed, headline, percent, sentence, warnings
+from gmfmsim.report.answer import (
+    PlanResult,
+    asked_in_words,
+    children,
+    claimed,
+    figure,
+    headline,
+    percent,
+    sentence,
+    warnings,
+)
 from gmfmsim.report.children import reported_changes
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
@@ -52,7 +63,7 @@ def write_report(folder: Path, experiment: Experiment, plan_results: list[PlanRe
         more = {"figures": figures, "doubts": doubts(prepared, audited), "design": _design(plan_result, place)}
         sections.append(_section(plan_result) | more)
     values = {"experiment": experiment, "sections": sections}
-    write_page(folder / "report.html", "page.html.j2", {"percent": percent}, **values)
+    write_page(folder / "report.html", "page.html.j2", {"percent": percent, "figure": figure}, **values)
 
 
 def _design(plan_result: PlanResult, place: Path) -> Markup | None:
@@ -82,7 +93,8 @@ def _section(plan_result: PlanResult) -> dict:
         "uses_month": prepared.uses_month,
         "headline": headline(plan_result),
         "sentence": sentence(plan_result),
-        "warnings": warnings(prepared),
+        "warnings": warnings(plan_result),
+        "no_average": no_average(plan_result.members),
         "unit": prepared.unit,
         "size": children(plan.trial, required.reference_n) if required.reference_n else "",
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in plan.trial.setting if v is not None),
@@ -100,6 +112,7 @@ def _section(plan_result: PlanResult) -> dict:
         "confounding": [] if not prepared.models else _confounding(plan_result),
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
+        "notes": prepared.notes,
         "small_study": small_study(plan_result),
         "readings": [
             row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)}

@@ -12,6 +12,9 @@ from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.spec import Spec
 from gmfmsim.trial.sourced import ByLevel, Figure, Source
 
+Told = Field(default=None, exclude_if=lambda value: value is None)
+"""A figure that most children do without."""
+
 HALF_RANGE_IN_SDS = 2 * 0.6744897501960817
 """Width, in standard deviations, of the range that holds half of a normal population."""
 
@@ -76,6 +79,26 @@ class Centres(Source):
     sd: Annotated[float, Field(ge=0, le=20)]
 
 
+class Reported(Source):
+    """What the trial that the children are named after reports of the change to `month`, on the scale that it used.
+
+    Mean and SD of the children without cells, SD of those with cells; of the change itself or of `observed minus
+    expected`, the change less what the growth curves say.
+    """
+
+    month: Annotated[float, Field(gt=0, le=120)]
+    of: Literal["change", "observed minus expected"] = "change"
+    control_mean: float | None = None
+    control_sd: Annotated[float, Field(gt=0, le=100)] | None = None
+    cells_sd: Annotated[float, Field(gt=0, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self):
+        if self.control_mean is self.control_sd is self.cells_sd is None:
+            raise PydanticCustomError("reported", "control_mean, control_sd or cells_sd: one of them at least")
+        return self
+
+
 class Children(Spec):
     """What normal children and children of the growth curves share. GMFM-66 points, months since the first infusion.
 
@@ -89,6 +112,9 @@ class Children(Spec):
     visit_correlation: of the true excess at 6 and at 12 months. effect = truth x response of the child's level
     + Normal(0, response_sd^2), times the share present at the visit. `missed`: share of visits, the last excepted,
     missed by children who stay in the trial.
+
+    scale: GMFM-66 points that a point of the trial's own scale is worth, where it used another; its figures enter after
+    multiplication with it. reported: what the trial says of the change, to hold the simulated children to.
     """
 
     excess_sd: Spread
@@ -99,6 +125,8 @@ class Children(Spec):
     dropout: Dropout
     missed: Figure
     centres: Centres | None = None
+    scale: Spread | None = Told
+    reported: Reported | None = Told
 
     _sd = field_validator("excess_sd")(_held(0.1, 50, "an SD"))
     _exponent = field_validator("excess_growth")(_held(0, 1, "an exponent"))
@@ -106,6 +134,7 @@ class Children(Spec):
     _error = field_validator("measurement_error")(_held(0, 20, "an SD"))
     _response = field_validator("response_sd")(_held(0, 50, "an SD"))
     _missed = field_validator("missed")(_held(0, 0.9, "a share"))
+    _scale = field_validator("scale")(_held(0.05, 20, "GMFM-66 points a point"))
 
     @property
     def decay(self) -> float:
@@ -123,6 +152,10 @@ class Children(Spec):
             np.asarray(excess_sd, float)[..., None] * (np.asarray(months, float) / 12) ** self.excess_growth.value
         )
         return np.sqrt(np.maximum(observed**2 - 2 * self.measurement_error.value**2, 0))
+
+    def relative_spread(self, excess_sd: np.ndarray) -> np.ndarray:
+        """Return how many times its figure the SD of responses is in trials of excess_sd (R,): once."""
+        return np.ones(np.shape(excess_sd))
 
 
 class NormalChildren(Children):
@@ -180,7 +213,11 @@ class PopulationChildren(Children):
     Expected score at age a (years) of a child at level g (stable-limit curve, Rosenbaum 2002; Smits 2013):
     L (1 - exp(-k a)), k = ln(10) / (age_90_g exp(rate_spread z)), z ~ Normal(0, 1); limit L ~ Normal(limit_g, sd_g^2)
     with sd_g = (high_g - low_g) / 1.349 from the range that holds half of the children. Over the trial a child gains
-    what its curve says plus volunteer_gain min(t / 12, 1). Observed scores are cut to [floor, ceiling].
+    what its curve says plus volunteer_gain min(t / 12, 1). With a growth_share below 1 children differ less in their
+    change than their curves do: each gains m(t) + growth_share (g(t) - m(t)), g its curve's gain and m the mean of g
+    over all children, and the excess is around that. What is then uncertain of excess_sd is so of the spread of change
+    as a whole: in a trial where it is u times its value, so are growth_share (at most 1) and response_sd. Observed
+    scores are cut to [floor, ceiling].
     mix: share of each level. response: the effect at each level as a multiple of the mean effect; scaled so that its
     mean over the mix is 1.
     """
@@ -192,12 +229,14 @@ class PopulationChildren(Children):
     limit: ByLevel
     age_90: ByLevel
     rate_spread: Figure
+    growth_share: Figure | None = Told
     volunteer_gain: Figure
     floor: Figure
     ceiling: Figure
     response: ByLevel
 
     _spread = field_validator("rate_spread")(_held(0, 1, "an SD of the logarithm"))
+    _growth = field_validator("growth_share")(_held(0, 1, "a share"))
     _limits = field_validator("limit")(_held(1, 100, "points"))
     _ages = field_validator("age_90")(_held(0.5, 25, "years"))
     _ends = field_validator("floor", "ceiling")(_held(0, 100, "points"))
@@ -239,6 +278,10 @@ class PopulationChildren(Children):
         """Between-child SD of the limit at each level (5,); 0 where no range is given."""
         low, high = (np.array(end or self.limit.value) for end in (self.limit.low, self.limit.high))
         return (high - low) / HALF_RANGE_IN_SDS
+
+    def relative_spread(self, excess_sd: np.ndarray) -> np.ndarray:
+        """Return how many times its figure growth_share and response_sd are in trials of excess_sd (R,)."""
+        return super().relative_spread(excess_sd) if self.growth_share is None else excess_sd / self.excess_sd.value
 
     @property
     def rate(self) -> np.ndarray:

@@ -26,9 +26,11 @@ class Parallel(Spec):
     """Two arms side by side, one without cells; every child has one change score unless it drops out.
 
     change ~ Normal(growth + effect, sd_change) in both arms. sd_change, the between-child SD of the change, is
-    uncertain: by default log-normal with median 5.5 GMFM-66 points and sigma 0.12, for 12 months (the change SDs
-    of Sun 2017, Sun 2022 and Finch-Edmondson 2025 are 5.2 to 6.5). A child drops out with probability `dropout`,
-    whatever its arm and outcome, and is not analysed. `setting`: cells and children, for models that ask for them.
+    uncertain: by default log-normal with median 5.5 GMFM-66 points and sigma 0.12, for 12 months. outcomes.csv holds
+    4.9 to 6.8 for the arms of Sun 2017 and Sun 2022 (cells by vein), and wider ones for Amanat 2021 and Zarrabi 2022
+    (into the spinal canal), 8.5 to 15.5 from their intervals: for such trials state another. A child drops out with
+    probability `dropout`, whatever its arm and outcome, and is not analysed. `setting`: cells and children, for models
+    that ask for them.
     """
 
     design: Literal["parallel"] = "parallel"

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from gmfmsim.trial.analyses import ALONG_DOSES, AnalysisSpec, Candidate
-from gmfmsim.trial.children import Age, Centres, Dropout, Spread
+from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
 from gmfmsim.trial.designs import Design, TrialArm
+from gmfmsim.trial.reported import in_words
 from gmfmsim.trial.sourced import LEVELS, ByLevel, Figure, Source
 
 PERCENT = ("dropout", "missed", "run_in.loss", "mix")
@@ -20,6 +21,7 @@ FIGURES = {
     "children.limit": ("limit of the growth curve", "GMFM-66 points"),
     "children.age_90": ("age at 90 % of the limit", "years"),
     "children.rate_spread": ("SD of log age-90 between children", ""),
+    "children.growth_share": ("share of the differences between curves that changes show", ""),
     "children.volunteer_gain": ("12-month gain of volunteers beyond the curve", "GMFM-66 points"),
     "children.baseline": ("mean baseline", "GMFM-66 points"),
     "children.baseline_sd": ("SD of the baseline", "GMFM-66 points"),
@@ -35,6 +37,8 @@ FIGURES = {
     "children.floor": ("floor of the scale", "GMFM-66 points"),
     "children.ceiling": ("ceiling of the scale", "GMFM-66 points"),
     "children.centres": ("centres", "GMFM-66 points"),
+    "children.scale": ("what a point of the trial's own scale is worth", "GMFM-66 points"),
+    "children.reported": ("change as reported and as simulated", ""),
     "run_in.loss": ("children lost in the run-in", "%"),
     "drug_effect": ("effect of the other drug", "GMFM-66 points"),
     "interaction": ("effect of cells and drug together beyond their sum", "GMFM-66 points"),
@@ -68,7 +72,8 @@ def sources(design: Design) -> list[SourceRow]:
     rows = []
     for key, figure in _sourced(design):
         name, unit = FIGURES[key]
-        rows.append(SourceRow(key, name, _value(key, figure), unit, figure.source, figure.verified))
+        value = in_words(design, figure) if isinstance(figure, Reported) else _value(key, figure)
+        rows.append(SourceRow(key, name, value, unit, figure.source, figure.verified))
     return rows
 
 
@@ -231,9 +236,13 @@ def _visits(design: Design) -> str:
     if design.onset is not None:
         shares = _and([f"{100 * share:g}" for share in design.onset])
         present = f" Of the effect {shares} % are supposed to be present then."
+    scale = design.children.scale
+    own = (
+        "" if scale is None else f" The trial used another scale, a point of which is taken as {scale.value:g} points."
+    )
     return (
         f"The GMFM-66 is measured{where} at baseline and {_months(design.visits)} after the first infusion; "
-        f"the endpoint is that at {_months([design.month])}.{present}"
+        f"the endpoint is that at {_months([design.month])}.{own}{present}"
     )
 
 

@@ -14,7 +14,9 @@ from gmfmsim.evidence.audit.consistency import d_does_not_follow, interval_not_c
 from gmfmsim.evidence.audit.counts import counts_differ, percentage_denominator
 from gmfmsim.evidence.audit.derived import derived_columns
 from gmfmsim.evidence.audit.finding import Finding
+from gmfmsim.evidence.audit.plausible import implausible_figure
 from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
+from gmfmsim.evidence.audit.twice import standing_twice, two_spellings
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.read import Row, Tables
 
@@ -24,7 +26,10 @@ CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
     d_does_not_follow,
     sd_out_of_line,
     p_does_not_follow,
+    implausible_figure,
     children_counted_twice,
+    standing_twice,
+    two_spellings,
     counts_differ,
     percentage_denominator,
     unpublished,

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
+from gmfmsim.evidence.contrasts import lacks
 from gmfmsim.evidence.read import Row, Tables
 
 POOLS = ("meta_analysis", "review")
@@ -89,14 +90,6 @@ def _shared_control(group: str, rows: list[Row]) -> Finding:
         first.setdefault(row["study_id"], row)
     names, n = listed(sorted(first)), max(r["n_b"] or 0 for r in first.values())
     a, b, *_ = (row for _, row in sorted(first.items()))
-    effect = "the covariance needs md100_se and control_se100 in both rows"
-    if None not in (a["md100_se"], b["md100_se"], a["control_se100"], b["control_se100"]):
-        cov, variance = min(a["control_se100"], b["control_se100"]) ** 2, a["md100_se"] ** 2 + b["md100_se"] ** 2
-        effect = (
-            f"their covariance is {cov:.3g} (correlation {cov / (a['md100_se'] * b['md100_se']):.2f}): the mean of the "
-            f"two has the standard error {math.sqrt(variance + 2 * cov) / 2:.3g}, as if independent "
-            f"{math.sqrt(variance) / 2:.3g}"
-        )
     return Finding(
         "children_counted_twice",
         "doubt",
@@ -105,7 +98,19 @@ def _shared_control(group: str, rows: list[Row]) -> Finding:
         lines(rows),
         f"one control group, {group}, in {names}",
         f"its {n:g} children counted once" if n else "its children counted once",
-        effect,
+        mean_of_two(a, b),
+    )
+
+
+def mean_of_two(a: Row, b: Row) -> str:
+    """Say what a shared control does to the mean of two contrasts."""
+    if None in (a["md100_se"], b["md100_se"], a["control_se100"], b["control_se100"]):
+        return "the covariance needs md100_se and control_se100 in both rows"
+    cov, variance = min(a["control_se100"], b["control_se100"]) ** 2, a["md100_se"] ** 2 + b["md100_se"] ** 2
+    return (
+        f"their covariance is {cov:.3g} (correlation {cov / (a['md100_se'] * b['md100_se']):.2f}): the mean of the "
+        f"two has the standard error {math.sqrt(variance + 2 * cov) / 2:.3g}, as if independent "
+        f"{math.sqrt(variance) / 2:.3g}"
     )
 
 
@@ -179,7 +184,7 @@ def _overlapping_arms(tables: Tables) -> Iterator[Finding]:
 
 def _usable(tables: Tables) -> list[Row]:
     """Return the contrasts on the GMFM that an analysis can use."""
-    return [r for r in tables.rows["contrasts"] if None not in (r["md100"], r["md100_se"])]
+    return [r for r in tables.rows["contrasts"] if not lacks(r, tables)]
 
 
 def _used(tables: Tables) -> list[Row]:

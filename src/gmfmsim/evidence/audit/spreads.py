@@ -14,7 +14,7 @@ from gmfmsim.evidence.spread import (
     SpreadField,
     StudySpread,
     is_change_sd,
-    judging_field,
+    judging_fields,
     out_of_line,
     sd100,
     spread_field,
@@ -22,43 +22,82 @@ from gmfmsim.evidence.spread import (
     window,
 )
 
+MOST_SHOWN = 8
+"""Contrasts that one finding shows."""
+
+type Judged = tuple[SpreadField, StudySpread]
+"""A study's SD about one month, and the field that judges it."""
+
 LARGEST_G = 2.0
 """A standardised difference beyond this is taken as a sign of a wrong spread; reviews of the field pool 0.6 to 1.3."""
 
 
 def spread_is_se(tables: Tables) -> Iterator[Finding]:
-    """Find SDs that are too small for the field and fit as standard errors; and say what is known to be one."""
-    for study, found in _standard_errors(tables).items():
-        far = max(found, key=lambda f: abs(_z(*f)))
+    """Find SDs that are too small for the field and fit as standard errors; and say what is known to be one.
+
+    Of one study, or of the studies of a file that share the mistake.
+    """
+    printing = len({r["study_id"] for r in tables.rows.get("outcomes", []) if is_change_sd(r)})
+    for studies, found in _standard_errors(tables).items():
         rows = [r for _, spread in found for r in spread.rows]
-        effects = []
-        for a, b in _pairs(tables, study, rows):
-            printed, read = (hedges_g(*groups(*arms)).estimate for arms in ((a, b), (_as_se(a), _as_se(b))))
-            p = t_test_p(a["mean"] - b["mean"], math.hypot(a["sd"], b["sd"]), a["n"] + b["n"] - 2)
-            effects.append(f"{at_month(a['month'])}: g {printed:.2f} becomes {read:.2f}, with p {p:.2g}")
-        field, spread = far
-        yield Finding(
-            "spread_is_se",
-            "doubt",
-            study,
-            "outcomes",
-            lines(rows),
-            f"{_sds(rows)} on 0-100; at {at_month(spread.rows[0]['month'])} the other {field.k_studies} studies have "
-            f"{_range(field)}, so this one lies at z {_z(*far):.1f}",
-            "standard errors: times sqrt(n) they are SDs of "
-            f"{listed(f'{sd100(_as_se(r)):.3g}' for r in rows)}, inside that range",
-            "; ".join(effects) or "no contrast of these arms stands in the tables",
-        )
+        several = f"{len(studies)} of {printing}" if len(studies) < printing else f"all {printing}"
+        printed, expected = _of_file(found, rows, several) if len(studies) > 1 else _of_study(found, rows)
+        effect = _as_read(tables, studies, rows) or "no contrast of these arms stands in the tables"
+        yield Finding("spread_is_se", "doubt", listed(studies), "outcomes", lines(rows), printed, expected, effect)
     yield from _known_standard_errors(tables)
 
 
+def _of_study(found: list[Judged], rows: list[Row]) -> tuple[str, str]:
+    """Say of one study what it prints and what that would have to be."""
+    field, spread = far = max(found, key=lambda f: abs(_z(*f)))
+    where, read = at_month(spread.rows[0]["month"]), listed(f"{sd100(_as_se(r)):.3g}" for r in rows)
+    return (
+        f"{_sds(rows)} on 0-100; at {where} {_others(field)} have {_range(field)}, so this one lies at z "
+        f"{_z(*far):.1f}",
+        f"standard errors: times sqrt(n) they are SDs of {read}, inside that range",
+    )
+
+
+def _of_file(found: list[Judged], rows: list[Row], several: str) -> tuple[str, str]:
+    """Say the same of several studies of a file together."""
+    field, spread = max(found, key=lambda f: abs(_z(*f)))
+    (low, high), read = ([f([sd100(r) for r in some]) for f in (min, max)] for some in (rows, [*map(_as_se, rows)]))
+    return (
+        f"SDs of {low:.3g} to {high:.3g} on 0-100 in {several} studies that print one; at "
+        f"{at_month(spread.rows[0]['month'])} {_others(field)} have {_range(field)}; these lie at z "
+        f"{sum(_z(*f) for f in found) / len(found):.1f} on average",
+        f"standard errors, in all of these: times sqrt(n) they are SDs of {read[0]:.3g} to {read[1]:.3g}, inside "
+        "that range",
+    )
+
+
+def _as_read(tables: Tables, studies: tuple[str, ...], rows: list[Row]) -> str:
+    """Say what standardised differences become where SDs are read as standard errors."""
+    effects = []
+    for study in studies:
+        for a, b in _pairs(tables, study, [r for r in rows if r["study_id"] == study]):
+            printed, read = (hedges_g(*groups(*arms)).estimate for arms in ((a, b), (_as_se(a), _as_se(b))))
+            p = t_test_p(a["mean"] - b["mean"], math.hypot(a["sd"], b["sd"]), a["n"] + b["n"] - 2)
+            where = f"{study}, " if len(studies) > 1 else ""
+            effects.append(f"{where}{at_month(a['month'])}: g {printed:.2f} becomes {read:.2f}, with p {p:.2g}")
+    more = len(effects) - MOST_SHOWN
+    return "; ".join(effects[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
 def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
-    """Find SDs outside the 99 % range of the field without their study, whatever may explain them."""
+    """Find SDs outside the 99 % range of a field without their study, whatever may explain them.
+
+    Not row by row what is told of a whole file: that it holds standard errors.
+    """
     out, by_window = out_of_line(tables), [study_spreads(tables, visit) for visit in VISITS]
+    told = {s for studies in _standard_errors(tables) if len(studies) > 1 for s in studies}
     for row in filter(is_change_sd, tables.rows.get("outcomes", [])):
-        field = judging_field(by_window[window(row["month"])], row["month"], row["study_id"], out)
+        if row["study_id"] in told:
+            continue
         sd, spread = sd100(row), log_sd(sd100(row), row["n"])
-        z = field.z(spread.estimate, spread.variance) if field else 0
+        fields = judging_fields(by_window[window(row["month"])], row["month"], row["study_id"], out)
+        judged = [(field.z(spread.estimate, spread.variance), field) for field in fields]
+        z, field = max(judged, key=lambda found: abs(found[0]), default=(0, None))
         if abs(z) > Z995:
             yield Finding(
                 "sd_out_of_line",
@@ -67,7 +106,7 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
                 "outcomes",
                 lines([row]),
                 f"SD {sd:.3g} of {row['arm_id']} at {at_month(row['month'])} on 0-100, z {z:.1f}",
-                f"as the other {field.k_studies} studies: {_range(field)}",
+                f"as {_others(field)}: {_range(field)}",
                 f"at their median the standard error of this arm's mean is {field.median / math.sqrt(row['n']):.2g} "
                 f"instead of {sd / math.sqrt(row['n']):.2g}",
             )
@@ -87,7 +126,8 @@ def missing_spread(tables: Tables) -> Iterator[Finding]:
             where = f"{row['arm_a']} v {row['arm_b']}, {at_month(row['month'])}"
             printed.append(f"{where}: standard error {row['md100_se']:.3g}, an SD of {row['md100_se'] / size:.3g}")
             effects.append(
-                f"{where}: {field.median * size:.2g} at the field's median SD of {field.median:.3g}, "
+                f"{where}: {field.median * size:.2g} at the field's median SD of {field.median:.3g}"
+                f"{' (shipped evidence)' if field.borrowed else ''}, "
                 f"{low * size:.2g} to {high * size:.2g} over its 95 % range"
             )
         yield Finding(
@@ -102,24 +142,50 @@ def missing_spread(tables: Tables) -> Iterator[Finding]:
         )
 
 
-def _standard_errors(tables: Tables) -> dict[str, list[tuple[SpreadField, StudySpread]]]:
-    """Return, by study, the SDs that fit the field as standard errors and not as SDs.
+def _standard_errors(tables: Tables) -> dict[tuple[str, ...], list[Judged]]:
+    """Return, by study, the SDs that fit a field as standard errors and not as SDs.
 
     A study is taken as a whole: papers print one kind of spread. It is named where its SD is below the 95 % range of
     the other studies at one month at least, below their median at the others too, and inside the range times sqrt(n).
+    A mistake that studies of a user's file share is no exception there, so that the shipped evidence judges them
+    together (`_shared`).
     """
-    out, judged = out_of_line(tables), defaultdict(list)
+    out = out_of_line(tables)
+    nearest: dict[str, list[Judged]] = defaultdict(list)
+    shipped: dict[str, list[Judged]] = defaultdict(list)
     for visit in VISITS:
         spreads = study_spreads(tables, visit)
         for spread in spreads:
-            field = judging_field(spreads, visit, spread.study, out)
-            if field and all(r["sd_source"] == "reported" for r in spread.rows):
-                judged[spread.study].append((field, spread))
-    return {
-        study: found
-        for study, found in judged.items()
-        if min(_z(*f) for f in found) < -Z975 and all(_z(*f) < 0 and abs(_z_as_se(*f)) < Z975 for f in found)
-    }
+            if all(r["sd_source"] == "reported" for r in spread.rows):
+                fields = list(judging_fields(spreads, visit, spread.study, out))
+                nearest[spread.study] += [(field, spread) for field in fields[:1]]
+                shipped[spread.study] += [(field, spread) for field in fields if field.borrowed]
+    shared = _shared({study: found for study, found in shipped.items() if found})
+    named = {tuple(shared): [f for found in shared.values() for f in found]} if shared else {}
+    return named | {(s,): found for s, found in nearest.items() if s not in shared and _is_se(found)}
+
+
+def _shared(shipped: dict[str, list[Judged]]) -> dict[str, list[Judged]]:
+    """Return the studies of a file, two at least, that fit the shipped evidence as standard errors and not as SDs.
+
+    All of them where that is so on average, since one hand typed the file; else those of which it is so one by one.
+    """
+    every = [f for found in shipped.values() for f in found]
+    if every and _fits_as_se(every) and sum(_z(*f) for f in every) < -Z975 * len(every):
+        found = shipped
+    else:
+        found = {study: own for study, own in shipped.items() if _is_se(own)}
+    return found if len(found) > 1 else {}
+
+
+def _is_se(found: list[Judged]) -> bool:
+    """Return whether a study's SDs fit as standard errors, one of them below the 95 % range of SDs."""
+    return bool(found) and _fits_as_se(found) and min(_z(*f) for f in found) < -Z975
+
+
+def _fits_as_se(found: list[Judged]) -> bool:
+    """Return whether SDs are below their field's median throughout, and inside its 95 % range as standard errors."""
+    return all(_z(*f) < 0 and abs(_z_as_se(*f)) < Z975 for f in found)
 
 
 def _known_standard_errors(tables: Tables) -> Iterator[Finding]:
@@ -182,6 +248,12 @@ def _pairs(tables: Tables, study: str, rows: list[Row]) -> list[tuple[Row, Row]]
 
 def _sds(rows: list[Row]) -> str:
     return "SD " + listed(f"{sd100(r):.3g} ({r['arm_id']}, {at_month(r['month'])})" for r in rows)
+
+
+def _others(field: SpreadField) -> str:
+    """Say whose SDs a study is held against."""
+    k = field.k_studies
+    return f"the {k} studies of the shipped evidence" if field.borrowed else f"the other {k} studies"
 
 
 def _range(field: SpreadField) -> str:

@@ -1,12 +1,12 @@
 """Printed estimates beside what the contrasts of the tables give, which hold partly the same children."""
 
-import math
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import cholesky, orthogonal, product, solve_lower, solve_upper
 from gmfmsim.evidence.classical import pool
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import Z975, t_test_p
@@ -66,10 +66,10 @@ def _slope(data: xr.Dataset, tau: float) -> tuple[float, float]:
     study, dose = data["study"].values, data["log10_dose"].values
     if not np.isfinite(dose).all() or len(set(dose.tolist())) < 2:
         raise ValueError(f"log10 doses {dose.tolist()}: a slope needs known doses, two of them different")
-    weight = np.linalg.inv(data["covariance"].values + tau**2 * (study[:, None] == study))
-    design = np.column_stack([np.ones(dose.size), dose])
-    covariance = np.linalg.inv(design.T @ weight @ design)
-    return float((covariance @ design.T @ weight @ data["effect"].values)[1]), math.sqrt(covariance[1, 1])
+    root = cholesky(data["covariance"].values + tau**2 * (study[:, None] == study))
+    q, r = orthogonal(solve_lower(root, np.column_stack([np.ones(dose.size), dose])))
+    beta = solve_upper(r, product(q.T, solve_lower(root, data["effect"].values[:, None])))
+    return float(beta[1, 0]), 1 / abs(float(r[1, 1]))
 
 
 def _contrasts(select: Selection, place: Place, independent: bool = True) -> list[dict]:

@@ -87,11 +87,13 @@ def read_trial(trial: Trial, effect: str, place: Place) -> dict:
         lacks = ", ".join(f"row {r['row']} has no {c}" for r, c in missing)
         allowed = "rows that print them, sd with because, or given with circular"
         raise place.fault(f"{lacks} (outcomes.csv, {trial.study})", allowed)
-    taken = trial.sd
+    taken, source = trial.sd, ""
     if taken == "field":  # in points of the scale, the field's on 0-100
-        taken = spread_field(place.tables, trial.month, trial.study).median * (rows[0]["scale_max"] or 100) / 100
+        field = spread_field(place.tables, trial.month, trial.study)
+        taken = field.median * (rows[0]["scale_max"] or 100) / 100
+        source = ", from the evidence shipped with the package" if field.borrowed else ""
     sd = [taken] * 2 if taken else [r["sd"] for r in rows]
-    reading = f"SD {taken:.3g} taken: {trial.because.rstrip('.')}" if taken else "as printed"
+    reading = f"SD {taken:.3g} taken{source}: {trial.because.rstrip('.')}" if taken else "as printed"
     if trial.spread == "se":
         sd, reading = [float(sd_from_se(s, k)) for s, k in zip(sd, n, strict=True)], "spread read as a standard error"
     mean = [r["mean"] for r in rows]

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.algebra import dot, gauss_hermite, inverse
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import ExactPosterior, posterior
+from gmfmsim.model.exact import ExactPosterior, impropriety, posterior
 from gmfmsim.model.exact.states import HERMITE
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.structure import Structure, structure
@@ -19,7 +20,10 @@ from gmfmsim.model.structure import Structure, structure
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A fit without some blocks or contrasts: log p(y_left | the others) and the posterior; None if nothing is left."""
+    """A fit without some blocks or contrasts: log p(y_left | the others) and the posterior.
+
+    None if nothing is left; NaN and None if what is left makes no proper posterior.
+    """
 
     log_density: float
     rest: ExactPosterior | None
@@ -37,7 +41,10 @@ def refit(exact: ExactPosterior, data: xr.Dataset, left_out: np.ndarray) -> Left
     """Return the fit without some contrasts: log p(y_left | rest) = log p(y) - log p(rest)."""
     if left_out.all():
         return LeftOut(exact.log_marginal, None)
-    rest = posterior(without(exact.prepared.structure, data, left_out))
+    others = without(exact.prepared.structure, data, left_out)
+    if impropriety(others):
+        return LeftOut(np.nan, None)
+    rest = posterior(others)
     return LeftOut(exact.log_marginal - rest.log_marginal, rest)
 
 
@@ -137,15 +144,15 @@ def predictive_cdf(exact: ExactPosterior, model: Structure, contrast: int) -> fl
     centre, spread = given.means, given.sds**2
     like = model.likelihood
     ((block, place),) = np.argwhere((like.index == contrast) & like.inside)
-    points, weights = np.polynomial.hermite_e.hermegauss(HERMITE)
+    points, weights = gauss_hermite(HERMITE)
     total = 0.0
     for s in np.flatnonzero(like.log_weight[block] > NEVER):
-        variance = np.linalg.inv(like.precision[block, s])[place, place]
+        variance = inverse(like.precision[block, s])[place, place]
         sd = like.log_se_sd[block, s, place]
-        grid = zip(points, weights / weights.sum(), strict=True) if sd > 0 else ((0.0, 1.0),)
+        grid = zip(points, weights, strict=True) if sd > 0 else ((0.0, 1.0),)
         for u, share in grid:
             z = (like.effect[block, s, place] - centre) / np.sqrt(spread + variance * np.exp(2 * sd * u))
-            total += np.exp(like.log_weight[block, s]) * share * (exact.weight @ special.ndtr(z))
+            total += np.exp(like.log_weight[block, s]) * share * dot(exact.weight, special.ndtr(z))
     return float(total)
 
 
@@ -175,9 +182,8 @@ def _studies_from_draws(fit: Fit, spec: ModelSpec, data: xr.Dataset, names: list
     weight, k_hat = smoothed_weights(-log_p)
     elpd = special.logsumexp(log_p, b=weight, axis=0)
     a, tau = rows[spec.shape.amplitude], rows["tau"]
-    mean = weight.T @ a
-    sd = np.sqrt(weight.T @ a**2 - mean**2)
-    figures = (mean, sd, weight.T @ (a > 0), weight.T @ tau, (mean - a.mean()) / a.std())
+    mean, square, above, tau = (dot(weight.T, value) for value in (a, a**2, a > 0, tau))
+    figures = (mean, np.sqrt(square - mean**2), above, tau, (mean - a.mean()) / a.std())
     trusted = [np.where(k_hat <= K_HAT_MAX, figure, np.nan) for figure in figures]
     return _table("study", names, elpd=elpd, k_hat=k_hat, **dict(zip(INFLUENCE, trusted, strict=True)))
 

@@ -9,6 +9,8 @@ from gmfmsim.model.declare import ModelSpec
 THRESHOLD = 0.05
 """From here on a quantity counts as sensitive (Kallioinen et al. 2023)."""
 BATCHES_PER_CHAIN = 5
+FEWEST_IN_BATCH = 50
+"""Draws of a batch at least: the tails of fewer cannot be smoothed."""
 
 
 def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: xr.DataArray) -> xr.Dataset:
@@ -28,7 +30,7 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
     quantities = xr.Dataset({name: (("chain", "draw"), _values(value)) for name, value in wanted.items()})
     densities = {
-        "prior": sum(_values(prior[name]) for name in prior) + np.zeros((chains, draws)),
+        "prior": sum(_values(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
         "likelihood": log_p.sum(axis=-1),
     }
     columns = {}
@@ -43,16 +45,17 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
 
 
 def _values(array: xr.DataArray) -> np.ndarray:
-    return array.transpose("chain", "draw").values
+    return array.transpose("chain", "draw", ...).values
 
 
 def _distances(quantities: xr.Dataset, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how far each quantity moves and the Monte Carlo standard error, by batches of consecutive draws."""
-    size = log_density.shape[1] // BATCHES_PER_CHAIN
+    per_chain = max(1, min(BATCHES_PER_CHAIN, log_density.shape[1] // FEWEST_IN_BATCH))
+    size = log_density.shape[1] // per_chain
     batches = [
         _moved(quantities.isel(chain=[c], draw=slice(i * size, (i + 1) * size)), log_density[[c], i * size :][:, :size])
         for c in range(log_density.shape[0])
-        for i in range(BATCHES_PER_CHAIN)
+        for i in range(per_chain)
     ]
     return _moved(quantities, log_density), np.std(batches, axis=0, ddof=1) / np.sqrt(len(batches))
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from gmfmsim.algebra import cholesky, product
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.marginal import Marginal, draw
 from gmfmsim.model.exact.mixture import NormalMixture
@@ -24,7 +25,8 @@ class ExactPosterior:
     """The posterior as a mixture: given a node of the parameters and a combination of states all else is normal.
 
     density (points...): posterior density of the coordinates at the nodes, to a factor; log_marginal: log p(y);
-    weight, node, combination (C,): the components; missed: what the nodes may miss of a marginal, relative.
+    weight, node, combination (C,): the components; missed: what the nodes may miss of a marginal, relative;
+    open_ends: the largest marginal density at an open end of the nodes, relative to its peak.
     """
 
     prepared: Prepared
@@ -36,6 +38,7 @@ class ExactPosterior:
     combination: np.ndarray
     statistics: tuple
     missed: float
+    open_ends: float
 
     @cached_property
     def phi(self) -> dict[str, np.ndarray]:
@@ -57,11 +60,18 @@ class ExactPosterior:
         return self.marginals[name]
 
     def moments(self, name: str) -> tuple[float, float]:
-        """Return mean and standard deviation of a non-linear parameter or a coefficient."""
+        """Return mean and standard deviation of a parameter or a coefficient; NaN where one does not exist."""
         if name in self.phi:
-            return self.parameter(name).moments()
+            mean, sd = self.parameter(name).moments()
+            order = self.orders[name]
+            return (mean if order > 1 else np.nan), (sd if order > 2 else np.nan)
         mixture = self.coefficient(name)
         return mixture.mean, mixture.sd
+
+    @property
+    def orders(self) -> dict[str, float]:
+        """The order below which the moments of every non-linear parameter exist."""
+        return self.prepared.orders
 
     def coefficient(self, variable: str, label=None) -> NormalMixture:
         """Return the distribution of a coefficient, by variable and label."""
@@ -141,6 +151,5 @@ class ExactPosterior:
             mean, covariance = kernels.coefficients_at(
                 a, b, ready.states.start, ready.prior_precision, ready.prior_b, np.arange(rows.size), number
             )
-            root = np.linalg.cholesky(covariance)
-            coefficients[rows] = mean + (root @ normal[rows, :, None])[..., 0]
+            coefficients[rows] = mean + product(cholesky(covariance), normal[rows, :, None])[..., 0]
         return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients

@@ -3,8 +3,10 @@
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import dot
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
+from gmfmsim.model.exact.existence import impropriety
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, find_box
 from gmfmsim.model.structure import Structure, structure
@@ -23,11 +25,12 @@ def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
         return "Student-t study effects are not Gaussian given tau: the nuts engine samples them"
     if "dose_error" in spec.terms:
         return f"an error in dose makes {data.sizes['contrast']} doses unknown, too many to integrate: use nuts"
+    model = structure(spec, data)
     try:
-        prepare(structure(spec, data))
+        prepare(model)
     except Refused as error:
         return str(error)
-    return None
+    return impropriety(model)
 
 
 def fit_exact(spec: ModelSpec, data: xr.Dataset) -> ExactPosterior:
@@ -55,7 +58,7 @@ def posterior(model: Structure) -> ExactPosterior:
     top = log_joint.max()
     least = top + NEGLIGIBLE
     if model.likelihood.uncertain_spread:
-        log_total = highest + np.log(np.exp(box.log_weights) @ density.ravel())
+        log_total = highest + np.log(dot(np.exp(box.log_weights), density.ravel()))
         least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))
     node, combination = np.nonzero(log_joint > least)
     weight = np.exp(log_joint[node, combination] - top)
@@ -70,6 +73,7 @@ def posterior(model: Structure) -> ExactPosterior:
         combination,
         found,
         max(box.missed(density), default=0.0),
+        box.open_ends(ready.axes, density),
     )
 
 
@@ -85,7 +89,7 @@ def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray
 
     steps = (
         lambda box, density: box.widened(ready.axes, density, effort.edge),
-        lambda box, density: box.tightened(density, effort.edge),
+        lambda box, density: box.tightened(ready.axes, density, effort.edge),
         lambda box, density: box.finer(density, effort.missed),
     )
     settled = at(box)

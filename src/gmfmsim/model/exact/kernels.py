@@ -10,29 +10,35 @@ compiled = numba.njit(cache=True, error_model="numpy")
 
 
 @compiled
-def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, effect, precision, constant):
+def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, effect, whiten, constant):
     """Return A (J, S, p, p), b (J, S, p), c (J, S): log p(y_b | beta) = c + b' beta - beta' A beta / 2 by state.
 
     columns (J, p, K) and loads (J, L, K) at every node; slot_level (U,), slot_mask (B, U, n), index (B, n), size (B,);
-    the states of block b are start[b]:start[b + 1] of effect (S, n), precision (S, n, n), constant (S,).
-    W = V + sum of g g' over the units of a block, inverted by Sherman & Morrison (1950), one unit after another.
+    the states of block b are start[b]:start[b + 1] of effect (S, n), whiten (S, n, n), constant (S,), with
+    whiten' whiten = V^-1. W = V + sum of g g' over the units of a block: effects and columns are whitened by V, then by
+    one unit after another, v - g (g'v) / (h (1 + h)) with h^2 = 1 + g'g, so that W is the identity at last. Nothing
+    large is subtracted, however far standard errors and heterogeneity are apart.
     """
     nodes, p, _ = columns.shape
-    states = effect.shape[0]
-    n = index.shape[1]
+    states, units = effect.shape[0], slot_level.size
     a, b, c = np.zeros((nodes, states, p, p)), np.zeros((nodes, states, p)), np.zeros((nodes, states))
-    w, g, q, t = np.empty((n, n)), np.empty(n), np.empty(n), np.empty(n)
+    white = np.empty((1 + p + units, index.shape[1]))  # the effects, the columns, the units
+    here = np.zeros((index.shape[0], units), np.bool_)
+    for block in range(index.shape[0]):
+        for u in range(units):
+            here[block, u] = slot_mask[block, u].any()
     for j in range(nodes):
         for block in range(index.shape[0]):
             m = size[block]
             if m == 1:
                 k, gained = index[block, 0], 0.0
-                for u in range(slot_level.size):
+                for u in range(units):
                     if slot_mask[block, u, 0]:
                         gained += loads[j, slot_level[u], k] ** 2
                 for s in range(start[block], start[block + 1]):
-                    grown = 1.0 + gained * precision[s, 0, 0]
-                    inverse = precision[s, 0, 0] / grown
+                    precision = whiten[s, 0, 0] ** 2
+                    grown = 1.0 + gained * precision
+                    inverse = precision / grown
                     c[j, s] = constant[s] - 0.5 * (np.log(grown) + inverse * effect[s, 0] ** 2)
                     for x in range(p):
                         b[j, s, x] = columns[j, x, k] * inverse * effect[s, 0]
@@ -40,50 +46,52 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
                             a[j, s, x, y] = a[j, s, y, x] = columns[j, x, k] * columns[j, y, k] * inverse
                 continue
             for s in range(start[block], start[block + 1]):
+                rows = 1 + p
                 for i in range(m):
+                    for row in range(rows):
+                        white[row, i] = 0.0
                     for k in range(m):
-                        w[i, k] = precision[s, i, k]
-                logdet = 0.0
-                for u in range(slot_level.size):
-                    level = slot_level[u]
-                    some = False
-                    for i in range(m):
-                        g[i] = loads[j, level, index[block, i]] if slot_mask[block, u, i] else 0.0
-                        some = some or slot_mask[block, u, i]
-                    if not some:
-                        continue
-                    grown = 1.0
-                    for i in range(m):
-                        q[i] = 0.0
-                        for k in range(m):
-                            q[i] += w[i, k] * g[k]
-                    for i in range(m):
-                        grown += g[i] * q[i]
-                    logdet += np.log(grown)
-                    for i in range(m):
-                        for k in range(m):
-                            w[i, k] -= q[i] * q[k] / grown
-                square = 0.0
-                for i in range(m):
-                    t[i] = 0.0
-                    for k in range(m):
-                        t[i] += w[i, k] * effect[s, k]
-                    square += t[i] * effect[s, i]
-                c[j, s] = constant[s] - 0.5 * (logdet + square)
-                for x in range(p):
-                    for i in range(m):
-                        b[j, s, x] += columns[j, x, index[block, i]] * t[i]
-                    for i in range(m):
-                        q[i] = 0.0
-                        for k in range(m):
-                            q[i] += w[i, k] * columns[j, x, index[block, k]]
-                    for y in range(x + 1):
-                        value = 0.0
+                        white[0, i] += whiten[s, i, k] * effect[s, k]
+                        for x in range(p):
+                            white[1 + x, i] += whiten[s, i, k] * columns[j, x, index[block, k]]
+                for u in range(units):
+                    if here[block, u]:
                         for i in range(m):
-                            value += columns[j, y, index[block, i]] * q[i]
-                        a[j, s, x, y] = value
-                        a[j, s, y, x] = value
+                            white[rows, i] = 0.0
+                            for k in range(m):
+                                if slot_mask[block, u, k]:
+                                    white[rows, i] += whiten[s, i, k] * loads[j, slot_level[u], index[block, k]]
+                        rows += 1
+                logdet = 0.0
+                for last in range(rows - 1, p, -1):
+                    logdet += _whiten_by(white, last, m)
+                c[j, s] = constant[s] - 0.5 * (logdet + _product(white, 0, 0, m))
+                for x in range(p):
+                    b[j, s, x] = _product(white, 1 + x, 0, m)
+                    for y in range(x + 1):
+                        a[j, s, x, y] = a[j, s, y, x] = _product(white, 1 + x, 1 + y, m)
     return a, b, c
+
+
+@compiled
+def _product(white, x, y, m):
+    """Return the product of two rows."""
+    total = 0.0
+    for i in range(m):
+        total += white[x, i] * white[y, i]
+    return total
+
+
+@compiled
+def _whiten_by(white, last, m):
+    """Whiten the rows before the last one, a unit, by it; return log of what it multiplies the determinant with."""
+    grown = 1.0 + _product(white, last, last, m)
+    h = math.sqrt(grown)
+    for row in range(last):
+        along = _product(white, row, last, m) / (h * (1.0 + h))
+        for i in range(m):
+            white[row, i] -= along * white[last, i]
+    return math.log(grown)
 
 
 @compiled

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize
 
+from gmfmsim.algebra import dot, product
 from gmfmsim.model.exact.mixture import shortest_interval
 from gmfmsim.model.exact.quadrature import Box
 from gmfmsim.model.exact.rules import Coordinate, Rule, rule
@@ -25,7 +26,7 @@ class Marginal:
     @cached_property
     def total(self) -> float:
         """The integral of the values, by which they are divided."""
-        return float(self.rule.weights @ self.values)
+        return float(dot(self.rule.weights, self.values))
 
     def _coordinate(self, value) -> np.ndarray:
         low, high = self.coordinate.value(np.array([self.rule.low, self.rule.high]))
@@ -33,35 +34,40 @@ class Marginal:
 
     def cdf(self, value) -> np.ndarray:
         """Return P(parameter <= value)."""
-        return np.clip(self.rule.integral(self._coordinate(value)) @ self.values / self.total, 0, 1)
+        return np.clip(dot(self.rule.integral(self._coordinate(value)), self.values) / self.total, 0, 1)
 
     def moments(self) -> tuple[float, float]:
-        """Return mean and standard deviation.
+        """Return mean and standard deviation, as far as the nodes reach.
 
-        An even density times an odd value is not even: there the interpolated density is integrated by Gauss and
-        Legendre's rule.
+        Of an even density the trapezoidal rule misses, in the mean, the corner that values have at 0. Values s sinh(x)
+        are s cosh(x), which is even, less s exp(-x), which fades: what the rule misses is what it misses of the latter,
+        and Gauss and Legendre's rule tells, on the interpolated density.
         """
-        fine, density = self.rule, self.values
+        value, f = self.coordinate.value(self.rule.nodes), self.rule.weights * self.values / self.total
+        mean, corner = float(dot(f, value)), 0.0
         if self.rule.shape == "even":
             fine = rule(self.rule.low, self.rule.high, 4 * self.rule.points, "interval")
-            density = self.rule.basis(fine.nodes) @ self.values
-        weight = fine.weights * density / self.total
-        value = self.coordinate.value(fine.nodes)
-        mean = float(weight @ value)
-        return mean, float(np.sqrt(weight @ (value - mean) ** 2))
+            f_fine = fine.weights * dot(self.rule.basis(fine.nodes), self.values) / self.total
+            corner = float(dot(f, self._fading(self.rule.nodes)) - dot(f_fine, self._fading(fine.nodes)))
+        mean += corner
+        return mean, float(np.sqrt(max(dot(f, (value - mean) ** 2) - 2 * mean * corner, 0.0)))
+
+    def _fading(self, x: np.ndarray) -> np.ndarray:
+        """Return s cosh(x) - s sinh(x) for a coordinate whose values are s sinh(x)."""
+        return np.exp(self.coordinate.log_slope(np.zeros_like(x)) - x)
 
     def density(self, value) -> np.ndarray:
         """Return the density of the parameter at values; 0 outside the range that was integrated."""
         x = self._coordinate(value)
         inside = np.isclose(self.coordinate.value(x), value, rtol=1e-12)
-        f = np.maximum(self.rule.basis(x) @ self.values, 0) / self.total
+        f = np.maximum(dot(self.rule.basis(x), self.values), 0) / self.total
         return np.where(inside, f * np.exp(-self.coordinate.log_slope(x)), 0.0)
 
     def quantile(self, p: float) -> float:
         """Return the value below which the parameter lies with probability p."""
 
         def above(x):
-            return float(self.rule.integral(np.array(x)) @ self.values) / self.total - p
+            return float(dot(self.rule.integral(np.array(x)), self.values)) / self.total - p
 
         low, high = self.rule.low, self.rule.high
         x = low if above(low) >= 0 else optimize.brentq(above, low, high, xtol=1e-14, rtol=1e-14)
@@ -73,7 +79,7 @@ class Marginal:
         fine = np.linspace(self.rule.low, self.rule.high, 8 * x.size)
 
         def falling(x):
-            return -(self.rule.basis(np.asarray(x)) @ self.values) * np.exp(-self.coordinate.log_slope(np.asarray(x)))
+            return -dot(self.rule.basis(np.asarray(x)), self.values) * np.exp(-self.coordinate.log_slope(np.asarray(x)))
 
         k = int(np.argmin(falling(fine)))
         ends = fine[max(k - 1, 0)], fine[min(k + 1, fine.size - 1)]
@@ -104,7 +110,7 @@ def _draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         for later in box.rules[i + 1 :]:
             others = np.outer(others, later.weights).ravel()
         grid = np.linspace(r.low, r.high, STEPS)
-        f = np.maximum((given.reshape(*given.shape[:2], -1) @ others) @ r.basis(grid).T, 0)
+        f = np.maximum(product(dot(given.reshape(*given.shape[:2], -1), others), r.basis(grid).T), 0)
         out[:, i] = inverse_cdf(grid, f, uniform[:, i])
         given = np.einsum("sn,sn...->s...", r.basis(out[:, i]), given)
     return out

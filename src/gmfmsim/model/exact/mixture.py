@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.algebra import dot
 from gmfmsim.model.exact import kernels
 
 ALIKE = 0.025
@@ -27,12 +28,12 @@ class NormalMixture:
     @cached_property
     def mean(self) -> float:
         """The mean."""
-        return float(self.weight @ self.means)
+        return float(dot(self.weight, self.means))
 
     @cached_property
     def sd(self) -> float:
         """The standard deviation."""
-        return float(np.sqrt(self.weight @ (self.sds**2 + (self.means - self.mean) ** 2)))
+        return float(np.sqrt(dot(self.weight, self.sds**2 + (self.means - self.mean) ** 2)))
 
     def _standardised(self, x: float) -> np.ndarray:
         """Return (x - mean_m) / sd_m, (M,); at the mean of a component without spread 0, half of it on either side."""
@@ -42,16 +43,17 @@ class NormalMixture:
 
     def cdf(self, x: float) -> float:
         """Return P(value <= x)."""
-        return float(self.weight @ special.ndtr(self._standardised(x)))
+        return float(dot(self.weight, special.ndtr(self._standardised(x))))
 
     def above(self, x: float = 0.0) -> float:
         """Return P(value > x), to full relative precision in the upper tail."""
-        return float(self.weight @ special.ndtr(-self._standardised(x)))
+        return float(dot(self.weight, special.ndtr(-self._standardised(x))))
 
     def density(self, x: np.ndarray) -> np.ndarray:
         """Return the density at points x (any shape)."""
         x = np.asarray(x, float)
-        at = np.array([self.weight / self.sds @ np.exp(-0.5 * ((v - self.means) / self.sds) ** 2) for v in x.ravel()])
+        height = self.weight / self.sds
+        at = np.array([dot(height, np.exp(-0.5 * ((v - self.means) / self.sds) ** 2)) for v in x.ravel()])
         return at.reshape(x.shape) / np.sqrt(2 * np.pi)
 
     def quantile(self, p: float) -> float:

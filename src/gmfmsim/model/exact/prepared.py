@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.coordinates import coordinate
+from gmfmsim.model.exact.existence import orders
 from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Coordinate
 from gmfmsim.model.exact.states import States, expand, where_sizes_are
@@ -37,6 +39,7 @@ class Prepared:
     prior_b: np.ndarray
     prior_c: float
     arrays: tuple
+    orders: dict[str, float]
 
     def phi(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parameters (J, 1) at coordinates x (J, axes)."""
@@ -64,7 +67,7 @@ class Prepared:
         """Return (A, b, c) of every state at every node; see kernels.block_statistics."""
         states = self.states
         return kernels.block_statistics(
-            *self.design(phi, nodes), *self.arrays, states.start, states.effect, states.precision, states.constant
+            *self.design(phi, nodes), *self.arrays, states.start, states.effect, states.whiten, states.constant
         )
 
     def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
@@ -73,6 +76,10 @@ class Prepared:
         found = self.statistics(phi, x.shape[0])
         log_p = kernels.log_evidence(*found, self.states.start, self.prior_precision, self.prior_b, self.prior_c)
         log_p += self.log_prior(x, phi)[:, None]
+        if not (log_p < np.inf).all():
+            where = int(np.argmin((log_p < np.inf).all(axis=1)))
+            values = ", ".join(f"{name} {value[where, 0]:.3g}" for name, value in phi.items())
+            raise NotANumber(f"the density of the evidence is not a number at {values or 'the only node'}")
         return log_p, found
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -141,7 +148,8 @@ def prepare(model: Structure) -> Prepared:
         like.index,
         like.inside.sum(axis=1),
     )
-    axes = tuple(coordinate(prior, model) for prior in model.parameters.values())
+    found = orders(model)
+    axes = tuple(coordinate(name, prior, model, found[name]) for name, prior in model.parameters.items())
     return Prepared(
         model,
         names,
@@ -151,6 +159,7 @@ def prepare(model: Structure) -> Prepared:
         precision * mean,
         float(constant - 0.5 * (precision * mean**2).sum()),
         arrays,
+        found,
     )
 
 

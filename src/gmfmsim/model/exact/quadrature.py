@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gmfmsim.algebra import dot, inverse
+from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
 from gmfmsim.model.exact.states import HERMITE
 
@@ -28,17 +30,22 @@ class Effort(NamedTuple):
 
 EFFORT = (
     Effort({}, 0.0, 0.0, 0.0, HERMITE),
-    Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-13, HERMITE),
+    Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-19, HERMITE),
     Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9, HERMITE),
     Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9),
     Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7),
 )
 
-CLIMBS = 5
+CLIMBS, MOST_CLIMBS = 5, 100
+"""Times that every axis is searched: at least, and at most where the best is at the end of what was searched."""
 GRID = np.linspace(-0.5, 0.5, 17)
-FROM_PEAK = np.geomspace(1e-3, 1.0, 40)
+FROM_PEAK = np.geomspace(1e-9, 1.0, 80)
 """Steps to both ends of an axis: fine near the peak, far enough for any tail."""
+AT_END = 1e-9
+"""How near to an end of a parameter the posterior is looked for, as a share of where its prior has its mass."""
 
+MOMENT_EDGE = 1e-10
+"""The largest share of its peak that the integrand of a moment may have at an open end; or the edge of the density."""
 
 MUCH = 0.8
 """Share of its length that an axis may lose before its nodes are placed anew."""
@@ -74,37 +81,57 @@ class Box:
         """Return the marginal density of axis i at its nodes, from the joint density (points...) at all nodes."""
         for j in reversed(range(len(self.rules))):
             if j != i:
-                density = np.tensordot(density, self.rules[j].weights, (j, 0))
+                density = dot(np.moveaxis(density, j, -1), self.rules[j].weights)
         return density
 
     def missed(self, density: np.ndarray) -> list[float]:
         """Return for each axis how much of its marginal the nodes may miss, relative."""
         return [r.missed(self.marginal(density, i)) for i, r in enumerate(self.rules)]
 
+    def heights(self, axes: Sequence[Coordinate], density: np.ndarray, i: int, edge: float) -> np.ndarray:
+        """Return how high an axis stands at its nodes, in units of what an end may have: above 1 it goes on.
+
+        The marginal over edge x its peak; or the integrand of the highest moment that exists over its own, where more.
+        """
+        marginal = self.marginal(density, i)
+        moment = marginal * np.abs(axes[i].value(self.rules[i].nodes)) ** axes[i].order
+        return np.maximum(marginal / (edge * marginal.max()), moment / (max(edge, MOMENT_EDGE) * moment.max()))
+
+    def open_ends(self, axes: Sequence[Coordinate], density: np.ndarray) -> float:
+        """Return the largest marginal density, relative to its peak, at an end beyond which there is more."""
+        found = [0.0]
+        for i, axis in enumerate(axes):
+            marginal = self.marginal(density, i)
+            ends = (marginal[0], self.rules[i].low > axis.low), (marginal[-1], self.rules[i].high < axis.high)
+            found += [
+                float(end / marginal.max())
+                for (end, inside), closed in zip(ends, axis.closed, strict=True)
+                if inside or not closed
+            ]
+        return max(found)
+
     def widened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
-        """Return the box with those open ends moved out at which the marginal is above edge x its peak, or itself."""
+        """Return the box with those open ends moved out at which an axis stands too high, or itself; see `heights`."""
         rules = []
         for i, (axis, r) in enumerate(zip(axes, self.rules, strict=True)):
-            marginal = self.marginal(density, i)
-            width = r.high - r.low
-            low, high, limit = r.low, r.high, edge * marginal.max()
-            if marginal[0] > limit and low > axis.low:
+            height, width = self.heights(axes, density, i, edge), r.high - r.low
+            low, high = r.low, r.high
+            if height[0] > 1 and low > axis.low:
                 low = max(axis.low, low - 0.3 * width)
-            if marginal[-1] > limit and high < axis.high:
+            if height[-1] > 1 and high < axis.high:
                 high = min(axis.high, high + 0.3 * width)
             more = int(np.ceil(r.points * (high - low) / width))
             rules.append(rule(low, high, more, r.shape))
         return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
 
-    def tightened(self, density: np.ndarray, edge: float) -> "Box":
-        """Return the box without ends where the marginal is below edge x its peak, if that is much; or itself.
+    def tightened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
+        """Return the box without ends where an axis stands lower than it may, if that is much; or itself.
 
         The points stay: they stand closer then.
         """
         rules = []
         for i, r in enumerate(self.rules):
-            marginal = self.marginal(density, i)
-            inside = np.flatnonzero(marginal > edge * marginal.max())
+            inside = np.flatnonzero(self.heights(axes, density, i, edge) > 1)
             first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, r.points - 1)
             low = r.low if r.shape == "even" or first == 0 else float(r.nodes[first])
             high = r.high if last == r.points - 1 else float(r.nodes[last])
@@ -131,44 +158,69 @@ def find_box(
 ) -> tuple[Box, np.ndarray]:
     """Return the box that holds all but a negligible part of exp(log_density), and about where its peak is.
 
-    Climbs by slices along all axes through the best point so far, on grids that shrink; then takes on each axis the
-    width of the slice at which log density has fallen by `deep`, times marginal over conditional standard deviation
-    from the curvature at the peak. `Box.widened` mends a box that proves too small.
+    Takes on each axis the width of the slice through the peak at which log density has fallen by `deep`, times marginal
+    over conditional standard deviation from the curvature there. Nothing is cut where the prior ends: the data may
+    contradict it. `Box.widened` mends a box that proves too small.
     """
     if not axes:
         return Box(()), np.zeros(0)
-    low, high = (np.array([getattr(a, name) for a in axes]) for name in ("low", "high"))
-    best, reach, count = (low + high) / 2, high - low, len(axes)
-    top, at = -np.inf, best
-    for _ in range(CLIMBS):
-        lines = np.tile(best, (count, GRID.size, 1))
-        for i in range(count):
-            lines[i, :, i] = np.clip(best[i] + reach[i] * GRID, low[i], high[i])
-        found = log_density(lines.reshape(-1, count)).reshape(count, GRID.size)
-        if found.max() > top:
-            i, k = np.unravel_index(np.argmax(found), found.shape)
-            top, at = found[i, k], lines[i, k]
-            best = lines[np.arange(count), np.argmax(found, axis=1), np.arange(count)]  # the best of every axis
-        else:
-            best = at
-        reach = reach / 4
-    best = at
-    spread = _marginal_over_conditional(log_density, best, (high - low) * 1e-3)
+    low, high = _searched(axes)
+    best, top = _peak(log_density, axes)
+    width = np.array([a.start[1] - a.start[0] for a in axes])
+    spread, count = _marginal_over_conditional(log_density, best, width * 1e-3), len(axes)
     lines = np.tile(best, (count, 2, FROM_PEAK.size, 1))
     for i in range(count):
         lines[i, :, :, i] = [best[i] + (limit - best[i]) * FROM_PEAK for limit in (low[i], high[i])]
-    fallen = (log_density(lines.reshape(-1, count)) <= top - deep).reshape(count, 2, FROM_PEAK.size)
+    shallow = (log_density(lines.reshape(-1, count)) > top - deep).reshape(count, 2, FROM_PEAK.size)
     rules = []
     for i, axis in enumerate(axes):
         ends = []
-        for limit, side in zip((low[i], high[i]), fallen[i], strict=True):
-            shallow = np.flatnonzero(~side)
-            step = FROM_PEAK[min(shallow.max(initial=-1) + 1, FROM_PEAK.size - 1)]
-            ends.append(float(np.clip(best[i] + (limit - best[i]) * step * spread[i], low[i], high[i])))
+        for limit, side in zip((low[i], high[i]), shallow[i], strict=True):
+            step = FROM_PEAK[min(np.flatnonzero(side).max(initial=-1) + 1, FROM_PEAK.size - 1)]
+            ends.append(float(np.clip(best[i] + (limit - best[i]) * step * spread[i], axis.low, axis.high)))
         if axis.shape == "even":
             ends[0] = 0.0
         rules.append(rule(*ends, points[axis.shape], axis.shape))
     return Box(tuple(rules)), best
+
+
+def _searched(axes: Sequence[Coordinate]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and last point of every axis at which the density is asked for: it may have none at an end."""
+    inset = [AT_END * (a.start[1] - a.start[0]) for a in axes]
+    low = [a.low + x if a.closed[0] else a.low for a, x in zip(axes, inset, strict=True)]
+    high = [a.high - x if a.closed[1] else a.high for a, x in zip(axes, inset, strict=True)]
+    return np.array(low), np.array(high)
+
+
+def _peak(log_density: Callable[[np.ndarray], np.ndarray], axes: Sequence[Coordinate]) -> tuple[np.ndarray, float]:
+    """Return about where log density is highest, (axes,), and how high.
+
+    Slices along all axes through the best point so far, on grids that shrink about it and grow where the best is at
+    their end: the first ones cover where the priors have their mass.
+    """
+    low, high = _searched(axes)
+    start, count = np.array([a.start for a in axes]), len(axes)
+    best, reach = start.mean(axis=1), start[:, 1] - start[:, 0]
+    top, at = -np.inf, best
+    for climb in range(MOST_CLIMBS):
+        lines = np.tile(best, (count, GRID.size, 1))
+        for i in range(count):
+            lines[i, :, i] = np.clip(best[i] + reach[i] * GRID, low[i], high[i])
+        found = log_density(lines.reshape(-1, count)).reshape(count, GRID.size)
+        place = np.argmax(found, axis=1)
+        if found.max() > top:
+            i, k = np.unravel_index(np.argmax(found), found.shape)
+            top, at = found[i, k], lines[i, k]
+            best = lines[np.arange(count), place, np.arange(count)]  # the best of every axis
+        else:
+            best = at
+        at_end = ((place == 0) & (best > low)) | ((place == GRID.size - 1) & (best < high))
+        if climb + 1 >= CLIMBS and not at_end.any():
+            break
+        reach = np.where(at_end, np.minimum(2 * reach, high - low), reach / 4)
+    if not np.isfinite(top):
+        raise NotANumber("the posterior density is 0 wherever it was looked for")
+    return at, top
 
 
 def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -191,6 +243,10 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
         with np.errstate(invalid="ignore"):  # a step may leave the support
             hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
     curvature = -hessian
-    if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
+    if not np.isfinite(curvature).all():
         return np.full(k, 1.5)
-    return np.clip(np.sqrt(np.diag(np.linalg.inv(curvature)) * np.diag(curvature)), 1, 3)
+    try:
+        variance = np.diag(inverse(curvature))
+    except ValueError:  # no peak here: not positive definite
+        return np.full(k, 1.5)
+    return np.clip(np.sqrt(variance * np.diag(curvature)), 1, 3)

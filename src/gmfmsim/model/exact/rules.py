@@ -8,10 +8,16 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import dot, gauss_legendre, legendre, product
+
 Shape = Literal["line", "even", "interval"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the
 points. line: it falls to nothing at both ends, the trapezoidal rule; even: the same, mirrored at 0; interval: it ends
 where it ends, Gauss and Legendre's rule (Trefethen & Weideman 2014)."""
+
+
+FARTHEST = 230.0
+"""The logarithm of the largest and of the smallest value that an axis reaches: their squares are still numbers."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,9 @@ class Coordinate:
     """A smooth coordinate x of a parameter: value(x), log_slope(x) = log |d value / d x|, its range, its shape.
 
     Which one: log for parameters above 0 whose prior is spread over orders of magnitude, scale x sinh for those with
-    mass down to 0 and a heavy tail, x itself otherwise.
+    mass down to 0 and a heavy tail, x itself otherwise. start: where a prior has its mass, and the posterior is first
+    looked for; closed: whether the parameter itself ends where the range does; order: the highest moment, up to 2, that
+    exists and is to be integrated.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
@@ -28,41 +36,50 @@ class Coordinate:
     low: float
     high: float
     shape: Shape
+    start: tuple[float, float]
+    closed: tuple[bool, bool] = (False, False)
+    order: int = 0
 
 
-def on_log(low: float, high: float) -> Coordinate:
-    """Return the coordinate log(value) for values between low and high, both above 0."""
-    return Coordinate(np.exp, lambda x: x, np.log, float(np.log(low)), float(np.log(high)), "line")
+def on_log(start: np.ndarray, order: int) -> Coordinate:
+    """Return the coordinate log(value) for values above 0, looked for between the logarithms start (2,)."""
+    low, high = np.clip(start, -FARTHEST, FARTHEST).tolist()
+    return Coordinate(np.exp, lambda x: x, np.log, -FARTHEST, FARTHEST, "line", (low, high), order=order)
 
 
 def on_log_sinh(location: float, scale: float) -> Coordinate:
     """Return the coordinate asinh((log(value) - location) / scale): for logarithms with a heavy tail."""
-    reach = 600.0  # of the logarithm: within what a double can hold
+    low, high = (float(np.arcsinh((end - location) / scale)) for end in (-FARTHEST, FARTHEST))
     return Coordinate(
         lambda x: np.exp(location + scale * np.sinh(x)),
         lambda x: np.log(scale * np.cosh(x)) + location + scale * np.sinh(x),
         lambda v: np.arcsinh((np.log(v) - location) / scale),
-        float(np.arcsinh((-reach - location) / scale)),
-        float(np.arcsinh((reach - location) / scale)),
+        low,
+        high,
         "line",
+        (max(low, -5.0), min(high, 5.0)),
     )
 
 
-def on_sinh(high: float, scale: float, shape: Shape) -> Coordinate:
-    """Return the coordinate asinh(value / scale) for values from 0: linear near 0, logarithmic far out."""
+def on_sinh(scale: float, shape: Shape, start: float, order: int) -> Coordinate:
+    """Return the coordinate asinh(value / scale) for values from 0, up to start at first: linear, later logarithmic."""
     return Coordinate(
         lambda x: scale * np.sinh(x),
         lambda x: np.log(scale * np.cosh(x)),
         lambda v: np.arcsinh(v / scale),
         0.0,
-        float(np.arcsinh(high / scale)),
+        float(FARTHEST - np.log(scale)),
         shape,
+        (0.0, float(np.arcsinh(start / scale))),
+        (True, False),
+        order,
     )
 
 
-def on_line(low: float, high: float, shape: Shape) -> Coordinate:
-    """Return the value itself as coordinate, between low and high."""
-    return Coordinate(lambda x: x, np.zeros_like, lambda v: v, low, high, shape)
+def on_line(low: float, high: float, shape: Shape, start: tuple[float, float]) -> Coordinate:
+    """Return the value itself as coordinate, between low and high; ends that the parameter has are closed."""
+    closed = shape == "interval"
+    return Coordinate(lambda x: x, np.zeros_like, lambda v: v, low, high, shape, start, (closed, closed), 2)
 
 
 @dataclass(frozen=True)
@@ -99,17 +116,18 @@ class Rule:
     def basis(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to values at x: Legendre or sinc interpolation."""
         if self.shape == "interval":
-            return self._polynomials(x, self.points - 1)[1] @ _legendre(self.points)[2]
+            t = 2 * (np.asarray(x, float) - self.low) / (self.high - self.low) - 1
+            return product(legendre(t, self.points - 1)[..., None, :], _legendre(self.points)[2])[..., 0, :]
         return self._mirrored(lambda d: np.sinc(d / self.step), x)
 
     def integral(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to integrals from the low end to x."""
         if self.shape == "interval":
             t = 2 * (x - self.low) / (self.high - self.low) - 1
-            p = np.polynomial.legendre.legvander(t, self.points).reshape(*np.shape(t), -1)
+            p = legendre(t, self.points)
             k = np.arange(1, self.points)
             parts = np.concatenate([t[..., None] + 1, (p[..., 2:] - p[..., :-2]) / (2 * k + 1)], axis=-1)
-            return (self.high - self.low) / 2 * parts @ _legendre(self.points)[2]
+            return (self.high - self.low) / 2 * product(parts[..., None, :], _legendre(self.points)[2])[..., 0, :]
 
         def from_start(d):  # of a sinc, from minus infinity
             return self.step * (0.5 + special.sici(np.pi * d / self.step)[0] / np.pi)
@@ -118,11 +136,6 @@ class Rule:
         if self.shape == "line":
             return self._mirrored(from_start, x)
         return self._mirrored(from_start, x) - self._mirrored(from_start, start)
-
-    def _polynomials(self, x, degree: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return x on the scale from -1 to 1, and its Legendre polynomials up to a degree, (..., degree + 1)."""
-        t = 2 * (np.asarray(x, float) - self.low) / (self.high - self.low) - 1
-        return t, np.polynomial.legendre.legvander(t, degree).reshape(*t.shape, degree + 1)
 
     def _mirrored(self, kernel: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, float)
@@ -137,10 +150,10 @@ class Rule:
         interval: its last Legendre coefficients. Otherwise what half of the nodes miss of its integral.
         """
         if self.shape == "interval":
-            size = np.abs(_legendre(self.points)[2] @ marginal)
+            size = np.abs(dot(_legendre(self.points)[2], marginal))
             return float(size[-2:].max() / size.max())
-        whole = self.weights @ marginal
-        half = 2 * self.weights[::2] @ marginal[::2]
+        whole = dot(self.weights, marginal)
+        half = 2 * dot(self.weights[::2], marginal[::2])
         return float(abs(half / whole - 1))
 
     def missed(self, marginal: np.ndarray) -> float:
@@ -162,6 +175,6 @@ def rule(low: float, high: float, points: int, shape: Shape) -> Rule:
 @cache
 def _legendre(points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return nodes and weights of Gauss-Legendre on (-1, 1), and the matrix from values to Legendre coefficients."""
-    x, w = np.polynomial.legendre.leggauss(points)
+    x, w = gauss_legendre(points)
     degree = np.arange(points)[:, None]
-    return x, w, (degree + 0.5) * np.polynomial.legendre.legvander(x, points - 1).T * w
+    return x, w, (degree + 0.5) * legendre(x, points - 1).T * w

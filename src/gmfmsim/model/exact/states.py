@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import gauss_hermite
 from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
 
@@ -18,7 +19,7 @@ FEWEST, PER_LOG_SD = 3, 20
 
 @dataclass(frozen=True)
 class States:
-    """The states of all blocks in one list: start (B + 1,); effect (S, n), precision (S, n, n), constant (S,).
+    """The states of all blocks in one list: start (B + 1,); effect (S, n), whiten (S, n, n), constant (S,).
 
     A standard error of unknown size gives a state several states, one for each Gauss-Hermite node of its u. `base`
     (S,) is the state of the likelihood that each stands for.
@@ -26,7 +27,7 @@ class States:
 
     start: np.ndarray
     effect: np.ndarray
-    precision: np.ndarray
+    whiten: np.ndarray
     constant: np.ndarray
     base: np.ndarray
 
@@ -46,28 +47,27 @@ def expand(model: Structure, points: int, center=None, width=None) -> States:
     if not like.uncertain_spread:
         block, state = np.nonzero(like.log_weight > NEVER)
         start = np.concatenate([[0], np.cumsum(like.states)])
-        return States(start, *(v[block, state] for v in (like.effect, like.precision, like.log_constant)), state)
-    start, effect, precision, constant, base = [0], [], [], [], []
+        return States(start, *(v[block, state] for v in (like.effect, like.whiten, like.log_constant)), state)
+    start, effect, whiten, constant, base = [0], [], [], [], []
     for block in range(len(like.index)):
         for state in range(like.states[block]):
             log_sd = like.log_se_sd[block, state]
             unknown = np.unique(like.uncertain[block][log_sd > 0])
             c, s = (0.0, 1.0) if center is None else (center[block, state], width[block, state])
             n = min(points, int(np.ceil(FEWEST + PER_LOG_SD * log_sd.max())))
-            x, w = np.polynomial.hermite_e.hermegauss(n)
-            log_w = np.log(w / w.sum()) + x**2 / 2
+            x, w = gauss_hermite(n)
+            log_w = np.log(w) + x**2 / 2
             for nodes in np.ndindex(*(n,) * unknown.size):
                 u, chosen = np.zeros(max(1, len(like.uncertain_spread))), list(nodes)
                 u[unknown] = c + s * x[chosen]
                 log_scale = log_sd * u[like.uncertain[block]]
-                shrink = np.exp(-log_scale)
                 effect.append(like.effect[block, state])
-                precision.append(like.precision[block, state] * np.outer(shrink, shrink))
+                whiten.append(like.whiten[block, state] * np.exp(-log_scale))
                 weight = (log_w[chosen] - u[unknown] ** 2 / 2 + np.log(s)).sum()
                 constant.append(like.log_constant[block, state] - log_scale.sum() + weight)
                 base.append(state)
         start.append(len(effect))
-    return States(np.array(start), np.array(effect), np.array(precision), np.array(constant), np.array(base))
+    return States(np.array(start), np.array(effect), np.array(whiten), np.array(constant), np.array(base))
 
 
 def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +80,6 @@ def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np
     spread = np.repeat(OFFSETS[:, None], len(like.uncertain_spread), axis=1)
     log_p = like.by_state(mean, gains, like.log_scale(spread)) - OFFSETS[:, None, None] ** 2 / 2
     weight = special.softmax(log_p, axis=0)
-    center = np.tensordot(OFFSETS, weight, 1)
+    center = (OFFSETS[:, None, None] * weight).sum(axis=0)
     width = np.sqrt((weight * (OFFSETS[:, None, None] - center) ** 2).sum(axis=0))
     return center, np.clip(width, 0.3, 1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gmfmsim.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
 from gmfmsim.model.exact.mixture import NormalMixture
 
@@ -29,13 +30,15 @@ def study_effects(exact: ExactPosterior) -> list[NormalMixture]:
     for block, size in enumerate(like.inside.sum(axis=1)):
         rows, own = like.index[block, :size], slice(start[block], start[block + 1])
         gains = [(level, loads[:, level, rows] * mask[block, :size]) for level, mask in model.slots]
-        within = np.linalg.inv(ready.states.precision[own, :size, :size])
+        whiten = ready.states.whiten[own, :size, :size]
+        within = inverse(product(transposed(whiten), whiten))
         whole = within + sum(g[:, None, :, None] * g[:, None, None, :] for _, g in gains)
+        root = cholesky(whole)
         row = exact.node * whole.shape[1] + state[block]
         for (level, g), (_, mask) in zip(gains, model.slots, strict=True):
             if level != number or not mask[block].any():
                 continue
-            q = np.linalg.solve(whole, np.broadcast_to(g[:, None, :, None], (*whole.shape[:3], 1)))[..., 0]
+            q = solve_upper(transposed(root), solve_lower(root, g[:, None, :, None]))[..., 0]
             loading = -sd[:, :, None] * np.einsum("jpk,jsk->jsp", columns[:, :, rows], q)
             loading[..., 0] += 1.0
             fixed = sd * np.einsum("jsk,sk->js", q, ready.states.effect[own, :size])

@@ -35,6 +35,16 @@ class Distribution(Spec):
         """Whether the density integrates to 1."""
         return True
 
+    @property
+    def scale_of_effects(self) -> str | None:
+        """The scale of the effects that it was made for, where that is not the points of the evidence."""
+        return None
+
+    @property
+    def tail(self) -> float:
+        """The exponent a of the density far out, x^-a; inf where it falls faster than any power."""
+        return math.inf
+
     def given(self, se: ArrayLike) -> "Distribution":
         """Return the distribution for studies with standard errors se (K,); itself unless it depends on them."""
         return self

@@ -42,6 +42,10 @@ class HalfCauchy(AboveZero):
     dist: Literal["half_cauchy"]
     scale: Positive
 
+    @property
+    def tail(self):
+        return 2.0
+
     def _log_density(self, x):
         return LOG_2 + _log_t_density(x / self.scale, 1) - math.log(self.scale)
 
@@ -60,6 +64,10 @@ class HalfStudentT(AboveZero):
     dist: Literal["half_student_t"]
     df: Positive
     scale: Positive
+
+    @property
+    def tail(self):
+        return self.df + 1
 
     def _log_density(self, x):
         return LOG_2 + _log_t_density(x / self.scale, self.df) - math.log(self.scale)
@@ -141,6 +149,10 @@ class LogStudentTLaw(AboveZero):
     as 0.
     """
 
+    @property
+    def tail(self):
+        return 1.0  # with a power of the logarithm that makes it proper
+
     def _log_density(self, x):
         log_x = np.log(x)
         density = _log_t_density((log_x - self.location) / self.scale, self.df) - math.log(self.scale) - log_x
@@ -172,6 +184,10 @@ class LogLogistic(AboveZero):
     dist: Literal["log_logistic"]
     median: Positive
     shape: Positive
+
+    @property
+    def tail(self):
+        return self.shape + 1
 
     def _log_density(self, x):
         ratio = x / self.median

@@ -148,6 +148,11 @@ class Turner2015(Surveyed, LogNormalLaw):
     table = TURNER
 
     @property
+    def scale_of_effects(self) -> str:
+        """Log odds ratios."""
+        return "log odds ratios"
+
+    @property
     def median(self) -> float:
         """The median of tau."""
         return math.exp(self._cell[0])
@@ -166,6 +171,11 @@ class Rhodes2015(Surveyed, LogStudentTLaw):
 
     dist: Literal["rhodes2015"]
     table = RHODES
+
+    @property
+    def scale_of_effects(self) -> str:
+        """Standardised mean differences."""
+        return "standard deviations of the outcome"
 
     @property
     def df(self) -> float:
@@ -257,6 +267,10 @@ class JeffreysGiven(Jeffreys):
 
     se: tuple[float, ...]
 
+    @property
+    def tail(self):
+        return 1.0
+
     def _log_density(self, x):
         log_tau, log_se = np.log(x)[..., None], np.log(self.se)
         terms = log_tau - np.logaddexp(2 * log_se, 2 * log_tau)
@@ -267,6 +281,10 @@ class ImproperUniform(Improper):
     """The constant density above 0."""
 
     dist: Literal["improper_uniform"]
+
+    @property
+    def tail(self):
+        return 0.0
 
     def _log_density(self, x):
         return 0 * x

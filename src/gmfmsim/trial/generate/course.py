@@ -9,6 +9,7 @@ import numpy as np
 
 from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
 from gmfmsim.trial.generate.arms import Allocation
+from gmfmsim.trial.generate.growth import as_shown
 from gmfmsim.trial.generate.people import People
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -90,7 +91,7 @@ def observed_scores(
         centre = centres.sd * noise["centre"].standard_normal((centres.number, excess_sd.size))
     return _scores(
         people.baseline,
-        people.expected,
+        as_shown(children, people.expected, months, excess_sd) if population else people.expected,
         volunteer_gain(design)[1:],
         people.level if population else np.zeros((0, 0), np.int8),
         children.multiples if population else np.ones(1),
@@ -102,7 +103,7 @@ def observed_scores(
         centre,
         np.zeros(len(people.baseline), np.int64) if allocation.centre is None else allocation.centre,
         children.measurement_error.value,
-        children.response_sd.value,
+        children.response_sd.value * children.relative_spread(excess_sd),
         (children.floor.value, children.ceiling.value) if population else (-np.inf, np.inf),
         tuple(noise[kind] for kind in ("excess", "shared excess", "error", "response")),
     )
@@ -156,9 +157,9 @@ def _scores(
             own_response[r] = response[a, r]
             if level.size > 0:
                 own_response[r] *= multiple[level[i, r]]
-        if response_sd > 0.0:
+        if response_sd.max() > 0.0:
             for r in range(trials):
-                deviation = response_sd * rng_response.standard_normal()
+                deviation = response_sd[r] * rng_response.standard_normal()
                 if treated[group[i, r]]:
                     own_response[r] += deviation
         for r in range(trials):

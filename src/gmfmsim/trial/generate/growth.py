@@ -1,6 +1,7 @@
 """Growth of motor function with age: the stable-limit curves of the GMFCS levels, and children around them."""
 
 import numpy as np
+from scipy import special
 
 from gmfmsim.trial.children import Age, PopulationChildren
 
@@ -25,6 +26,31 @@ def expected_scores(children: PopulationChildren, level: np.ndarray, age: np.nda
     """
     level = np.asarray(level)
     return curve(np.array(children.limit.value)[level], children.rate[level], np.asarray(age, float), months)
+
+
+def mean_growth(children: PopulationChildren, months: np.ndarray) -> np.ndarray:
+    """Return the mean over all children (V,) of what their curves gain in months (V,), in points.
+
+    Over 128 equally probable ages and 8 equally probable rates at each level. The limit counts by its mean: what a
+    curve gains is proportional to it.
+    """
+    age = age_at(children.age, (np.arange(128) + 0.5) / 128)
+    rate = np.exp(-children.rate_spread.value * special.ndtri((np.arange(8) + 0.5) / 8))
+    limit = np.array(children.limit.value)[:, None, None]
+    score = curve(limit, children.rate[:, None, None] * rate[:, None], age, np.concatenate([[0.0], months]))
+    return ((score[1:] - score[0]).mean(axis=(2, 3)) * children.shares).sum(axis=1)
+
+
+def as_shown(children: PopulationChildren, growth: np.ndarray, months: np.ndarray, excess_sd: np.ndarray) -> np.ndarray:
+    """Return what children gain (V, N, R) of what their curves gain, growth (V, N, R) at months (V,).
+
+    m(t) + share (growth - m(t)), m the mean over all children, share growth_share as it is in trials of excess_sd (R,).
+    """
+    if children.growth_share is None:
+        return growth
+    share = np.minimum(children.growth_share.value * children.relative_spread(excess_sd), 1)
+    mean = mean_growth(children, months)[:, None, None]
+    return mean + share * (growth - mean)
 
 
 def score_sd(children: PopulationChildren, level: np.ndarray, age: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy import special
 
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.course import volunteer_gain
-from gmfmsim.trial.generate.growth import expected_scores, score_sd
+from gmfmsim.trial.generate.growth import as_shown, expected_scores, score_sd
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -29,11 +29,11 @@ def standing(
 ) -> np.ndarray:
     """Return how children stand (1 + V, N, R), in SDs, from what can be observed: scores, level and age.
 
-    At a visit: observed change minus the change, volunteer gain included, that is expected of the level at that age
-    (normal children: growth), over max(excess_sd(t), sqrt(2) error). At baseline, where there is no change yet:
-    observed score minus the score expected of the level at that age, over its own SD. Standard normal for normal
-    children without treatment; nearly so for others, whose own curves differ from that of their level. It holds
-    nothing that stays hidden, so loss that depends on an earlier standing is at random.
+    At a visit: observed change minus the change, volunteer gain included, that is expected of the level at that age as
+    far as growth_share shows it (normal children: growth), over max(excess_sd(t), sqrt(2) error). At baseline, where
+    there is no change yet: observed score minus the score expected of the level at that age, over its own SD. Standard
+    normal for normal children without treatment; nearly so for others, whose own curves differ from that of their
+    level. It holds nothing that stays hidden, so loss that depends on an earlier standing is at random.
     """
     children, months = design.children, np.concatenate([[0.0], design.visits])
     error = children.measurement_error.value
@@ -42,6 +42,8 @@ def standing(
         sd = np.array(children.baseline_sd.value)
     else:
         expected = expected_scores(children, level, age, months)
+        growth = expected[1:] - expected[0]
+        expected[1:] += as_shown(children, growth, months[1:], excess_sd) - growth
         expected += volunteer_gain(design)[:, None, None]
         sd = np.hypot(score_sd(children, level, age), error)
     z = score - expected

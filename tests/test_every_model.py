@@ -1,0 +1,130 @@
+"""Every shipped model, and every term alone, through every verb that takes it: check, fit and run, by both engines."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+import xarray as xr
+
+from gmfmsim import fitting, pipeline
+from gmfmsim.experiment import read_experiment
+from gmfmsim.lookup import check
+from gmfmsim.model import engine
+from gmfmsim.model.exact import refusal
+from gmfmsim.model.nuts import Sampled, build
+from gmfmsim.model.terms import TERMS
+from gmfmsim.shipped import find, names
+from gmfmsim.spec import read_toml
+
+SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0}
+EXACT = {"engine": "exact", "cross_check": False, "draws": 200, "chains": 2}
+NUTS = {"engine": "nuts", "name": "pymc", "draws": 100, "tune": 100, "chains": 2, "target_accept": 0.8}
+BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
+SCALE, SLOPE = {"dist": "half_normal", "sd": 2.0} | BECAUSE, {"dist": "normal", "mean": 0.0, "sd": 1.0} | BECAUSE
+PRIORS = {
+    "cell_class": {"tau_class": SCALE},
+    "route": {"route_effect": SLOPE},
+    "group": {"tau_group": SCALE},
+    "arms": {"tau_arm": SCALE},
+    "months": {
+        "month_effect": SLOPE,
+        "rho": {"dist": "beta", "a": 2.0, "b": 2.0, "unit": "none", "reason": "for this test"},
+    },
+    "age": {"age_slope": SLOPE},
+    "gmfcs": {"gmfcs_slope": SLOPE},
+    "design_bias": {"design_bias": SLOPE},
+    "small_study": {"small_study": SLOPE},
+}
+ROWS = {"months": [20, 63, 66], "age": [24, 33, 63], "gmfcs": [2, 3]}
+"""Contrasts that tell of a term, where those of the shipped experiment do not: lines of contrasts.csv."""
+
+
+def written(folder: Path, model: dict, sampler: dict, term: str = "") -> str:
+    """Write the plan of cord_blood_dose with another model, on contrasts that it can take; return its path."""
+    raw = read_toml(find("experiments", "cord_blood_dose"))
+    evidence = raw["evidence"]
+    if term in ROWS:
+        evidence = {"select": {"row": ROWS[term]}, "month_correlation": 0.7, "readings": "as_tabled"}
+    own = {
+        "seed": raw["seed"],
+        "question": "Does it run?",
+        "evidence": evidence,
+        "model": model,
+        "sampler": sampler,
+        "trial": raw["trial"] | {"setting": SETTING},
+        "search": raw["search"] | {"replicates": 1000, "max_n_per_arm": 2000},
+    }
+    path = folder / "every.toml"
+    path.write_text(tomli_w.dumps(own), encoding="utf-8")
+    return str(path)
+
+
+def with_term(folder: Path, term: str) -> dict:
+    """Write random_effects with one term more; return the choice of that model."""
+    raw = read_toml(find("models", "random_effects"))
+    raw |= {"terms": [term], "priors": raw["priors"] | PRIORS[term]}
+    (folder / "term.toml").write_text(tomli_w.dumps(raw), encoding="utf-8")
+    return {"name": "term.toml"}
+
+
+def assert_fits(path: str) -> None:
+    """Check and fit a plan: every parameter has figures."""
+    found = check(path)
+    (plan,) = fitting.fit(path)
+    text, (spec,) = fitting.to_text([plan]), plan.prepared.models.values()
+    assert found["plans"][0]["contrasts"] == plan.prepared.contrasts["contrast"].values.tolist()
+    assert all(name in text for name in {*spec.parameters} - {"r"})
+    json.dumps(fitting.to_json([plan]), allow_nan=False)
+
+
+def assert_runs(path: str) -> None:
+    """Check, fit and run a plan: an answer and a page are written."""
+    assert_fits(path)
+    result = pipeline.run(path, Path(path).parent / "results")
+    assert result.answer["status"] in ("reached", "unreachable")
+    assert 0 < result.answer["plateau"] <= 1
+    assert result.report.stat().st_size > 10_000
+
+
+@pytest.fixture
+def taken_as_it_comes(monkeypatch):
+    """A few draws do not pass the gate; what is asked here is whether everything runs."""
+    real = engine.gate
+    monkeypatch.setattr(engine, "gate", lambda tree: [row | {"passed": True} for row in real(tree)])
+
+
+def test_there_is_a_prior_for_every_term():
+    assert PRIORS.keys() | {"dose_error"} == TERMS.keys()
+
+
+@pytest.mark.parametrize("term", PRIORS)
+def test_every_term_runs_by_the_exact_engine(tmp_path, term):
+    assert_runs(written(tmp_path, with_term(tmp_path, term), EXACT, term))
+
+
+@pytest.mark.parametrize("term", PRIORS)
+def test_every_term_runs_on_sampled_draws(tmp_path, monkeypatch, taken_as_it_comes, term):
+    """The graph that would be sampled has its variables; draws of the exact engine stand in for the sampler's."""
+
+    def drawn(spec, data, how, seed, *, progress=False):
+        graph = build(spec, data)
+        exact = engine.posterior(engine.structure(spec, data))
+        found = engine.exact_draws(exact, how, seed)
+        assert {v.name for v in graph.free_RVs} == found.keys()
+        energy = np.tile([1.0, 2.0], (how.chains, how.draws // 2))
+        stats = {"diverging": (("chain", "draw"), energy < 0), "energy": (("chain", "draw"), energy)}
+        return Sampled(found, xr.Dataset(stats))
+
+    monkeypatch.setattr(engine, "sample", drawn)
+    assert_fits(written(tmp_path, with_term(tmp_path, term), NUTS, term))
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_every_model_runs(tmp_path, taken_as_it_comes, name):
+    """By the exact engine where it can, and by sampling."""
+    (plan,) = read_experiment(written(tmp_path, {"name": name}, NUTS)).plans
+    if refusal(plan.models[name], plan.contrasts) is None:
+        assert_runs(written(tmp_path, {"name": name}, EXACT))
+    assert_runs(written(tmp_path, {"name": name}, NUTS))
