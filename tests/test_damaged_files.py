@@ -167,7 +167,7 @@ def test_damaged_values_of_an_experiment(tmp_path, key, value, alternatives):
     assert_valid_or_refused(tmp_path / "trial.toml", tomli_w.dumps(config).encode("utf-8"))
 
 
-# every kind of shipped experiment, looked at as `check` does
+# every shipped experiment and design, looked at as `check` does
 
 SHIPPED = {name: tomllib.loads(find("experiments", name).read_text(encoding="utf-8")) for name in names("experiments")}
 SHIPPED["past_trials"]["past"]["designs"] = ["wang2015", "rah2017"]  # for speed: two of the twenty
@@ -175,7 +175,8 @@ SHIPPED |= {
     f"design {name}": {
         "question": "Which?",
         "seed": 1,
-        "evidence": {"pooled": {"meta_id": "Eggenberger2019", "measure": "SMD"}},
+        "evidence": {"select": {"default_use": "primary"}},
+        "model": {"name": "random_effects"},
         "search": {"target": {"metric": "assurance", "value": 0.8}, "planning_value": 1},
         "trial": tomllib.loads(find("designs", name).read_text(encoding="utf-8")),
     }
@@ -199,7 +200,14 @@ def places(node: object) -> list[tuple]:
     return [(node, key) for key, _ in items] + [place for _, value in items for place in places(value)]
 
 
-@settings(DAMAGE, max_examples=60)
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_is_damaged_below_is_valid(tmp_path, name):
+    path = tmp_path / "trial.toml"
+    path.write_text(tomli_w.dumps(SHIPPED[name]), encoding="utf-8")
+    assert check(str(path))["key"]
+
+
+@settings(DAMAGE, max_examples=100)
 @given(data=st.data(), name=st.sampled_from(sorted(SHIPPED)))
 def test_damaged_shipped_experiments(tmp_path, data, name):
     """What is deleted, replaced or added anywhere: a dict that can be written as JSON and TOML, or a refusal."""
