@@ -102,6 +102,24 @@ def test_a_complete_result_that_a_killed_run_had_moved_aside_comes_back(tmp_path
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "input/output error"), KeyboardInterrupt()], ids=str)
+def test_what_stood_in_the_place_of_a_result_is_put_back_where_that_fails(tmp_path, monkeypatch, error):
+    folder, rename = tmp_path / "0123456789ab", Path.rename
+    folder.mkdir()
+    (folder / "answer.json").write_text("readable part of a clone", encoding="utf-8")
+
+    def fails(path: Path, target: Path) -> Path:
+        if target == folder and not path.name.endswith("-old"):
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(type(error)), store.writing(folder) as draft:
+        (draft / "answer.json").write_text("new", encoding="utf-8")
+    assert content(folder) == {"answer.json": "readable part of a clone"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def waiting(folder: Path) -> subprocess.Popen:
     """A run that has written its draft and waits before it puts it in place."""
     process = writer(folder, -2, stdout=subprocess.PIPE, stdin=subprocess.PIPE)

@@ -98,7 +98,7 @@ def _sweep_one(lock: Path) -> None:
 
 
 def _replace(folder: Path, draft: Path) -> None:
-    """Put draft in the place of folder; what stood there is moved aside first and then removed."""
+    """Put draft in the place of folder; what stood there is moved aside first, and then removed or put back."""
     aside = _aside(draft)
     draft.chmod(0o755)
     with suppress(FileNotFoundError):
@@ -109,7 +109,11 @@ def _replace(folder: Path, draft: Path) -> None:
         if not is_complete(folder):  # else another run was quicker, with the same result
             raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                aside.rename(folder)
 
 
 def _aside(draft: Path) -> Path:
