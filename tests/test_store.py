@@ -102,7 +102,9 @@ def test_a_complete_result_that_a_killed_run_had_moved_aside_comes_back(tmp_path
     assert list(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "input/output error"), KeyboardInterrupt()], ids=str)
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "input/output error"), KeyboardInterrupt()], ids=["error", "stopped"]
+)
 def test_what_stood_in_the_place_of_a_result_is_put_back_where_that_fails(tmp_path, monkeypatch, error):
     folder, rename = tmp_path / "0123456789ab", Path.rename
     folder.mkdir()

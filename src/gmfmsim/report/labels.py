@@ -36,7 +36,7 @@ class Labels:
 
 def with_key(caption: str, *used: Labels) -> str:
     """Return the caption of a figure with the key to its labels."""
-    keys = [labels.key for labels in used if labels.key]
+    keys = [one.key for one in used if one.key]
     return f"{caption} {'; '.join(keys)}." if keys else caption
 
 
