@@ -10,7 +10,7 @@ from scipy import special
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
-from gmfmsim.model.average import Member, shares_of, stacking
+from gmfmsim.model.average import Member, no_average, shares_of, stacking
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
@@ -39,6 +39,19 @@ def test_known_shares_of_stacking():
     assert stacking(np.array([[0.0, -1.0], [0.5, -0.1]])) == pytest.approx([1, 0], abs=1e-6)
     one_each = np.where(np.eye(3, dtype=bool), [0.3, 0.1, 2.0], never)
     assert stacking(one_each) == pytest.approx([1 / 3] * 3)
+
+
+def shared(**shares: float) -> list[Member]:
+    """Return members by share, with log densities of four blocks: each model 0.1 a block below the one before."""
+    density = {name: np.full(4, -0.1 * i) for i, name in enumerate(shares)}
+    return [Member(name, None, None, None, share, density[name]) for name, share in shares.items()]
+
+
+def test_known_an_average_with_all_weight_on_one_model_says_so():
+    said = no_average(shared(linear=0.99996, emax=0.00004, loglinear=0.0))
+    assert said == "No average: all weight on linear, from 4 blocks of studies that are 0.4 apart in log density."
+    assert no_average(shared(linear=0.99, emax=0.01)) is None
+    assert no_average(shared(linear=1.0)) is None
 
 
 @settings(max_examples=50, deadline=None)

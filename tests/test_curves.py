@@ -154,6 +154,23 @@ def test_the_exponential_curve_neither_overflows_nor_falls():
     assert (values[:, 2] >= 10 * (1 - 1e-12)).all()
 
 
+ANY_SCALE = st.floats(-320, 300).map(lambda x: 10.0**x)
+"""Parameters above 0 wherever a double has them, far beyond what a prior may reach."""
+
+
+@NAMES
+@given(data=st.data())
+def test_curves_and_their_squares_are_finite_for_any_dose_and_any_parameter(name, data):
+    curve, dose = CURVES[name], data.draw(st.floats(0, 1e12))
+    parameters = [
+        data.draw(ANY_SCALE if low == 0 and high == np.inf else st.floats(max(low, -1e100), min(high, 1e100)))
+        for low, high in curve.limits
+    ]
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        value = curve.shape(dose, *parameters)
+        assert np.isfinite(value**2)
+
+
 @NAMES
 def test_parameters_broadcast_with_doses(name):
     factor = np.array([0.5, 0.9, 1.0])

@@ -21,6 +21,7 @@ from gmfmsim import pipeline, store
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.model import engine
 from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
@@ -28,7 +29,7 @@ from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.past import is_past, read_past
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
-from gmfmsim.report.answer import PlanResult, percent, warnings
+from gmfmsim.report.answer import PlanResult, extrapolations, percent
 from gmfmsim.scaffold import new_evidence
 from gmfmsim.sensitivity import effects_of
 
@@ -283,7 +284,7 @@ def test_dose_and_month_outside_the_evidence_are_flagged(tmp_path):
         experiment = read_experiment(name)
         for plan in experiment.plans:
             assert (plan.dose_outside_evidence, plan.month_outside_evidence) == (outside, outside)
-            assert len(warnings(plan)) == 2 * outside
+            assert len(extrapolations(plan)) == 2 * outside
     assert read_experiment("review_plug_in").plans[0].dose_outside_evidence is None
 
 
@@ -310,6 +311,36 @@ def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypat
     assert member.fit.gate == [row | {"passed": True}]
     assert tried == [prepared.plan.sampler.target_accept, 0.998]
     assert tried[0] < 0.998
+
+
+def fit_with(monkeypatch, *, sampler: bool, agreement: bool) -> Fit:
+    """Return an exact fit that passed, whose check by sampling passed its own criteria and agreed, or not."""
+    row = {"criterion": "missed density", "required": "-", "worst": "nodes", "measured": 0.0, "passed": True}
+    measured = [
+        row | {"criterion": "R-hat", "measured": 1.0 if sampler else 1.3, "passed": sampler},
+        row | {"criterion": "engines apart", "measured": 1.0 if agreement else 9.0, "passed": agreement},
+    ]
+    monkeypatch.setattr(engine, "exact_rows", lambda exact: [row])
+    unchecked = None if sampler else "the sampler failed (R-hat 1.3 at nodes)"
+    return Fit(None, [row, *measured], "exact", None, None, [], unchecked=unchecked)
+
+
+@pytest.mark.parametrize("agreement", [True, False])
+def test_an_exact_posterior_stands_where_its_check_by_sampling_failed(monkeypatch, agreement):
+    (prepared,) = read_experiment("quickstart").plans
+    found = fit_with(monkeypatch, sampler=False, agreement=agreement)
+    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: found)
+    member = pipeline._fit_through_gate(prepared, "random_effects", Silent())
+    assert member.fit.verdict == "not confirmed by sampling: the sampler failed (R-hat 1.3 at nodes)"
+
+
+def test_engines_that_disagree_stop_a_run_and_the_advice_names_the_check(monkeypatch):
+    (prepared,) = read_experiment("quickstart").plans
+    found = fit_with(monkeypatch, sampler=True, agreement=False)
+    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: found)
+    with pytest.raises(GateFailed, match="engines apart: 9 at nodes") as stop:
+        pipeline._fit_through_gate(prepared, "random_effects", Silent())
+    assert "cross_check = false" in str(stop.value)
 
 
 def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch):

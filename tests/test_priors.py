@@ -293,6 +293,46 @@ def test_damaged_tables_are_faults_of_the_key(tmp_path, damage):
     assert allowed in fault.allowed
 
 
+@pytest.mark.parametrize(
+    ("dist", "scale"), [("turner2015", "log odds ratios"), ("rhodes2015", "standard deviations of the outcome")]
+)
+def test_a_prior_made_for_effects_on_another_scale_is_refused(tmp_path, dist, scale):
+    """Of log odds ratios or of standard deviations: on points it would move n from 203 to 158 and say nothing."""
+    with pytest.raises(InputError) as refusal:
+        changed(tmp_path, {"dist": dist, **ANY})
+    (fault,) = refusal.value.faults
+    assert (fault.where, fault.problem) == ("key priors.tau", f"{dist} in {scale!r}, and tau is in GMFM-66 points")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "unit", "fits"),
+    [
+        ("tau", "GMFM-66 points", True),
+        ("tau", "points", True),
+        ("tau", "standard deviations", False),
+        ("tau", "log odds ratio", False),
+        ("tau", "cells/kg", False),
+        ("emax", "SMD", False),
+        ("ed50", "cells/kg", True),
+        ("ed50", "1e7 cells per kg", True),
+        ("ed50", "GMFM-66 points", False),
+        ("r", "GMFM-66 points per GMFM-88 per cent point", True),
+        ("r", "none", False),
+    ],
+)
+def test_the_unit_of_a_prior_fits_its_parameter(tmp_path, parameter, unit, fits):
+    text = find("models", "emax").read_text(encoding="utf-8")
+    own = re.search(rf"(?ms)^\[priors\.{parameter}\]$.*?^unit = (.*?)$", text)
+    (tmp_path / "own.toml").write_text(text[: own.start(1)] + json.dumps(unit) + text[own.end(1) :], encoding="utf-8")
+    if fits:
+        assert read_model(ModelChoice(name=str(tmp_path / "own.toml"))).priors[parameter].unit == unit
+        return
+    with pytest.raises(InputError, match=f"{parameter} is in ") as refusal:
+        read_model(ModelChoice(name=str(tmp_path / "own.toml")))
+    (fault,) = refusal.value.faults
+    assert (fault.file, fault.where) == ("own.toml", f"key priors.{parameter}")
+
+
 def test_both_names_of_a_survey_are_faulted_at_once(tmp_path):
     with pytest.raises(InputError) as refusal:
         changed(tmp_path, {"dist": "turner2015", "outcome": "death", "comparison": "surgery"})

@@ -268,8 +268,15 @@ def warnings(plan_result: PlanResult) -> list[str]:
 
     What of the trial lies outside the evidence; an average that is none; a posterior that sampling did not confirm.
     """
-    found, prepared = [], plan_result.prepared
-    trial = prepared.plan.trial
+    found, none = extrapolations(plan_result.prepared), no_average(plan_result.members)
+    unchecked = [m for m in plan_result.members if m.fit and m.fit.unchecked]
+    found += [none] if none else []
+    return found + [f"The exact posterior of {m.name} is {m.fit.verdict}." for m in unchecked]
+
+
+def extrapolations(prepared: Prepared) -> list[str]:
+    """Return what of the trial lies outside the evidence, a sentence each."""
+    found, trial = [], prepared.plan.trial
     if prepared.dose_outside_evidence:
         low, high = prepared.observed_doses
         dose = f"{trial.active.dose:.3g} per kg"
@@ -277,11 +284,6 @@ def warnings(plan_result: PlanResult) -> list[str]:
     if prepared.month_outside_evidence:
         low, high = prepared.observed_months
         found.append(f"Month {trial.month:g} lies outside the months studied ({low:g} to {high:g}): an extrapolation.")
-    if none := no_average(plan_result.members):
-        found.append(none)
-    for member in plan_result.members:
-        if member.fit and member.fit.unchecked:
-            found.append(f"The exact posterior of {member.name} is {member.fit.verdict}.")
     return found
 
 
