@@ -1,10 +1,14 @@
 """Random damage: whatever happens to a file, it reads to finite numbers or is refused in words."""
 
+import copy
 import csv
 import io
+import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +23,9 @@ from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.lookup import check
+from gmfmsim.plan import Prepared
+from gmfmsim.shipped import find, names
 
 DAMAGE = settings(
     max_examples=200,
@@ -158,3 +165,77 @@ def test_damaged_values_of_an_experiment(tmp_path, key, value, alternatives):
     except KeyError:  # nothing there to take out
         return
     assert_valid_or_refused(tmp_path / "trial.toml", tomli_w.dumps(config).encode("utf-8"))
+
+
+# every shipped experiment and design, looked at as `check` does
+
+SHIPPED = {name: tomllib.loads(find("experiments", name).read_text(encoding="utf-8")) for name in names("experiments")}
+SHIPPED["past_trials"]["past"]["designs"] = ["wang2015", "rah2017"]  # for speed: two of the twenty
+SHIPPED |= {
+    f"design {name}": {
+        "question": "Which?",
+        "seed": 1,
+        "evidence": {"select": {"default_use": "primary"}},
+        "model": {"name": "random_effects"},
+        "search": {"target": {"metric": "assurance", "value": 0.8}, "planning_value": 1},
+        "trial": tomllib.loads(find("designs", name).read_text(encoding="utf-8")),
+    }
+    for name in names("designs")
+}
+WILD = (
+    SCALARS
+    | st.sampled_from(
+        [1e308, 5e-324, -(2**63), 2**63 - 1, 10**6, "x" * 300, "", "emax", "sun2017", "package", "GMFM-66"]
+    )
+    | st.sampled_from(
+        ["../..", "/etc", "a/b.toml", "\\", "~", "%s", "{0}", "黄", "$x$", "<b>", "\u202e", "a\0b", "CON"]
+    )
+    | st.sampled_from([[], {}, [[]], [{}], [1, "a"], {"dist": "fixed", "value": 0}, {"a": {}}, [{}] * 9])
+)
+
+
+def places(node: object) -> list[tuple]:
+    """Return every place in a file as its parent and its key."""
+    items = list(node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ())
+    return [(node, key) for key, _ in items] + [place for _, value in items for place in places(value)]
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_is_damaged_below_is_valid(tmp_path, name):
+    path = tmp_path / "trial.toml"
+    path.write_text(tomli_w.dumps(SHIPPED[name]), encoding="utf-8")
+    assert check(str(path))["key"]
+
+
+@settings(DAMAGE, max_examples=100)
+@given(data=st.data(), name=st.sampled_from(sorted(SHIPPED)))
+def test_damaged_shipped_experiments(tmp_path, data, name):
+    """What is deleted, replaced or added anywhere: a dict that can be written as JSON and TOML, or a refusal."""
+    config = copy.deepcopy(SHIPPED[name])
+    for _ in range(data.draw(st.integers(1, 2))):
+        node, key = data.draw(st.sampled_from(places(config)))
+        match data.draw(st.sampled_from(["delete", "replace", "replace", "add", "move"])):
+            case "delete":
+                del node[key]
+            case "replace":
+                node[key] = data.draw(WILD)
+            case "add" if isinstance(node, dict):
+                node[data.draw(st.sampled_from(KEYS).map(lambda key: key.rpartition(".")[2]))] = data.draw(WILD)
+            case "move":
+                other, its = data.draw(st.sampled_from(places(config)))
+                node[key] = copy.deepcopy(other[its])
+        if not places(config):
+            break
+    path = tmp_path / "trial.toml"
+    path.write_text(tomli_w.dumps(config), encoding="utf-8")
+    found = or_refused(check, str(path))
+    if found is not None:
+        assert json.loads(json.dumps(found, allow_nan=False))["key"] == found["key"]
+        assert tomllib.loads(tomli_w.dumps(found["config"])) == found["config"]
+
+
+@given(st.text(max_size=60) | st.sampled_from(["..", "/", "a/../b", "\\", "CON", "\0", "\u202e", "黄", "."]))
+def test_a_label_names_a_folder_of_its_own(label):
+    """Alternatives stand in folders of their labels: no label leads elsewhere."""
+    slug = Prepared.slug.fget(SimpleNamespace(plan=SimpleNamespace(label=label)))
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,120}[a-z0-9])?", slug)

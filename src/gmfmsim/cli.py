@@ -280,6 +280,8 @@ def _print_json(value: object) -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 a posterior that
     cannot be trusted."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is shown by its codes
     try:
         sys.exit(_run())
     except BrokenPipeError:  # the reader of our output has gone: nothing to say, and nobody to say it to
@@ -299,7 +301,8 @@ def _run() -> int:
         return stop.code or 0
     except InputError as error:
         if wants_json:
-            _print_json({"faults": [vars(fault) for fault in error.faults]})
+            more = {"more": error.left} if error.left else {}
+            _print_json({"faults": [vars(fault) for fault in error.told]} | more)
         print(error, file=sys.stderr)
         return 2
     except GateFailed as error:

@@ -15,7 +15,7 @@ from pydantic import Field
 from gmfmsim import __version__
 from gmfmsim.evidence.read import Tables
 from gmfmsim.evidence.spread import shipped_tables
-from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
 from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
@@ -25,13 +25,16 @@ METHOD = 2
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 
+MOST_ALTERNATIVES = 50
+"""Alternatives of an experiment."""
+
 
 class Header(Spec):
     """What an experiment file says beside its plan."""
 
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
     question: str = Field(min_length=1, max_length=2000)
-    alternatives: list[dict] = Field(default_factory=list, max_length=50)
+    alternatives: list[dict] = Field(default_factory=list, max_length=MOST_ALTERNATIVES)
 
 
 MOST_CHILDREN = 4_000
@@ -120,7 +123,10 @@ def experiment_from(raw: dict, path: Path) -> Experiment:
     prepared, found = prepare(base, path)
     plans, faults, inherited = [prepared], faults + found, {(f.where, f.problem) for f in found}
     alternatives = raw.get("alternatives", [])
-    for i, override in enumerate(alternatives if isinstance(alternatives, list) else []):
+    countable = isinstance(alternatives, list) and len(alternatives) <= MOST_ALTERNATIVES  # else told by the header
+    for i, override in enumerate(alternatives if countable else []):
+        if len(faults) > MOST_SOUGHT:
+            break  # each alternative costs as much as the experiment
         if isinstance(override, dict):
             labelled = {"label": f"alternative {i + 1}"} | override
             prepared, found = prepare(_overlay(_without_replaced(base, override), labelled), path)

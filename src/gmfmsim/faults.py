@@ -1,30 +1,64 @@
 """What a user is told when an input is wrong: what, where, what is allowed."""
 
 import difflib
-import unicodedata
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import accumulate, islice
+
+MOST_TOLD = 20
+"""Faults that are told one by one; what comes after them is counted."""
+
+MOST_SOUGHT = 200
+"""Faults after which the parts of a file that follow are not looked at."""
+
+MOST_TEXT = 8_000
+"""Characters of all faults that are told one by one, the first apart."""
+
+LONGEST = {"file": 300, "where": 300, "problem": 300, "allowed": 1_000}
+"""Characters of each part of a fault; what is allowed may be a list."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of one file: where it is, what it is, what would be allowed."""
+    """One fault of one file: where it is, what it is, what would be allowed.
+
+    Whatever a user's names and values bring into it: each part is cut in its middle to its LONGEST, and what cannot be
+    printed is escaped.
+    """
 
     file: str
     where: str
     problem: str
     allowed: str
 
+    def __post_init__(self):
+        for part in fields(self):
+            text = getattr(self, part.name)
+            object.__setattr__(self, part.name, _printable(shortened(text, LONGEST[part.name])))
+
     def __str__(self) -> str:
         return f"{self.file}: {self.where}: {self.problem}\n    allowed: {self.allowed}"
 
 
 class InputError(Exception):
-    """All faults found in a user's files. Carries them as `faults`."""
+    """All faults found in a user's files. Carries them as `faults`; its text tells the first and counts the rest."""
 
     def __init__(self, faults: Iterable[Fault]):
         self.faults = tuple(faults)
-        super().__init__("\n".join(map(str, self.faults)))
+        left = f"and {self.left} more" if self.left else None
+        super().__init__("\n".join(filter(None, (*map(str, self.told), left))))
+
+    @property
+    def told(self) -> tuple[Fault, ...]:
+        """The faults that are told one by one: up to MOST_TOLD of them and MOST_TEXT characters."""
+        sizes = islice(accumulate(len(str(fault)) for fault in self.faults), MOST_TOLD)
+        return self.faults[: max(1, sum(size <= MOST_TEXT for size in sizes))]
+
+    @property
+    def left(self) -> int:
+        """How many more there are."""
+        return len(self.faults) - len(self.told)
 
 
 class GateFailed(Exception):
@@ -47,15 +81,36 @@ class NotANumber(ArithmeticError):
     """A density that is not a number, or nowhere above 0: the computation cannot go on, and says where."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""The characters of Unicode's category Cc other than tab and line ends."""
+
+
 def has_control_character(text: str) -> bool:
     """Return whether a text holds a control character other than tab and line ends: no page or terminal wants it."""
-    return any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text)
+    return _CONTROL.search(text) is not None
+
+
+def _printable(text: str) -> str:
+    """Return a text with what no terminal can print, or what would steer it, escaped."""
+    return "".join(c if c.isprintable() or c in "\t\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` characters: a longer one keeps its beginning and its end."""
+    if len(text) <= most:
+        return text
+    end = (most - 3) // 3
+    return f"{text[: most - 3 - end]}...{text[-end:]}"
 
 
 def shown(value: object, limit: int = 60) -> str:
     """Quote a user's value for a message, shortened to `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+LONGEST_NAME = 100
+"""Characters of a user's text that is held against what is allowed."""
 
 
 def choices(value: object, allowed: Iterable[object], limit: int = 12) -> str:
@@ -65,6 +120,6 @@ def choices(value: object, allowed: Iterable[object], limit: int = 12) -> str:
     if allowed and all(isinstance(a, int | float) for a in [value, *allowed]):
         near = [str(min(allowed, key=lambda a: abs(a - value)))]
     else:
-        near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(str(value)[:LONGEST_NAME], names, n=1, cutoff=0.6)
     listed = ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
     return f"nearest: {near[0]}; of {listed}" if near else listed or "nothing"

@@ -15,7 +15,7 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.past import is_past, read_past
 from gmfmsim.replication import is_replication, read_replication, summary
 from gmfmsim.shipped import find, names
-from gmfmsim.spec import read_toml
+from gmfmsim.spec import read_text, read_toml
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
@@ -80,7 +80,7 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     if kind not in kinds:
         raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
     if kind in ("experiment", "children"):
-        return find("experiments" if kind == "experiment" else kind, name or "").read_text(encoding="utf-8")
+        return read_text(find("experiments" if kind == "experiment" else kind, name or ""))
     if kind == "design":
         return _as_text(read_design(name or ""))
     if kind == "model":
@@ -109,12 +109,12 @@ def describe_model(name: str):
 
 def model_text(name: str) -> str:
     """Return the file of a model as text."""
-    return find("models", name).read_text(encoding="utf-8")
+    return read_text(find("models", name))
 
 
 def design_text(name: str) -> str:
     """Return the file of a design as text."""
-    return find("designs", name).read_text(encoding="utf-8")
+    return read_text(find("designs", name))
 
 
 def design_json(name: str) -> dict:

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from gmfmsim import DISCLAIMER
 from gmfmsim.experiment import METHOD, NAME, file_name, judged_by
-from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shortened, shown
 from gmfmsim.model.average import Member
 from gmfmsim.plan import Prepared, prepare
 from gmfmsim.sensitivity import effects_of, truths_of
@@ -117,9 +116,12 @@ def read_past(name: str) -> Past:
     search = {"target": target, "planning_value": file.past.effect, "replicates": file.past.replicates}
     trials = []
     for i, named in enumerate(file.past.designs or was_run()):
+        if len(faults) > MOST_SOUGHT:
+            break
         trial, of_trial = _declared(named, path)
         label = str(trial.get("design") or trial.get("title") or f"trial {i + 1}")[:60]
-        prepared, found = prepare(base | {"label": label, "trial": trial, "search": search}, path)
+        whole = base | {"label": label, "trial": trial, "search": search}
+        prepared, found = prepare(whole, path) if trials == [] or not of_trial else (None, [])
         of_trial = of_trial or [f for f in found if f.where.startswith("key trial")]
         faults += [_in_place(f, i) if f.file == path.name else f for f in of_trial]
         faults += [f for f in found if not f.where.startswith("key trial") and f not in faults]
@@ -181,7 +183,8 @@ def replan(past: Past, posteriors: list[list[Member]], advance=lambda: None) -> 
         advance()
     columns = {name: ("trial", np.array([row[name] for row in rows])) for name in rows[0]}
     attrs = {"effect": past.section.effect, "replicates": past.section.replicates, "unit": "GMFM-66 points"}
-    labels = [shorten(p.plan.trial.title.split(":")[0], LONGEST_NAME, placeholder="...") for p in past.trials]
+    titles = [p.plan.trial.title for p in past.trials]
+    labels = [shortened(title.split(":")[0].strip() or title, LONGEST_NAME) for title in titles]
     return xr.Dataset(columns, {"trial": labels, "design": ("trial", [p.plan.label for p in past.trials])}, attrs)
 
 

@@ -79,6 +79,7 @@ def simulate_design(name: str, results: str | Path = "results", *, progress: Sil
 def _run(experiment: Experiment | Replication | Past, results: Path, progress: Silent) -> Result:
     """Return the result of an experiment, computed unless it is there."""
     folder = results / experiment.name / experiment.key
+    store.sweep(folder.parent)
     reused = store.is_complete(folder)
     if not reused:
         with store.writing(folder) as draft:

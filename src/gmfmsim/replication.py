@@ -17,7 +17,7 @@ from gmfmsim.evidence.replicate import KINDS, faults_of_rows, replicate
 from gmfmsim.evidence.replicate.checks import Check, CheckResult
 from gmfmsim.evidence.replicate.rows import Place
 from gmfmsim.experiment import METHOD, NAME, file_name, judged_by, provenance
-from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.progress import Silent
 from gmfmsim.shipped import find
 from gmfmsim.spec import Spec, parse, read_toml
@@ -104,6 +104,8 @@ def read_replication(name: str) -> Replication:
         problem = f"{shown(section.review)} is not in pooled.csv"
         faults.append(Fault(path.name, "key replication.review", problem, choices(section.review, reviews)))
     for i, raw_check in enumerate(section.checks):
+        if len(faults) > MOST_SOUGHT:
+            break
         place = Place(tables, section.review, path.name, f"key replication.checks.{i}")
         check, found = _check(raw_check, place)
         try:

@@ -1,6 +1,8 @@
 """TOML files to frozen values: every fault of a file at once, in words."""
 
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
@@ -8,10 +10,26 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from gmfmsim.faults import Fault, InputError, choices, has_control_character, shown
+from gmfmsim.faults import MOST_TOLD, Fault, InputError, choices, has_control_character, shortened, shown
 
 DEEPEST = 20
 """Levels of tables within tables that a file may have; the grammar needs five."""
+
+MOST_BYTES = 1_000_000
+"""Bytes of a file; the largest shipped one has 24,000."""
+
+MOST_PARTS = 20_000
+"""Lines and commas of a file: what bounds the time that parsing takes; the largest shipped one has a thousand."""
+
+MOST_ENTRIES = 200
+"""Entries of a list or table. What the grammar limits further says so; nothing in it needs more."""
+
+LARGEST = 2**63
+"""Whole numbers below it, and from minus it up, are those that TOML has."""
+
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_DEEP_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+(?:{_PART}\.[ \t]*+){{{DEEPEST}}}{_PART}", re.MULTILINE)
+"""A dotted key of more levels than a file may have: tomllib would need time and memory in their square."""
 
 
 class Spec(BaseModel):
@@ -20,37 +38,72 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def read_toml(path: Path) -> dict:
-    """Read a TOML file.
+def read_text(path: Path, allowed: str = "a readable file") -> str:
+    """Return the text of a file of at most MOST_BYTES.
 
-    Raises InputError if the file is missing, unreadable, not UTF-8 or not TOML.
+    Raises InputError if the file is missing, unreadable, too large or not UTF-8.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError([Fault(str(path), "file", "is too large", f"at most {MOST_BYTES:,} bytes")])
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
-        raise InputError([Fault(str(path), "file", "does not exist", "the path of a TOML file")]) from None
+        raise InputError([Fault(str(path), "file", "does not exist", allowed)]) from None
     except OSError as error:
         raise InputError([Fault(str(path), "file", error.strerror or "unreadable", "a readable file")]) from None
     except UnicodeDecodeError as error:
         raise InputError([Fault(str(path), f"byte {error.start}", "is not UTF-8", "UTF-8 text")]) from None
+
+
+def read_toml(path: Path) -> dict:
+    """Read a TOML file.
+
+    Raises InputError if the file is missing, unreadable, not UTF-8 or not TOML, or holds more than a question needs.
+    """
+    text, file = read_text(path, "the path of a TOML file"), str(path)
+    parts = text.count("\n") + text.count(",")
+    if parts > MOST_PARTS:
+        raise InputError([Fault(file, "file", f"{parts:,} lines and commas", f"at most {MOST_PARTS:,}")])
+    if _DEEP_KEY.search(text):
+        raise InputError([Fault(file, "file", "tables nested too deep", f"at most {DEEPEST} levels")])
+    try:
+        data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: tomllib's own, and integers of thousands of digits
-        raise InputError([Fault(str(path), "file", f"is not TOML: {error}", "TOML 1.0")]) from None
-    level, depth, texts = [data], 0, []
-    while level and depth <= DEEPEST:
-        children = [v for part in level for v in (part.values() if isinstance(part, dict) else part)]
-        keys = [key for part in level if isinstance(part, dict) for key in part]
-        texts += [text for text in [*children, *keys] if isinstance(text, str)]
-        level, depth = [v for v in children if isinstance(v, dict | list)], depth + 1
-    if level:
-        raise InputError([Fault(str(path), "file", "tables nested too deep", f"at most {DEEPEST} levels")])
-    faults = [
-        Fault(str(path), "file", f"{shown(text)} holds a control character", "text without control characters")
-        for text in texts
-        if has_control_character(text)
-    ]
-    if faults:
+        raise InputError([Fault(file, "file", f"is not TOML: {error}", "TOML 1.0")]) from None
+    if faults := _faults_of_values(data, file):
         raise InputError(faults)
     return data
+
+
+def _faults_of_values(data: dict, file: str) -> list[Fault]:
+    """Return what no file may hold, whatever its grammar: too deep, too many side by side, too large, not printable."""
+    faults, level = [], [((), data)]
+    for _ in range(DEEPEST + 1):
+        below = []
+        for keys, node in level:
+            if isinstance(node, dict | list) and len(node) > MOST_ENTRIES:
+                where = key_of(keys) if keys else "file"
+                faults.append(Fault(file, where, f"{len(node):,} entries", f"at most {MOST_ENTRIES} side by side"))
+            elif isinstance(node, dict | list):
+                items = node.items() if isinstance(node, dict) else enumerate(node)
+                below += [((*keys, key), value) for key, value in items]
+            elif isinstance(node, int) and not -LARGEST <= node < LARGEST:
+                faults.append(Fault(file, key_of(keys), "a whole number beyond 64 bits", "-2^63 to 2^63 - 1"))
+            for text in (*keys[-1:], node):
+                if isinstance(text, str) and has_control_character(text):
+                    problem = f"{shown(text)} holds a control character"
+                    faults.append(Fault(file, "file", problem, "text without control characters"))
+        level = below
+    if level:
+        faults.append(Fault(file, "file", "tables nested too deep", f"at most {DEEPEST} levels"))
+    return faults
+
+
+def key_of(keys: Iterable[object]) -> str:
+    """Say where in a file a key stands, each part of it shortened."""
+    return "key " + ".".join(shortened(str(key), 60) for key in keys)
 
 
 _WORDS = {
@@ -62,11 +115,16 @@ _WORDS = {
 
 
 def parse[T](cls: type[T], data: object, file: str) -> tuple[T | None, list[Fault]]:
-    """Validate `data` as a `cls`, a spec or a union of specs with a tag; return the value or None, and every fault."""
+    """Validate `data` as a `cls`, a spec or a union of specs with a tag; return the value or None, and every fault.
+
+    Only the first are put into words as well as can be: the others will be counted.
+    """
     try:
         return TypeAdapter(cls).validate_python(data), []
     except ValidationError as error:
-        return None, [_fault(cls, e, data, file) for e in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        faults = [_fault(cls, e, data, file) for e in found[:MOST_TOLD]]
+        return None, faults + [Fault(file, key_of(e["loc"]), "is not allowed", e["msg"]) for e in found[MOST_TOLD:]]
 
 
 def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
@@ -79,7 +137,7 @@ def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
             node = node[part]
         elif error["type"] == "missing" and part == loc[-1]:
             keys.append(str(part))
-    where = "key " + ".".join(keys)
+    where = key_of(keys)
     if error["type"] == "extra_forbidden":
         known = sorted({name for spec in specs for name in spec.model_fields})
         return Fault(file, where, "unknown key", choices(loc[-1], known))
@@ -96,7 +154,7 @@ def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
 def _fault_of_tag(context: dict, keys: list[str], file: str) -> Fault:
     """Return the fault of a key that says of which kind a table is."""
     key = context["discriminator"].strip("'")
-    where = "key " + ".".join(keys or [key])
+    where = key_of(keys or [key])
     if "tag" not in context:
         return Fault(file, where, f"no key {key}", f"a table with a key {key}")
     tags = context["expected_tags"].split(", ")

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from scipy import special
 
 from gmfmsim.evidence.read import Tables
-from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH
+from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH
+from gmfmsim.report.labels import Labels, labels, with_key
 from gmfmsim.streams import stream
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
 from gmfmsim.trial.designs import Design
@@ -58,7 +59,13 @@ def reported_changes(tables: Tables, month: float) -> list[Reported]:
 
 def children_caption(design: Design, reported: Iterable[Reported] = ()) -> str:
     """Say what children_figure shows."""
-    return CAPTION[design.children.kind].format(reported=REPORTED if list(reported) else "")
+    reported = list(reported)
+    return with_key(CAPTION[design.children.kind].format(reported=REPORTED if reported else ""), _names(reported))
+
+
+def _names(reported: Iterable[Reported]) -> Labels:
+    """Return the labels of published trials beside the axis."""
+    return labels((r.study for r in reported), LINE / 4, SMALL)
 
 
 def children_figure(design: Design, seed: int, reported: Iterable[Reported] = (), *, trials: int = 400) -> Figure:
@@ -148,17 +155,17 @@ def _changes(ax: Axes, design: Design, block: Trials, reported: list[Reported]) 
     change = block.change[design.endpoint]
     kept = untreated(design, block) & ~np.isnan(change)
     groups = [(f"level {LEVELS[g]}", kept & (block.level == g)) for g in range(5)] + [("all", kept)]
-    labels = []
+    rows, names = [], _names(reported)
     for name, of in groups:
         if of.any():
-            _range(ax, len(labels), np.quantile(change[of], [0.025, 0.25, 0.5, 0.75, 0.975]), BLUE, "o")
-            labels.append(name)
+            _range(ax, len(rows), np.quantile(change[of], [0.025, 0.25, 0.5, 0.75, 0.975]), BLUE, "o")
+            rows.append(name)
     for r in reported:
         normal = r.mean + r.sd * special.ndtri([0.025, 0.25, 0.5, 0.75, 0.975])
-        _range(ax, len(labels), normal, GREY, "s")
-        labels.append(f"{r.study}\n({r.n:g} children)")
-    ax.set(yticks=range(len(labels)), ylim=(len(labels) - 0.4, -0.6), xlabel="change, GMFM-66 points")
-    for text in ax.set_yticklabels(labels, parse_math=False)[len(labels) - len(reported) :]:
+        _range(ax, len(rows), normal, GREY, "s")
+        rows.append(f"{names.of[r.study]}\n({r.n:g} children)")
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlabel="change, GMFM-66 points")
+    for text in ax.set_yticklabels(rows, parse_math=False)[len(rows) - len(reported) :]:
         text.set_fontsize(SMALL)
     ax.axvline(0, color="#AAAAAA", lw=0.8, zorder=0)
     _title(ax, f"Change in {design.month:g} months without cells")

@@ -16,7 +16,8 @@ from matplotlib.ticker import PercentFormatter
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.report.answer import percent
 from gmfmsim.report.children import Reported, children_caption, children_figure
-from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, filled
+from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, filled
+from gmfmsim.report.labels import fitted
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
 
@@ -188,6 +189,7 @@ def curves_figure(
         axes[0].annotate(f"n = {n}", (n, 0), **place)
     axes[-1].set_xlabel(f"n, {unit}")
     handles, names = axes[0].get_legend_handles_labels()
+    names = [fitted(name, 0.4 * LINE, 9) for name in names]
     figure.legend(handles, names, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     return figure
 

@@ -13,7 +13,8 @@ from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.read import at_month
 from gmfmsim.report.answer import PlanResult, percent
 from gmfmsim.report.evidence import on_model_scale, small_study
-from gmfmsim.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH
+from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH
+from gmfmsim.report.labels import Labels, labels, line
 
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
 
@@ -63,7 +64,7 @@ def curves(plan_result: PlanResult) -> Figure:
 def forest(plan_result: PlanResult) -> Figure:
     """Reported effects by cell class and route, what the model shrinks them to, their mean and a new study."""
     data, unit = plan_result.prepared.reported, plan_result.prepared.unit
-    rows = [] if data is None else _forest_rows(data)
+    rows = [] if data is None else _forest_rows(data, forest_labels(plan_result))
     figure, ax = _axes(2.0 + 0.47 * len(rows))
     if rows:
         reported, se = on_model_scale(plan_result)
@@ -198,22 +199,37 @@ def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
 
 
-def _forest_rows(data: xr.Dataset) -> list[tuple[int | None, str]]:
+def forest_labels(plan_result: PlanResult) -> Labels:
+    """Return the labels of studies and headings in the forest."""
+    data = plan_result.prepared.reported
+    if data is None:
+        return labels([], LINE, 9)
+    return labels([*data["study"].values.tolist(), *_headings(data)], 0.6 * LINE, 9, bold=True)
+
+
+def _headings(data: xr.Dataset) -> list[str]:
+    """Return the heading under which each contrast stands: its cells and route."""
+    pairs = zip(data["cell_class"].values.tolist(), data["route"].values.tolist(), strict=True)
+    return [f"{CLASS_WORDS.get(cells, cells)}, {ROUTE_WORDS.get(route, route)}" for cells, route in pairs]
+
+
+def _forest_rows(data: xr.Dataset, names: Labels) -> list[tuple[int | None, str]]:
     """Return the rows of the forest in order: (None, heading) by class and route, then (contrast, its label).
 
     An asterisk marks a contrast that r converts from another scale, a dagger one whose standard error is not known.
     """
     groups: dict[str, list[int]] = {}
-    for i, (cells, route) in enumerate(zip(data["cell_class"].values, data["route"].values, strict=True)):
-        groups.setdefault(f"{CLASS_WORDS.get(cells, cells)}, {ROUTE_WORDS.get(route, route)}", []).append(i)
+    for i, heading in enumerate(_headings(data)):
+        groups.setdefault(heading, []).append(i)
     rows: list[tuple[int | None, str]] = []
     for heading in sorted(groups):
-        rows.append((None, heading))
+        rows.append((None, names.of[heading]))
         for i in groups[heading]:
             one = data.isel(contrast=i)
             marks = ("" if one["gmfm66"] else " *") + (" \u2020" if one["log_se_sd"] > 0 else "")
             dose = _per_kg(one["dose"].item())
-            rows.append((i, f"{one['study'].item()}{marks}: {dose}, {at_month(one['month'].item())}"))
+            rest = f"{marks}: {dose}, {at_month(one['month'].item())}"
+            rows.append((i, line(names.of[one["study"].item()], rest, LINE, 9)))
     return rows
 
 

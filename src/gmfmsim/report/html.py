@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.report.labels import FONT
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
 """Colours that the colour-blind tell apart (Okabe & Ito 2008)."""
@@ -15,7 +16,11 @@ BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", 
 WIDTH = 5.0
 """Inches: figures are narrow, so that they read on a phone."""
 
+LINE = 0.95 * 72 * WIDTH
+"""Points: a line of text over the whole of a figure."""
+
 STYLE = {
+    "font.family": FONT,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from gmfmsim.faults import shortened
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.describe import (
     PriorRow,
@@ -23,7 +24,8 @@ from gmfmsim.model.describe import (
 from gmfmsim.model.graph import Node
 from gmfmsim.model.priors.words import prior_effect
 from gmfmsim.model.structure import not_known, structure
-from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.labels import can_be_set, fitted
 
 DRAWS = 10_000
 """Draws behind the band of the curve, at each of its doses."""
@@ -84,7 +86,9 @@ def prior_figure(row: PriorRow) -> Figure | None:
     if outline.on_log:
         ax.set_xscale("log")
     ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08), yticks=[])
-    ax.set_xlabel(textwrap.fill(f"{row.name}, {row.unit}", UNIT_LINE), parse_math=False)
+    words = f"{row.name}, {row.unit}" if can_be_set(row.unit) else row.name
+    lines = textwrap.wrap(shortened(words, 2 * UNIT_LINE), UNIT_LINE)[:2]
+    ax.set_xlabel("\n".join(fitted(line, LINE, 10) for line in lines), parse_math=False)
     ax.spines["left"].set_visible(False)
     return figure
 

@@ -25,8 +25,9 @@ from gmfmsim.report.answer import (
 from gmfmsim.report.children import reported_changes
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
-from gmfmsim.report.figures import figures_of
+from gmfmsim.report.figures import figures_of, forest_labels
 from gmfmsim.report.html import draw, write_page
+from gmfmsim.report.labels import with_key
 from gmfmsim.report.models import fitted, typical_tau
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.designs import Design
@@ -54,7 +55,8 @@ def write_report(folder: Path, experiment: Experiment, plan_results: list[PlanRe
     sections, audited = [], {}
     for i, plan_result in enumerate(plan_results):
         prepared = plan_result.prepared
-        captions = CAPTIONS | ({"forest": CAPTIONS["published"]} if prepared.published else {})
+        forest = CAPTIONS["published" if prepared.published else "forest"]
+        captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan_result))}
         place = folder / plan_result.folder(i) / "figures"
         drawn = draw(place, figures_of(plan_result), f"{prepared.slug}-")
         figures = [{"name": name, "svg": svg, "caption": captions[name]} for name, svg in drawn.items()]

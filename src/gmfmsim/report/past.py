@@ -12,7 +12,8 @@ from matplotlib.transforms import blended_transform_factory
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.past import ENOUGH, past_sentences
 from gmfmsim.report.designs import number, share
-from gmfmsim.report.html import BLUE, GREY, ORANGE, draw, write_page
+from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
+from gmfmsim.report.labels import Labels, labels
 
 KINDS = {
     "parallel": "parallel arms",
@@ -95,8 +96,8 @@ def past_figure(data: xr.Dataset, *, truth: float = POOLED) -> Figure:
         left.vlines(ENOUGH, low - 0.5, high + 0.5, color="black", lw=1, ls="--")
     left.set(xlim=(-0.02, 1.02), xlabel="success, %", ylim=(y.min() - 0.7, 0.6))
     left.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "20", "40", "60", "80", "100"])
-    names = zip(data["trial"].values.tolist(), data["n_total"].values, strict=True)
-    left.set_yticks(y, [f"{name}  {n:.0f}" for name, n in names], parse_math=False)
+    names, trials = past_labels(data), zip(data["trial"].values.tolist(), data["n_total"].values, strict=True)
+    left.set_yticks(y, [f"{names.of[name]}  {n:.0f}" for name, n in trials], parse_math=False)
     left.set_title("trial, children", loc="right", x=-0.02, fontsize=9, color=GREY)
     _dots(right, data, "type_m", y, BLUE, "o", BLUE, None)
     top = max(2.0, 1.15 * float(data["type_m"].max(skipna=True).fillna(1)))
@@ -108,6 +109,11 @@ def past_figure(data: xr.Dataset, *, truth: float = POOLED) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def past_labels(data: xr.Dataset) -> Labels:
+    """Return the labels of trials beside the axis, numbered as in the table."""
+    return labels(data["trial"].values[_order(data)].tolist(), 0.42 * LINE, 10)
 
 
 def _rows(controlled: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
@@ -142,6 +148,7 @@ def past_page(folder: Path, data: xr.Dataset, *, truth: float = POOLED) -> Path:
         "truth": f"{truth:g}",
         "pooled": truth == POOLED,
     }
+    values["key"] = past_labels(data).key
     table = {"rows": past_rows(data), "columns": COLUMNS, "headings": HEADINGS}
     write_page(path, "past.html.j2", {}, svg=drawn["past"], **table, **values)
     return path

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.replicate.result import INTERVAL
-from gmfmsim.report.html import BLUE, GREY, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.labels import Labels, labels, line, with_key
 
 CAPTIONS = {
     "forest": "95 % intervals as printed (grey) and as computed from the trials (blue), and under other readings "
@@ -45,7 +46,8 @@ def write_report(folder: Path, answer: dict) -> None:
     """Draw the figures of a replication into folder/figures and write folder/report.html, from its answer."""
     checks = answer["checks"]
     drawn = draw(folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
-    figures = [{"name": name, "svg": svg, "caption": CAPTIONS[name]} for name, svg in drawn.items()]
+    names = _names(checks)
+    figures = [{"name": name, "svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
     filters = {"figure": figure_text, "printed": _printed, "words": _words, "by_name": _by_name, "entered": _entered}
     write_page(folder / "report.html", "replication.html.j2", filters, answer=answer, figures=figures)
 
@@ -88,6 +90,12 @@ def _entered(values: dict) -> str:
 # figures
 
 
+def _names(checks: list[dict]) -> Labels:
+    """Return the labels of checks and of their other readings."""
+    texts = [text for c in checks for text in (c["title"], *(v["label"] for v in c["variants"]))]
+    return labels(texts, LINE, 9, bold=True)
+
+
 def forest(checks: list[dict]) -> Figure | None:
     """Printed and computed intervals of every check with an interval, one panel a measure; ratios on a log axis."""
     panels: dict[str, list[tuple]] = {}
@@ -99,9 +107,9 @@ def forest(checks: list[dict]) -> Figure | None:
         return None
     heights = [sum(0.75 + len(rows) for _, rows in group) + 1 for group in panels.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + 0.36 * sum(heights) + 0.4 * len(heights)), layout="constrained")
-    axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
+    axes, names = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0], _names(checks)
     for ax, (measure, group) in zip(axes, panels.items(), strict=True):
-        _panel(ax, group, measure)
+        _panel(ax, group, measure, names)
     return figure
 
 
@@ -119,18 +127,18 @@ def _interval_rows(check: dict) -> list[tuple[str, str, list[float]]]:
     return rows
 
 
-def _panel(ax: Axes, group: list[tuple], measure: str) -> None:
+def _panel(ax: Axes, group: list[tuple], measure: str, names: Labels) -> None:
     looks = {"printed": (GREY, "s", GREY), "computed": (BLUE, "o", BLUE), "variant": (ORANGE, "D", "white")}
     y = 0.0
     for title, rows in group:
-        _label(ax, y, title, fontweight="bold")
+        _label(ax, y, names.of[title], fontweight="bold")
         for label, kind, (estimate, low, high) in rows:
             y += 1
             colour, marker, face = looks[kind]
             ax.plot([low, high], [y + 0.2] * 2, color=colour, lw=1.6)
             ax.plot(estimate, y + 0.2, marker, color=colour, mfc=face, ms=5)
-            text = f"{label}: {estimate:.2f} ({low:.2f} to {high:.2f})"
-            _label(ax, y - 0.2, text, fontsize=8)
+            figures = f": {estimate:.2f} ({low:.2f} to {high:.2f})"
+            _label(ax, y - 0.2, line(names.of.get(label, label), figures, LINE, 8), fontsize=8)
         y += 1.0
     ratio = measure in RATIOS
     if ratio:
@@ -160,12 +168,12 @@ def p_values(checks: list[dict]) -> Figure | None:
     if not rows:
         return None
     figure = Figure(figsize=(WIDTH, 1.0 + 0.55 * len(rows)), layout="constrained")
-    ax, least = figure.subplots(), 1e-6
+    ax, least, names = figure.subplots(), 1e-6, _names(checks)
     for y, (title, printed, implied, qualifier) in enumerate(rows):
         ax.plot(max(printed, least), y + 0.15, "s" if qualifier == "=" else "<", color=GREY, ms=7)
         ax.plot(max(implied, least), y + 0.15, "o" if implied >= least else "<", color=BLUE, ms=5)
-        text = f"{title}: {'' if qualifier == '=' else qualifier + ' '}{printed:g} printed, {implied:.2g} implied"
-        _label(ax, y - 0.2, text)
+        figures = f": {'' if qualifier == '=' else qualifier + ' '}{printed:g} printed, {implied:.2g} implied"
+        _label(ax, y - 0.2, line(names.of[title], figures, LINE, 9))
     ax.axvline(0.05, color="#AAAAAA", lw=0.8, zorder=0)
     ax.set(xscale="log", xlim=(least / 2, 1.5), ylim=(len(rows) - 0.4, -0.6), yticks=[], xlabel="two-sided p")
     ax.spines["left"].set_visible(False)
