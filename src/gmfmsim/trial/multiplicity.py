@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
+from gmfmsim.faults import shown
 from gmfmsim.trial.pooled_sd import pooled_sd
 
 COMMON, COMMON_WEIGHTS = special.roots_legendre(128)
@@ -34,11 +36,12 @@ def rectangle(
     one normal variable, and two nested quadratures give 1e-9. Elsewhere sequential conditioning on quasi-random points
     (Genz 1992) gives 1e-4, and 1e-5 for a matrix of full rank.
 
-    Raises ValueError for a matrix that is not a correlation matrix, or df that is not above 0.
+    Raises ValueError for a matrix that is not a correlation matrix, df that is not above 0, a limit that is no number,
+    or a shift that is not finite.
     """
-    correlation = _checked(correlation, df)
+    correlation, df = correlations("correlation", correlation), endless("df", df, above=0)
     k = len(correlation)
-    lower, upper, shift = (np.broadcast_to(np.asarray(v, float), k) for v in (lower, upper, shift))
+    lower, upper, shift = _each("lower", lower, k), _each("upper", upper, k), _each("shift", valid("shift", shift), k)
     loading = _loading(correlation)
     if loading is not None:
         s, weight = pooled_sd(df)
@@ -48,15 +51,12 @@ def rectangle(
     return float(_conditioned(*(np.outer(end, s) - shift[:, None] for end in (lower, upper)), factor, points).mean())
 
 
-def _checked(correlation: np.ndarray, df: float) -> np.ndarray:
-    correlation = np.array(correlation, float)
-    k = len(correlation)
-    square = correlation.shape == (k, k) and np.allclose(correlation, correlation.T)
-    if not square or not np.allclose(np.diag(correlation), 1) or np.linalg.eigvalsh(correlation)[0] < -1e-8:
-        raise ValueError(f"correlation is {correlation.tolist()}; allowed: a correlation matrix (k, k)")
-    if not df > 0:
-        raise ValueError(f"df is {df}; allowed: above 0, or inf")
-    return correlation
+def _each(name: str, value: np.ndarray | float, k: int) -> np.ndarray:
+    """Return one limit (k,) for each of k tests."""
+    array = numbers(name, value)
+    if array.shape not in ((), (k,)) or np.isnan(array).any():
+        raise ValueError(f"{name} = {shown(array.tolist())}: must be a number, or one for each of {k} tests")
+    return np.broadcast_to(array, k)
 
 
 def _loading(correlation: np.ndarray) -> np.ndarray | None:
@@ -141,9 +141,9 @@ def largest_below(c: float, correlation: np.ndarray, df: float, *, sides: int = 
 
     Raises ValueError as `rectangle`, and for another number of sides.
     """
-    if sides not in (1, 2):
-        raise ValueError(f"sides is {sides}; allowed: 1, 2")
-    correlation = _checked(correlation, df)
+    one_of("sides", sides, (1, 2))
+    correlation, df = correlations("correlation", correlation), endless("df", df, above=0)
+    c = _each("c", c, 1).item()
     if _loading(correlation) is not None:
         return rectangle(-np.inf if sides == 1 else -c, c, correlation, df)
     rank, reach = _reach(correlation.tobytes(), len(correlation), sides)
@@ -169,10 +169,11 @@ def _reach(correlation: bytes, k: int, sides: int) -> tuple[int, np.ndarray]:
 def critical_value(correlation: np.ndarray, df: float, alpha: float, *, sides: int = 1) -> float:
     """Return c with P(max_i T_i > c) = alpha under the null; sides=2: of max_i |T_i|.
 
-    Raises ValueError for alpha outside (0, 0.5], another number of sides, or no correlation matrix.
+    Raises ValueError for alpha outside (0, 0.5], df not above 0, another number of sides, or no correlation matrix.
     """
-    if not 0 < alpha <= 0.5:
-        raise ValueError(f"alpha is {alpha}; allowed: above 0, up to 0.5")
+    alpha, df = scalar("alpha", alpha, above=0, most=0.5), endless("df", df, above=0)
+    one_of("sides", sides, (1, 2))
+    correlation = correlations("correlation", correlation)
     least, most = (_t_quantile(df, 1 - alpha / sides / tests) for tests in (1, len(correlation)))
     if len(correlation) == 1:
         return float(least)
@@ -187,9 +188,11 @@ def critical_value(correlation: np.ndarray, df: float, alpha: float, *, sides: i
 def adjusted_p(t: np.ndarray, correlation: np.ndarray, df: float, *, sides: int = 1) -> np.ndarray:
     """Return P(max_i T_i >= t_j) for each observed t_j (k,): single-step p values adjusted for k tests; sides as above.
 
-    Source: Bretz, Hothorn & Westfall 2011, section 3.1.
+    Raises ValueError as `largest_below`, and for a t that is not finite. Source: Bretz, Hothorn & Westfall 2011,
+    section 3.1.
     """
-    t = np.asarray(t, float) if sides == 1 else np.abs(t)
+    t = vector("t", t)
+    t = t if one_of("sides", sides, (1, 2)) == 1 else np.abs(t)
     return np.array([1 - largest_below(each, correlation, df, sides=sides) for each in t])
 
 
@@ -197,8 +200,13 @@ def critical_values(correlation: np.ndarray, df: np.ndarray, alpha: float) -> np
     """Return `critical_value` at each df (R,) from a table: to 1e-6 of it, at hardly any cost. df from 1 to inf.
 
     Tabulated is the level P(T_1 > c) of a single test, a smooth function of 1/df, as a Chebyshev polynomial.
+
+    Raises ValueError as `critical_value`, and for df below 1.
     """
-    correlation = np.ascontiguousarray(correlation, float)
+    alpha, df = scalar("alpha", alpha, above=0, most=0.5), numbers("df", df)
+    if not (df >= 1).all():
+        raise ValueError(f"df = {shown(df.tolist())}: must be numbers of at least 1, or inf")
+    correlation = np.ascontiguousarray(correlations("correlation", correlation))
     coefficients = _levels(correlation.tobytes(), len(correlation), float(alpha))
     values, place = np.unique(df, return_inverse=True)
     level = np.polynomial.chebyshev.chebval(2 / values - 1, coefficients)
@@ -225,8 +233,13 @@ def control_correlation(n: np.ndarray, control: int = 0) -> np.ndarray:
     """Return the correlation (A - 1, A - 1) of the differences of arm means from the control mean; sizes n (A,).
 
     sqrt(n_i / (n_i + n_0)) sqrt(n_j / (n_j + n_0)) (Dunnett 1955).
+
+    Raises ValueError for sizes not above 0, fewer than two arms, or a control that is none of them.
     """
-    n = np.asarray(n, float)
+    n = vector("n", n, above=0)
+    if n.size < 2:
+        raise ValueError(f"n = {n.tolist()}: must be the sizes of two arms or more")
+    control = one_of("control", control, range(n.size))
     others = np.delete(n, control)
     loading = np.sqrt(others / (others + n[control]))
     correlation = np.outer(loading, loading)

@@ -1,0 +1,153 @@
+"""Arguments of public functions: one that cannot be is refused by name, with its value and what is allowed."""
+
+from collections.abc import Iterable
+from functools import wraps
+from inspect import signature
+
+import numpy as np
+
+from gmfmsim.faults import choices, shown
+
+type Number = float | np.ndarray
+
+
+def numbers(name: str, value: object, allowed: str = "") -> np.ndarray:
+    """Return `value` as float64, of any shape. Raises ValueError for what is not all integers and floats."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} = {shown(value)}: must be a finite number {allowed}".rstrip())
+    return array.astype(float)
+
+
+def valid(
+    name: str,
+    value: Number,
+    *,
+    above: Number | None = None,
+    least: Number | None = None,
+    below: Number | None = None,
+    most: Number | None = None,
+) -> np.ndarray:
+    """Return `value` as float64 if every number is finite and within its bounds; `least` and `most` are allowed.
+
+    Numbers are integers and floats, not truth values or text. Raises ValueError with the first number that is not.
+    """
+    kinds = [(above, "above", np.greater), (least, "at least", np.greater_equal)]
+    kinds += [(below, "below", np.less), (most, "at most", np.less_equal)]
+    bounds = [(np.asarray(bound), word, holds) for bound, word, holds in kinds if bound is not None]
+    array = numbers(name, value, " and ".join(f"{word} {b:g}" for b, word, _ in bounds if b.ndim == 0))
+    good = np.isfinite(array)
+    for bound, _, holds in bounds:
+        good = good & holds(array, bound)
+    if not np.all(good):
+        first, *limits = (np.broadcast_to(x, good.shape)[~good].flat[0] for x in (array, *(b for b, _, _ in bounds)))
+        allowed = " and ".join(f"{word} {limit:g}" for (_, word, _), limit in zip(bounds, limits, strict=True))
+        raise ValueError(f"{name} = {first:g}: must be a finite number {allowed}".rstrip())
+    return array
+
+
+def scalar(name: str, value: float, **bounds: float) -> float:
+    """Return one number within its bounds, those of `valid`. Raises ValueError as it does, and for an array."""
+    array = valid(name, value, **bounds)
+    if array.ndim:
+        raise ValueError(f"{name} has shape {array.shape}: must be one number")
+    return float(array)
+
+
+def whole(name: str, value: int, **bounds: float) -> int:
+    """Return one whole number within its bounds. Raises ValueError as `scalar`, and for a fraction."""
+    number = scalar(name, value, **bounds)
+    if number != int(number):
+        raise ValueError(f"{name} = {number:g}: must be a whole number")
+    return int(number)
+
+
+def vector(name: str, value: Iterable[float], **bounds: Number) -> np.ndarray:
+    """Return a list of numbers (K,), K > 0, within its bounds. Raises ValueError as `valid`, and for another shape."""
+    array = valid(name, value, **bounds)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{name} has shape {array.shape}: must be a list of numbers")
+    return array
+
+
+def matrix(name: str, value: np.ndarray, *, rows: int | None = None, columns: int | None = None) -> np.ndarray:
+    """Return finite numbers (rows, columns), neither of them 0. Raises ValueError as `valid`, and for another shape."""
+    array = valid(name, value)
+    wanted = tuple("any" if k is None else k for k in (rows, columns))
+    if array.ndim != 2 or not array.size or any(k not in ("any", n) for n, k in zip(array.shape, wanted, strict=True)):
+        raise ValueError(f"{name} has shape {array.shape}: must be a table of {wanted[0]} rows, {wanted[1]} columns")
+    return array
+
+
+def correlations(name: str, value: np.ndarray, *, size: int | None = None, singular: bool = True) -> np.ndarray:
+    """Return a correlation matrix (size, size), of any size if none is given; singular: whether it may be.
+
+    Raises ValueError for anything else.
+    """
+    array = valid(name, value)
+    k = len(array) if array.ndim else 0
+    square = k > 0 and array.shape == (k, k) and size in (None, k)
+    lowest = -1e-8 if singular else 1e-12
+    if (
+        not square
+        or not np.allclose(array, array.T)
+        or not np.allclose(np.diag(array), 1)
+        or np.linalg.eigvalsh(array)[0] < lowest
+    ):
+        kind = "a correlation matrix" if singular else "a correlation matrix of full rank"
+        wanted = "(k, k)" if size is None else f"({size}, {size})"
+        raise ValueError(f"{name} = {shown(array.tolist())}: must be {kind} {wanted}")
+    return array
+
+
+def endless(name: str, value: float, *, above: float) -> float:
+    """Return one number above a bound, or inf. Raises ValueError for another."""
+    array = numbers(name, value, f"above {above:g}, or inf")
+    if array.ndim or not array > above:
+        raise ValueError(f"{name} = {shown(value)}: must be a number above {above:g}, or inf")
+    return float(array)
+
+
+def one_of[T](name: str, value: T, allowed: Iterable[T]) -> T:
+    """Return a word or number that is allowed. Raises ValueError with the nearest one for another."""
+    allowed = tuple(allowed)
+    if isinstance(value, bool) or not isinstance(value, str | int | np.integer) or value not in allowed:
+        raise ValueError(f"{name} = {shown(value)}: allowed: {choices(value, allowed)}")
+    return value
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return a truth value. Raises ValueError for anything else."""
+    if not isinstance(value, bool | np.bool):
+        raise ValueError(f"{name} = {shown(value)}: must be True or False")
+    return bool(value)
+
+
+def alike(function):
+    """Return the function that first raises ValueError, with names and shapes, for arrays that do not broadcast."""
+    takes = signature(function)
+
+    @wraps(function)
+    def checked(*args, **kwargs):
+        shapes = {}
+        for name, value in takes.bind(*args, **kwargs).arguments.items():
+            fields = value._asdict() if hasattr(value, "_asdict") else {"": value}
+            shapes |= {f"{name}.{f}".rstrip("."): _shape(v) for f, v in fields.items()}
+        try:
+            np.broadcast_shapes(*shapes.values())
+        except ValueError:
+            said = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+            raise ValueError(f"shapes of {said}: must be one shape, or broadcast to one") from None
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError:  # rows of different lengths: refused by name where the value is read
+        return ()

@@ -1,0 +1,63 @@
+"""Tails of the non-central t distribution, with all their digits however small they are."""
+
+import math
+
+import numpy as np
+from scipy import optimize, special
+
+from gmfmsim.trial.pooled_sd import log_peak
+
+NODES, WEIGHTS = special.roots_legendre(24)
+DROP = 50.0
+"""How far the logarithm of the integrand falls from its peak to the ends of its range, at least."""
+
+DOUBLINGS = 2.0 ** np.arange(60)
+
+
+def beyond(t: float, df: float, shift: float) -> float:
+    """Return P(T > t), t >= 0, of T = (Z + shift) / S: Z standard normal, S^2 ~ chi^2(df) / df, df = inf for S = 1.
+
+    E[Phi(shift - t S)], or 1 - E[Phi(t S - shift)] where that is small, to a relative error of 1e-11. The lower tail
+    P(T < -t) is that beyond t at -shift. Why not 1 - scipy.special.nctdtr: that has no digits where T is seldom beyond
+    t, and is NaN for many large shifts.
+    """
+    if math.isinf(df) or math.isinf(t):
+        return float(special.ndtr(shift - t))
+    return 1 - _mean(t, df, shift, -1) if shift > t else _mean(t, df, shift, 1)
+
+
+def _mean(t: float, df: float, shift: float, sign: int) -> float:
+    """Return E[Phi(sign (shift - t S))], over u = log S by Gauss-Legendre.
+
+    The logarithm of the integrand is concave in S, so that it has one peak. Panels double in width from there, and
+    from where t S is the shift, or 1, about which Phi bends within 1 / shift.
+    """
+
+    def log_integrand(u: np.ndarray) -> np.ndarray:
+        return df * (u - np.expm1(2 * u) / 2) + special.log_ndtr(sign * (shift - t * np.exp(u)))
+
+    def slope(u: float) -> float:
+        return -df * math.expm1(2 * u) - sign * t * math.exp(u) * _mills(sign * (shift - t * math.exp(u)))
+
+    far = -1.0 * sign
+    while slope(far) * sign < 0:
+        far *= 2
+    peak = float(optimize.brentq(slope, *sorted((0.0, far)))) if slope(0.0) else 0.0
+    x, ts = sign * (shift - t * math.exp(peak)), t * math.exp(peak)
+    curvature = 2 * df * math.exp(2 * peak) + sign * ts * _mills(x) + ts**2 * _mills(x) * (x + _mills(x))
+    steps, fallen = min(1.0, curvature**-0.5) * DOUBLINGS, log_integrand(peak) - DROP
+    low, high = (next(u for u in peak + side * steps if log_integrand(u) < fallen) for side in (-1, 1))
+    edges = [peak - steps, [peak], peak + steps]
+    if t > 0:
+        knee, width = math.log(max(shift, 1.0)) - math.log(t), 1 / max(shift, 1.0)
+        edges += [knee - width * DOUBLINGS, [knee], knee + width * DOUBLINGS]
+    edges = np.unique(np.concatenate(edges).clip(low, high))
+    half = np.diff(edges)[:, None] / 2
+    values = log_integrand(edges[:-1, None] + half * (1 + NODES))
+    top = values.max()
+    return float(np.exp(top + log_peak(df)) * (half * np.exp(values - top) @ WEIGHTS).sum())
+
+
+def _mills(x: float) -> float:
+    """Return phi(x) / Phi(x)."""
+    return math.sqrt(2 / math.pi) / float(special.erfcx(-x / math.sqrt(2)))
