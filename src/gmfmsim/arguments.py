@@ -103,11 +103,12 @@ def correlations(name: str, value: np.ndarray, *, size: int | None = None, singu
     return array
 
 
-def endless(name: str, value: float, *, above: float) -> float:
-    """Return one number above a bound, or inf. Raises ValueError for another."""
-    array = numbers(name, value, f"above {above:g}, or inf")
-    if array.ndim or not array > above:
-        raise ValueError(f"{name} = {shown(value)}: must be a number above {above:g}, or inf")
+def endless(name: str, value: float, *, above: float = -np.inf, least: float = -np.inf) -> float:
+    """Return one number above a bound, or at least one, which may be inf. Raises ValueError for another."""
+    allowed = f"above {above:g}" if above > least else f"at least {least:g}"
+    array = numbers(name, value, f"{allowed}, or inf")
+    if array.ndim or not (array > above and array >= least):
+        raise ValueError(f"{name} = {shown(value)}: must be a number {allowed}, or inf")
     return float(array)
 
 
@@ -124,6 +125,22 @@ def flag(name: str, value: bool) -> bool:
     if not isinstance(value, bool | np.bool):
         raise ValueError(f"{name} = {shown(value)}: must be True or False")
     return bool(value)
+
+
+def instance[T](name: str, value: T, kinds: type[T] | tuple[type, ...]) -> T:
+    """Return a value of one of some types. Raises ValueError for another."""
+    if not isinstance(value, kinds):
+        allowed = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise ValueError(f"{name} = {shown(value)}: must be of type {allowed}")
+    return value
+
+
+def probability(name: str, value: float) -> float:
+    """Return a probability, neither 0 nor 1. Raises ValueError for anything else."""
+    array = numbers(name, value, "above 0 and below 1")
+    if array.ndim or not 0 < array < 1:
+        raise ValueError(f"{name} {shown(value)}: need a probability between 0 and 1")
+    return float(array)
 
 
 def alike(function):

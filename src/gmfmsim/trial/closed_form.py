@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.arguments import correlations, endless, one_of, scalar, vector
+from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.noncentral_t import beyond
 from gmfmsim.trial.pooled_sd import pooled_sd
@@ -45,8 +45,8 @@ def power(
     """
     error = _two_arms(n_active, n_control, sd, one_of("method", method, get_args(Test)))
     delta, critical = scalar("effect", effect) / error.se, _critical(error.df, alpha)
-    benefit, harm = (beyond(critical, error.df, shift) for shift in (delta, -delta))
-    return benefit + harm if one_of("direction", direction, ("benefit", "either")) == "either" else benefit
+    ways = {"benefit": (delta,), "either": (delta, -delta)}
+    return sum(beyond(critical, error.df, shift) for shift in ways[one_of("direction", direction, ways)])
 
 
 def sample_size(
@@ -316,7 +316,7 @@ def _two_arms(n_active: float, n_control: float, sd: float | tuple[float, float]
 
 def _pair(sd: float | tuple[float, float], method: str) -> tuple[float, float]:
     """Return the SDs of the active and the control arm: one of both for a t test."""
-    if np.ndim(sd) == 0:
+    if numbers("sd", sd).ndim == 0:
         return (scalar("sd", sd, above=0),) * 2
     pair = vector("sd", sd, above=0)
     if method == "t" or pair.size != 2:

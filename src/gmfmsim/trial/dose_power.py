@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize
 
-from gmfmsim.arguments import matrix, one_of, scalar, vector
+from gmfmsim.arguments import instance, matrix, numbers, one_of, scalar, vector
 from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.dose_shapes import (
     SHAPES,
@@ -40,10 +40,8 @@ def contrast_power(
     df = float(n.sum()) - n.size
     if df <= 0:
         raise ValueError(f"n = {n.tolist()}: must be more children than arms")
-    means, contrasts = (
-        matrix(name, np.atleast_2d(value), columns=n.size)
-        for name, value in (("means", means), ("contrasts", contrasts))
-    )
+    means = matrix("means", np.atleast_2d(numbers("means", means)), columns=n.size)
+    contrasts = matrix("contrasts", contrasts, columns=n.size)
     correlation = contrast_correlation(contrasts, n)
     critical = critical_value(correlation, df, alpha)
     shifts = means @ contrasts.T / (sd * np.sqrt((contrasts**2 / n).sum(axis=1)))
@@ -98,7 +96,7 @@ def target_dose_variance(candidate: Candidate, doses: np.ndarray, weights: np.nd
     Raises ValueError for an effect outside (0, 1), doses or weights that cannot be, or doses that do not identify the
     curve.
     """
-    effect = scalar("effect", effect, above=0, below=1)
+    effect, candidate = scalar("effect", effect, above=0, below=1), instance("candidate", candidate, Candidate)
     doses = valid_doses(doses)
     weights = vector("weights", weights, least=0)
     if weights.shape != doses.shape or not weights.any():

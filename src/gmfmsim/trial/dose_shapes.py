@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import special
 
-from gmfmsim.arguments import matrix, valid, vector
+from gmfmsim.arguments import instance, matrix, valid, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.analyses import Candidate
 
@@ -33,7 +33,7 @@ SHAPES: dict[str, Callable] = {
 
 def highest_at(candidate: Candidate) -> float:
     """Return the x in (0, 1] at which the curve is highest. Raises ValueError for what is no Candidate."""
-    (candidate,) = valid_candidates([candidate])
+    instance("candidate", candidate, Candidate)
     if candidate.curve == "quadratic" and candidate.delta < -0.5:
         return -1 / (2 * candidate.delta)
     if candidate.curve == "beta":
@@ -44,7 +44,7 @@ def highest_at(candidate: Candidate) -> float:
 def shape(candidate: Candidate, x: np.ndarray) -> np.ndarray:
     """Return the effect at x (...) = dose / highest dose, as a share of the largest effect at any x from 0 to 1.
 
-    Raises ValueError for x outside [0, 1].
+    Raises ValueError for x outside [0, 1], or what is no Candidate.
     """
     x, highest = valid("x", x, least=0, most=1), highest_at(candidate)
     curve, parameters = SHAPES[candidate.curve], candidate.parameters
@@ -72,10 +72,9 @@ def valid_doses(doses: Sequence[float]) -> np.ndarray:
 
 def valid_candidates(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     """Return candidate shapes. Raises ValueError for none, or for what is no Candidate."""
-    listed = isinstance(candidates, list | tuple) and candidates
-    if not listed or not all(isinstance(candidate, Candidate) for candidate in candidates):
-        raise ValueError(f"candidates = {shown(candidates)}: must be a list of Candidate, with one or more")
-    return candidates
+    if not instance("candidates", candidates, Sequence):
+        raise ValueError(f"candidates = {candidates!r}: must be one or more")
+    return [instance("candidates", candidate, Candidate) for candidate in candidates]
 
 
 def optimal_contrasts(means: np.ndarray, n: np.ndarray) -> np.ndarray:

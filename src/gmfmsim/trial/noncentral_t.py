@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.arguments import endless, scalar
 from gmfmsim.trial.pooled_sd import log_peak
 
 NODES, WEIGHTS = special.roots_legendre(24)
@@ -20,7 +21,10 @@ def beyond(t: float, df: float, shift: float) -> float:
     E[Phi(shift - t S)], or 1 - E[Phi(t S - shift)] where that is small, to a relative error of 1e-11. The lower tail
     P(T < -t) is that beyond t at -shift. Why not 1 - scipy.special.nctdtr: that has no digits where T is seldom beyond
     t, and is NaN for many large shifts.
+
+    Raises ValueError for a t below 0, a df not above 0, or a shift that is not finite.
     """
+    t, df, shift = endless("t", t, least=0), endless("df", df, above=0), scalar("shift", shift)
     if math.isinf(df) or math.isinf(t):
         return float(special.ndtr(shift - t))
     return 1 - _mean(t, df, shift, -1) if shift > t else _mean(t, df, shift, 1)

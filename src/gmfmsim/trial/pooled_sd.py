@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import special
 
-from gmfmsim.arguments import endless
+from gmfmsim.arguments import endless, scalar
 
 NODES, WEIGHTS = special.roots_legendre(96)
 BEYOND = 1e-18
@@ -19,9 +19,7 @@ def pooled_sd(df: float, below: float = math.inf) -> tuple[np.ndarray, np.ndarra
 
     Raises ValueError for df that is not above 0, or `below` that is below 0.
     """
-    df = endless("df", df, above=0)
-    if not below >= 0:
-        raise ValueError(f"below = {below}: must be a number of at least 0, or inf")
+    df, below = endless("df", df, above=0), endless("below", below, least=0)
     if math.isinf(df):
         return np.ones(1), np.array([float(below > 1)])
     low = math.sqrt(2 * special.gammaincinv(df / 2, BEYOND) / df)
@@ -37,8 +35,10 @@ def log_peak(df: float) -> float:
     """Return the logarithm of the density of log S at 0: 2 a^a e^-a / Gamma(a), a = df / 2.
 
     From a = 20 on by Stirling's series for log Gamma, of which the large parts cancel.
+
+    Raises ValueError for df that is not above 0.
     """
-    a = df / 2
+    a = scalar("df", df, above=0) / 2
     if a < 20:
         return math.log(2) + a * math.log(a) - a - math.lgamma(a)
     rest = 1 / a * (1 / 12 - 1 / a**2 * (1 / 360 - 1 / a**2 * (1 / 1260 - 1 / a**2 / 1680)))
