@@ -112,6 +112,10 @@ OF_DOSES = {
         {"c": 2, "correlation": HALF, "df": 20, "sides": 2},
         {"correlation": NO_CORRELATION, "df": [0], "sides": [0, 3, "2"]},
     ),
+    multiplicity.largest_beyond: (
+        {"c": 2, "correlation": HALF, "df": 20, "sides": 2},
+        {"correlation": NO_CORRELATION, "df": [0], "sides": [0, 3, "2"]},
+    ),
     multiplicity.critical_value: (
         {"correlation": HALF, "df": 20, "alpha": 0.025, "sides": 1},
         {"correlation": NO_CORRELATION, "df": [0], "alpha": ONE_SIDED, "sides": [0, 3]},

@@ -85,7 +85,7 @@ class Analysis(Spec):
     """
 
     method: Literal["t", "z"] = "t"
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
 
 
 def completers(randomised: int, dropout: float, u: np.ndarray) -> np.ndarray:

@@ -111,7 +111,7 @@ class Design(Sized):
     randomisation: Randomisation = Randomisation()
     objective: Objective = Objective()
     run_in: RunIn | None = None
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
     analyses: Annotated[list[AnyAnalysis], Field(min_length=1, max_length=12)]
     setting: Setting = Setting()
 

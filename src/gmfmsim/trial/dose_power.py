@@ -18,7 +18,7 @@ from gmfmsim.trial.dose_shapes import (
     valid_candidates,
     valid_doses,
 )
-from gmfmsim.trial.multiplicity import critical_value, rectangle
+from gmfmsim.trial.multiplicity import LEAST_ALPHA, critical_value, rectangle
 
 MOST = 10_000_000
 """Children in an arm beyond which no size is looked for."""
@@ -63,9 +63,9 @@ def contrast_sample_size(
     their powers; arms have n x ratio (A,).
 
     Raises ValueError for an argument that cannot be: a target outside (alpha, 1), another `over`, an alpha outside
-    (0, 0.5], a ratio or sd not above 0; and where no n up to `MOST` reaches the target.
+    [`LEAST_ALPHA`, 0.5], a ratio or sd not above 0; and where no n up to `MOST` reaches the target.
     """
-    alpha, sd = scalar("alpha", alpha, above=0, most=0.5), scalar("sd", sd, above=0)
+    alpha, sd = scalar("alpha", alpha, least=LEAST_ALPHA, most=0.5), scalar("sd", sd, above=0)
     target, over = scalar("target", target, above=alpha, below=1), one_of("over", over, ("min", "mean"))
     ratio = vector("ratio", ratio, above=0)
     means = matrix("means", means, columns=ratio.size)

@@ -7,7 +7,7 @@ from scipy import special
 
 from gmfmsim.arguments import endless, scalar
 
-NODES, WEIGHTS = special.roots_legendre(96)
+NODES, WEIGHTS = special.roots_legendre(192)
 BEYOND = 1e-18
 """Probability left out beyond each end of the range of integration."""
 
@@ -15,7 +15,8 @@ BEYOND = 1e-18
 def pooled_sd(df: float, below: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes s and weights for integrals over S = estimated / true SD, S^2 ~ chi^2(df) / df, up to S = below.
 
-    E[g(S); S < below] = sum of weight x g(s), by Gauss-Legendre; one node at 1 for df = inf, the SD known.
+    E[g(S); S < below] = sum of weight x g(s), by Gauss-Legendre over log S, along which functions of t S bend at one
+    pace whatever t; one node at 1 for df = inf, the SD known.
 
     Raises ValueError for df that is not above 0, or `below` that is below 0.
     """
@@ -24,11 +25,11 @@ def pooled_sd(df: float, below: float = math.inf) -> tuple[np.ndarray, np.ndarra
         return np.ones(1), np.array([float(below > 1)])
     low = math.sqrt(2 * special.gammaincinv(df / 2, BEYOND) / df)
     high = min(math.sqrt(2 * special.gammainccinv(df / 2, BEYOND) / df), below)
-    half = max(high - low, 0) / 2
-    s = np.maximum(low + half * (1 + NODES), 1e-300)
-    # (s - 1) (s + 1), not s^2 - 1: near 1 it keeps the digits that df multiplies
-    exponent = df * (np.log(s) - (s - 1) * (s + 1) / 2) - np.log(s)
-    return s, half * WEIGHTS * np.exp(log_peak(df) + exponent)
+    if high <= low:
+        return np.ones(1), np.zeros(1)
+    low, half = math.log(low), math.log(high / low) / 2
+    u = low + half * (1 + NODES)
+    return np.exp(u), half * WEIGHTS * np.exp(log_peak(df) + df * (u - np.expm1(2 * u) / 2))
 
 
 def log_peak(df: float) -> float:
