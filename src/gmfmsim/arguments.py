@@ -57,14 +57,6 @@ def scalar(name: str, value: float, **bounds: float) -> float:
     return float(array)
 
 
-def whole(name: str, value: int, **bounds: float) -> int:
-    """Return one whole number within its bounds. Raises ValueError as `scalar`, and for a fraction."""
-    number = scalar(name, value, **bounds)
-    if number != int(number):
-        raise ValueError(f"{name} = {number:g}: must be a whole number")
-    return int(number)
-
-
 def vector(name: str, value: Iterable[float], **bounds: Number) -> np.ndarray:
     """Return a list of numbers (K,), K > 0, within its bounds. Raises ValueError as `valid`, and for another shape."""
     array = valid(name, value, **bounds)
@@ -73,12 +65,12 @@ def vector(name: str, value: Iterable[float], **bounds: Number) -> np.ndarray:
     return array
 
 
-def matrix(name: str, value: np.ndarray, *, rows: int | None = None, columns: int | None = None) -> np.ndarray:
-    """Return finite numbers (rows, columns), neither of them 0. Raises ValueError as `valid`, and for another shape."""
+def matrix(name: str, value: np.ndarray, *, columns: int | None = None) -> np.ndarray:
+    """Return finite numbers (M, columns), neither of them 0. Raises ValueError as `valid`, and for another shape."""
     array = valid(name, value)
-    wanted = tuple("any" if k is None else k for k in (rows, columns))
-    if array.ndim != 2 or not array.size or any(k not in ("any", n) for n, k in zip(array.shape, wanted, strict=True)):
-        raise ValueError(f"{name} has shape {array.shape}: must be a table of {wanted[0]} rows, {wanted[1]} columns")
+    if array.ndim != 2 or not array.size or columns not in (None, array.shape[1]):
+        wanted = "a table of numbers" + (f" with {columns} columns" if columns else "")
+        raise ValueError(f"{name} has shape {array.shape}: must be {wanted}")
     return array
 
 
@@ -89,14 +81,9 @@ def correlations(name: str, value: np.ndarray, *, size: int | None = None, singu
     """
     array = valid(name, value)
     k = len(array) if array.ndim else 0
-    square = k > 0 and array.shape == (k, k) and size in (None, k)
-    lowest = -1e-8 if singular else 1e-12
-    if (
-        not square
-        or not np.allclose(array, array.T)
-        or not np.allclose(np.diag(array), 1)
-        or np.linalg.eigvalsh(array)[0] < lowest
-    ):
+    good = k > 0 and array.shape == (k, k) and size in (None, k)
+    good = good and np.allclose(array, array.T) and np.allclose(np.diag(array), 1)
+    if not good or np.linalg.eigvalsh(array)[0] < (-1e-8 if singular else 1e-12):
         kind = "a correlation matrix" if singular else "a correlation matrix of full rank"
         wanted = "(k, k)" if size is None else f"({size}, {size})"
         raise ValueError(f"{name} = {shown(array.tolist())}: must be {kind} {wanted}")

@@ -305,13 +305,11 @@ def _two_arms(n_active: float, n_control: float, sd: float | tuple[float, float]
     if method == "t" and n1 + n0 < FEWEST_CHILDREN:
         raise ValueError(f"n_active + n_control = {n1 + n0:g}: must be at least three in all for a t test")
     sd1, sd0 = _pair(sd, method)
-    v1, v0 = sd1**2 / n1, sd0**2 / n0
-    df = {
-        "t": lambda: n1 + n0 - 2,
-        "z": lambda: math.inf,
-        "welch": lambda: (v1 + v0) ** 2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1)),
-    }[method]()
-    return StandardError(math.sqrt(v1 + v0), df)
+    se = math.hypot(sd1 / math.sqrt(n1), sd0 / math.sqrt(n0))
+    if method == "welch":
+        share = (sd1 / se) ** 2 / n1
+        return StandardError(se, 1 / (share**2 / (n1 - 1) + (1 - share) ** 2 / (n0 - 1)))
+    return StandardError(se, n1 + n0 - 2 if method == "t" else math.inf)
 
 
 def _pair(sd: float | tuple[float, float], method: str) -> tuple[float, float]:
