@@ -1,5 +1,7 @@
 """Arguments of public functions: one that cannot be is refused by name, with its value and what is allowed."""
 
+import math
+import operator
 from collections.abc import Iterable
 from functools import wraps
 from inspect import signature
@@ -9,6 +11,11 @@ import numpy as np
 from gmfmsim.faults import choices, shown
 
 type Number = float | np.ndarray
+
+HOLDS = {"above": operator.gt, "least": operator.ge, "below": operator.lt, "most": operator.le}
+"""What each kind of bound asks of a number."""
+
+WORDS = {"least": "at least", "most": "at most"}
 
 
 def numbers(name: str, value: object, allowed: str = "") -> np.ndarray:
@@ -35,9 +42,8 @@ def valid(
 
     Numbers are integers and floats, not truth values or text. Raises ValueError with the first number that is not.
     """
-    kinds = [(above, "above", np.greater), (least, "at least", np.greater_equal)]
-    kinds += [(below, "below", np.less), (most, "at most", np.less_equal)]
-    bounds = [(np.asarray(bound), word, holds) for bound, word, holds in kinds if bound is not None]
+    given = {"above": above, "least": least, "below": below, "most": most}
+    bounds = [(np.asarray(b), WORDS.get(kind, kind), HOLDS[kind]) for kind, b in given.items() if b is not None]
     array = numbers(name, value, " and ".join(f"{word} {b:g}" for b, word, _ in bounds if b.ndim == 0))
     good = np.isfinite(array)
     for bound, _, holds in bounds:
@@ -51,6 +57,9 @@ def valid(
 
 def scalar(name: str, value: float, **bounds: float) -> float:
     """Return one number within its bounds, those of `valid`. Raises ValueError as it does, and for an array."""
+    usual = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if usual and all(HOLDS[kind](value, bound) for kind, bound in bounds.items()):
+        return float(value)
     array = valid(name, value, **bounds)
     if array.ndim:
         raise ValueError(f"{name} has shape {array.shape}: must be one number")
@@ -93,6 +102,8 @@ def correlations(name: str, value: np.ndarray, *, size: int | None = None, singu
 def endless(name: str, value: float, *, above: float = -np.inf, least: float = -np.inf) -> float:
     """Return one number above a bound, or at least one, which may be inf. Raises ValueError for another."""
     allowed = f"above {above:g}" if above > least else f"at least {least:g}"
+    if isinstance(value, float) and value > above and value >= least:
+        return float(value)
     array = numbers(name, value, f"{allowed}, or inf")
     if array.ndim or not (array > above and array >= least):
         raise ValueError(f"{name} = {shown(value)}: must be a number {allowed}, or inf")

@@ -12,21 +12,27 @@ NODES, WEIGHTS = special.roots_legendre(24)
 DROP = 50.0
 """How far the logarithm of the integrand falls from its peak to the ends of its range, at least."""
 
+LARGEST_SHIFT, LEAST_OF_MIDDLE = 37.0, 0.001
+"""Where SciPy's distribution function is as good: shifts up to, and probabilities from this to 1 less it."""
+
 DOUBLINGS = 2.0 ** np.arange(60)
 
 
 def beyond(t: float, df: float, shift: float) -> float:
     """Return P(T > t), t >= 0, of T = (Z + shift) / S: Z standard normal, S^2 ~ chi^2(df) / df, df = inf for S = 1.
 
-    E[Phi(shift - t S)], or 1 - E[Phi(t S - shift)] where that is small, to a relative error of 1e-11. The lower tail
-    P(T < -t) is that beyond t at -shift. Why not 1 - scipy.special.nctdtr: that has no digits where T is seldom beyond
-    t, and is NaN for many large shifts.
+    E[Phi(shift - t S)], or 1 - E[Phi(t S - shift)] where that is small, to a relative error of 1e-9. The lower tail
+    P(T < -t) is that beyond t at -shift. SciPy's nctdtr serves in the middle, where it agrees to 2e-13 with the
+    quadrature and is quicker; 1 less it has no digits where T is seldom beyond t, and it is NaN for many large shifts.
 
     Raises ValueError for a t below 0, a df not above 0, or a shift that is not finite.
     """
     t, df, shift = endless("t", t, least=0), endless("df", df, above=0), scalar("shift", shift)
     if math.isinf(df) or math.isinf(t):
         return float(special.ndtr(shift - t))
+    middle = 1 - float(special.nctdtr(df, shift, t)) if df >= 1 and abs(shift) < LARGEST_SHIFT else math.nan
+    if LEAST_OF_MIDDLE < middle < 1 - LEAST_OF_MIDDLE:
+        return middle
     return 1 - _mean(t, df, shift, -1) if shift > t else _mean(t, df, shift, 1)
 
 
