@@ -69,6 +69,15 @@ def test_tails_are_finite_ordered_and_shrink_to_nothing(df, alpha, shift):
     assert beyond(t, df, -shift - 1) <= harm
 
 
+def test_both_ways_agree_where_they_meet():
+    """SciPy's function and the quadrature, on a dense grid about probabilities of 1e-6, and all above it."""
+    for df, alpha in product((2, 58), (0.5, 0.05, 1e-4)):
+        t = critical(df, alpha)
+        for shift in np.linspace(-6, 36.9, 30):
+            exact = by_brute_force(t, df, float(shift))
+            assert beyond(t, df, float(shift)) == pytest.approx(exact, rel=1e-8)
+
+
 def test_reference_scipy_where_it_has_digits():
     compared = 0
     for df, alpha, shift in product(DF, LEVELS, SHIFTS):
