@@ -12,7 +12,7 @@ import gmfmsim
 
 PACKAGE = Path(gmfmsim.__file__).parent
 LAYERS = ["base", "evidence", "model", "trial", "experiment", "report", "doors"]
-BASE = {"algebra", "faults", "streams", "spec", "shipped", "progress", "store"}
+BASE = {"algebra", "arguments", "faults", "streams", "spec", "shipped", "progress", "store"}
 DOORS = {
     "benchmark",
     "calibration",

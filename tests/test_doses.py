@@ -1,6 +1,7 @@
 """Several doses: multivariate t, contrasts of candidate shapes, their power, and the analyses along doses."""
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from gmfmsim.trial.multiplicity import (
     critical_value,
     critical_values,
     largest_below,
+    largest_beyond,
     rectangle,
 )
 
@@ -90,6 +92,37 @@ def test_known_single_test_is_student():
         assert rectangle(-1, 2.5, one, df) == pytest.approx(np.diff(stats.t(df).cdf([-1, 2.5]))[0], abs=1e-12)
         assert rectangle(-np.inf, 2, one, df, shift=1.5) == pytest.approx(special.nctdtr(df, 1.5, 2), abs=1e-10)
     assert critical_value(one, np.inf, 0.025) == pytest.approx(special.ndtri(0.975), abs=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.025, 1e-3, 1e-6, 1e-9, 1e-12])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_known_critical_values_of_independent_tests(alpha, sides):
+    """Of k independent tests each has the level 1 - (1 - alpha)^(1/k), whatever alpha; no more than alpha / k."""
+    for k in (1, 2, 5):
+        each = -math.expm1(math.log1p(-alpha) / k) / sides
+        found = critical_value(np.eye(k), np.inf, alpha, sides=sides)
+        assert found == pytest.approx(-special.ndtri(each), rel=1e-7)
+        assert largest_beyond(found, np.eye(k), np.inf, sides=sides) == pytest.approx(alpha, rel=1e-6)
+
+
+@pytest.mark.parametrize("df", [1, 2, 8, 60])
+@pytest.mark.parametrize("correlation", [control_correlation(np.ones(4)), NO_LOADINGS], ids=["control", "no loadings"])
+def test_tiny_levels_have_critical_values(df, correlation):
+    """Between those of one test and of three bounds (Bonferroni); the table agrees with them one by one."""
+    for alpha in (1e-3, 1e-6):
+        found = critical_value(correlation, df, alpha)
+        ends = [-special.stdtrit(df, alpha / tests) for tests in (1, len(correlation))]
+        assert ends[0] <= found <= ends[1] * (1 + 1e-12)
+        assert largest_beyond(found, correlation, df) == pytest.approx(alpha, rel=1e-3)
+        assert critical_values(correlation, np.array([df]), alpha) == pytest.approx(found, rel=2e-6)
+
+
+@pytest.mark.parametrize("df", [1.5, 4, 30, 300, np.inf])
+@pytest.mark.parametrize("t", [1.5, 6, 40])
+def test_known_tail_of_a_single_test_is_student(df, t):
+    tail = special.ndtr(-t) if np.isinf(df) else special.stdtr(df, -t)
+    assert largest_beyond(t, np.ones((1, 1)), df) == pytest.approx(tail, rel=1e-5, abs=1e-18)
+    assert largest_beyond(t, np.ones((1, 1)), df, sides=2) == pytest.approx(2 * tail, rel=1e-5, abs=1e-18)
 
 
 @pytest.mark.parametrize("rho", [-0.6, 0.0, 0.5, 0.95])
@@ -175,11 +208,11 @@ def test_reference_scipy_dunnett():
         (lambda: rectangle(0, 1, np.array([[1, 2], [2, 1]])), "a correlation matrix"),
         (lambda: rectangle(0, 1, np.eye(2), df=0), "above 0"),
         (lambda: largest_below(1, np.eye(2), 5, sides=3), "1, 2"),
-        (lambda: critical_value(np.eye(2), 5, 0.7), "alpha is 0.7"),
+        (lambda: critical_value(np.eye(2), 5, 0.7), "alpha = 0.7: must be"),
         (lambda: optimal_contrasts(np.ones((1, 3)), np.ones(3)), "not constant"),
         (lambda: contrast_power(np.eye(3), np.eye(3), np.ones(3), sd=1), "more children than arms"),
-        (lambda: contrast_sample_size(np.eye(3), np.ones(3), sd=1, target=1), "between alpha and 1"),
-        (lambda: target_dose_variance(candidate("linear"), [0, 1], [0.5, 0.5], 1), "between 0 and 1"),
+        (lambda: contrast_sample_size(np.eye(3), np.ones(3), sd=1, target=1), "above 0.025 and below 1"),
+        (lambda: target_dose_variance(candidate("linear"), [0, 1], [0.5, 0.5], 1), "above 0 and below 1"),
         (lambda: target_dose_variance(candidate("emax", ed50=0.1), [0, 1], [0.5, 0.5], 0.5), "parameters"),
     ],
 )

@@ -81,11 +81,11 @@ def test_reference_gs14_change_score_and_ancova(reference):
 
 
 def test_closed_form_refuses_what_has_no_answer():
-    with pytest.raises(ValueError, match="sd > 0"):
+    with pytest.raises(ValueError, match="sd = 0: must be a finite number above 0"):
         closed_form.power(10, 10, effect=1, sd=0)
     with pytest.raises(ValueError, match="three in all"):
         closed_form.power(1, 1, effect=1, sd=1)
-    with pytest.raises(ValueError, match="effect > 0"):
+    with pytest.raises(ValueError, match="effect = 0: must be a finite number above 0"):
         closed_form.sample_size(effect=0, sd=1, power_target=0.8)
 
 

@@ -247,10 +247,10 @@ def _fit_through_gate(prepared: Prepared, name: str, progress: Silent) -> Member
 
 
 def design_grid(design: Design, required: RequiredN) -> list[int]:
-    """Return the n at which a design is shown: about the answer, and as it was run."""
-    middle = required.reference_n or 100
+    """Return the n at which a design is shown: about the answer, and as it was run; of those that it can have."""
+    middle = required.reference_n or design.at_least(100)
     marks = [required.n, required.reference_n, min(design.as_run.values()) if design.as_run else None]
-    around = [max(4, round(middle * share)) for share in (0.25, 0.5, 0.75, 1.25, 1.6)]
+    around = [design.at_least(max(4, round(middle * share))) for share in (0.25, 0.5, 0.75, 1.25, 1.6)]
     return sorted({*around, *(n for n in marks if n)})
 
 

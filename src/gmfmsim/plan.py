@@ -288,6 +288,7 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
         faults += [f for f in found if f not in faults]
     if plan and published:
         faults += _unit_faults(plan, published, path.name)
+    faults += _size_faults(plan, path.name) if plan else []
     if faults:
         return None, faults
     own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
@@ -335,6 +336,20 @@ def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: st
     if why_not and averaged:
         return [Fault(file, "key model.weights", f"no marginal likelihood: {why_not}", '"stacking"')]
     return []
+
+
+def _size_faults(plan: Plan, file: str) -> list[Fault]:
+    """Return why a trial cannot have an n that the plan asks about, or none that its search may look at."""
+    trial, faults, asked = plan.trial, [], plan.detectable
+    units = f"multiples of {trial.step} (whole clusters) from {trial.fewest} on"
+    if plan.search.max_n_per_arm < trial.fewest:
+        problem = f"{plan.search.max_n_per_arm} is less than the smallest n of the trial"
+        faults.append(Fault(file, "key search.max_n_per_arm", problem, f"at least {trial.fewest}: {units}"))
+    if asked and trial.at_most(asked.n_per_arm) != asked.n_per_arm:
+        problem = f"{asked.n_per_arm} is no n of the trial"
+        allowed = f"{units}; nearest: {trial.in_words(asked.n_per_arm)}"
+        faults.append(Fault(file, "key detectable.n_per_arm", problem, allowed))
+    return faults
 
 
 def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault]:

@@ -97,7 +97,7 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
     historical children, whose mean is another one than that of the simulated children, and an informative prior.
     """
     design = read_design(name)
-    n = CHILDREN_PER_ARM.get(design.objective.claim, 60)
+    n = design.at_least(CHILDREN_PER_ARM.get(design.objective.claim, 60))
     sharp = _all_on_the_border(design)
     found, as_declared = (_claims(d, n, replicates) for d in (sharp, design))
     rows = [

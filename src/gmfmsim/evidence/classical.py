@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from gmfmsim.algebra import orthogonal, product, solve_upper, transposed
+from gmfmsim.arguments import flag, numbers, probability, scalar
 from gmfmsim.faults import choices
 
 Tau2Method = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM"]
@@ -142,7 +143,7 @@ def pool(
     k, tail = y.size, _tail(prob)
     if method != "FE" and method not in METHODS:
         raise ValueError(f"method {method!r} is unknown: {choices(str(method).upper(), (*METHODS, 'FE'))}")
-    if knapp_hartung and k < 2:
+    if flag("knapp_hartung", knapp_hartung) and k < 2:
         raise ValueError("knapp_hartung needs at least 2 studies, y has 1")
     x = np.ones((k, 1))
     between = 0.0 if method == "FE" else tau2(y, v, method)
@@ -193,7 +194,8 @@ def mantel_haenszel_risk_ratio(
     Raises ValueError for counts that are not 0 <= events <= n, n > 0, of one length, and where an arm has no event in
     any stratum, or every child has one: then there is no ratio, or no spread. Source: Greenland & Robins 1985.
     """
-    counts = [np.atleast_1d(np.asarray(part, float)) for part in (a, n1, c, n2)]
+    named = (("a", a), ("n1", n1), ("c", c), ("n2", n2))
+    counts = [np.atleast_1d(numbers(name, part)) for name, part in named]
     if counts[0].ndim != 1 or len({part.shape for part in counts}) > 1:
         raise ValueError(f"a, n1, c, n2 have shapes {[part.shape for part in counts]}: need one length")
     a, n1, c, n2 = counts
@@ -275,8 +277,9 @@ def p_from_interval(estimate: float, low: float, high: float, prob: float = 0.95
     Raises ValueError unless low <= estimate <= high, low < high, all finite, and positive with log.
     Source: Altman & Bland 2011.
     """
-    figures = np.array([low, estimate, high], float)
-    if not (np.isfinite(figures).all() and low <= estimate <= high and low < high and (low > 0 or not log)):
+    figures = np.array([scalar(name, value) for name, value in (("low", low), ("estimate", estimate), ("high", high))])
+    log = flag("log", log)
+    if not (low <= estimate <= high and low < high and (low > 0 or not log)):
         raise ValueError(
             f"estimate {estimate!r}, interval {low!r} to {high!r}: need a finite interval around the estimate"
             + (" and positive ratios" if log else "")
@@ -369,14 +372,12 @@ def _around(estimate: float, half: float) -> tuple[float, float]:
 
 def _tail(prob: float) -> float:
     """Return the probability beyond each end of an equal-tailed interval."""
-    if not 0 < prob < 1:
-        raise ValueError(f"prob {prob!r}: need a probability between 0 and 1")
-    return (1 - prob) / 2
+    return (1 - probability("prob", prob)) / 2
 
 
 def _checked(y: ArrayLike, v: ArrayLike, fewest: int = 1, purpose: str = "pooling") -> tuple[np.ndarray, np.ndarray]:
     """Return y and v as arrays, or say what is wrong with them."""
-    y, v = np.asarray(y, float), np.asarray(v, float)
+    y, v = numbers("y", y), numbers("v", v)
     if y.ndim != 1 or y.shape != v.shape:
         raise ValueError(f"y {y.shape} and v {v.shape}: need two lists of one length")
     if y.size < fewest:
@@ -390,7 +391,7 @@ def _checked(y: ArrayLike, v: ArrayLike, fewest: int = 1, purpose: str = "poolin
 
 def _design(X: ArrayLike | None, k: int) -> np.ndarray:
     """Return the design (k, p), by default a column of ones, or say what is wrong with it."""
-    x = np.ones((k, 1)) if X is None else np.asarray(X, float)
+    x = np.ones((k, 1)) if X is None else numbers("X", X)
     if x.ndim != 2 or len(x) != k or not np.isfinite(x).all():
         raise ValueError(f"X {x.shape}: need {k} rows and one or more columns of finite numbers")
     if np.linalg.matrix_rank(x) < x.shape[1] or not x.size:

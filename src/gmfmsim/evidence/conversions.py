@@ -1,7 +1,7 @@
 """What a paper prints to what an analysis needs: standard deviations and standard errors.
 
 Every function takes floats or arrays that broadcast. A value that cannot be (not finite, an SD of 0, an interval upside
-down) raises ValueError with the argument's name, the value and what is allowed.
+down) raises ValueError with the argument's name, the value and what is allowed; shapes that do not broadcast, too.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-type Number = float | np.ndarray
+from gmfmsim.arguments import Number, alike, valid
 
 Z975, Z995 = 1.959963984540054, 2.5758293035489004
 """Normal quantiles of two-sided intervals of probability 0.95 and 0.99."""
@@ -22,41 +22,19 @@ class MeanSd(NamedTuple):
     sd: Number
 
 
-def valid(
-    name: str,
-    value: Number,
-    *,
-    above: Number | None = None,
-    least: Number | None = None,
-    below: Number | None = None,
-) -> np.ndarray:
-    """Return `value` as float64 if every number is finite and within its bounds; `least` is itself allowed.
-
-    Raises ValueError with the first number that is not.
-    """
-    array = np.asarray(value, float)
-    bounds = [(above, "above", np.greater), (least, "at least", np.greater_equal), (below, "below", np.less)]
-    bounds = [(np.asarray(bound), word, holds) for bound, word, holds in bounds if bound is not None]
-    good = np.isfinite(array)
-    for bound, _, holds in bounds:
-        good = good & holds(array, bound)
-    if not np.all(good):
-        first, *limits = (np.broadcast_to(x, good.shape)[~good].flat[0] for x in (array, *(b for b, _, _ in bounds)))
-        allowed = " and ".join(f"{word} {limit:g}" for (_, word, _), limit in zip(bounds, limits, strict=True))
-        raise ValueError(f"{name} = {first:g}: must be a finite number {allowed}".rstrip())
-    return array
-
-
+@alike
 def sd_from_se(se: Number, n: Number) -> Number:
     """Return the SD behind the standard error of one group's mean: se sqrt(n), n >= 2."""
     return valid("se", se, above=0) * np.sqrt(valid("n", n, least=2))
 
 
+@alike
 def se_from_sd(sd: Number, n: Number) -> Number:
     """Return the standard error of one group's mean: sd / sqrt(n), n >= 2."""
     return valid("sd", sd, above=0) / np.sqrt(valid("n", n, least=2))
 
 
+@alike
 def se_from_ci(low: Number, high: Number, prob: Number = 0.95, df: Number | None = None) -> Number:
     """Return the standard error behind an interval: (high - low) / (2 q), q the two-sided quantile at `prob`.
 
@@ -69,12 +47,14 @@ def se_from_ci(low: Number, high: Number, prob: Number = 0.95, df: Number | None
     return (high - low) / (2 * _quantile(1 - valid("prob", prob, least=0.5, below=1), df))
 
 
+@alike
 def sd_from_ci(low: Number, high: Number, n: Number, prob: Number = 0.95) -> Number:
     """Return the SD behind the interval of one group's mean: sqrt(n) (high - low) / (2 t), t with n - 1 df, n >= 2."""
     n = valid("n", n, least=2)
     return sd_from_se(se_from_ci(low, high, prob, n - 1), n)
 
 
+@alike
 def se_from_t(estimate: Number, t: Number) -> Number:
     """Return the standard error behind a t (or z) statistic: |estimate / t|, neither of them 0.
 
@@ -83,6 +63,7 @@ def se_from_t(estimate: Number, t: Number) -> Number:
     return np.abs(_not_zero("estimate", estimate) / _not_zero("t", t))
 
 
+@alike
 def se_from_p(estimate: Number, p: Number, df: Number | None = None) -> Number:
     """Return the standard error behind a two-sided p: |estimate| / q(p), normal when df is None.
 
@@ -92,28 +73,33 @@ def se_from_p(estimate: Number, p: Number, df: Number | None = None) -> Number:
     return np.abs(_not_zero("estimate", estimate)) / _quantile(valid("p", p, least=1e-200, below=1), df)
 
 
+@alike
 def t_test_p(difference: Number, se: Number, df: Number | None = None) -> Number:
     """Return the two-sided p of a difference: 2 F(-|difference| / se), F Student's, normal when df is None."""
     tail = -np.abs(valid("difference", difference) / valid("se", se, above=0))
     return 2 * (ndtr(tail) if df is None else stdtr(valid("df", df, least=1), tail))
 
 
+@alike
 def difference_se_from_sd(sd: Number, n1: Number, n2: Number) -> Number:
     """Return the standard error of the difference of two groups that share an SD: sd sqrt(1/n1 + 1/n2)."""
     return valid("sd", sd, above=0) * np.sqrt(1 / valid("n1", n1, least=2) + 1 / valid("n2", n2, least=2))
 
 
+@alike
 def sd_from_difference_se(se: Number, n1: Number, n2: Number) -> Number:
     """Return the pooled SD behind the standard error of two groups' difference: se / sqrt(1/n1 + 1/n2)."""
     return valid("se", se, above=0) / np.sqrt(1 / valid("n1", n1, least=2) + 1 / valid("n2", n2, least=2))
 
 
+@alike
 def pooled_sd(sd: Number, n: Number) -> Number:
     """Return the SD pooled over groups, the last axis: sqrt(sum (n - 1) sd^2 / sum (n - 1))."""
     sd, n = np.broadcast_arrays(valid("sd", sd, above=0), valid("n", n, least=2))
     return np.sqrt(((n - 1) * sd**2).sum(-1) / (n - 1).sum(-1))
 
 
+@alike
 def mean_sd_from_range(low: Number, median: Number, high: Number, n: Number) -> MeanSd:
     """Return mean and SD from minimum, median and maximum of n >= 2 values of a nearly normal distribution.
 
@@ -126,6 +112,7 @@ def mean_sd_from_range(low: Number, median: Number, high: Number, n: Number) -> 
     return MeanSd(w * (low + high) / 2 + (1 - w) * median, (high - low) / (2 * _z_extreme(n)))
 
 
+@alike
 def mean_sd_from_quartiles(q1: Number, median: Number, q3: Number, n: Number) -> MeanSd:
     """Return mean and SD from the quartiles of n >= 2 values of a nearly normal distribution.
 
@@ -138,6 +125,7 @@ def mean_sd_from_quartiles(q1: Number, median: Number, q3: Number, n: Number) ->
     return MeanSd(w * (q1 + q3) / 2 + (1 - w) * median, (q3 - q1) / (2 * _z_quartile(n)))
 
 
+@alike
 def mean_sd_from_five_numbers(low: Number, q1: Number, median: Number, q3: Number, high: Number, n: Number) -> MeanSd:
     """Return mean and SD from minimum, quartiles and maximum of n >= 2 values of a nearly normal distribution.
 
@@ -155,6 +143,7 @@ def mean_sd_from_five_numbers(low: Number, q1: Number, median: Number, q3: Numbe
     return MeanSd(mean, outer + inner)
 
 
+@alike
 def sd_of_change(sd_before: Number, sd_after: Number, r: Number) -> Number:
     """Return the SD of after minus before: sqrt(sb^2 + sa^2 - 2 r sb sa), r their correlation, -1 < r < 1."""
     before, after = valid("sd_before", sd_before, above=0), valid("sd_after", sd_after, above=0)
@@ -162,6 +151,7 @@ def sd_of_change(sd_before: Number, sd_after: Number, r: Number) -> Number:
     return np.sqrt((before - after) ** 2 + 2 * (1 - valid("r", r, above=-1, below=1)) * before * after)
 
 
+@alike
 def correlation_from_sds(sd_before: Number, sd_after: Number, sd_change: Number) -> Number:
     """Return the correlation of before and after: (sb^2 + sa^2 - sc^2) / (2 sb sa), the inverse of `sd_of_change`.
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import poch
 
-from gmfmsim.evidence.conversions import Number, sd_of_change, valid
+from gmfmsim.arguments import Number, alike, flag, instance, valid
+from gmfmsim.evidence.conversions import sd_of_change
 
 
 class Effect(NamedTuple):
@@ -30,14 +31,19 @@ class PrePost(NamedTuple):
     r: Number
 
 
+@alike
 def difference(first: Effect, second: Effect) -> Effect:
     """Return the difference of two independent effects; the variances add."""
-    return Effect(first.estimate - second.estimate, first.variance + second.variance)
+    pairs = [("first", instance("first", first, Effect)), ("second", instance("second", second, Effect))]
+    estimates = (valid(f"{name}.estimate", effect.estimate) for name, effect in pairs)
+    variances = (valid(f"{name}.variance", effect.variance, least=0) for name, effect in pairs)
+    return Effect(np.subtract(*estimates), np.add(*variances))
 
 
 # differences between two groups
 
 
+@alike
 def mean_difference(
     m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number, *, pooled: bool = False
 ) -> Effect:
@@ -46,11 +52,12 @@ def mean_difference(
     With `pooled` the variance is s^2 (1/n1 + 1/n2), s the pooled SD: that of the t test with equal variances.
     """
     m1, sd1, n1, m2, sd2, n2 = _two_groups(m1, sd1, n1, m2, sd2, n2)
-    if pooled:
+    if flag("pooled", pooled):
         return Effect(m1 - m2, _pooled(sd1**2, n1, sd2**2, n2) * (1 / n1 + 1 / n2))
     return Effect(m1 - m2, sd1**2 / n1 + sd2**2 / n2)
 
 
+@alike
 def cohen_d(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return d = (m1 - m2) / pooled SD; variance N/(n1 n2) + d^2/(2 (N - 2)), N = n1 + n2 (Hedges & Olkin 1985)."""
     m1, sd1, n1, m2, sd2, n2 = _two_groups(m1, sd1, n1, m2, sd2, n2)
@@ -58,6 +65,7 @@ def cohen_d(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Nu
     return Effect(d, 1 / n1 + 1 / n2 + d**2 / (2 * (n1 + n2 - 2)))
 
 
+@alike
 def hedges_g(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return g = J(N - 2) d, d of `cohen_d`; variance 1/n1 + 1/n2 + g^2/(2 N) (Hedges 1981)."""
     d = cohen_d(m1, sd1, n1, m2, sd2, n2).estimate
@@ -66,6 +74,7 @@ def hedges_g(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: N
     return Effect(g, 1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)))
 
 
+@alike
 def hedges_g_se(g: Number, n1: Number, n2: Number) -> Number:
     """Return J se(d), the other standard error of g in use: se(d)^2 = 1/n1 + 1/n2 + d^2/(2 N), d = g/J, J = J(N - 2).
 
@@ -76,6 +85,7 @@ def hedges_g_se(g: Number, n1: Number, n2: Number) -> Number:
     return j * np.sqrt(1 / n1 + 1 / n2 + (g / j) ** 2 / (2 * (n1 + n2)))
 
 
+@alike
 def smd_heteroscedastic(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return g = J(N - 2) (m1 - m2) / s, s^2 = (sd1^2 + sd2^2)/2, for groups of unequal SDs (Bonett 2008).
 
@@ -88,6 +98,7 @@ def smd_heteroscedastic(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Nu
     return Effect(g, of_sd + (sd1**2 / (n1 - 1) + sd2**2 / (n2 - 1)) / s2)
 
 
+@alike
 def glass_delta(m1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return g = J(n2 - 1) (m1 - m2) / sd2, n2 >= 3; variance 1/n1 + 1/n2 + g^2/(2 n2) (Glass 1976).
 
@@ -99,6 +110,7 @@ def glass_delta(m1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> 
     return Effect(g, 1 / n1 + 1 / n2 + g**2 / (2 * n2))
 
 
+@alike
 def small_sample_factor(df: Number) -> Number:
     """Return J, which takes the bias off a mean divided by an SD of df > 1 degrees of freedom (Hedges 1981).
 
@@ -111,18 +123,21 @@ def small_sample_factor(df: Number) -> Number:
 # variability
 
 
+@alike
 def log_sd(sd: Number, n: Number) -> Effect:
     """Return ln sd + 1/(2 (n - 1)) of one group; variance 1/(2 (n - 1)) (Nakagawa et al. 2015)."""
     half = 1 / (2 * (valid("n", n, least=2) - 1))
     return Effect(np.log(valid("sd", sd, above=0)) + half, half)
 
 
+@alike
 def log_variability_ratio(sd1: Number, n1: Number, sd2: Number, n2: Number) -> Effect:
     """Return ln(sd1/sd2), each as `log_sd` (Nakagawa et al. 2015): do children differ more under treatment?"""
     _, sd1, n1, _, sd2, n2 = _two_groups(0, sd1, n1, 0, sd2, n2)
     return difference(log_sd(sd1, n1), log_sd(sd2, n2))
 
 
+@alike
 def log_cv_ratio(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return the log ratio of the coefficients of variation, c = sd/m, of positive means (Senior et al. 2020).
 
@@ -137,6 +152,7 @@ def log_cv_ratio(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n
 # events
 
 
+@alike
 def log_odds_ratio(a: Number, n1: Number, c: Number, n2: Number) -> Effect:
     """Return ln(odds of a in n1 / odds of c in n2); variance 1/a + 1/(n1 - a) + 1/c + 1/(n2 - c) (Woolf 1955).
 
@@ -147,6 +163,7 @@ def log_odds_ratio(a: Number, n1: Number, c: Number, n2: Number) -> Effect:
     return Effect(np.log(a * (n2 - c) / (c * (n1 - a))), 1 / a + 1 / (n1 - a) + 1 / c + 1 / (n2 - c))
 
 
+@alike
 def log_risk_ratio(a: Number, n1: Number, c: Number, n2: Number) -> Effect:
     """Return ln((a/n1) / (c/n2)); variance 1/a - 1/n1 + 1/c - 1/n2 (Katz et al. 1978); zeros as `log_odds_ratio`."""
     a, n1, c, n2 = _four_cells(a, n1, c, n2)
@@ -156,12 +173,14 @@ def log_risk_ratio(a: Number, n1: Number, c: Number, n2: Number) -> Effect:
 # before and after
 
 
+@alike
 def mean_change(m_pre: Number, m_post: Number, sd_pre: Number, sd_post: Number, n: Number, r: Number) -> Effect:
     """Return the mean change of one group, m_post - m_pre, n >= 2; variance `sd_of_change`^2 / n."""
     group = _checked(PrePost(m_pre, m_post, sd_pre, sd_post, n, r))
     return Effect(group.m_post - group.m_pre, sd_of_change(sd_pre, sd_post, r) ** 2 / group.n)
 
 
+@alike
 def standardized_mean_change(
     m_pre: Number, m_post: Number, sd_pre: Number, sd_post: Number, n: Number, r: Number
 ) -> Effect:
@@ -171,6 +190,7 @@ def standardized_mean_change(
     return Effect(g, 1 / group.n + g**2 / (2 * group.n))
 
 
+@alike
 def standardized_mean_change_raw(
     m_pre: Number, m_post: Number, sd_pre: Number, sd_post: Number, n: Number, r: Number
 ) -> Effect:
@@ -183,6 +203,7 @@ def standardized_mean_change_raw(
     return Effect(g, 2 * (1 - group.r) / group.n + g**2 / (2 * group.n))
 
 
+@alike
 def pre_post_control(active: PrePost, control: PrePost) -> Effect:
     """Return g = J(N - 2) (change of active - change of control) / pooled SD before, d_PPC2 of Morris (2008).
 
@@ -196,6 +217,7 @@ def pre_post_control(active: PrePost, control: PrePost) -> Effect:
     return Effect(g, 2 * (1 - first.r) / first.n + 2 * (1 - second.r) / second.n + g**2 / (2 * total))
 
 
+@alike
 def ancova_difference(active: PrePost, control: PrePost) -> Effect:
     """Return the difference after, adjusted for the difference before, as least squares on the children gives it.
 
@@ -217,6 +239,7 @@ def ancova_difference(active: PrePost, control: PrePost) -> Effect:
 # covariances of effects that share children
 
 
+@alike
 def covariance_shared_control_md(sd0: Number, n0: Number) -> Number:
     """Return the covariance of two mean differences against one control group: sd0^2 / n0, its mean's variance.
 
@@ -225,6 +248,7 @@ def covariance_shared_control_md(sd0: Number, n0: Number) -> Number:
     return valid("sd0", sd0, above=0) ** 2 / valid("n0", n0, least=2)
 
 
+@alike
 def covariance_shared_control_smd(g1: Number, g2: Number, n0: Number, n_total: Number) -> Number:
     """Return the covariance of two standardized differences against one control group (Gleser & Olkin 2009).
 
@@ -234,6 +258,7 @@ def covariance_shared_control_smd(g1: Number, g2: Number, n0: Number, n_total: N
     return 1 / n0 + valid("g1", g1) * valid("g2", g2) / (2 * valid("n_total", n_total, above=n0))
 
 
+@alike
 def covariance_repeated(se1: Number, se2: Number, r: Number) -> Number:
     """Return the covariance of one contrast at two months, r the correlation of the months: r se1 se2."""
     return valid("r", r, above=-1, below=1) * valid("se1", se1, above=0) * valid("se2", se2, above=0)
@@ -247,6 +272,7 @@ def _two_groups(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2
 
 
 def _checked(group: PrePost, name: str = "", least: int = 2) -> PrePost:
+    instance(name.rstrip("."), group, PrePost)
     return PrePost(
         *(valid(f"{name}m_pre", group.m_pre), valid(f"{name}m_post", group.m_post)),
         *(valid(f"{name}sd_pre", group.sd_pre, above=0), valid(f"{name}sd_post", group.sd_post, above=0)),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg, special
 
+from gmfmsim.arguments import instance, numbers, probability
 from gmfmsim.faults import choices
 
 Structure = Literal["UN", "CS", "HCS", "AR", "HAR", "DIAG"]
@@ -105,11 +106,10 @@ def fit_multilevel(
     y, v, x = _checked(y, v, x)
     if method not in ("REML", "ML"):
         raise ValueError(f"method {method!r} is unknown: REML or ML")
-    if not 0 < prob < 1:
-        raise ValueError(f"prob {prob!r}: need a probability between 0 and 1")
+    probability("prob", prob)
     restricted, (k, p) = method == "REML", x.shape
     squares = (y - x @ np.linalg.lstsq(x, y)[0]) ** 2 + np.diag(v)
-    terms = [_term(f"random[{i}]", part, squares) for i, part in enumerate(random)]
+    terms = [_term(f"random[{i}]", part, squares) for i, part in enumerate(instance("random", random, Sequence))]
     _tell_apart(terms, x)
     fit, thetas = _highest(y, v, x, terms, restricted)
     fitted = [_between(term, theta) for term, theta in zip(terms, thetas, strict=True)]
@@ -204,6 +204,7 @@ class _Term:
 
 def _term(name: str, part: Level | ByOutcome, squares: np.ndarray) -> _Term:
     """Return a random part in arrays, or say what is wrong with it; squares (K,) are the rows' mean squares."""
+    instance(name, part, (Level, ByOutcome))
     structure, outcome = ("DIAG", np.zeros(squares.size)) if isinstance(part, Level) else (part.structure, part.outcome)
     if structure not in STRUCTURES:
         raise ValueError(f"{name}: structure {structure!r} is unknown: {choices(structure, STRUCTURES)}")
@@ -283,8 +284,8 @@ def _between(term: _Term, theta: np.ndarray) -> Between:
 
 def _checked(y: ArrayLike, v: ArrayLike, x: ArrayLike | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return y, V (K, K) and X as arrays, or say what is wrong with them."""
-    y, v = np.asarray(y, float), np.asarray(v, float)
-    v, x = np.diag(v) if v.ndim == 1 else v, np.ones((y.size, 1)) if x is None else np.asarray(x, float)
+    y, v = numbers("y", y), numbers("v", v)
+    v, x = np.diag(v) if v.ndim == 1 else v, np.ones((y.size, 1)) if x is None else numbers("x", x)
     if y.ndim != 1 or not y.size or v.shape != (y.size, y.size):
         raise ValueError(f"y {y.shape} and v {v.shape}: need effects (K,) and variances (K,) or covariances (K, K)")
     if not (np.isfinite(y).all() and np.isfinite(v).all() and np.diag(v).min() > 0):

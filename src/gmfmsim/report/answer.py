@@ -153,7 +153,7 @@ def asked_in_words(plan_result: PlanResult) -> list[str]:
     if found := asked.get("precision"):
         width = f"an interval {found['width']:g} points wide on average"
         if found["n_per_arm"] is None:
-            words.append(f"No n up to {plan_result.prepared.plan.search.max_n_per_arm} per arm gives {width}.")
+            words.append(f"No n up to {_most(plan_result)} per arm gives {width}.")
         else:
             low, high = found["n_interval"]
             interval = f"{level} Monte Carlo interval {low} to {high or 'more'}"
@@ -192,7 +192,7 @@ def headline(plan_result: PlanResult) -> str:
         return children(plan.trial, required.n)
     return {
         "plateau": "No number of children reaches the target",
-        "limit": f"Not reached by {children(plan.trial, plan.search.max_n_per_arm)}",
+        "limit": f"Not reached by {children(plan.trial, _most(plan_result))}",
         "time": "Not found in the time given" if required.n is None else f"At most {children(plan.trial, required.n)}",
         "undecided": "Not decided: the plateau is at the target",
     }[required.why]
@@ -208,7 +208,7 @@ def sentence(plan_result: PlanResult) -> str:
         "power": f"{target} power to show {claimed(plan.trial, effect)}",
     }[metric]
     plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
-    limit, nearly = children(plan.trial, plan.search.max_n_per_arm), required.n_at_95_plateau
+    limit, nearly = children(plan.trial, _most(plan_result)), required.n_at_95_plateau
     most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
     if required.why == "reached":
         text = f"{_with_interval(plan_result)} give {goal}; {_beyond(plan_result, plateau)}."
@@ -230,10 +230,16 @@ def sentence(plan_result: PlanResult) -> str:
     return text + "".join(f" {warning}" for warning in warnings(plan_result))
 
 
+def _most(plan_result: PlanResult) -> int:
+    """Return the largest n that a search may look at."""
+    plan = plan_result.prepared.plan
+    return plan.trial.at_most(plan.search.max_n_per_arm)
+
+
 def _with_interval(plan_result: PlanResult) -> str:
     plan, required = plan_result.prepared.plan, plan_result.required
     low, high = required.interval
-    interval = f"{low} to {high}" if high else f"{low} to more than {plan.search.max_n_per_arm}"
+    interval = f"{low} to {high}" if high else f"{low} to more than {_most(plan_result)}"
     total = sum(plan.trial.sizes(required.n).values())
     words = children(plan.trial, required.n)
     return f"{words} ({percent(plan.search.interval_prob)} Monte Carlo interval {interval}; {total} in all)"

@@ -78,7 +78,7 @@ def children_figure(design: Design, seed: int, reported: Iterable[Reported] = ()
 
     sd = np.full(trials, design.children.excess_sd.value)
     rng = stream(seed, "children figure")
-    block = draw_trials(design, 25, np.zeros((len(design.arms), trials)), sd, rng)
+    block = draw_trials(design, design.at_least(25), np.zeros((len(design.arms), trials)), sd, rng)
     if isinstance(design.children, NormalChildren):
         return _normal(design, block)
     return _population(design, block, list(reported))

@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -131,6 +132,16 @@ class Candidate(Spec):
             raise PydanticCustomError("candidate", "{words} for curve {curve}", {"words": words, "curve": self.curve})
         if self.curve in ("exponential", "logistic") and self.delta <= 0:
             raise PydanticCustomError("candidate", "a delta above 0 for curve {curve}", {"curve": self.curve})
+        return self
+
+    @model_validator(mode="after")
+    def _differs_between_doses(self):
+        from gmfmsim.trial.dose_shapes import shape  # which imports this file
+
+        with np.errstate(all="ignore"):
+            if not np.isfinite(shape(self, np.linspace(0, 1, 11))).all():
+                words = "parameters with which curve {curve} has an effect at the highest dose"
+                raise PydanticCustomError("candidate", words, {"curve": self.curve})
         return self
 
 

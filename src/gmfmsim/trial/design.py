@@ -12,6 +12,7 @@ from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.model.setting import Setting
 from gmfmsim.spec import Spec
+from gmfmsim.trial.sizes import Sized
 
 
 class Arm(Spec):
@@ -22,7 +23,7 @@ class Arm(Spec):
     ratio: Annotated[float, Field(ge=1, le=20)] = 1
 
 
-class Parallel(Spec):
+class Parallel(Sized):
     """Two arms side by side, one without cells; every child has one change score unless it drops out.
 
     change ~ Normal(growth + effect, sd_change) in both arms. sd_change, the between-child SD of the change, is
@@ -78,10 +79,6 @@ class Parallel(Spec):
         """The arm with cells."""
         return next(arm for arm in self.arms if arm.dose > 0)
 
-    def sizes(self, n: int) -> dict[str, int]:
-        """Return the children randomised to each arm: n times its ratio, rounded half up; n in the smaller arm."""
-        return {arm.name: int(np.floor(n * arm.ratio + 0.5)) for arm in self.arms}
-
 
 class Analysis(Spec):
     """How the trial is analysed, and what counts as success: significant two-sided, in favour of treatment.
@@ -90,7 +87,7 @@ class Analysis(Spec):
     """
 
     method: Literal["t", "z"] = "t"
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
 
 
 def completers(randomised: int, dropout: float, u: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from gmfmsim.trial.analyses import (
     WithinChild,
 )
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
+from gmfmsim.trial.sizes import Sized
 from gmfmsim.trial.sourced import Figure
 
 
@@ -89,7 +90,7 @@ class RunIn(Spec):
         return self
 
 
-class Design(Spec):
+class Design(Sized):
     """What every design declares. The first analysis is the primary one; arms are in the order of the file.
 
     visits: months since the first infusion, the last one the endpoint. onset: share of the effect present at each
@@ -110,7 +111,7 @@ class Design(Spec):
     randomisation: Randomisation = Randomisation()
     objective: Objective = Objective()
     run_in: RunIn | None = None
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
     analyses: Annotated[list[AnyAnalysis], Field(min_length=1, max_length=12)]
     setting: Setting = Setting()
 
@@ -191,10 +192,6 @@ class Design(Spec):
     def share_present(self) -> np.ndarray:
         """The share of the effect present at each visit (V,)."""
         return np.array(self.onset if self.onset is not None else [1.0] * len(self.visits))
-
-    def sizes(self, n: int) -> dict[str, int]:
-        """Return the children randomised to each arm: n times its ratio, rounded half up; n in the smallest arm."""
-        return {arm.name: int(np.floor(n * arm.ratio + 0.5)) for arm in self.arms}
 
     def rerun(self) -> "tuple[Design, int]":
         """Return the design with the allocation of the trial as it was run, and the n that gives its sizes exactly.
@@ -299,7 +296,10 @@ class Pairs(Design):
 
 
 class Cluster(Design):
-    """Whole clusters of children (therapists, centres) randomised; n counts children, in clusters of cluster_size."""
+    """Whole clusters of children (therapists, centres) randomised; n counts children, in clusters of cluster_size.
+
+    So n is a multiple of cluster_size, and in every arm: its ratio is one of clusters.
+    """
 
     ALLOWED = (ClusterT,)
     kind: Literal["cluster"]
@@ -309,11 +309,13 @@ class Cluster(Design):
     def _own_problems(self):
         share = [] if 0 <= self.icc.value < 1 else ["an icc from 0 to below 1"]
         strata = ["no strata: whole clusters are randomised"] if self.randomisation.strata else []
-        return _two_arms(self) + share + strata
+        split = any(n % self.cluster_size for n in (self.as_run or {}).values())
+        whole = [f"an n of whole clusters of {self.cluster_size} in each arm"] if split else []
+        return _two_arms(self) + share + strata + whole
 
-    def sizes(self, n):
-        clusters = {arm.name: max(1, round(n * arm.ratio / self.cluster_size)) for arm in self.arms}
-        return {name: number * self.cluster_size for name, number in clusters.items()}
+    @property
+    def step(self):
+        return self.cluster_size
 
 
 class SingleArm(Design):

@@ -73,7 +73,10 @@ def smallest_effect(
 
     Bisection on common random numbers; the interval repeats it for power +- z MCSE. None where even 40 points do not
     have the power, or for an end of the interval that does not.
+
+    Raises ValueError for an n that the trial cannot have.
     """
+    trial.sizes(wanted.n_per_arm)
     first, how = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
     by, seen = "children" if how == "children" else "auto", {}
 
@@ -114,7 +117,7 @@ def n_for_width(
         advance()
         return (1 / width, mcse / width**2) if np.isfinite(width) else (0.0, 0.0)
 
-    curve = Curve(precision, straight=lambda value: value)
+    curve = Curve(precision, straight=lambda value: value, step=design.step)
     n = curve.crossing(1 / wanted.width, most=most)
     interval = None if n is None else [curve.crossing(1 / wanted.width, most=most, z=s) for s in (z, -z)]
     return {"width": wanted.width, "n_per_arm": n, "n_interval": interval}

@@ -7,9 +7,21 @@ from typing import Literal
 import numpy as np
 from scipy import optimize
 
+from gmfmsim.arguments import instance, matrix, numbers, one_of, scalar, vector
 from gmfmsim.trial.analyses import Candidate
-from gmfmsim.trial.dose_shapes import SHAPES, contrast_correlation, highest_at, optimal_contrasts, shape
-from gmfmsim.trial.multiplicity import critical_value, rectangle
+from gmfmsim.trial.dose_shapes import (
+    SHAPES,
+    contrast_correlation,
+    highest_at,
+    optimal_contrasts,
+    shape,
+    valid_candidates,
+    valid_doses,
+)
+from gmfmsim.trial.multiplicity import LEAST_ALPHA, critical_value, rectangle
+
+MOST = 10_000_000
+"""Children in an arm beyond which no size is looked for."""
 
 
 def contrast_power(
@@ -21,15 +33,18 @@ def contrast_power(
     N - A degrees of freedom; alpha is one-sided. contrasts (M, A), n (A,) children analysed in each arm, not
     necessarily whole. Error below 1e-4. Source: Pinheiro, Bornkamp & Bretz 2006.
 
-    Raises ValueError for an sd that is not positive, or no more children than arms.
+    Raises ValueError for an argument that cannot be: an sd not above 0, no more children than arms, tables of means
+    and contrasts without a column for each arm.
     """
-    n, contrasts = np.asarray(n, float), np.asarray(contrasts, float)
-    df = n.sum() - n.size
-    if not (sd > 0 and n.min() > 0 and df > 0):
-        raise ValueError(f"sd is {sd}, n {n.tolist()}; allowed: sd > 0, more children than arms, none empty")
+    n, sd = vector("n", n, above=0), scalar("sd", sd, above=0)
+    df = float(n.sum()) - n.size
+    if df <= 0:
+        raise ValueError(f"n = {n.tolist()}: must be more children than arms")
+    means = matrix("means", np.atleast_2d(numbers("means", means)), columns=n.size)
+    contrasts = matrix("contrasts", contrasts, columns=n.size)
     correlation = contrast_correlation(contrasts, n)
     critical = critical_value(correlation, df, alpha)
-    shifts = np.atleast_2d(means) @ contrasts.T / (sd * np.sqrt((contrasts**2 / n).sum(axis=1)))
+    shifts = means @ contrasts.T / (sd * np.sqrt((contrasts**2 / n).sum(axis=1)))
     return np.array([1 - rectangle(-np.inf, critical, correlation, df, shift) for shift in shifts])
 
 
@@ -47,11 +62,13 @@ def contrast_sample_size(
     The contrasts are those best for the K vectors of arm means (K, A); the target holds for the least or the mean of
     their powers; arms have n x ratio (A,).
 
-    Raises ValueError for a target outside (alpha, 1) or another `over`.
+    Raises ValueError for an argument that cannot be: a target outside (alpha, 1), another `over`, an alpha outside
+    [`LEAST_ALPHA`, 0.5], a ratio or sd not above 0; and where no n up to `MOST` reaches the target.
     """
-    if not alpha < target < 1 or over not in ("min", "mean"):
-        raise ValueError(f"target is {target}, over {over!r}; allowed: between alpha and 1; min, mean")
-    ratio = np.asarray(ratio, float)
+    alpha, sd = scalar("alpha", alpha, least=LEAST_ALPHA, most=0.5), scalar("sd", sd, above=0)
+    target, over = scalar("target", target, above=alpha, below=1), one_of("over", over, ("min", "mean"))
+    ratio = vector("ratio", ratio, above=0)
+    means = matrix("means", means, columns=ratio.size)
     contrasts = optimal_contrasts(means, ratio)
 
     def reached(n: int) -> bool:
@@ -60,6 +77,8 @@ def contrast_sample_size(
 
     low, high = 1, 2
     while not reached(high):
+        if high > MOST:
+            raise ValueError(f"target = {target:g}: must be one that some n up to {MOST:,} reaches")
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
@@ -74,11 +93,15 @@ def target_dose_variance(candidate: Candidate, doses: np.ndarray, weights: np.nd
     (A,), g the gradient of the mean in the parameters of the curve, e0 and amplitude included; `end` is fixed. The
     factor, (SD / slope at TD)^2 / N, does not depend on the weights. Source: Dette et al. 2008.
 
-    Raises ValueError where the curve does not reach the effect, or the doses do not identify it.
+    Raises ValueError for an effect outside (0, 1), doses or weights that cannot be, or doses that do not identify the
+    curve.
     """
-    if not 0 < effect < 1:
-        raise ValueError(f"effect is {effect}; allowed: between 0 and 1, as a share of the largest")
-    x = np.asarray(doses, float) / np.max(doses)
+    effect, candidate = scalar("effect", effect, above=0, below=1), instance("candidate", candidate, Candidate)
+    doses = valid_doses(doses)
+    weights = vector("weights", weights, least=0)
+    if weights.shape != doses.shape or not weights.any():
+        raise ValueError(f"weights = {weights.tolist()}: must be one for each of {doses.size} doses, not all of them 0")
+    x = doses / doses.max()
     target = optimize.brentq(lambda x: float(shape(candidate, x)) - effect, 0, highest_at(candidate), xtol=1e-14)
     gradients = _gradient(candidate, x)
     if np.linalg.matrix_rank(gradients) < gradients.shape[1]:
@@ -113,10 +136,15 @@ def target_dose_allocation(
     They minimise sum_m p_m log variance_m of `target_dose_variance`; equal probabilities if none are given.
     Source: Dette, Bretz, Pepelyshev & Pinheiro 2008.
 
-    Raises ValueError as `target_dose_variance`.
+    Raises ValueError as `target_dose_variance`, for no candidates, and for probabilities that are not one for each,
+    from 0 and not all of them 0.
     """
-    doses = np.asarray(doses, float)
-    share = np.full(len(candidates), 1 / len(candidates)) if probabilities is None else np.asarray(probabilities)
+    doses, candidates = valid_doses(doses), valid_candidates(candidates)
+    share = vector("probabilities", np.ones(len(candidates)) if probabilities is None else probabilities, least=0)
+    if share.size != len(candidates) or not share.any():
+        allowed = f"one for each of {len(candidates)} candidates, not all of them 0"
+        raise ValueError(f"probabilities = {share.tolist()}: must be {allowed}")
+    share = share / share.sum()
 
     def criterion(scores: np.ndarray) -> float:
         weights = _shares(scores)

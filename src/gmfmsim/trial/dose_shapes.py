@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import special
 
+from gmfmsim.arguments import instance, matrix, valid, vector
+from gmfmsim.faults import shown
 from gmfmsim.trial.analyses import Candidate
 
 
 def _exponential(x, delta):
-    return np.expm1(x / delta)
-
-
-def _logistic(x, ed50, delta):
-    return 1 / (1 + np.exp((ed50 - x) / delta))
+    return np.exp((x - 1) / delta) - np.exp(-1 / delta)
 
 
 def _beta(x, rise, fall, end):
@@ -23,17 +22,18 @@ SHAPES: dict[str, Callable] = {
     "linear": lambda x: x,
     "log_linear": lambda x, ed50: np.log1p(x / ed50),
     "emax": lambda x, ed50: x / (ed50 + x),
-    "sigmoid_emax": lambda x, ed50, h: x**h / (ed50**h + x**h),
+    "sigmoid_emax": lambda x, ed50, h: special.expit(special.xlogy(h, x) - special.xlogy(h, ed50)),
     "exponential": _exponential,
     "quadratic": lambda x, delta: x + delta * x**2,
-    "logistic": _logistic,
+    "logistic": lambda x, ed50, delta: special.expit((x - ed50) / delta),
     "beta": _beta,
 }
-"""The curves of `Candidate` over x = dose / highest dose."""
+"""The curves of `Candidate` over x = dose / highest dose, up to a factor, in forms that do not overflow."""
 
 
 def highest_at(candidate: Candidate) -> float:
-    """Return the x in (0, 1] at which the curve is highest."""
+    """Return the x in (0, 1] at which the curve is highest. Raises ValueError for what is no Candidate."""
+    instance("candidate", candidate, Candidate)
     if candidate.curve == "quadratic" and candidate.delta < -0.5:
         return -1 / (2 * candidate.delta)
     if candidate.curve == "beta":
@@ -42,17 +42,39 @@ def highest_at(candidate: Candidate) -> float:
 
 
 def shape(candidate: Candidate, x: np.ndarray) -> np.ndarray:
-    """Return the effect at x (...) = dose / highest dose, as a share of the largest effect at any x from 0 to 1."""
+    """Return the effect at x (...) = dose / highest dose, as a share of the largest effect at any x from 0 to 1.
+
+    Raises ValueError for x outside [0, 1], or what is no Candidate.
+    """
+    x, highest = valid("x", x, least=0, most=1), highest_at(candidate)
     curve, parameters = SHAPES[candidate.curve], candidate.parameters
     at_zero = curve(0.0, **parameters)
-    largest = curve(highest_at(candidate), **parameters) - at_zero
-    return (curve(np.asarray(x, float), **parameters) - at_zero) / largest
+    largest = curve(highest, **parameters) - at_zero
+    return (curve(x, **parameters) - at_zero) / largest
 
 
 def standardised_means(candidates: Sequence[Candidate], doses: np.ndarray) -> np.ndarray:
-    """Return the effects (M, A) of M candidates at the doses (A,) of the arms, 1 where a curve is highest."""
-    x = np.asarray(doses, float) / np.max(doses)
-    return np.array([shape(candidate, x) for candidate in candidates])
+    """Return the effects (M, A) of M candidates at the doses (A,) of the arms, 1 where a curve is highest.
+
+    Raises ValueError for no candidates, or doses that are not from 0 on with one above it.
+    """
+    doses = valid_doses(doses)
+    return np.array([shape(candidate, doses / doses.max()) for candidate in valid_candidates(candidates)])
+
+
+def valid_doses(doses: Sequence[float]) -> np.ndarray:
+    """Return the doses (A,) of arms, from 0 on, one of them above it. Raises ValueError for others."""
+    array = vector("doses", doses, least=0)
+    if not array.any():
+        raise ValueError(f"doses = {array.tolist()}: must hold a dose above 0")
+    return array
+
+
+def valid_candidates(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return candidate shapes. Raises ValueError for none, or for what is no Candidate."""
+    if not instance("candidates", candidates, Sequence):
+        raise ValueError(f"candidates = {candidates!r}: must be one or more")
+    return [instance("candidates", candidate, Candidate) for candidate in candidates]
 
 
 def optimal_contrasts(means: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -61,19 +83,29 @@ def optimal_contrasts(means: np.ndarray, n: np.ndarray) -> np.ndarray:
     c_i = n_i (mu_i - sum_j n_j mu_j / sum_j n_j), scaled to sum_i c_i^2 = 1: (M, A) or (M, A, R).
     Only the ratios of the sizes matter. Source: Bornkamp, Pinheiro & Bretz 2009, section 3.2.
 
-    Raises ValueError for a mean vector that is flat: no contrast finds it.
+    Raises ValueError for a mean vector that is flat: no contrast finds it; for sizes not above 0; other shapes.
     """
-    means, n = np.asarray(means, float), np.asarray(n, float)
+    n = valid("n", n, above=0)
+    means = matrix("means", means, columns=len(n) if n.ndim else None)
+    if n.ndim not in (1, 2):
+        raise ValueError(f"n has shape {n.shape}: must be the sizes of arms (A,), or of arms in trials (A, R)")
     if np.any(np.ptp(means, axis=1) == 0):
-        raise ValueError(f"means is {means.tolist()}; allowed: rows that are not constant")
+        raise ValueError(f"means = {shown(means.tolist())}: must be rows that are not constant")
     means = means.reshape(means.shape + (1,) * (n.ndim - 1))
     contrasts = n * (means - (n * means).sum(axis=1, keepdims=True) / n.sum(axis=0))
     return contrasts / np.sqrt((contrasts**2).sum(axis=1, keepdims=True))
 
 
 def contrast_correlation(contrasts: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Return the correlation (M, M) of contrasts (M, A) of means of n (A,) children each."""
-    scaled = contrasts / np.sqrt(np.asarray(n, float))
+    """Return the correlation (M, M) of contrasts (M, A) of means of n (A,) children each.
+
+    Raises ValueError for sizes not above 0, contrasts without a column for each, or one of nothing but 0.
+    """
+    n = vector("n", n, above=0)
+    contrasts = matrix("contrasts", contrasts, columns=n.size)
+    if not contrasts.any(axis=1).all():
+        raise ValueError(f"contrasts = {shown(contrasts.tolist())}: must be rows that are not all 0")
+    scaled = contrasts / np.sqrt(n)
     scaled = scaled / np.sqrt((scaled**2).sum(axis=1, keepdims=True))
     correlation = scaled @ scaled.T
     np.fill_diagonal(correlation, 1)

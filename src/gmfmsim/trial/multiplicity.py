@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
+from gmfmsim.faults import shown
 from gmfmsim.trial.pooled_sd import pooled_sd
 
 COMMON, COMMON_WEIGHTS = special.roots_legendre(128)
@@ -17,6 +19,9 @@ POINTS = 2**16
 
 DIRECTIONS, GROUPS = 2**18, 1024
 """Directions, each taken both ways, that the distribution of a maximum is found from, and groups they are summed in."""
+
+LEAST_ALPHA = 1e-12
+"""The smallest level: what the integrals leave out of a tail is a millionth of it."""
 
 DEGREE = 15
 """Degree of the polynomial in 1/df that tabulates critical values."""
@@ -34,11 +39,12 @@ def rectangle(
     one normal variable, and two nested quadratures give 1e-9. Elsewhere sequential conditioning on quasi-random points
     (Genz 1992) gives 1e-4, and 1e-5 for a matrix of full rank.
 
-    Raises ValueError for a matrix that is not a correlation matrix, or df that is not above 0.
+    Raises ValueError for a matrix that is not a correlation matrix, df that is not above 0, a limit that is no number,
+    or a shift that is not finite.
     """
-    correlation = _checked(correlation, df)
+    correlation, df = correlations("correlation", correlation), endless("df", df, above=0)
     k = len(correlation)
-    lower, upper, shift = (np.broadcast_to(np.asarray(v, float), k) for v in (lower, upper, shift))
+    lower, upper, shift = _each("lower", lower, k), _each("upper", upper, k), _each("shift", valid("shift", shift), k)
     loading = _loading(correlation)
     if loading is not None:
         s, weight = pooled_sd(df)
@@ -48,15 +54,12 @@ def rectangle(
     return float(_conditioned(*(np.outer(end, s) - shift[:, None] for end in (lower, upper)), factor, points).mean())
 
 
-def _checked(correlation: np.ndarray, df: float) -> np.ndarray:
-    correlation = np.array(correlation, float)
-    k = len(correlation)
-    square = correlation.shape == (k, k) and np.allclose(correlation, correlation.T)
-    if not square or not np.allclose(np.diag(correlation), 1) or np.linalg.eigvalsh(correlation)[0] < -1e-8:
-        raise ValueError(f"correlation is {correlation.tolist()}; allowed: a correlation matrix (k, k)")
-    if not df > 0:
-        raise ValueError(f"df is {df}; allowed: above 0, or inf")
-    return correlation
+def _each(name: str, value: np.ndarray | float, k: int) -> np.ndarray:
+    """Return one limit (k,) for each of k tests."""
+    array = numbers(name, value)
+    if array.shape not in ((), (k,)) or np.isnan(array).any():
+        raise ValueError(f"{name} = {shown(array.tolist())}: must be a number, or one for each of {k} tests")
+    return np.broadcast_to(array, k)
 
 
 def _loading(correlation: np.ndarray) -> np.ndarray | None:
@@ -78,8 +81,7 @@ def _loading(correlation: np.ndarray) -> np.ndarray | None:
 
 def _given_one_variable(lower: np.ndarray, upper: np.ndarray, shift: np.ndarray, loading: np.ndarray) -> np.ndarray:
     """Return the probability (Q,) of the rectangles lower to upper (k, Q) for Z_i = l_i U + sqrt(1 - l_i^2) E_i."""
-    u = 9 * COMMON
-    density = 9 * COMMON_WEIGHTS * np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    u, density = _common_variable()
     inside = np.ones((lower.shape[1], u.size))
     for low, high, move, load in zip(lower, upper, shift, loading, strict=True):
         centre, spread = move + load * u, math.sqrt(1 - load**2)
@@ -133,24 +135,55 @@ def _conditioned(lower: np.ndarray, upper: np.ndarray, factor: np.ndarray, point
 
 
 def largest_below(c: float, correlation: np.ndarray, df: float, *, sides: int = 1) -> float:
-    """Return P(max_i T_i <= c) without shift; sides=2: P(max_i |T_i| <= c).
+    """Return P(max_i T_i <= c) without shift, 1 - `largest_beyond`; sides=2: P(max_i |T_i| <= c)."""
+    return 1 - largest_beyond(c, correlation, df, sides=sides)
 
-    The quadratures of `rectangle` where they hold; elsewhere Z = r u with a direction u and its length r, so that the
-    probability is the mean over u of P(r / S <= c / m(u)), m(u) = max_i of row i of L times u, L L' = correlation, and
-    r^2 / (rank S^2) ~ F(rank, df) (Somerville 1998). Quasi-random directions give 1e-5.
+
+def largest_beyond(c: float, correlation: np.ndarray, df: float, *, sides: int = 1) -> float:
+    """Return P(max_i T_i > c) without shift, with its digits where it is small; sides=2: P(max_i |T_i| > c).
+
+    The quadratures of `rectangle` where they hold, over 1 - prod_i (1 - tail_i); elsewhere Z = r u with a direction u
+    and its length r, so that the probability is the mean over u of P(r / S > c / m(u)), m(u) = max_i of row i of L
+    times u, L L' = correlation, and r^2 / (rank S^2) ~ F(rank, df) (Somerville 1998). Quasi-random directions give 1e-5
+    of it at usual levels.
 
     Raises ValueError as `rectangle`, and for another number of sides.
     """
-    if sides not in (1, 2):
-        raise ValueError(f"sides is {sides}; allowed: 1, 2")
-    correlation = _checked(correlation, df)
-    if _loading(correlation) is not None:
-        return rectangle(-np.inf if sides == 1 else -c, c, correlation, df)
+    one_of("sides", sides, (1, 2))
+    correlation, df = correlations("correlation", correlation), endless("df", df, above=0)
+    c = _each("c", c, 1).item()
+    loading = _loading(correlation)
+    if loading is not None:
+        s, weight = pooled_sd(df)
+        return float(weight @ _beyond_given_one_variable(c * s, loading, sides))
     rank, reach = _reach(correlation.tobytes(), len(correlation), sides)
     distance = np.divide(c, reach, out=np.full(reach.shape, np.inf), where=reach != 0)
-    squared = np.maximum(distance, 0) ** 2
-    within = special.gammainc(rank / 2, squared / 2) if math.isinf(df) else special.fdtr(rank, df, squared / rank)
-    return float((np.where(reach > 0, within, 1) if c >= 0 else np.where(reach < 0, 1 - within, 0)).mean())
+    half = np.maximum(distance, 0) ** 2 / 2
+    if c >= 0:
+        tail = special.gammaincc(rank / 2, half) if math.isinf(df) else special.fdtrc(rank, df, 2 * half / rank)
+        return float(np.where(reach > 0, tail, 0).mean())
+    within = special.gammainc(rank / 2, half) if math.isinf(df) else special.fdtr(rank, df, 2 * half / rank)
+    return float(np.where(reach < 0, within, 1).mean())
+
+
+def _beyond_given_one_variable(c: np.ndarray, loading: np.ndarray, sides: int) -> np.ndarray:
+    """Return P(max_i Z_i > c) (Q,), of |Z_i| where sides=2, for Z_i = l_i U + sqrt(1 - l_i^2) E_i and c (Q,)."""
+    u, density = _common_variable()
+    log_inside = np.zeros((c.size, u.size))
+    with np.errstate(divide="ignore"):  # a tail of 1 leaves nothing inside
+        for load in loading:
+            spread = math.sqrt(1 - load**2)
+            tail = special.ndtr((load * u - c[:, None]) / spread)
+            if sides == 2:
+                tail = np.minimum(tail + special.ndtr((-load * u - c[:, None]) / spread), 1)
+            log_inside += np.log1p(-tail)
+    return -np.expm1(log_inside) @ density
+
+
+def _common_variable() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of integrals over a standard normal variable."""
+    u = 9 * COMMON
+    return u, 9 * COMMON_WEIGHTS * np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
 
 
 @lru_cache(maxsize=64)
@@ -169,40 +202,50 @@ def _reach(correlation: bytes, k: int, sides: int) -> tuple[int, np.ndarray]:
 def critical_value(correlation: np.ndarray, df: float, alpha: float, *, sides: int = 1) -> float:
     """Return c with P(max_i T_i > c) = alpha under the null; sides=2: of max_i |T_i|.
 
-    Raises ValueError for alpha outside (0, 0.5], another number of sides, or no correlation matrix.
+    Raises ValueError for alpha outside [`LEAST_ALPHA`, 0.5], df not above 0, another number of sides, or what is no
+    correlation matrix.
     """
-    if not 0 < alpha <= 0.5:
-        raise ValueError(f"alpha is {alpha}; allowed: above 0, up to 0.5")
-    least, most = (_t_quantile(df, 1 - alpha / sides / tests) for tests in (1, len(correlation)))
-    if len(correlation) == 1:
-        return float(least)
+    alpha, df = scalar("alpha", alpha, least=LEAST_ALPHA, most=0.5), endless("df", df, above=0)
+    one_of("sides", sides, (1, 2))
+    correlation = correlations("correlation", correlation)
+    least, most = (float(-_t_quantile(df, alpha / sides / tests)) for tests in (1, len(correlation)))
 
     def excess(c: float) -> float:
-        return 1 - largest_below(c, correlation, df, sides=sides) - alpha
+        return largest_beyond(c, correlation, df, sides=sides) - alpha
 
-    # the ends are the critical values of one test and of as many independent bounds as tests (Bonferroni)
-    return float(optimize.brentq(excess, least - 1e-4, most + 1e-4, xtol=1e-11))
+    # within the critical values of one test and of as many independent bounds as tests (Bonferroni), error or not
+    if len(correlation) == 1 or excess(least) <= 0:
+        return least
+    return most if excess(most) >= 0 else float(optimize.brentq(excess, least, most, xtol=1e-11))
 
 
 def adjusted_p(t: np.ndarray, correlation: np.ndarray, df: float, *, sides: int = 1) -> np.ndarray:
     """Return P(max_i T_i >= t_j) for each observed t_j (k,): single-step p values adjusted for k tests; sides as above.
 
-    Source: Bretz, Hothorn & Westfall 2011, section 3.1.
+    Raises ValueError as `largest_below`, and for a t that is not finite. Source: Bretz, Hothorn & Westfall 2011,
+    section 3.1.
     """
-    t = np.asarray(t, float) if sides == 1 else np.abs(t)
-    return np.array([1 - largest_below(each, correlation, df, sides=sides) for each in t])
+    t = vector("t", t)
+    t = t if one_of("sides", sides, (1, 2)) == 1 else np.abs(t)
+    return np.array([largest_beyond(each, correlation, df, sides=sides) for each in t])
 
 
 def critical_values(correlation: np.ndarray, df: np.ndarray, alpha: float) -> np.ndarray:
-    """Return `critical_value` at each df (R,) from a table: to 1e-6 of it, at hardly any cost. df from 1 to inf.
+    """Return `critical_value` at each df (R,) from a table: to 2e-6 of it for alpha from 1e-6 on, at hardly any
+    cost. df from 1 to inf.
 
     Tabulated is the level P(T_1 > c) of a single test, a smooth function of 1/df, as a Chebyshev polynomial.
+
+    Raises ValueError as `critical_value`, and for df below 1.
     """
-    correlation = np.ascontiguousarray(correlation, float)
+    alpha, df = scalar("alpha", alpha, least=LEAST_ALPHA, most=0.5), numbers("df", df)
+    if not (df >= 1).all():
+        raise ValueError(f"df = {shown(df.tolist())}: must be numbers of at least 1, or inf")
+    correlation = np.ascontiguousarray(correlations("correlation", correlation))
     coefficients = _levels(correlation.tobytes(), len(correlation), float(alpha))
     values, place = np.unique(df, return_inverse=True)
     level = np.polynomial.chebyshev.chebval(2 / values - 1, coefficients)
-    return _t_quantile(values, 1 - level)[place]
+    return -_t_quantile(values, level)[place]
 
 
 @lru_cache(maxsize=256)
@@ -225,8 +268,13 @@ def control_correlation(n: np.ndarray, control: int = 0) -> np.ndarray:
     """Return the correlation (A - 1, A - 1) of the differences of arm means from the control mean; sizes n (A,).
 
     sqrt(n_i / (n_i + n_0)) sqrt(n_j / (n_j + n_0)) (Dunnett 1955).
+
+    Raises ValueError for sizes not above 0, fewer than two arms, or a control that is none of them.
     """
-    n = np.asarray(n, float)
+    n = vector("n", n, above=0)
+    if n.size < 2:
+        raise ValueError(f"n = {n.tolist()}: must be the sizes of two arms or more")
+    control = one_of("control", control, range(n.size))
     others = np.delete(n, control)
     loading = np.sqrt(others / (others + n[control]))
     correlation = np.outer(loading, loading)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from scipy import special
 
+from gmfmsim.trial.analyses import Historical
 from gmfmsim.trial.children import Children, Dropout
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import fixed_truths
@@ -25,10 +27,13 @@ def border(design: Design) -> float:
 def settings(design: Design) -> Iterator[tuple[str, Design]]:
     """Yield other children that the same trial may meet: as declared; more and less spread; other losses.
 
-    excess_sd at its 5 and 95 % quantiles (half and double where it is taken as known); no drop-out and twice as much;
-    losses that depend on the scores, by mechanism; a fifth of the visits missed.
+    Of a trial without a control group first what its claim rests on, `gains`. excess_sd at its 5 and 95 % quantiles
+    (half and double where it is taken as known); no drop-out and twice as much; losses that depend on the scores, by
+    mechanism; a fifth of the visits missed.
     """
     children = design.children
+    if design.control is None:
+        yield from gains(design)
     yield "as declared", design
     sd = children.excess_sd
     factor = np.exp(Z95 * sd.sigma) if sd.sigma else 2.0
@@ -43,6 +48,33 @@ def settings(design: Design) -> Iterator[tuple[str, Design]]:
         yield f"drop-out {share:.3g}, of children who do badly by {words}", _with(design, dropout=changed)
     if len(design.visits) > 1:
         yield "a fifth of the visits missed", _with(design, missed=_moved(children.missed, 0.2))
+
+
+def gains(design: Design) -> Iterator[tuple[str, Design]]:
+    """Yield what children may gain without cells, which no control group shows and which enters the estimate whole.
+
+    The gain of volunteers (normal children against historical ones: their growth) at the ends of the interval that is
+    cited for it, and at its value. Against historical children then, with the gain as declared, their true mean at the
+    ends of its 95 % interval, mean -+ t sd / sqrt(n), while the published one stays what it is.
+    """
+    historical = [a for a in design.analyses if isinstance(a, Historical)]
+    named = {"population": "volunteer_gain", "normal": "growth"}[design.children.kind]
+    gain = getattr(design.children, named)
+    if named == "volunteer_gain" or historical:
+        who = "volunteers" if named == "volunteer_gain" else "children"
+        ends = {gain.low: ", the low end of what is cited", gain.high: ", the high end", gain.value: ", as declared"}
+        for value in sorted(value for value in ends if value is not None):
+            yield (
+                f"{who} gain {value:g} points in 12 months{ends[value]}",
+                _with(design, **{named: _moved(gain, value)}),
+            )
+    for end, sign in (("low", -1), ("high", 1)) if historical else ():
+        half = {a: sign * float(-special.stdtrit(a.n - 1, 0.025)) * a.sd / np.sqrt(a.n) for a in historical}
+        means = ", ".join(f"{a.mean + half[a]:.3g} for {a.mean:g}" for a in historical)
+        # children who gain `half` more against the published mean are as those whose published mean is that much lower
+        moved = [a.model_copy(update={"mean": a.mean - half[a]}) if a in half else a for a in design.analyses]
+        words = f"historical children truly gain {means} points, the {end} end of 95 %"
+        yield words, design.model_copy(update={"analyses": moved})
 
 
 def type_one(design: Design, n: int, *, replicates: int, seed: int, advance=lambda: None) -> xr.Dataset:

@@ -13,7 +13,7 @@ from gmfmsim.spec import Spec
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.simulate import simulate
-from gmfmsim.trial.size import SMALLEST_N
+from gmfmsim.trial.sizes import FEWEST_UNITS
 
 
 class Optimise(Spec):
@@ -28,7 +28,7 @@ class Optimise(Spec):
     @model_validator(mode="after")
     def _two_in_each_arm(self):
         uneven = max(max(ratio, 1 / ratio) for ratio in self.ratios)
-        least = SMALLEST_N + math.floor(SMALLEST_N * uneven + 0.5)
+        least = FEWEST_UNITS + math.floor(FEWEST_UNITS * uneven + 0.5)
         if self.n_total < least:
             words = "n_total of at least {least} with these ratios: two children in the smaller arm"
             raise PydanticCustomError("optimise", words, {"least": least})
@@ -53,7 +53,7 @@ def allocations(
     for dose in wanted.doses or [trial.active.dose]:
         for ratio in wanted.ratios:
             variant = with_allocation(trial, dose, ratio)
-            n = _largest_n(variant, wanted.n_total)
+            n = largest_n(variant, wanted.n_total)
             truths = truths_at(variant).sel(scenario=["new_study"])
             surface = simulate(truths, variant, analysis, n=[n], seed=seed).isel(analysis=0)
             sizes = variant.sizes(n)
@@ -81,9 +81,9 @@ def with_allocation(trial: Parallel | Design, dose: float, ratio: float) -> Para
     return trial.model_copy(update={"arms": arms})
 
 
-def _largest_n(trial: Parallel | Design, n_total: int) -> int:
+def largest_n(trial: Parallel | Design, n_total: int) -> int:
     """Return the largest n of the smaller arm with at most n_total children in all."""
-    n = int(n_total / sum(arm.ratio for arm in trial.arms)) + 1
-    while sum(trial.sizes(n).values()) > n_total and n > SMALLEST_N:
-        n -= 1
+    n = trial.at_least(n_total / sum(arm.ratio for arm in trial.arms)) + trial.step
+    while sum(trial.sizes(n).values()) > n_total and n > trial.fewest:
+        n -= trial.step
     return n

@@ -15,8 +15,8 @@ from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.operate import primary_only
 from gmfmsim.trial.simulate import simulate
+from gmfmsim.trial.sizes import FEWEST_UNITS
 
-SMALLEST_N = 2
 SCENARIO = {"assurance": "new_study", "power": "planning_value"}
 
 
@@ -86,7 +86,8 @@ def probit(share: float) -> float:
 class Curve:
     """A figure that rises with n, and its MCSE: every n simulated once, on common random numbers.
 
-    at(n) returns both; straight(figure) is nearly a line against sqrt(n): the probit for success.
+    at(n) returns both; straight(figure) is nearly a line against sqrt(n): the probit for success. n comes in multiples
+    of `step`, from two on.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class Curve:
         at: Callable[[int], tuple[float, float]],
         deadline: float = math.inf,
         straight: Callable[[float], float] = probit,
+        step: int = 1,
     ):
-        self.at, self.deadline, self.straight, self.seen = at, deadline, straight, {}
+        self.at, self.deadline, self.straight, self.step, self.seen = at, deadline, straight, step, {}
 
     def __call__(self, n: int) -> tuple[float, float]:
         """Return the figure and its MCSE at n. Raises OutOfTime once the deadline is over."""
@@ -113,25 +115,27 @@ class Curve:
         mostly four or five).
         """
 
-        def figure(n: int) -> float:
-            value, mcse = self(n)
+        def figure(units: int) -> float:
+            value, mcse = self(units * self.step)
             return value + z * mcse
 
-        low, high, halve = SMALLEST_N - 1, SMALLEST_N, False
+        low, high, most, halve = FEWEST_UNITS - 1, FEWEST_UNITS, most // self.step, False
+        if most < FEWEST_UNITS:
+            return None
         while figure(high) < level:
             if high == most:
                 return None
             low, high = high, min(2 * high, most)
         while high - low > 1:
             middle, width = (low + high) // 2, high - low
-            if not halve and low >= SMALLEST_N:
+            if not halve and low >= FEWEST_UNITS:
                 middle = self._on_the_line(low, high, figure(low), figure(high), level)
             low, high = (low, middle) if figure(middle) >= level else (middle, high)
             halve = not halve and high - low > width / 2
-        return high
+        return high * self.step
 
     def _on_the_line(self, low: int, high: int, at_low: float, at_high: float, level: float) -> int:
-        """Return the n strictly between low and high where the straight line through both ends meets the level."""
+        """Return the units strictly between low and high where the straight line through both ends meets the level."""
         below, above, goal = (self.straight(y) for y in (at_low, at_high, level))
         share = (goal - below) / (above - below) if above > below else 0.5
         root = math.sqrt(low) + share * (math.sqrt(high) - math.sqrt(low))
@@ -149,10 +153,11 @@ def required_n(
 ) -> RequiredN:
     """Return the smallest n per arm with success >= target, its Monte Carlo interval, and the plateau.
 
-    Success is that of the primary analysis in the scenario of the target's metric. It takes success to rise with n,
-    which it does wherever trials are large enough for false claims of benefit (at most alpha/2) not to matter. The
-    interval repeats the search for success +- z x MCSE. Where children are drawn one by one and the plateau lies below
-    the target, only 95 % of it is looked for: no n can reach the target.
+    Every n looked at is one that the trial can have: whole clusters, where those are randomised. Success is that of the
+    primary analysis in the scenario of the target's metric. It takes success to rise with n, which it does wherever
+    trials are large enough for false claims of benefit (at most alpha/2) not to matter. The interval repeats the search
+    for success +- z x MCSE. Where children are drawn one by one and the plateau lies below the target, only 95 % of it
+    is looked for: no n can reach the target.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
     first, how = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
@@ -165,7 +170,7 @@ def required_n(
 
     limit = simulate(truths, trial, analysis, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    curve = Curve(at, time.monotonic() + (search.max_seconds or math.inf))
+    curve = Curve(at, time.monotonic() + (search.max_seconds or math.inf), step=trial.step)
     z, target, most = search.z, search.target.value, search.max_n_per_arm
     hopeless = dear and plateau + z * mcse < target
     try:
@@ -179,7 +184,7 @@ def required_n(
     except OutOfTime:
         n = min((k for k, (success, _) in curve.seen.items() if success >= target), default=None)
         short = [k for k, (success, _) in curve.seen.items() if success < target and (n is None or k < n)]
-        interval = None if n is None else (max(short, default=SMALLEST_N - 1) + 1, n)
+        interval = None if n is None else (max(short, default=trial.fewest - trial.step) + trial.step, n)
         return RequiredN(n, interval, "time", plateau, mcse, None)
     seek = plateau > 0 and (n is None or not dear)
     try:
