@@ -61,6 +61,45 @@ def test_imports_point_one_way():
     assert wrong == []
 
 
+OFF_THE_PATH = {
+    "gmfmsim.benchmark.fits",
+    "gmfmsim.evidence.multilevel",
+    "gmfmsim.model.curve_fit",
+    "gmfmsim.model.exact.batch",
+    "gmfmsim.model.priors.ess",
+    "gmfmsim.model.responders",
+    "gmfmsim.trial.dose_power",
+    "gmfmsim.trial.tally",
+}
+"""Modules whose figures reach no result, or are whole numbers: their sums may be added up in any order."""
+
+DECIDED = {"eigvalsh", "matrix_rank"}
+"""What a library of linear algebra may be asked on the way to a file: yes or no."""
+
+
+def products(path: Path) -> set[str]:
+    """Return the lines of a module on which a library of linear algebra adds up."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        named = node.attr if isinstance(node, ast.Attribute) else ""
+        of = ast.unparse(node.value) if named else ""
+        if (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)) or (
+            (of in ("np.linalg", "linalg") and named not in DECIDED)
+            or (of == "np" and named in ("dot", "tensordot", "matmul", "inner"))
+            or (of == "special" and named.startswith("roots_"))
+        ):
+            found.add(f"{path.name}:{node.lineno}")
+    return found
+
+
+def test_what_reaches_a_file_adds_up_in_a_fixed_order():
+    """Matrix products of a library hang on its threads and on the processor: `algebra` has those that do not."""
+    paths = {"gmfmsim." + ".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in PACKAGE.rglob("*.py")}
+    assert paths.keys() >= OFF_THE_PATH
+    assert all(products(paths[name]) for name in OFF_THE_PATH)
+    assert set().union(*(products(path) for name, path in paths.items() if name not in OFF_THE_PATH)) == set()
+
+
 def test_every_module_has_a_layer():
     assert {layer(m) for m in modules()} == set(LAYERS)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from gmfmsim.algebra import dot
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.curves import CURVES
@@ -93,7 +94,7 @@ def under_readings(
         row = {
             "study": study,
             "reading": reading,
-            "prior": float(np.dot(taken, data["weight"].values if "weight" in data else [1.0])),
+            "prior": float(dot(taken, data["weight"].values if "weight" in data else [1.0])),
             "posterior": float(weight.mean()),
             "effect": float((effect * weight).sum() / weight.sum()),
             "interval": _interval(effect, weight),

@@ -4,10 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gmfmsim.faults import Fault
-
-MOST_TOLD = 200
-"""Faults of one file that are looked for; a file with more has another fault than those of its cells."""
+from gmfmsim.faults import MOST_SOUGHT, Fault, shortened
 
 MOST_ROWS_NAMED = 10
 
@@ -20,11 +17,11 @@ class Told(NamedTuple):
 
 
 def first_told(file: str, told: Iterable[Told]) -> list[Told]:
-    """Return what there is to tell up to MOST_TOLD faults; where there is more, say that reading stopped there."""
+    """Return what there is to tell up to MOST_SOUGHT faults; where there is more, say that reading stopped there."""
     told = iter(told)
-    found = list(itertools.islice(told, MOST_TOLD))
+    found = list(itertools.islice(told, MOST_SOUGHT))
     if next(told, None) is not None:
-        problem = f"more than {MOST_TOLD} faults: reading stopped here"
+        problem = f"more than {MOST_SOUGHT} faults: reading stopped here"
         found.append(Told(Fault(file, "file", problem, "none: the first ones may have a cause in common")))
     return found
 
@@ -36,6 +33,6 @@ def at_rows(numbers: Sequence[int]) -> str:
     return f"rows {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def cut(text: str, limit: int = 60) -> str:
-    """Return a text for a message, shortened to `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def cut(text: str) -> str:
+    """Return a name of a user's for a message, of 60 characters at most."""
+    return shortened(text, 60)

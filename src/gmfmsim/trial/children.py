@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.algebra import dot
 from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.spec import Spec
@@ -259,7 +260,7 @@ class PopulationChildren(Children):
     def _scale_and_response(self):
         if self.floor.value >= self.ceiling.value:
             raise PydanticCustomError("scale", "a floor below the ceiling")
-        if float(np.dot(self.mix.value, self.response.value)) == 0:
+        if float(dot(self.mix.value, self.response.value)) == 0:
             raise PydanticCustomError("response", "a response above 0 at a level that the mix has")
         return self
 
@@ -271,7 +272,7 @@ class PopulationChildren(Children):
     @property
     def multiples(self) -> np.ndarray:
         """The effect at each level (5,) as a multiple of the mean effect over the mix."""
-        return np.array(self.response.value) / float(self.shares @ np.array(self.response.value))
+        return np.array(self.response.value) / float(dot(self.shares, self.response.value))
 
     @property
     def limit_sd(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.algebra import dot, inverse
 from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.noncentral_t import beyond
@@ -184,8 +185,8 @@ def of_mmrm(
         raise ValueError(f"retention = {retention.tolist()}: must be falling shares from 1 on, above 0")
     information = np.zeros((visits, visits))
     for v, share in enumerate(last_seen, start=1):
-        information[:v, :v] += share * np.linalg.inv(correlation[:v, :v])
-    phi = np.linalg.inv(information)[-1, -1]
+        information[:v, :v] += share * inverse(correlation[:v, :v])
+    phi = inverse(information)[-1, -1]
     return StandardError(scalar("sd", sd, above=0) * math.sqrt(phi * (1 / n_active + 1 / n_control)))
 
 
@@ -210,7 +211,7 @@ def claim_power(
         effect = abs(effect)  # which leaves the claim as likely, and both terms below small where they differ little
         s, weight = pooled_sd(df, below=margin / se / t)  # a larger estimate leaves no room for the interval
         inside = special.ndtr((margin - effect) / se - t * s) - special.ndtr(t * s - (margin + effect) / se)
-        return float(weight @ inside)
+        return float(dot(weight, inside))
     return beyond(t, df, (effect + margin) / se)
 
 
@@ -234,7 +235,7 @@ def historical_power(
     new, old = (sd * s) ** 2 / n, historical_sd**2 / historical_n
     df = (new + old) ** 2 / (new**2 / (n - 1) + old**2 / (historical_n - 1))
     t = -special.stdtrit(df, _tail(alpha))
-    return float(weight @ special.ndtr((effect - t * np.sqrt(new + old)) / (sd / math.sqrt(n))))
+    return float(dot(weight, special.ndtr((effect - t * np.sqrt(new + old)) / (sd / math.sqrt(n)))))
 
 
 def responder_share(mean: float, sd: float, margin: float) -> float:

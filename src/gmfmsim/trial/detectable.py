@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
+from gmfmsim.algebra import dot
 from gmfmsim.spec import Spec
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Analysis, Parallel
@@ -90,13 +91,13 @@ def smallest_effect(
 
     def root(z: float) -> float | None:
         low, high = 0, 64
-        while np.dot(power(high), (1, z)) < wanted.power:
+        while dot(power(high), (1, z)) < wanted.power:
             if high >= LARGEST_EFFECT / STEP:
                 return None
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if np.dot(power(middle), (1, z)) >= wanted.power else (middle, high)
+            low, high = (low, middle) if dot(power(middle), (1, z)) >= wanted.power else (middle, high)
         return round(high * STEP, 2)
 
     effect = root(0.0)

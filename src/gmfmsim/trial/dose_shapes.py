@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import product
 from gmfmsim.arguments import instance, matrix, valid, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.analyses import Candidate
@@ -107,6 +108,6 @@ def contrast_correlation(contrasts: np.ndarray, n: np.ndarray) -> np.ndarray:
         raise ValueError(f"contrasts = {shown(contrasts.tolist())}: must be rows that are not all 0")
     scaled = contrasts / np.sqrt(n)
     scaled = scaled / np.sqrt((scaled**2).sum(axis=1, keepdims=True))
-    correlation = scaled @ scaled.T
+    correlation = product(scaled, scaled.T)
     np.fill_diagonal(correlation, 1)
     return correlation

@@ -6,11 +6,12 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.algebra import dot, gauss_legendre, product
 from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.pooled_sd import pooled_sd
 
-COMMON, COMMON_WEIGHTS = special.roots_legendre(128)
+COMMON, COMMON_WEIGHTS = gauss_legendre(128)
 LARGEST_LOADING = 0.96
 """Above it the integrand is too steep for the nodes of the one-dimensional integral."""
 
@@ -48,7 +49,7 @@ def rectangle(
     loading = _loading(correlation)
     if loading is not None:
         s, weight = pooled_sd(df)
-        return float(weight @ _given_one_variable(np.outer(lower, s), np.outer(upper, s), shift, loading))
+        return float(dot(weight, _given_one_variable(np.outer(lower, s), np.outer(upper, s), shift, loading)))
     factor = _factor(correlation)
     points, s = _points(factor.shape[1], df)
     return float(_conditioned(*(np.outer(end, s) - shift[:, None] for end in (lower, upper)), factor, points).mean())
@@ -71,9 +72,10 @@ def _loading(correlation: np.ndarray) -> np.ndarray | None:
         return np.zeros(k)
     if not r.all():
         return None
-    pairs = np.zeros((row.size, k))
-    pairs[np.arange(row.size), row] = pairs[np.arange(row.size), column] = 1
-    size = np.exp(np.linalg.lstsq(pairs, np.log(np.abs(r)), rcond=None)[0])
+    # least squares of log |r_ij| = a_i + a_j: (k - 2) a_i + sum a = sum_j log |r_ij|; of one pair, half to each
+    logs = np.log(np.abs(r))
+    sums = np.bincount(row, logs, k) + np.bincount(column, logs, k)
+    size = np.exp((sums - sums.sum() / (2 * (k - 1))) / (k - 2) if k > 2 else sums / 2)
     loading = size * np.where(np.arange(k) == 0, 1, np.sign(correlation[0]))
     exact = np.allclose(np.outer(loading, loading)[row, column], r, rtol=0, atol=1e-12)
     return loading if exact and size.max() <= LARGEST_LOADING else None
@@ -89,7 +91,7 @@ def _given_one_variable(lower: np.ndarray, upper: np.ndarray, shift: np.ndarray,
         if np.isfinite(low).any():
             each = np.maximum(each - special.ndtr((low[:, None] - centre) / spread), 0)
         inside *= each
-    return inside @ density
+    return dot(inside, density)
 
 
 def _factor(correlation: np.ndarray) -> np.ndarray:
@@ -124,7 +126,7 @@ def _conditioned(lower: np.ndarray, upper: np.ndarray, factor: np.ndarray, point
     for j in range(rank):
         low, high = np.full(lower.shape[1], -np.inf), np.full(lower.shape[1], np.inf)
         for i in np.flatnonzero(end == j):
-            ends = (np.array([lower[i], upper[i]]) - factor[i, :j] @ y[:j]) / factor[i, j]
+            ends = (np.array([lower[i], upper[i]]) - dot(y[:j].T, factor[i, :j])) / factor[i, j]
             low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
         below = special.ndtr(low)
         width = np.maximum(special.ndtr(high) - below, 0)
@@ -155,7 +157,7 @@ def largest_beyond(c: float, correlation: np.ndarray, df: float, *, sides: int =
     loading = _loading(correlation)
     if loading is not None:
         s, weight = pooled_sd(df)
-        return float(weight @ _beyond_given_one_variable(c * s, loading, sides))
+        return float(dot(weight, _beyond_given_one_variable(c * s, loading, sides)))
     rank, reach = _reach(correlation.tobytes(), len(correlation), sides)
     distance = np.divide(c, reach, out=np.full(reach.shape, np.inf), where=reach != 0)
     half = np.maximum(distance, 0) ** 2 / 2
@@ -177,7 +179,7 @@ def _beyond_given_one_variable(c: np.ndarray, loading: np.ndarray, sides: int) -
             if sides == 2:
                 tail = np.minimum(tail + special.ndtr((-load * u - c[:, None]) / spread), 1)
             log_inside += np.log1p(-tail)
-    return -np.expm1(log_inside) @ density
+    return dot(-np.expm1(log_inside), density)
 
 
 def _common_variable() -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +196,7 @@ def _reach(correlation: bytes, k: int, sides: int) -> tuple[int, np.ndarray]:
     factor = _factor(np.frombuffer(correlation).reshape(k, k))
     rank = factor.shape[1]
     z = special.ndtri(qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(1)).random(DIRECTIONS)).T
-    along = factor @ (z / np.sqrt((z**2).sum(axis=0)))
+    along = product(factor, z / np.sqrt((z**2).sum(axis=0)))
     ways = np.abs(along)[None] if sides == 2 else np.array([along, -along])
     return rank, np.sort(ways.max(axis=1), axis=None).reshape(GROUPS, -1).mean(axis=1)
 

@@ -5,10 +5,11 @@ import math
 import numpy as np
 from scipy import optimize, special
 
+from gmfmsim.algebra import dot, gauss_legendre
 from gmfmsim.arguments import endless, scalar
 from gmfmsim.trial.pooled_sd import log_peak
 
-NODES, WEIGHTS = special.roots_legendre(24)
+NODES, WEIGHTS = gauss_legendre(24)
 DROP = 50.0
 """How far the logarithm of the integrand falls from its peak to the ends of its range, at least."""
 
@@ -72,7 +73,7 @@ def _mean(t: float, df: float, shift: float, sign: int) -> float:
     half = np.diff(edges)[:, None] / 2
     values = log_integrand(edges[:-1, None] + half * (1 + NODES))
     top = values.max()
-    return float(np.exp(top + log_peak(df)) * (half * np.exp(values - top) @ WEIGHTS).sum())
+    return float(np.exp(top + log_peak(df)) * (half[:, 0] * dot(np.exp(values - top), WEIGHTS)).sum())
 
 
 def _mills(x: float) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.algebra import dot, product
 from gmfmsim.streams import stream
 from gmfmsim.trial.analyses import (
     ALONG_DOSES,
@@ -108,7 +109,7 @@ def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
     arm the effect itself.
     """
     weights = design.weights if design.control else np.ones(1)
-    theta = weights @ effect * design.share_present[design.endpoint]
+    theta = dot(weights, effect.T) * design.share_present[design.endpoint]
     if isinstance(design, Factorial):
         theta = theta + design.interaction.value / 2 * design.share_present[design.endpoint]
     return theta
@@ -149,7 +150,8 @@ def _largest_contrast(design: Design, analysis: AnalysisSpec, effect: np.ndarray
         shapes = np.asarray(scores, float)[None]
     else:
         shapes = standardised_means(analysis.candidates, doses)
-    return (optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms])) @ effect).max(axis=0)
+    contrasts = optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms]))
+    return product(contrasts, effect).max(axis=0)
 
 
 def _gain_without_treatment(design: Design, analysis: OneSample | Historical, seed: int) -> float:

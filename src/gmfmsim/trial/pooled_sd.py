@@ -5,9 +5,10 @@ import math
 import numpy as np
 from scipy import special
 
+from gmfmsim.algebra import gauss_legendre
 from gmfmsim.arguments import endless, scalar
 
-NODES, WEIGHTS = special.roots_legendre(192)
+NODES, WEIGHTS = gauss_legendre(192)
 BEYOND = 1e-18
 """Probability left out beyond each end of the range of integration."""
 
