@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from scipy import optimize, special
 
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
-from gmfmsim.faults import NotANumber
+from gmfmsim.faults import InputError, NotANumber
+from gmfmsim.lookup import check
 from gmfmsim.model.checks.left_out import refit
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import Refused, fit_exact, impropriety, orders, posterior, rules
 from gmfmsim.model.exact import prepared as preparing
 from gmfmsim.model.gate import exact_rows
 from gmfmsim.model.structure import structure
+from gmfmsim.shipped import find
+from gmfmsim.spec import read_toml
 
 BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
 CELLS = {"unit": "cells/kg", "reason": "for this test"}
@@ -131,6 +135,25 @@ def test_known_improper_posteriors_are_refused(tau, studies, proper):
     if not proper:
         with pytest.raises(Refused, match="the posterior is improper"):
             fit_exact(model, data)
+
+
+def test_check_says_what_does_not_exist_and_refuses_what_is_improper(tmp_path):
+    """Studies of one flat file with a flat tau: of two the posterior is improper, of three tau has no SD."""
+    for studies, said in ((2, "the posterior is improper"), (3, "Of tau no SD exists")):
+        rows = [f"S{i},{arm},{dose},30,{3 + i},6,12" for i in range(studies) for arm, dose in DOSES]
+        (tmp_path / "own.csv").write_text("\n".join(["study,arm,dose,n,mean,sd,month", *rows]), encoding="utf-8")
+        raw = read_toml(find("experiments", "quickstart"))
+        raw |= {"evidence": {"tables": "own.csv", "select": {"default_use": "primary"}}}
+        raw |= {"model": {"name": "random_effects", "priors": {"tau": FLAT | BECAUSE}}}
+        (tmp_path / "own.toml").write_text(tomli_w.dumps(raw), encoding="utf-8")
+        if studies == 2:
+            with pytest.raises(InputError, match=said):
+                check(str(tmp_path / "own.toml"))
+        else:
+            assert any(note.startswith(said) for note in check(str(tmp_path / "own.toml"))["plans"][0]["notes"])
+
+
+DOSES = (("cells", "5e7 cells/kg"), ("control", "0"))
 
 
 def test_known_classes_of_cells_are_units_of_their_own():

@@ -1,6 +1,7 @@
 """One plan: everything that determines a required n, and the evidence and model it refers to."""
 
 import hashlib
+import math
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.setting import setting_faults
-from gmfmsim.model.structure import not_known
+from gmfmsim.model.structure import not_known, structure
 from gmfmsim.spec import Spec, parse
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import AnyDesign, Design
@@ -174,7 +175,7 @@ class Prepared:
 
     @property
     def notes(self) -> list[str]:
-        """What has to be known of the evidence as it was taken, a sentence each."""
+        """What has to be known of the evidence as it was taken, and of what it leaves unknown, a sentence each."""
         attrs, found = {} if self.contrasts is None else self.contrasts.attrs, []
         if "field_of_sds" in attrs:
             found.append(
@@ -183,6 +184,12 @@ class Prepared:
             )
         if "left_out" in attrs:
             found.append(f"Selected but not taken: {attrs['left_out']}.")
+        for name, model in self.models.items():
+            if any(not prior.proper or prior.tail < math.inf for prior in model.priors.values()):
+                from gmfmsim.model.exact import missing_moments, orders  # compiled code: loaded where it is needed
+
+                lost = missing_moments(orders(structure(model, self.contrasts)))
+                found += lost if len(self.models) == 1 else [f"{name}: {line}" for line in lost]
         return found
 
     @property

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gmfmsim.model.average import Member
+from gmfmsim.model.exact import missing_moments
 from gmfmsim.model.predict import INTERVAL_PROB
 from gmfmsim.model.priors.words import in_words
 
@@ -43,7 +44,7 @@ def _one(member: Member) -> dict:
         "words": in_words(spec),
         "gate": fit.gate,
         "verdict": fit.verdict,
-        "missing": missing_moments(member),
+        "missing": missing_moments(fit.orders),
     }
 
 
@@ -74,16 +75,6 @@ def _exact_parameters(member: Member) -> list[dict]:
 def _known(value: float) -> float | None:
     """Return a figure, or None where it does not exist."""
     return None if np.isnan(value) else value
-
-
-def missing_moments(member: Member) -> list[str]:
-    """Say which parameters have no mean or no standard deviation, a sentence each."""
-    said = []
-    for name, order in member.fit.orders.items() if member.fit else ():
-        lost = "neither mean nor SD exists" if order <= 1 else "no SD exists" if order <= 2 else None
-        if lost:
-            said.append(f"Of {name} {lost} under this prior and so few studies: its median and interval are given.")
-    return said
 
 
 def _unit(spec, name: str) -> str:

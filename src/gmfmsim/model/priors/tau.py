@@ -220,6 +220,10 @@ class DuMouchel(OfTheErrors):
 
     dist: Literal["du_mouchel"]
 
+    @property
+    def tail(self):
+        return 2.0
+
     def given(self, se):
         return LogLogistic(dist="log_logistic", median=harmonic_se(se), shape=1)
 
@@ -228,6 +232,10 @@ class UniformShrinkage(OfTheErrors):
     """The prior that makes the shrinkage s0^2 / (s0^2 + tau^2) uniform: log-logistic, median s0 and shape 2."""
 
     dist: Literal["uniform_shrinkage"]
+
+    @property
+    def tail(self):
+        return 3.0
 
     def given(self, se):
         return LogLogistic(dist="log_logistic", median=harmonic_se(se), shape=2)
