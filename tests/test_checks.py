@@ -33,7 +33,7 @@ EXACT = Sampler(cross_check=False)
 
 
 def with_priors(mu_sd: float = 10, tau_sd: float = 2) -> ModelSpec:
-    because = {"unit": "as the data", "reason": "for this test"}
+    because = {"unit": "GMFM-66 points", "reason": "for this test"}
     priors = {"mu": {"dist": "normal", "mean": 0, "sd": mu_sd}, "tau": {"dist": "half_normal", "sd": tau_sd}}
     return read_model(ModelChoice(name="random_effects", priors={k: v | because for k, v in priors.items()}))
 
@@ -338,15 +338,15 @@ def test_known_i_squared_of_one_contrast_is_not_defined():
 
 
 TERMS = {
-    "tau_class": {"dist": "half_normal", "sd": 1},
-    "age_slope": {"dist": "normal", "mean": 0, "sd": 0.5},
+    "tau_class": {"dist": "half_normal", "sd": 1, "unit": "GMFM-66 points"},
+    "age_slope": {"dist": "normal", "mean": 0, "sd": 0.5, "unit": "GMFM-66 points per year"},
 }
 
 
 @pytest.fixture(scope="module")
 def with_terms():
     """Emax in the dose, partially pooled classes of cells, a slope for age."""
-    because = {"unit": "as the data", "reason": "for this test"}
+    because = {"reason": "for this test"}
     base = read_model(ModelChoice(name="emax"))
     priors = {k: v.model_dump() for k, v in base.priors.items()} | {
         name: TERMS[name] | because for name in ("tau_class", "age_slope")

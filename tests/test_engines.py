@@ -14,7 +14,7 @@ from gmfmsim.experiment import read_experiment
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import Refused
-from gmfmsim.model.gate import agreement, gate
+from gmfmsim.model.gate import agreement, agreement_rows, gate
 from gmfmsim.model.nuts import Sampler, build
 from gmfmsim.model.predict import effect_draws, truths
 from gmfmsim.model.priors.distributions import Fixed
@@ -29,7 +29,7 @@ FEW = Sampler(engine="nuts", chains=2, draws=1500, tune=500)
 
 
 def es24_model(**changed):
-    because = {"unit": "as the data", "reason": "the prior of the reference"}
+    because = {"unit": "GMFM-66 points", "reason": "the prior of the reference"}
     priors = {"mu": {"dist": "normal", "mean": 0, "sd": 10}, "tau": {"dist": "half_normal", "sd": 2.5}} | changed
     return read_model(ModelChoice(name="random_effects", priors={k: v | because for k, v in priors.items()}))
 
@@ -89,7 +89,7 @@ def test_the_gate_finds_engines_that_disagree(es24, sampled):
     shifted["mu"] = shifted["mu"] + 0.5
     tree = sampled.tree.copy()
     tree["posterior"] = xr.DataTree(shifted)
-    rows = {row["criterion"]: row for row in gate(tree, agreement(es24.exact, tree))}
+    rows = {row["criterion"]: row for row in gate(tree) + agreement_rows(agreement(es24.exact, tree))}
     assert not rows["engines apart"]["passed"]
     assert rows["engines apart"]["worst"] == "mean of mu"
     assert rows["R-hat"]["passed"]
@@ -126,7 +126,7 @@ def test_the_exact_engine_is_used_unless_it_cannot_or_may_not():
 def test_a_check_by_sampling_can_be_left_out():
     data = contrasts_from_arrays(ES24["y"], np.square(ES24["se"]))
     found = fit(es24_model(), data, Sampler(cross_check=False, draws=100), 1)
-    assert [row["criterion"] for row in found.gate] == ["missed density"]
+    assert [row["criterion"] for row in found.gate] == ["missed density", "density at the ends"]
     assert found.compared == []
 
 

@@ -597,14 +597,14 @@ def read_or_refused(path: Path, files: set[str]) -> Tables | None:
     try:
         return read_tables(path)
     except InputError as error:
-        faults, message = error.faults, str(error)
+        faults, told, message = error.faults, error.told, str(error)
     assert faults
     for fault in faults:
         assert Path(fault.file).name in files
         assert PLACE.match(fault.where)
         assert fault.problem
         assert fault.allowed
-        assert f"{fault.file}: {fault.where}: " in message
+    assert all(f"{fault.file}: {fault.where}: " in message for fault in told)
     return None
 
 

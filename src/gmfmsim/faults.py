@@ -15,8 +15,8 @@ MOST_SOUGHT = 200
 MOST_TEXT = 8_000
 """Characters of all faults that are told one by one, the first apart."""
 
-LONGEST = {"file": 300, "where": 300, "problem": 300, "allowed": 1_000}
-"""Characters of each part of a fault; what is allowed may be a list."""
+LONGEST = {"file": 300, "where": 300, "problem": 1_000, "allowed": 1_000}
+"""Characters of each part of a fault; a problem may list contrasts, and what is allowed its choices."""
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,17 @@ class Rule:
     def between(self, marginal: np.ndarray) -> float:
         """Return by how much a marginal density (n,) may be off between the nodes, relative.
 
-        interval: its last Legendre coefficients. Otherwise what half of the nodes miss of its integral.
+        interval: its last Legendre coefficients. Otherwise its highest Fourier coefficients, the last of which is what
+        half of the nodes miss of its integral: one alone may be 0 by chance.
         """
         if self.shape == "interval":
             size = np.abs(dot(_legendre(self.points)[2], marginal))
             return float(size[-2:].max() / size.max())
-        whole = dot(self.weights, marginal)
-        half = 2 * dot(self.weights[::2], marginal[::2])
-        return float(abs(half / whole - 1))
+        weighted = self.weights * marginal
+        turns = np.pi * np.arange(self.points) * (1 - np.arange(3)[:, None] / (self.points - 1))
+        parts = [np.cos(turns)] if self.shape == "even" else [np.cos(turns), np.sin(turns)]
+        size = np.sqrt(sum(dot(part, weighted) ** 2 for part in parts))
+        return float(size.max() / weighted.sum())
 
     def missed(self, marginal: np.ndarray) -> float:
         """Return how much of a marginal density (n,) the nodes may miss, relative.
