@@ -28,7 +28,7 @@ from gmfmsim.plan import Prepared
 from gmfmsim.shipped import find, names
 
 DAMAGE = settings(
-    max_examples=200,
+    max_examples=80,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

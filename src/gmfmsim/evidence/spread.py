@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from gmfmsim.evidence.classical import pool
@@ -108,9 +108,15 @@ def judging_fields(
 def field_of(spreads: Iterable[StudySpread]) -> SpreadField:
     """Pool studies to the field: the predictive distribution of log SD in a further one."""
     spreads = list(spreads)
-    pooled = pool([s.log_sd for s in spreads], [s.variance for s in spreads], "REML")
-    arms = sum(len(s.rows) for s in spreads)
-    return SpreadField(math.exp(pooled.estimate), math.hypot(math.sqrt(pooled.tau2), pooled.se), arms, len(spreads))
+    median, log_sd = _pooled(tuple(s.log_sd for s in spreads), tuple(s.variance for s in spreads))
+    return SpreadField(median, log_sd, sum(len(s.rows) for s in spreads), len(spreads))
+
+
+@lru_cache(maxsize=1000)
+def _pooled(log_sds: tuple[float, ...], variances: tuple[float, ...]) -> tuple[float, float]:
+    """Return median and log SD of a field; the audit asks for the same ones again and again."""
+    pooled = pool(log_sds, variances, "REML")
+    return math.exp(pooled.estimate), math.hypot(math.sqrt(pooled.tau2), pooled.se)
 
 
 def study_spreads(tables: Tables, month: float) -> list[StudySpread]:
