@@ -6,11 +6,11 @@ import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import committed
 from quadrature import over_readings, posterior, t_test_success
 from scipy import stats
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
-from gmfmsim.experiment import read_experiment
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import Refused
@@ -49,7 +49,7 @@ def sampled():
 
 @pytest.fixture(scope="module")
 def primary_quadrature(quickstart_fit):
-    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO, hermite=25)
+    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO, hermite=11)
 
 
 def test_both_engines_run_and_agree(es24):
@@ -247,9 +247,10 @@ def test_fits_of_one_seed_are_the_same_and_of_another_are_not(es24):
     assert not np.array_equal(again["posterior"]["mu"], other["posterior"]["mu"])
 
 
-def test_the_shipped_dose_models_pass_their_gate_on_the_evidence(results):
-    for name in ("cord_blood_dose",):
-        plans = read_experiment(name).plans
-        assert [list(p.models) for p in plans] == [["emax"], ["loglinear"]]
-    assert results["cord_blood_dose"].answer["models"][0]["engine"] == "exact"
-    assert results["cord_blood_dose"].answer["models"][0]["engines_apart_mcse"] < 4
+@pytest.mark.parametrize("name", ["quickstart", "cord_blood_dose", "curve_average"])
+def test_both_engines_agreed_on_every_model_of_a_committed_result(name):
+    answer = committed(name)
+    for plan in (answer, *answer.get("alternatives", [])):
+        for model in plan["models"]:
+            assert (model["engine"], model["verdict"]) == ("exact", "passed")
+            assert model["engines_apart_mcse"] < 4

@@ -37,7 +37,7 @@ def once():
 
 
 @pytest.mark.parametrize("name", names("designs"))
-def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once, name):
+def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, svg_alone, once, name):
     members, checks = once
     monkeypatch.setattr(pipeline, "NUISANCE_REPLICATES", 64)
     monkeypatch.setattr(pipeline, "posterior_of", lambda prepared, fits, progress: members)

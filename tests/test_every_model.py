@@ -90,9 +90,17 @@ def assert_runs(path: str) -> None:
 
 @pytest.fixture
 def taken_as_it_comes(monkeypatch):
-    """A few draws do not pass the gate; what is asked here is whether everything runs."""
-    real = engine.gate
-    monkeypatch.setattr(engine, "gate", lambda tree: [row | {"passed": True} for row in real(tree)])
+    """A few draws do not pass the gate; what is asked here is whether everything runs. `fit` and `run` share draws."""
+    gate, sample, drawn = engine.gate, engine.sample, {}
+    monkeypatch.setattr(engine, "gate", lambda tree: [row | {"passed": True} for row in gate(tree)])
+
+    def once(spec, data, how, seed, **more):
+        key = spec.model_dump_json(), how, seed
+        if key not in drawn:
+            drawn[key] = sample(spec, data, how, seed, **more)
+        return drawn[key]
+
+    monkeypatch.setattr(engine, "sample", once)
 
 
 def test_there_is_a_prior_for_every_term():
@@ -100,7 +108,7 @@ def test_there_is_a_prior_for_every_term():
 
 
 @pytest.mark.parametrize("term", PRIORS)
-def test_every_term_runs_by_the_exact_engine(tmp_path, term):
+def test_every_term_runs_by_the_exact_engine(tmp_path, svg_alone, term):
     assert_runs(written(tmp_path, with_term(tmp_path, term), EXACT, term))
 
 
@@ -122,7 +130,7 @@ def test_every_term_runs_on_sampled_draws(tmp_path, monkeypatch, taken_as_it_com
 
 
 @pytest.mark.parametrize("name", names("models"))
-def test_every_model_runs(tmp_path, taken_as_it_comes, name):
+def test_every_model_runs(tmp_path, svg_alone, taken_as_it_comes, name):
     """By the exact engine where it can, and by sampling."""
     (plan,) = read_experiment(written(tmp_path, {"name": name}, NUTS)).plans
     if refusal(plan.models[name], plan.contrasts) is None:

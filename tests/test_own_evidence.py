@@ -631,12 +631,12 @@ def select_or_refused(tables: Tables) -> None:
     assert np.isfinite([*data["effect"].values, *data["covariance"].values.flat]).all()
 
 
-def test_six_hundred_damaged_tables(tmp_path):
+def test_two_hundred_damaged_tables(tmp_path):
     rng = random.Random(20261122)
     folder = shutil.copytree(PACKAGE_TABLES, tmp_path / "tables")
     files = {f"{name}.csv" for name in TABLES}
     read = 0
-    for i in range(600):
+    for i in range(200):
         name = list(TABLES)[i % len(TABLES)]
         path = folder / f"{name}.csv"
         original = path.read_bytes()
@@ -647,4 +647,4 @@ def test_six_hundred_damaged_tables(tmp_path):
         if tables is not None:
             read += 1
             assert_table_as_it_stands(tables, name, content)
-    assert 60 < read < 540
+    assert 20 < read < 180

@@ -126,10 +126,10 @@ def test_counting_the_others_mirrors_the_posterior(counts):
 
 
 def test_recovery_truths_from_the_prior_are_uniform_in_the_posterior():
-    """Simulation-based calibration (Talts et al. 2018): P(parameter <= truth) is uniform, here over 60 data sets."""
+    """Simulation-based calibration (Talts et al. 2018): P(parameter <= truth) is uniform, here over 40 data sets."""
     rng, tau, n = stream(5, "calibration"), half_normal(0.8), np.array([15, 40, 25])
     ranks = []
-    for _ in range(60):
+    for _ in range(40):
         truth = {"mu": 2 * rng.standard_normal(), "tau": 0.8 * abs(rng.standard_normal())}
         p = special.expit(truth["mu"] + truth["tau"] * rng.standard_normal(4))
         posterior = responder_posterior(rng.binomial(n, p[:3]), n, mu=MU, tau=tau, nodes=FEW)

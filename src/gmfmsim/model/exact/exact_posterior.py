@@ -45,19 +45,19 @@ class ExactPosterior:
         """The parameters at the nodes, (J,) each."""
         return {name: value[:, 0] for name, value in self.prepared.phi(self.box.nodes).items()}
 
-    @cached_property
-    def marginals(self) -> dict[str, Marginal]:
-        """The marginal distribution of every non-linear parameter, on an axis as fine as a density needs."""
-        out, ready = {}, self.prepared
-        many = len(ready.names) > 2 and ready.structure.likelihood.uncertain_spread
-        for i, (name, axis) in enumerate(zip(ready.names, ready.axes, strict=True)):
-            box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
-            out[name] = Marginal(axis, box.rules[i], box.marginal(density, i))
-        return out
-
     def parameter(self, name: str) -> Marginal:
-        """Return the marginal distribution of a non-linear parameter."""
-        return self.marginals[name]
+        """Return the marginal distribution of a non-linear parameter, on an axis as fine as a density needs."""
+        if name not in self._marginals:
+            ready, i = self.prepared, self.prepared.names.index(name)
+            many = len(ready.names) > 2 and ready.structure.likelihood.uncertain_spread
+            box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
+            self._marginals[name] = Marginal(ready.axes[i], box.rules[i], box.marginal(density, i))
+        return self._marginals[name]
+
+    @cached_property
+    def _marginals(self) -> dict[str, Marginal]:
+        """Those that were asked for."""
+        return {}
 
     def moments(self, name: str) -> tuple[float, float]:
         """Return mean and standard deviation of a parameter or a coefficient; NaN where one does not exist."""

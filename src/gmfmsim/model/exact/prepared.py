@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
@@ -85,7 +84,12 @@ class Prepared:
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Return log p(y, coordinates x), (J,)."""
         log_p = self.log_joint(x)[0]
-        return log_p[:, 0] if log_p.shape[1] == 1 else special.logsumexp(log_p, axis=1)
+        if log_p.shape[1] == 1:
+            return log_p[:, 0]
+        top = np.maximum(log_p.max(axis=1), -np.finfo(float).max)  # nowhere above 0 at a node is no fault
+        log_p -= top[:, None]
+        with np.errstate(divide="ignore"):
+            return top + np.log(np.exp(log_p, out=log_p).sum(axis=1))
 
     def can_afford(self, box: Box) -> bool:
         """Return whether a box has nodes that fit the time and memory of a fit."""
