@@ -14,7 +14,7 @@ from gmfmsim.report.answer import PlanResult
 from gmfmsim.shipped import names
 from gmfmsim.trial.presets import read_children, read_design
 
-SMALL = {"replicates": 1000, "max_n_per_arm": 200}
+SMALL = {"replicates": 500, "max_n_per_arm": 200}
 FIT = {"draws": 250, "cross_check": False}
 
 

@@ -318,7 +318,7 @@ def test_one_level_agrees_with_the_pool_of_classical(studies, method):
 
 
 @given(st.floats(1e-3, 1e3), st.sampled_from(STRUCTURES))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_another_unit_of_the_scale_changes_only_the_unit(three_outcomes, factor, structure):
     y, v, x, unit, outcome = three_outcomes
     random = [ByOutcome(unit, outcome, structure)]
