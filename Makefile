@@ -6,7 +6,7 @@ run: .venv/ready
 	.venv/bin/gmfmsim run quickstart
 
 test: .venv/ready
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 style: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
