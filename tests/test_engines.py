@@ -49,7 +49,7 @@ def sampled():
 
 @pytest.fixture(scope="module")
 def primary_quadrature(quickstart_fit):
-    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO, hermite=11)
+    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO, hermite=9)
 
 
 def test_both_engines_run_and_agree(es24):
