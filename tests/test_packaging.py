@@ -76,7 +76,7 @@ def test_the_installed_wheel_gives_the_same_bytes_in_an_empty_folder(wheel, tmp_
         again = run_apart(tmp_path / "empty", **environment)
     finally:
         os.sched_setaffinity(0, cores)
-    (model,) = json.loads((tmp_path / "empty" / again / "answer.json").read_text(encoding="utf-8"))["models"]
+    (model,) = json.loads((again / "answer.json").read_text(encoding="utf-8"))["models"]
     assert model["engines_apart_mcse"] is not None  # sampled too
     assert {"answer.json", "surface.nc", "posterior.nc", "config.toml", "report.html"} <= first_bits.keys()
     assert bits(again) == first_bits

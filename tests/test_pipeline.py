@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
-from conftest import AS_TABLED, PLANS, REPLANNED, committed
+from conftest import AS_TABLED, PLANS, REPLANNED, ROOT, committed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +26,13 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.model.priors.distributions import Fixed
+from gmfmsim.past import read_past
 from gmfmsim.progress import Silent
 from gmfmsim.report import figures
 from gmfmsim.report.answer import PlanResult, extrapolations, percent
 from gmfmsim.scaffold import new_evidence
 from gmfmsim.sensitivity import effects_of
 
-ROOT = Path(__file__).parents[1]
 ANSWER_KEYS = {
     *("experiment", "key", "target", "status", "n_per_arm", "n_interval", "interval_prob", "n_total"),
     *("plateau", "plateau_mcse", "power_at_planning_value", "sentence"),
@@ -116,6 +116,7 @@ def test_two_dose_curves_stand_side_by_side(results):
     answer = results["cord_blood_dose"].answer
     assert answer["label"] == "Emax curve"
     assert [a["label"] for a in answer["alternatives"]] == ["Log-linear curve"]
+    assert [[m["name"] for m in p["models"]] for p in (answer, *answer["alternatives"])] == [["emax"], ["loglinear"]]
     assert answer["dose_outside_evidence"] is False
     assert answer["sentence"].count("children per arm") == 2
     assert (results["cord_blood_dose"].folder / "alternatives" / "log-linear-curve" / "posterior.nc").exists()
@@ -420,6 +421,7 @@ def test_the_committed_figures_of_past_trials_are_those_of_the_shipped_experimen
     """Within their Monte Carlo errors: another machine may draw otherwise."""
     old = {trial["design"]: trial for trial in committed("past_trials")["trials"]}
     new = results["past_trials"].answer["trials"]
+    assert list(old) == [prepared.plan.trial.design for prepared in read_past("past_trials").trials]
     assert {trial["design"] for trial in new} == set(REPLANNED) <= old.keys()
     for trial in new:
         for figure in ("power", "assurance", "false_claims"):
