@@ -9,13 +9,13 @@ import tomli_w
 from filelock import FileLock
 from matplotlib.figure import Figure
 
-from gmfmsim.experiment import read_experiment
+from gmfmsim.answer.past import is_past, read_past
+from gmfmsim.answer.run import run
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.past import is_past, read_past
-from gmfmsim.pipeline import run
-from gmfmsim.shipped import find
-from gmfmsim.spec import read_toml
+from gmfmsim.question.experiment import read_experiment
 
 LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""

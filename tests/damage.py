@@ -13,8 +13,8 @@ import tomli_w
 
 from gmfmsim.cli import main
 from gmfmsim.evidence.read import PACKAGE_TABLES
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.question.experiment import read_experiment
 
 VALID = """\
 question = "How many children?"

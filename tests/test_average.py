@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scipy import special
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.average import Member, no_average, shares_of, stacking
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.predict import mix
+from gmfmsim.question.experiment import read_experiment
 from gmfmsim.streams import stream
 
 EXACT = Sampler(engine="exact", cross_check=False, draws=100)
@@ -125,7 +125,7 @@ def write(tmp_path, model: str, more: str = "") -> str:
 
 
 def read_shipped(name: str) -> str:
-    from gmfmsim.shipped import find
+    from gmfmsim.files.shelf import find
 
     return find("experiments", name).read_text(encoding="utf-8")
 

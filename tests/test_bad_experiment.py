@@ -9,8 +9,8 @@ import tomli_w
 from damage import ABSENT, BELOW_ZERO, MODEL, VALID, WORDS, changed, command, damaged_tables, faults_of, trial
 
 import gmfmsim
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.question.experiment import read_experiment
 
 
 def test_the_experiment_that_is_damaged_below_is_valid(tmp_path):

@@ -7,8 +7,8 @@ from damage import command, damaged_tables, trial
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
+from gmfmsim.question.experiment import read_experiment
 
 # tables
 

@@ -1,7 +1,7 @@
 """The benchmark of the exact engine says what the README says, on any machine."""
 
-from gmfmsim import benchmark
-from gmfmsim.benchmark.fits import DENSE, _default_model, dense_emax
+from gmfmsim import proof as benchmark
+from gmfmsim.proof.fits import DENSE, _default_model, dense_emax
 
 
 def test_reference_the_dense_grid_of_the_benchmark_has_converged():

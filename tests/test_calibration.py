@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gmfmsim import calibration
-from gmfmsim.calibration import DATA_SETS, SIZES, STUDIES, applies, calibrate, design, model_hash, read_record
+from gmfmsim.dist.positive import HalfNormal
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.model.calibrate import ecdf_p, exact_engine, nuts_engine, simulate, uniformity
+from gmfmsim.files.shelf import names
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.priors.positive import HalfNormal
-from gmfmsim.shipped import names
+from gmfmsim.proof import calibration
+from gmfmsim.proof.calibration import DATA_SETS, SIZES, STUDIES, applies, calibrate, design, model_hash, read_record
+from gmfmsim.proof.planted import ecdf_p, exact_engine, nuts_engine, simulate, uniformity
 from gmfmsim.streams import stream
 
 RECORD = read_record(Path(__file__).parent / "validation")

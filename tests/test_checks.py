@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 
+from gmfmsim.dist.distributions import Normal
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -23,7 +24,6 @@ from gmfmsim.model.exact import fit_exact, posterior
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.predict import effect_draws
-from gmfmsim.model.priors.distributions import Normal
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import Structure, structure
 from gmfmsim.model.terms import Coefficient, Level

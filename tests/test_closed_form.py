@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.trial.closed_form import (
     StandardError,
     analysis_sd,
@@ -27,7 +28,6 @@ from gmfmsim.trial.closed_form import (
     sample_size,
     solve,
 )
-from gmfmsim.trial.pooled_sd import pooled_sd
 
 TRIALS = 40_000
 

@@ -14,9 +14,9 @@ from gmfmsim.evidence.covariates import IN_WORDS, LEVELS, mean_gmfcs, small_stud
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.terms import TERMS, covariate
+from gmfmsim.question.experiment import read_experiment
 
 
 @pytest.fixture(scope="module")

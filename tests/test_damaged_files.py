@@ -21,11 +21,11 @@ from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
-from gmfmsim.lookup import check
-from gmfmsim.plan import Prepared
-from gmfmsim.shipped import find, names
+from gmfmsim.files.shelf import find, names
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.question.plan import Prepared
+from gmfmsim.report.show import check
 
 DAMAGE = settings(
     max_examples=80,

@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.integrate import quad
 
+from gmfmsim.dist.positive import LogStudentT
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.files.shelf import find, names
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.describe import BLOCKS, PriorRow, as_json, as_text, describe, head_comment, mathematics
-from gmfmsim.model.priors.positive import LogStudentT
 from gmfmsim.model.priors.tau import harmonic_se
 from gmfmsim.report.model import band_figure, prior_figure, write_model_page
-from gmfmsim.shipped import find, names
 
 MODELS = names("models")
 PRIORS = {

@@ -13,8 +13,8 @@ from matplotlib.colors import to_hex
 from pydantic import TypeAdapter
 
 from gmfmsim import DISCLAIMER
+from gmfmsim.answer.past import past_sentences
 from gmfmsim.evidence.read import Tables, read_tables
-from gmfmsim.past import past_sentences
 from gmfmsim.report.children import (
     children_caption,
     children_figure,

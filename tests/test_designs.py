@@ -15,13 +15,13 @@ import xarray as xr
 from damage import command, faults_of
 from scipy import interpolate, special, stats
 
-from gmfmsim import pipeline
-from gmfmsim.experiment import experiment_of_design, read_experiment
+from gmfmsim.answer import run as pipeline
+from gmfmsim.answer.run import posterior_of, run, simulate_design
+from gmfmsim.answer.sensitivity import effects_of, truths_of
 from gmfmsim.faults import InputError
-from gmfmsim.pipeline import posterior_of, run, simulate_design
+from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
-from gmfmsim.sensitivity import effects_of, truths_of
-from gmfmsim.shipped import names
+from gmfmsim.question.experiment import experiment_of_design, read_experiment
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
@@ -340,7 +340,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
 def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
-    monkeypatch.setattr("gmfmsim.plan.DESIGN_REPLICATES", 1000)
+    monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
     monkeypatch.setattr(pipeline, "experiment_of_design", lambda name: experiment_of_design(name, base))
 
 

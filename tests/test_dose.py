@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
-from gmfmsim.experiment import read_experiment
+from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.design import Arm
 
 DOSES = st.floats(0, 1e12, allow_subnormal=True)

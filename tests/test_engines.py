@@ -10,6 +10,7 @@ from conftest import committed
 from quadrature import over_readings, posterior, t_test_success
 from scipy import stats
 
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
@@ -17,7 +18,6 @@ from gmfmsim.model.exact import Refused
 from gmfmsim.model.gate import agreement, agreement_rows, gate
 from gmfmsim.model.nuts import Sampler, build
 from gmfmsim.model.predict import effect_draws, truths
-from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.simulate import simulate

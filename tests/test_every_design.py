@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from gmfmsim import lookup, pipeline
-from gmfmsim.experiment import experiment_of_design
+from gmfmsim.answer import run as pipeline
+from gmfmsim.answer.result import PlanResult
+from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
+from gmfmsim.question.experiment import experiment_of_design
 from gmfmsim.report import page
-from gmfmsim.report.answer import PlanResult
-from gmfmsim.shipped import names
+from gmfmsim.report import show as lookup
 from gmfmsim.trial.presets import read_children, read_design
 
 SMALL = {"replicates": 500, "max_n_per_arm": 200}

@@ -8,15 +8,16 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from gmfmsim import fitting, pipeline
-from gmfmsim.experiment import read_experiment
-from gmfmsim.lookup import check
+from gmfmsim.answer import fit as fitting
+from gmfmsim.answer import run as pipeline
+from gmfmsim.files.shelf import find, names
+from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
-from gmfmsim.shipped import find, names
-from gmfmsim.spec import read_toml
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.report.show import check
 
 SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0}
 EXACT = {"engine": "exact", "cross_check": False, "draws": 200, "chains": 2}

@@ -10,7 +10,7 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate, tau_from_i2
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.shipped import shelf
+from gmfmsim.files.shelf import shelf
 
 PRIMARY = {
     "Sun2017 ucb_high16": 1.9333,

@@ -13,6 +13,8 @@ from quadrature import over_readings
 from quadrature import posterior as dense
 from scipy import stats
 
+from gmfmsim.dist.distributions import Normal
+from gmfmsim.dist.positive import HalfCauchy, HalfNormal
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -22,8 +24,6 @@ from gmfmsim.model.exact.fit import EFFORT
 from gmfmsim.model.exact.mixture import MANY, NormalMixture, merged
 from gmfmsim.model.exact.study_effects import study_effects
 from gmfmsim.model.likelihood import likelihood
-from gmfmsim.model.priors.distributions import Normal
-from gmfmsim.model.priors.positive import HalfCauchy, HalfNormal
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, UniformShrinkage
 from gmfmsim.model.structure import Structure, structure
 from gmfmsim.model.terms import Coefficient, Level

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 import gmfmsim
-from gmfmsim import lookup
+from gmfmsim.answer.fit import fit, to_json, to_text
 from gmfmsim.faults import InputError
-from gmfmsim.fitting import fit, to_json, to_text
-from gmfmsim.shipped import find
+from gmfmsim.files.shelf import find
+from gmfmsim.report import show as lookup
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:

@@ -14,10 +14,10 @@ from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import Tables, read_tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact.fit import fit_exact
+from gmfmsim.question.experiment import read_experiment
 
 CASES = Path(__file__).parent / "cases"
 P_ONLY = """\

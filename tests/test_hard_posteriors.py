@@ -11,15 +11,15 @@ from scipy import optimize, special
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError, NotANumber
-from gmfmsim.lookup import check
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 from gmfmsim.model.checks.left_out import refit
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import Refused, fit_exact, impropriety, orders, posterior, rules
 from gmfmsim.model.exact import prepared as preparing
 from gmfmsim.model.gate import exact_rows
 from gmfmsim.model.structure import structure
-from gmfmsim.shipped import find
-from gmfmsim.spec import read_toml
+from gmfmsim.report.show import check
 
 BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
 CELLS = {"unit": "cells/kg", "reason": "for this test"}

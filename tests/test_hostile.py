@@ -10,8 +10,8 @@ import pytest
 from damage import VALID, command, trial
 
 from gmfmsim.faults import LONGEST, Fault, InputError
-from gmfmsim.lookup import check
-from gmfmsim.spec import DEEPEST, MOST_BYTES, read_text, read_toml
+from gmfmsim.files.toml import DEEPEST, MOST_BYTES, read_text, read_toml
+from gmfmsim.report.show import check
 
 PAST = """\
 question = "Which?"

@@ -15,19 +15,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import gmfmsim
+from gmfmsim.answer.result import PlanResult
+from gmfmsim.answer.sensitivity import effects_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.describe import describe
 from gmfmsim.model.predict import dose_response
-from gmfmsim.report import figures, replication
-from gmfmsim.report.answer import PlanResult
+from gmfmsim.report import figures, rerun
 from gmfmsim.report.children import Reported, children_caption, children_figure
 from gmfmsim.report.designs import curves_figure
 from gmfmsim.report.html import STYLE
 from gmfmsim.report.labels import can_be_set, fitted, labels, line, width, with_key
 from gmfmsim.report.model import prior_figure
 from gmfmsim.report.past import past_figure, past_labels
-from gmfmsim.sensitivity import effects_of
 from gmfmsim.trial.presets import read_design
 
 LONG = (
@@ -225,7 +225,7 @@ def test_reviews_keep_their_room():
 
     checks = [check(name, "p_value") for name in NAMES]
     checks[0]["variants"] = [{"label": name, "figures": checks[0]["figures"]} for name in NAMES]
-    for draw in (replication.forest, replication.p_values):
+    for draw in (rerun.forest, rerun.p_values):
         texts = assert_legible(draw(checks), 0.9)
         assert any(t.startswith("[5]") for t in texts)
         assert any("$5 v $10_{x}^{y}" in t for t in texts)

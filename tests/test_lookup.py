@@ -12,7 +12,7 @@ import gmfmsim
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.lookup import show
+from gmfmsim.report.show import show
 
 
 @pytest.fixture(scope="module")

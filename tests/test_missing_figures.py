@@ -13,7 +13,7 @@ from gmfmsim.evidence.conversions import sd_of_change
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.faults import InputError
-from gmfmsim.lookup import check
+from gmfmsim.report.show import check
 
 PRIMARY = Selection(default_use="primary")
 SCORES = {("cells", "baseline"): (45, 20), ("cells", "final"): (53, 21), ("ctrl", "baseline"): (46, 19)}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from gmfmsim.dist.noncentral_t import beyond
+from gmfmsim.dist.pooled_sd import log_peak, pooled_sd
 from gmfmsim.trial.closed_form import StandardError, claim_power, of_contrast, power
-from gmfmsim.trial.noncentral_t import beyond
-from gmfmsim.trial.pooled_sd import log_peak, pooled_sd
 
 DF = (1, 2, 3, 10, 58, 1000, 1e6)
 LEVELS = (0.5, 0.05, 1e-3, 1e-6)

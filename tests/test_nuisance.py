@@ -6,7 +6,7 @@ import pytest
 from design_cases import figure, normal_design, population_design
 from scipy import special
 
-from gmfmsim.shipped import names
+from gmfmsim.files.shelf import names
 from gmfmsim.trial.closed_form import claim_power, historical_power, of_one_sample
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.nuisance import gains, settings, type_one

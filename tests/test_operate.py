@@ -15,6 +15,7 @@ import xarray as xr
 from design_cases import arm, figure, normal_design, population_design
 from scipy import special, stats
 
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
 from gmfmsim.trial import operate as operating
@@ -32,7 +33,6 @@ from gmfmsim.trial.designs import Design
 from gmfmsim.trial.dose_power import contrast_power
 from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
 from gmfmsim.trial.operate import estimand, limit, operate, primary_only, route
-from gmfmsim.trial.pooled_sd import pooled_sd
 from gmfmsim.trial.tally import Tally
 
 SD = 5.0

@@ -19,10 +19,10 @@ from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
-from gmfmsim.lookup import check
-from gmfmsim.scaffold import new_evidence
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.question.scaffold import new_evidence
+from gmfmsim.report.show import check
 
 # Two trials that show every way to write a row. T quantiles and weights are chosen so that the answers are round.
 OWN = """\

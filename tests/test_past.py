@@ -9,10 +9,10 @@ import xarray as xr
 from design_cases import NORMAL, POPULATION, arm, figure
 from scipy import stats
 
+from gmfmsim.answer.past import FIGURES, past_sentences, read_past, was_run
+from gmfmsim.answer.run import run
 from gmfmsim.faults import InputError
-from gmfmsim.past import FIGURES, past_sentences, read_past, was_run
-from gmfmsim.pipeline import run
-from gmfmsim.shipped import names
+from gmfmsim.files.shelf import names
 from gmfmsim.trial.presets import read_design
 
 EFFECT, SD, REPLICATES = 2.0, 5.0, 20_000

@@ -17,21 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gmfmsim
-from gmfmsim import pipeline, store
+from gmfmsim.answer import run as pipeline
+from gmfmsim.answer.past import read_past
+from gmfmsim.answer.result import PlanResult, extrapolations, percent
+from gmfmsim.answer.sensitivity import effects_of
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.read import PACKAGE_TABLES
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import GateFailed, InputError
+from gmfmsim.files import store
 from gmfmsim.model import engine
 from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.past import read_past
 from gmfmsim.progress import Silent
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.question.scaffold import new_evidence
 from gmfmsim.report import figures
-from gmfmsim.report.answer import PlanResult, extrapolations, percent
-from gmfmsim.scaffold import new_evidence
-from gmfmsim.sensitivity import effects_of
 
 ANSWER_KEYS = {
     *("experiment", "key", "target", "status", "n_per_arm", "n_interval", "interval_prob", "n_total"),

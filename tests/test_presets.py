@@ -16,9 +16,9 @@ from scipy import stats
 
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.lookup import show
-from gmfmsim.shipped import names, shelf
-from gmfmsim.spec import parse
+from gmfmsim.files.shelf import names, shelf
+from gmfmsim.files.toml import parse
+from gmfmsim.report.show import show
 from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.generate.arms import allocate

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import integrate, special, stats
 
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.faults import InputError
+from gmfmsim.files.shelf import find
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.priors import PRIORS, Prior
-from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.priors.tau import RHODES, TURNER, harmonic_se
 from gmfmsim.model.priors.words import in_words, prior_effect
-from gmfmsim.shipped import find
 
 WORDS = {"unit": "points", "reason": "A test."}
 ANY = {"outcome": "any", "comparison": "any"}

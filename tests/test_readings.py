@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from gmfmsim.answer.sensitivity import effects_of, under_readings
 from gmfmsim.evidence.columns import READINGS
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.evidence.what_if import Supposed, with_supposed
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import InputError
 from gmfmsim.model.average import Member
 from gmfmsim.model.complete import replicate
@@ -29,7 +29,7 @@ from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
-from gmfmsim.sensitivity import effects_of, under_readings
+from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")

@@ -15,20 +15,20 @@ import tomli_w
 from scipy.special import stdtrit
 
 import gmfmsim
+from gmfmsim.answer.rerun import read_replication
+from gmfmsim.answer.run import run
 from gmfmsim.cli import main
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
 from gmfmsim.evidence.effect_sizes import cohen_d, mean_difference
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
-from gmfmsim.evidence.replicate import replicate
-from gmfmsim.evidence.replicate.checks import DoseSlope, Figure, PooledSmd
-from gmfmsim.evidence.replicate.rows import Place
+from gmfmsim.evidence.rerun import replicate
+from gmfmsim.evidence.rerun.checks import DoseSlope, Figure, PooledSmd
+from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import InputError
-from gmfmsim.pipeline import run
-from gmfmsim.replication import read_replication
-from gmfmsim.shipped import find
-from gmfmsim.spec import read_toml
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 
 REVIEWS = {
     "eggenberger2019": "Eggenberger2019",

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, interpolate, special, stats
 
+from gmfmsim.dist.distributions import Normal
+from gmfmsim.dist.positive import HalfCauchy, HalfNormal, LogNormal
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.model.priors.distributions import Normal
-from gmfmsim.model.priors.positive import HalfCauchy, HalfNormal, LogNormal
 from gmfmsim.model.responders import responder_posterior, responders_of
 from gmfmsim.streams import stream
 

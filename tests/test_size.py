@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import special
 
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.streams import stream
 from gmfmsim.trial import size
 from gmfmsim.trial.closed_form import (
@@ -29,7 +30,6 @@ from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.nuisance import border, type_one
 from gmfmsim.trial.optimise import Optimise, allocations
-from gmfmsim.trial.pooled_sd import pooled_sd
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve, OutOfTime, Search, required_n
 

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_size import FOUR_MCSE, search, truths, two_arms
 
-from gmfmsim.experiment import read_experiment
+from gmfmsim.answer.result import headline
+from gmfmsim.answer.run import design_grid, run
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
-from gmfmsim.pipeline import design_grid, run
-from gmfmsim.report.answer import headline
+from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import Optimise, largest_n, with_allocation
-from gmfmsim.trial.pooled_sd import pooled_sd
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve, RequiredN, required_n
 from gmfmsim.trial.sizes import FEWEST_UNITS
@@ -254,7 +254,7 @@ def write(folder, **changes) -> str:
 
 
 def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
-    monkeypatch.setattr("gmfmsim.pipeline.NUISANCE_REPLICATES", 100)
+    monkeypatch.setattr("gmfmsim.answer.run.NUISANCE_REPLICATES", 100)
     result = run(write(tmp_path, detectable={"n_per_arm": 100}), tmp_path / "results")
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
     assert (answer["n_per_arm"], answer["n_total"]) == (120, 240)

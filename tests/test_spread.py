@@ -10,7 +10,7 @@ from damage import trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmfmsim import experiment
+from gmfmsim.answer.run import run
 from gmfmsim.evidence import spread
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import Tables, read_tables
@@ -25,9 +25,9 @@ from gmfmsim.evidence.spread import (
     study_spreads,
     window,
 )
-from gmfmsim.experiment import read_experiment
-from gmfmsim.lookup import check
-from gmfmsim.pipeline import run
+from gmfmsim.question import experiment
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.report.show import check
 
 NOT = frozenset()
 

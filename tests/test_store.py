@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import gmfmsim
-from gmfmsim import store
 from gmfmsim.faults import InputError
+from gmfmsim.files import store
 
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from gmfmsim import store
+from gmfmsim.files import store
 
 folder, last = Path(sys.argv[1]), int(sys.argv[2])
 TOUCHES = {"open", "os.mkdir", "os.chmod", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "fcntl.flock"}

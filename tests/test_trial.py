@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.predict import dose_response, effect_draws, truths
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.model.priors.positive import LogNormal
 from gmfmsim.model.setting import Setting
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form

@@ -13,13 +13,13 @@ import pytest
 from damage import command
 from scipy import stats
 
-from gmfmsim import type_one
 from gmfmsim.faults import InputError
-from gmfmsim.shipped import names
+from gmfmsim.files.shelf import names
+from gmfmsim.proof import type_one
+from gmfmsim.proof.type_one import REPLICATES, design_hash, entry_of, read_record, record_type_one
 from gmfmsim.trial.analyses import Ancova, Bayes, Historical, OneSample
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design
-from gmfmsim.type_one import REPLICATES, design_hash, entry_of, read_record, record_type_one
 
 RECORD = read_record(Path(__file__).parent / "validation")
 DESIGNS = {name: read_design(name) for name in names("designs")}

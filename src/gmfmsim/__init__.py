@@ -14,15 +14,15 @@ __version__ = "0.1.0"
 DISCLAIMER = "gmfmsim plans trials. It gives no advice on treatment; no figure here says that a treatment works."
 
 _VERBS = {
-    "run": "pipeline",
-    "simulate_design": "pipeline",
-    "fit": "fitting",
-    "calibrate": "calibration",
-    "check": "lookup",
-    "list": "lookup",
-    "show": "lookup",
-    "audit": "lookup",
-    "new_evidence": "scaffold",
+    "run": "answer.run",
+    "simulate_design": "answer.run",
+    "fit": "answer.fit",
+    "calibrate": "proof.calibration",
+    "check": "report.show",
+    "list": "report.show",
+    "show": "report.show",
+    "audit": "report.show",
+    "new_evidence": "question.scaffold",
     "InputError": "faults",
     "GateFailed": "faults",
 }

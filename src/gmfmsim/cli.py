@@ -44,7 +44,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
-    from gmfmsim.pipeline import run as run_experiment
+    from gmfmsim.answer.run import run as run_experiment
     from gmfmsim.progress import Console
 
     _print_result(run_experiment(name, results, progress=Console()), as_json)
@@ -59,7 +59,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Simulate a design on the evidence of the quick start: operating characteristics, required n, a page."""
-    from gmfmsim.pipeline import simulate_design
+    from gmfmsim.answer.run import simulate_design
     from gmfmsim.progress import Console
 
     _print_result(simulate_design(design, results, progress=Console()), as_json)
@@ -78,8 +78,8 @@ def _print_result(result, as_json: bool) -> None:
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
 def fit(name: Name, as_json: Json = False) -> None:
     """Fit and check the models of an experiment; simulate no trial, write nothing."""
-    from gmfmsim.fitting import fit as fit_experiment
-    from gmfmsim.fitting import to_json, to_text
+    from gmfmsim.answer.fit import fit as fit_experiment
+    from gmfmsim.answer.fit import to_json, to_text
     from gmfmsim.progress import Console
 
     plans = fit_experiment(name, progress=Console())
@@ -101,7 +101,7 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
-    from gmfmsim import benchmark as measure
+    from gmfmsim import proof as measure
     from gmfmsim.progress import Console
 
     if what not in ("exact", "trials"):
@@ -122,8 +122,8 @@ def calibrate(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
 ) -> None:
     """Calibrate the engines on data simulated from the models, and record it (an hour or more for all)."""
-    from gmfmsim.calibration import calibrate as run_calibration
     from gmfmsim.progress import Console
+    from gmfmsim.proof.calibration import calibrate as run_calibration
 
     run_calibration(out, model or None, study or None, workers=workers, progress=Console())
     print(f"record: {out}")
@@ -137,7 +137,7 @@ def type_one(
 ) -> None:
     """Simulate the shipped designs without effect and record how often each analysis claims one (minutes for all)."""
     from gmfmsim.progress import Console
-    from gmfmsim.type_one import record_type_one
+    from gmfmsim.proof.type_one import record_type_one
 
     record_type_one(out, design or None, workers=workers, progress=Console())
     print(f"record: {out}")
@@ -146,7 +146,7 @@ def type_one(
 @app.command(epilog="Example: gmfmsim check my_trial.toml")
 def check(name: Name, as_json: Json = False) -> None:
     """Validate an experiment with everything it uses; fit and simulate nothing."""
-    from gmfmsim.lookup import check as check_experiment
+    from gmfmsim.report.show import check as check_experiment
 
     found = check_experiment(name)
     if as_json:
@@ -171,7 +171,7 @@ def check(name: Name, as_json: Json = False) -> None:
 @app.command("list", epilog="Example: gmfmsim list")
 def list_shipped(as_json: Json = False) -> None:
     """List the shipped experiments, models, designs and children."""
-    from gmfmsim.lookup import list as list_all
+    from gmfmsim.report.show import list as list_all
 
     shipped = list_all()
     if as_json:
@@ -194,7 +194,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows."""
-    from gmfmsim import lookup
+    from gmfmsim.report import show as lookup
 
     if kind == "model" and (toml or html or as_json):
         _show_model(name, toml=toml, html=html, as_json=as_json)
@@ -219,7 +219,7 @@ def show(
 
 def _show_model(name: str, *, toml: bool, html: Path | None, as_json: bool) -> None:
     """Show a model otherwise than in words: as its file, as a page, or for machines."""
-    from gmfmsim import lookup
+    from gmfmsim.report import show as lookup
 
     if html:
         lookup.write_model_page(name, html)
@@ -244,7 +244,7 @@ def audit(
     """Say what in the evidence cannot be right, may be wrong or has to be known, and what it would change."""
     from gmfmsim.evidence.audit import as_json as to_json
     from gmfmsim.evidence.audit import report
-    from gmfmsim.lookup import audit as audit_evidence
+    from gmfmsim.report.show import audit as audit_evidence
 
     findings = audit_evidence(table or None)
     if as_json:
@@ -263,7 +263,7 @@ def evidence(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")], as_json: Json = False
 ) -> None:
     """Write an annotated table for your own evidence, an experiment that uses it, and how to go on."""
-    from gmfmsim.scaffold import new_evidence
+    from gmfmsim.question.scaffold import new_evidence
 
     written = [str(path) for path in new_evidence(folder)]
     if as_json:

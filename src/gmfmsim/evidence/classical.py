@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from gmfmsim.algebra import orthogonal, product, solve_upper, transposed
-from gmfmsim.arguments import flag, numbers, probability, scalar
+from gmfmsim.compute.algebra import orthogonal, product, solve_upper, transposed
+from gmfmsim.compute.arguments import flag, numbers, probability, scalar
 from gmfmsim.faults import choices
 
 Tau2Method = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM"]

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from gmfmsim.evidence.covariates import contrast_covariates
 from gmfmsim.evidence.read import Row, Tables, at_month
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 

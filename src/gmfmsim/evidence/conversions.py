@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from gmfmsim.arguments import Number, alike, valid
+from gmfmsim.compute.arguments import Number, alike, valid
 
 Z975, Z995 = 1.959963984540054, 2.5758293035489004
 """Normal quantiles of two-sided intervals of probability 0.95 and 0.99."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import poch
 
-from gmfmsim.arguments import Number, alike, flag, instance, valid
+from gmfmsim.compute.arguments import Number, alike, flag, instance, valid
 from gmfmsim.evidence.conversions import sd_of_change
 
 

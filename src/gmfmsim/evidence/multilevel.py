@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg, special
 
-from gmfmsim.arguments import instance, numbers, probability
+from gmfmsim.compute.arguments import instance, numbers, probability
 from gmfmsim.faults import choices
 
 Structure = Literal["UN", "CS", "HCS", "AR", "HAR", "DIAG"]

@@ -7,7 +7,7 @@ from gmfmsim.evidence.contrasts import GMFM66_SCALES
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 UNITS = {"SMD": "standard deviations", "MD": "GMFM-66 points", "WMD": "GMFM-66 points"}
 

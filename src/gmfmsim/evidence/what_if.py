@@ -15,7 +15,7 @@ from gmfmsim.evidence.flat_tables import study_row
 from gmfmsim.evidence.names import difference, seen
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables
 from gmfmsim.faults import Fault, InputError, choices, shown
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 
 class Supposed(Spec):

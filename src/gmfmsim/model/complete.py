@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from gmfmsim.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
 from gmfmsim.model.likelihood import NEVER, Likelihood
 from gmfmsim.model.structure import Structure
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from gmfmsim.algebra import cholesky, dot, orthogonal, product, solve_lower
+from gmfmsim.compute.algebra import cholesky, dot, orthogonal, product, solve_lower
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import Spec, parse, read_toml
 from gmfmsim.model.curves import CURVES, POINTS, Curve
 from gmfmsim.model.priors import Prior
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.terms import SCALES, TERMS, TermName
-from gmfmsim.shipped import find
-from gmfmsim.spec import Spec, parse, read_toml
 
 DOSES = ("ed50", "delta")
 """The parameters of curves that are doses."""

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.graph import Node, model_graph
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.priors.tau import OfTheErrors
 from gmfmsim.model.priors.words import in_words
 from gmfmsim.model.structure import Structure, not_known, structure

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from gmfmsim.algebra import cholesky, inverse, log_determinant, transposed
+from gmfmsim.compute.algebra import cholesky, inverse, log_determinant, transposed
 
 LOG_2PI = float(np.log(2 * np.pi))
 NEVER = -1e10

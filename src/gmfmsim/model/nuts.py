@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
+from gmfmsim.dist.distributions import Distribution
+from gmfmsim.files.toml import Spec
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.structure import Structure, difference, structure
-from gmfmsim.spec import Spec
 from gmfmsim.streams import integer_seed
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.curves import Curve
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.terms import REFERENCE
 from gmfmsim.streams import stream

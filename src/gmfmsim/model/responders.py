@@ -10,9 +10,9 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy import special
 
+from gmfmsim.dist.distributions import Distribution, Normal
 from gmfmsim.evidence.read import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.model.priors.distributions import Distribution, Normal
 
 FALL = 37.0
 """A density is integrated until its logarithm lies this much below the peak: exp(-37) is 1e-16."""

@@ -6,9 +6,9 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.faults import Fault, choices
+from gmfmsim.files.toml import Spec
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.terms import REFERENCE
-from gmfmsim.spec import Spec
 
 
 class Setting(Spec):

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.likelihood import Likelihood, likelihood
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate
 
 

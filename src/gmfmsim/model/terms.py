@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from gmfmsim.model.priors.distributions import Distribution
+from gmfmsim.dist.distributions import Distribution
 
 TermName = Literal[
     "cell_class",

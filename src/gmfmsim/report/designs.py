@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from gmfmsim.answer.result import percent
 from gmfmsim.evidence.conversions import Z975
-from gmfmsim.report.answer import percent
 from gmfmsim.report.children import Reported, children_caption, children_figure
 from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, filled
 from gmfmsim.report.labels import fitted

@@ -5,13 +5,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from gmfmsim.experiment import Experiment
-from gmfmsim.model.average import no_average
-from gmfmsim.model.checks import as_json, in_words
-from gmfmsim.model.confounding import confounding, confounding_in_words
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.model.priors.positive import LogNormal
-from gmfmsim.report.answer import (
+from gmfmsim.answer.parameters import fitted, typical_tau
+from gmfmsim.answer.result import (
     PlanResult,
     asked_in_words,
     children,
@@ -22,13 +17,18 @@ from gmfmsim.report.answer import (
     sentence,
     warnings,
 )
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
+from gmfmsim.model.average import no_average
+from gmfmsim.model.checks import as_json, in_words
+from gmfmsim.model.confounding import confounding, confounding_in_words
+from gmfmsim.question.experiment import Experiment
 from gmfmsim.report.children import reported_changes
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.evidence import READING_WORDS, doubts, small_study, trials
 from gmfmsim.report.figures import figures_of, forest_labels
 from gmfmsim.report.html import draw, write_page
 from gmfmsim.report.labels import with_key
-from gmfmsim.report.models import fitted, typical_tau
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.designs import Design
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from gmfmsim.answer.past import ENOUGH, past_sentences
 from gmfmsim.evidence.conversions import Z975
-from gmfmsim.past import ENOUGH, past_sentences
 from gmfmsim.report.designs import number, share
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
 from gmfmsim.report.labels import Labels, labels

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 Covariate = Literal["baseline", "level", "age", "centre"]
 DOSE_CURVES = Literal["linear", "log_linear", "emax", "sigmoid_emax", "exponential", "quadratic", "logistic", "beta"]

@@ -7,10 +7,10 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.algebra import dot
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.model.priors.positive import LogNormal
-from gmfmsim.spec import Spec
+from gmfmsim.compute.algebra import dot
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
+from gmfmsim.files.toml import Spec
 from gmfmsim.trial.sourced import ByLevel, Figure, Source
 
 Told = Field(default=None, exclude_if=lambda value: value is None)

@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.algebra import dot, inverse
-from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, vector
+from gmfmsim.compute.algebra import dot, inverse
+from gmfmsim.compute.arguments import correlations, endless, numbers, one_of, scalar, vector
+from gmfmsim.dist.noncentral_t import beyond
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import shown
-from gmfmsim.trial.noncentral_t import beyond
-from gmfmsim.trial.pooled_sd import pooled_sd
 
 Test = Literal["t", "z", "welch"]
 Claim = Literal["superiority", "non_inferiority", "equivalence"]

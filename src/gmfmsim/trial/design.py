@@ -7,11 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.model.priors.positive import LogNormal
+from gmfmsim.files.toml import Spec
 from gmfmsim.model.setting import Setting
-from gmfmsim.spec import Spec
 from gmfmsim.trial.sizes import Sized
 
 

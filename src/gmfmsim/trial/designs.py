@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.model.priors.distributions import Fixed
-from gmfmsim.model.priors.positive import LogNormal
+from gmfmsim.files.toml import Spec
 from gmfmsim.model.setting import Setting
-from gmfmsim.spec import Spec
 from gmfmsim.trial.analyses import (
     ALONG_DOSES,
     BETWEEN_ARMS,

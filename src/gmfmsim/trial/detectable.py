@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from gmfmsim.algebra import dot
-from gmfmsim.spec import Spec
+from gmfmsim.compute.algebra import dot
+from gmfmsim.files.toml import Spec
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design

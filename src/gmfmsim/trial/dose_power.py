@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import optimize
 
-from gmfmsim.arguments import instance, matrix, numbers, one_of, scalar, vector
+from gmfmsim.compute.arguments import instance, matrix, numbers, one_of, scalar, vector
 from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.dose_shapes import (
     SHAPES,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import special
 
-from gmfmsim.algebra import product
-from gmfmsim.arguments import instance, matrix, valid, vector
+from gmfmsim.compute.algebra import product
+from gmfmsim.compute.arguments import instance, matrix, valid, vector
 from gmfmsim.faults import shown
 from gmfmsim.trial.analyses import Candidate
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.algebra import dot, gauss_legendre, product
-from gmfmsim.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
+from gmfmsim.compute.algebra import dot, gauss_legendre, product
+from gmfmsim.compute.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import shown
-from gmfmsim.trial.pooled_sd import pooled_sd
 
 COMMON, COMMON_WEIGHTS = gauss_legendre(128)
 LARGEST_LOADING = 0.96

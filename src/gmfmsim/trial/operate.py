@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.algebra import dot, product
+from gmfmsim.compute.algebra import dot, product
+from gmfmsim.compute.executors import in_order
 from gmfmsim.streams import stream
 from gmfmsim.trial.analyses import (
     ALONG_DOSES,
@@ -22,7 +23,6 @@ from gmfmsim.trial.analyses import (
 from gmfmsim.trial.designs import Crossover, Design, Factorial
 from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
 from gmfmsim.trial.estimates import Estimates
-from gmfmsim.trial.side_by_side import in_order
 from gmfmsim.trial.tally import Tally
 
 SCORES_IN_BLOCK = 400_000

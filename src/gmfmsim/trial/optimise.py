@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.dose import Dose
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.simulate import simulate

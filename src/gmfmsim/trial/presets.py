@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from gmfmsim.faults import Fault, InputError, shown
-from gmfmsim.shipped import find, names
-from gmfmsim.spec import parse, read_toml
+from gmfmsim.files.shelf import find, names
+from gmfmsim.files.toml import parse, read_toml
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
 from gmfmsim.trial.designs import AnyDesign, Design
 

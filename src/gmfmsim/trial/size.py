@@ -10,7 +10,7 @@ import xarray as xr
 from pydantic import Field
 from scipy import special
 
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.operate import primary_only

@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 FEWEST_UNITS = 2
 """Children, pairs or clusters that an arm needs: one alone does not say how much they differ."""

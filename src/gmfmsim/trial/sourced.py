@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 LEVELS = ("I", "II", "III", "IV", "V")
 """The levels of the Gross Motor Function Classification System (GMFCS), mildest first."""

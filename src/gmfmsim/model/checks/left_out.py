@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.algebra import dot, gauss_hermite, inverse
+from gmfmsim.compute.algebra import dot, gauss_hermite, inverse
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit

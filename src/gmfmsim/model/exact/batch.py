@@ -6,13 +6,13 @@ import numpy as np
 import xarray as xr
 from scipy import linalg, special
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.exact import batch_kernels
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
 from gmfmsim.model.exact.fit import posterior
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Rule, rule
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.structure import Structure
 from gmfmsim.streams import stream
 

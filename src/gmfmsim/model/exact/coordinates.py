@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.exact.rules import Coordinate, on_line, on_log, on_log_sinh, on_sinh
-from gmfmsim.model.priors.distributions import Distribution
 from gmfmsim.model.structure import Structure
 from gmfmsim.model.terms import SCALES
 

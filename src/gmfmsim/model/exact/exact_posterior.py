@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gmfmsim.algebra import cholesky, product
+from gmfmsim.compute.algebra import cholesky, product
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.marginal import Marginal, draw
 from gmfmsim.model.exact.mixture import NormalMixture

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.algebra import dot
+from gmfmsim.compute.algebra import dot
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
 from gmfmsim.model.exact.existence import impropriety

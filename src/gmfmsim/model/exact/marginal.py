@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize
 
-from gmfmsim.algebra import dot, product
+from gmfmsim.compute.algebra import dot, product
 from gmfmsim.model.exact.mixture import shortest_interval
 from gmfmsim.model.exact.quadrature import Box
 from gmfmsim.model.exact.rules import Coordinate, Rule, rule

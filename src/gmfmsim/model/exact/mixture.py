@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.algebra import dot
+from gmfmsim.compute.algebra import dot
 from gmfmsim.model.exact import kernels
 
 ALIKE = 0.025

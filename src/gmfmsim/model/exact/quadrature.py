@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmfmsim.algebra import dot, inverse
+from gmfmsim.compute.algebra import dot, inverse
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
 from gmfmsim.model.exact.states import HERMITE

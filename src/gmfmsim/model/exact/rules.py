@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from gmfmsim.algebra import dot, gauss_legendre, legendre, product
+from gmfmsim.compute.algebra import dot, gauss_legendre, legendre, product
 
 Shape = Literal["line", "even", "interval"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the

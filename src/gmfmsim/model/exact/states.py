@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from gmfmsim.algebra import gauss_hermite
+from gmfmsim.compute.algebra import gauss_hermite
 from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
 

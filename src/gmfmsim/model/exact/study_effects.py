@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gmfmsim.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
 from gmfmsim.model.exact.exact_posterior import ExactPosterior
 from gmfmsim.model.exact.mixture import NormalMixture
 

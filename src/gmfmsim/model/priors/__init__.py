@@ -4,8 +4,8 @@ from typing import Annotated, Union
 
 from pydantic import Field, create_model
 
-from gmfmsim.model.priors.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
-from gmfmsim.model.priors.positive import (
+from gmfmsim.dist.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
+from gmfmsim.dist.positive import (
     Exponential,
     Gamma,
     HalfCauchy,
@@ -15,8 +15,8 @@ from gmfmsim.model.priors.positive import (
     LogNormal,
     LogStudentT,
 )
+from gmfmsim.files.toml import Spec
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
-from gmfmsim.spec import Spec
 
 
 class Reason(Spec):

@@ -29,9 +29,9 @@ from pydantic import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
+from gmfmsim.dist.distributions import Distribution
+from gmfmsim.dist.positive import AboveZero, LogLogistic, LogNormalLaw, LogStudentTLaw
 from gmfmsim.faults import choices
-from gmfmsim.model.priors.distributions import Distribution
-from gmfmsim.model.priors.positive import AboveZero, LogLogistic, LogNormalLaw, LogStudentTLaw
 
 TURNER_OUTCOMES = (
     "all-cause mortality",

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gmfmsim.evidence.columns import RATIOS
-from gmfmsim.evidence.replicate.result import INTERVAL
+from gmfmsim.evidence.rerun.result import INTERVAL
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
 from gmfmsim.report.labels import Labels, labels, line, with_key
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 Positive = Annotated[float, Field(gt=0)]
 LOG_ROOT_2PI = math.log(2 * math.pi) / 2

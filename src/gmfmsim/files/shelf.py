@@ -12,8 +12,8 @@ ONE = {"models": "model", "experiments": "experiment", "designs": "design", "chi
 def shelf(kind: str) -> Path:
     """Return the folder of the shipped `models`, `experiments`, `designs` or `children`: inside an installed package,
     else at the top of the source tree."""
-    installed = Path(__file__).parent / kind
-    return installed if installed.is_dir() else Path(__file__).parents[2] / kind
+    installed = Path(__file__).parents[1] / kind
+    return installed if installed.is_dir() else Path(__file__).parents[3] / kind
 
 
 def names(kind: str) -> list[str]:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy import special
 
-from gmfmsim.algebra import gauss_legendre
-from gmfmsim.arguments import endless, scalar
+from gmfmsim.compute.algebra import gauss_legendre
+from gmfmsim.compute.arguments import endless, scalar
 
 NODES, WEIGHTS = gauss_legendre(192)
 BEYOND = 1e-18

@@ -16,9 +16,9 @@ from gmfmsim import __version__
 from gmfmsim.evidence.read import Tables
 from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
-from gmfmsim.plan import OF_CONTRASTS, Prepared, prepare
-from gmfmsim.shipped import find
-from gmfmsim.spec import Spec, parse, read_toml
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import Spec, parse, read_toml
+from gmfmsim.question.plan import OF_CONTRASTS, Prepared, prepare
 
 METHOD = 3
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""

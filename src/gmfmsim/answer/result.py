@@ -6,10 +6,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from gmfmsim.experiment import Experiment
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks
-from gmfmsim.plan import Prepared
+from gmfmsim.question.experiment import Experiment
+from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.size import RequiredN

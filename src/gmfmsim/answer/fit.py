@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from gmfmsim.experiment import read_experiment
+from gmfmsim.answer.parameters import fitted, typical_tau
+from gmfmsim.answer.result import figure
+from gmfmsim.answer.run import posterior_of
+from gmfmsim.answer.sensitivity import checks_of
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks, as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
-from gmfmsim.pipeline import posterior_of
-from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
-from gmfmsim.report.answer import figure
-from gmfmsim.report.models import fitted, typical_tau
-from gmfmsim.sensitivity import checks_of
+from gmfmsim.question.experiment import read_experiment
+from gmfmsim.question.plan import Prepared
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,17 @@ from pathlib import Path
 import tomli_w
 from pydantic import Field
 
-from gmfmsim import DISCLAIMER, store
+from gmfmsim import DISCLAIMER
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, copy_tables, read_tables
-from gmfmsim.evidence.replicate import KINDS, faults_of_rows, replicate
-from gmfmsim.evidence.replicate.checks import Check, CheckResult
-from gmfmsim.evidence.replicate.rows import Place
-from gmfmsim.experiment import METHOD, NAME, file_name, judged_by, provenance
+from gmfmsim.evidence.rerun import KINDS, faults_of_rows, replicate
+from gmfmsim.evidence.rerun.checks import Check, CheckResult
+from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
+from gmfmsim.files import store
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import Spec, parse, read_toml
 from gmfmsim.progress import Silent
-from gmfmsim.shipped import find
-from gmfmsim.spec import Spec, parse, read_toml
+from gmfmsim.question.experiment import METHOD, NAME, file_name, judged_by, provenance
 
 PACKAGES = ("numpy", "scipy", "pydantic", "matplotlib")
 VERDICTS = ("reproduced", "not reproduced", "benchmark", "cannot be reproduced")
@@ -211,7 +212,7 @@ def _rounded(value: float | None) -> float | None:
 
 def write_result(replication: Replication, draft: Path, progress: Silent) -> None:
     """Write answer, figures, report, resolved configuration and manifest into the draft folder."""
-    from gmfmsim.report.replication import write_report
+    from gmfmsim.report.rerun import write_report
 
     started = time.perf_counter()
     progress.stage(f"{replication.section.review}: {len(replication.results)} checks; figures and page")

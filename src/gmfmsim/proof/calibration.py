@@ -19,14 +19,14 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.read import Tables, read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.model.calibrate import exact_engine, nuts_engine, simulate, uniformity
+from gmfmsim.files.shelf import names
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.structure import not_known
 from gmfmsim.model.terms import TERMS
 from gmfmsim.progress import Silent
-from gmfmsim.shipped import names
+from gmfmsim.proof.planted import exact_engine, nuts_engine, simulate, uniformity
 from gmfmsim.streams import stream
 
 SEED = 20260704

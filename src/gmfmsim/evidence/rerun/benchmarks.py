@@ -6,19 +6,19 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from gmfmsim.algebra import cholesky, orthogonal, product, solve_lower, solve_upper
+from gmfmsim.compute.algebra import cholesky, orthogonal, product, solve_lower, solve_upper
 from gmfmsim.evidence.classical import pool
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import Z975, t_test_p
-from gmfmsim.evidence.replicate.checks import (
+from gmfmsim.evidence.rerun.checks import (
     Benchmark,
     CheckResult,
     DoseSlope,
     Figure,
     Variant,
 )
-from gmfmsim.evidence.replicate.result import INTERVAL, published_row, result_of, used
-from gmfmsim.evidence.replicate.rows import Place, gathered
+from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, used
+from gmfmsim.evidence.rerun.rows import Place, gathered
 from gmfmsim.faults import InputError
 
 

@@ -1,6 +1,6 @@
 """How fast this machine fits and simulates, measured side by side in one run."""
 
-from gmfmsim.benchmark.fits import exact
-from gmfmsim.benchmark.trials import trials
+from gmfmsim.proof.fits import exact
+from gmfmsim.proof.trials import trials
 
 __all__ = ["exact", "trials"]

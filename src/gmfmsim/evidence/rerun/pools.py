@@ -8,7 +8,7 @@ from gmfmsim.evidence.classical import pool
 from gmfmsim.evidence.conversions import sd_from_se
 from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
 from gmfmsim.evidence.read import Row
-from gmfmsim.evidence.replicate.checks import (
+from gmfmsim.evidence.rerun.checks import (
     CheckResult,
     Figure,
     PooledSmd,
@@ -16,8 +16,8 @@ from gmfmsim.evidence.replicate.checks import (
     Trial,
     Variant,
 )
-from gmfmsim.evidence.replicate.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
-from gmfmsim.evidence.replicate.rows import Place, gathered, one_row
+from gmfmsim.evidence.rerun.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
+from gmfmsim.evidence.rerun.rows import Place, gathered, one_row
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import choices
 

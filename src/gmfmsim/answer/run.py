@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 
-from gmfmsim import store
+from gmfmsim.answer.past import Past, is_past, past_answer, read_past, replan
+from gmfmsim.answer.rerun import Replication, is_replication, read_replication, write_result
+from gmfmsim.answer.result import PlanResult, answer
+from gmfmsim.answer.sensitivity import checks_of, effects_of, truths_of, under_readings
 from gmfmsim.evidence.read import copy_tables
-from gmfmsim.experiment import Experiment, experiment_of_design, provenance, read_experiment
 from gmfmsim.faults import GateFailed
+from gmfmsim.files import store
 from gmfmsim.model.average import Member, shares_of
 from gmfmsim.model.engine import fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.model.published import published_posterior
-from gmfmsim.past import Past, is_past, past_answer, read_past, replan
-from gmfmsim.plan import Prepared
 from gmfmsim.progress import Silent
-from gmfmsim.replication import Replication, is_replication, read_replication, write_result
-from gmfmsim.report.answer import PlanResult, answer
-from gmfmsim.sensitivity import checks_of, effects_of, truths_of, under_readings
+from gmfmsim.question.experiment import Experiment, experiment_of_design, provenance, read_experiment
+from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import n_for_width, smallest_effect

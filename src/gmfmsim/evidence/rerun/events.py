@@ -5,7 +5,7 @@ from functools import partial
 
 from gmfmsim.evidence.audit.finding import listed
 from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio
-from gmfmsim.evidence.replicate.checks import (
+from gmfmsim.evidence.rerun.checks import (
     Arms,
     CheckResult,
     EventTotals,
@@ -13,8 +13,8 @@ from gmfmsim.evidence.replicate.checks import (
     RiskRatio,
     Variant,
 )
-from gmfmsim.evidence.replicate.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
-from gmfmsim.evidence.replicate.rows import Place, gathered, one_row
+from gmfmsim.evidence.rerun.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
+from gmfmsim.evidence.rerun.rows import Place, gathered, one_row
 
 
 def risk_ratio(check: RiskRatio, place: Place) -> CheckResult:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from gmfmsim.model.priors.distributions import Distribution, Positive, log_normal_density
+from gmfmsim.dist.distributions import Distribution, Positive, log_normal_density
 
 LOG_2 = math.log(2)
 

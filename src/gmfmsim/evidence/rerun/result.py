@@ -2,13 +2,13 @@
 
 from gmfmsim.evidence.printed import half_unit
 from gmfmsim.evidence.read import Row
-from gmfmsim.evidence.replicate.checks import (
+from gmfmsim.evidence.rerun.checks import (
     Arms,
     Check,
     CheckResult,
     Figure,
 )
-from gmfmsim.evidence.replicate.rows import Place, one_row
+from gmfmsim.evidence.rerun.rows import Place, one_row
 
 INTERVAL = ("estimate", "ci_low", "ci_high")
 

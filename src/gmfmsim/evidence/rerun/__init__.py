@@ -9,8 +9,8 @@ import numpy as np
 from gmfmsim.evidence.classical import p_from_interval
 from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.conversions import se_from_ci
-from gmfmsim.evidence.replicate.benchmarks import benchmark, dose_slope
-from gmfmsim.evidence.replicate.checks import (
+from gmfmsim.evidence.rerun.benchmarks import benchmark, dose_slope
+from gmfmsim.evidence.rerun.checks import (
     Arms,
     Benchmark,
     Check,
@@ -24,12 +24,12 @@ from gmfmsim.evidence.replicate.checks import (
     RiskRatio,
     Trial,
 )
-from gmfmsim.evidence.replicate.events import event_totals, read_events, risk_ratio
-from gmfmsim.evidence.replicate.pools import pooled_smd, read_trial
-from gmfmsim.evidence.replicate.result import INTERVAL, published_row, result_of, unit_of
-from gmfmsim.evidence.replicate.rows import Place, gathered
+from gmfmsim.evidence.rerun.events import event_totals, read_events, risk_ratio
+from gmfmsim.evidence.rerun.pools import pooled_smd, read_trial
+from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, unit_of
+from gmfmsim.evidence.rerun.rows import Place, gathered
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.spec import parse
+from gmfmsim.files.toml import parse
 
 
 def replicate(check: Check, place: Place) -> CheckResult:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from scipy import optimize, special
 
-from gmfmsim.algebra import dot, gauss_legendre
-from gmfmsim.arguments import endless, scalar
-from gmfmsim.trial.pooled_sd import log_peak
+from gmfmsim.compute.algebra import dot, gauss_legendre
+from gmfmsim.compute.arguments import endless, scalar
+from gmfmsim.dist.pooled_sd import log_peak
 
 NODES, WEIGHTS = gauss_legendre(24)
 DROP = 50.0

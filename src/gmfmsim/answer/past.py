@@ -11,13 +11,13 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim import DISCLAIMER
-from gmfmsim.experiment import METHOD, NAME, file_name, judged_by
+from gmfmsim.answer.sensitivity import effects_of, truths_of
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shortened, shown
+from gmfmsim.files.shelf import find, names
+from gmfmsim.files.toml import Spec, parse, read_toml
 from gmfmsim.model.average import Member
-from gmfmsim.plan import Prepared, prepare
-from gmfmsim.sensitivity import effects_of, truths_of
-from gmfmsim.shipped import find, names
-from gmfmsim.spec import Spec, parse, read_toml
+from gmfmsim.question.experiment import METHOD, NAME, file_name, judged_by
+from gmfmsim.question.plan import Prepared, prepare
 from gmfmsim.trial.designs import AnyDesign, Design
 from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.presets import read_design, resolve

@@ -15,9 +15,9 @@ import xarray as xr
 
 from gmfmsim import __version__
 from gmfmsim.faults import InputError
+from gmfmsim.files.shelf import names
+from gmfmsim.files.store import write_json
 from gmfmsim.progress import Silent
-from gmfmsim.shipped import names
-from gmfmsim.store import write_json
 from gmfmsim.trial.analyses import AnalysisSpec, Bayes, Historical
 from gmfmsim.trial.designs import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths

@@ -5,17 +5,17 @@ import os
 import textwrap
 from pathlib import Path
 
+from gmfmsim.answer.past import is_past, read_past
+from gmfmsim.answer.rerun import is_replication, read_replication, summary
 from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.read import Row, Tables, read_tables
-from gmfmsim.experiment import read_experiment
 from gmfmsim.faults import Fault, InputError, choices, shown
+from gmfmsim.files.shelf import find, names
+from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.past import is_past, read_past
-from gmfmsim.replication import is_replication, read_replication, summary
-from gmfmsim.shipped import find, names
-from gmfmsim.spec import read_text, read_toml
+from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection
-from gmfmsim.spec import Spec
+from gmfmsim.files.toml import Spec
 
 type Text = Annotated[str, Field(pattern=r"\w", max_length=2000)]
 type Pair[T] = Annotated[list[T], Field(min_length=2, max_length=2)]

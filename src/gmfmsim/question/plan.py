@@ -13,6 +13,7 @@ import xarray as xr
 from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.covariates import IN_WORDS
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
@@ -20,12 +21,11 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
+from gmfmsim.files.toml import Spec, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.priors.distributions import Fixed
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known, structure
-from gmfmsim.spec import Spec, parse
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import AnyDesign, Design
 from gmfmsim.trial.detectable import Detectable, Precision

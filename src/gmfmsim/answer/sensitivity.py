@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from gmfmsim.algebra import dot
+from gmfmsim.compute.algebra import dot
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.curves import CURVES
 from gmfmsim.model.predict import effect_draws, mix, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
-from gmfmsim.plan import Prepared
+from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.operate import route
 from gmfmsim.trial.size import RequiredN, required_n

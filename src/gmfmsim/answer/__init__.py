@@ -1,0 +1,1 @@
+"""The main path: from a question to posterior, truths, trials and n."""

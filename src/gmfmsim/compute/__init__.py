@@ -1,0 +1,1 @@
+"""Ground: arithmetic in a fixed order, arguments checked by name, work on several cores."""

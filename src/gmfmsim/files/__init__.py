@@ -1,0 +1,1 @@
+"""TOML files by their grammar, names of shipped files, result folders."""

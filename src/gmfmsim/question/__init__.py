@@ -1,0 +1,1 @@
+"""The grammar of experiments/*.toml: what is asked, of which evidence, model and trial."""
