@@ -1,0 +1,1 @@
+"""Distributions that models and trials declare, and laws that both use."""
