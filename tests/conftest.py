@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from filelock import FileLock
+from gmfmsim.question.experiment import read_experiment
 from matplotlib.figure import Figure
 
 from gmfmsim.answer.past import is_past, read_past
@@ -15,7 +16,6 @@ from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.question.experiment import read_experiment
 
 LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""

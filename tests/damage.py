@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from gmfmsim.question.experiment import read_experiment
 
 from gmfmsim.cli import main
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.faults import InputError
-from gmfmsim.question.experiment import read_experiment
 
 VALID = """\
 question = "How many children?"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
@@ -14,7 +15,6 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.predict import mix
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.streams import stream
 
 EXACT = Sampler(engine="exact", cross_check=False, draws=100)

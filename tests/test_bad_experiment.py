@@ -7,10 +7,10 @@ import tomllib
 import pytest
 import tomli_w
 from damage import ABSENT, BELOW_ZERO, MODEL, VALID, WORDS, changed, command, damaged_tables, faults_of, trial
+from gmfmsim.question.experiment import read_experiment
 
 import gmfmsim
 from gmfmsim.faults import InputError
-from gmfmsim.question.experiment import read_experiment
 
 
 def test_the_experiment_that_is_damaged_below_is_valid(tmp_path):

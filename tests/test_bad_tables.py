@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from damage import command, damaged_tables, trial
+from gmfmsim.question.experiment import read_experiment
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.question.experiment import read_experiment
 
 # tables
 

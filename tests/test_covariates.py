@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tomli_w
 from damage import MODEL, changed, trial
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.terms import TERMS, covariate
-from gmfmsim.question.experiment import read_experiment
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tomli_w
 from damage import ABSENT, VALID, changed
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,6 @@ from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find, names
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.question.plan import Prepared
 from gmfmsim.report.show import check
 

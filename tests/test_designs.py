@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 import xarray as xr
 from damage import command, faults_of
+from gmfmsim.question.experiment import experiment_of_design, read_experiment
 from scipy import interpolate, special, stats
 
 from gmfmsim.answer import run as pipeline
@@ -21,7 +22,6 @@ from gmfmsim.answer.sensitivity import effects_of, truths_of
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
-from gmfmsim.question.experiment import experiment_of_design, read_experiment
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources

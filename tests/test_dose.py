@@ -4,6 +4,7 @@ import math
 
 import pytest
 from damage import trial
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -11,7 +12,6 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.design import Arm
 
 DOSES = st.floats(0, 1e12, allow_subnormal=True)

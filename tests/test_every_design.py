@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from gmfmsim.question.experiment import experiment_of_design
 
 from gmfmsim.answer import run as pipeline
 from gmfmsim.answer.result import PlanResult
 from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
-from gmfmsim.question.experiment import experiment_of_design
 from gmfmsim.report import page
 from gmfmsim.report import show as lookup
 from gmfmsim.trial.presets import read_children, read_design

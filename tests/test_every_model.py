@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from gmfmsim.question.experiment import read_experiment
 
 from gmfmsim.answer import fit as fitting
 from gmfmsim.answer import run as pipeline
@@ -16,7 +17,6 @@ from gmfmsim.model import engine
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.report.show import check
 
 SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0}

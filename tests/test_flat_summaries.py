@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import trial
+from gmfmsim.question.experiment import read_experiment
 from scipy import stats
 
 from gmfmsim.evidence.audit import audit
@@ -17,7 +18,6 @@ from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact.fit import fit_exact
-from gmfmsim.question.experiment import read_experiment
 
 CASES = Path(__file__).parent / "cases"
 P_ONLY = """\

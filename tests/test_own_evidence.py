@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import trial
+from gmfmsim.question.experiment import read_experiment
 from scipy import stats
 
 from gmfmsim import DISCLAIMER
@@ -20,7 +21,6 @@ from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.question.scaffold import new_evidence
 from gmfmsim.report.show import check
 

@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 import xarray as xr
 from conftest import AS_TABLED, PLANS, REPLANNED, ROOT, committed
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.progress import Silent
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.question.scaffold import new_evidence
 from gmfmsim.report import figures
 

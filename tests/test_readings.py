@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from damage import damaged_tables, faults_of, trial
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -29,7 +30,6 @@ from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")

@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 import xarray as xr
 from design_cases import KINDS, SOURCE, arm, figure, normal_design
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -18,7 +19,6 @@ from gmfmsim.answer.result import headline
 from gmfmsim.answer.run import design_grid, run
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design

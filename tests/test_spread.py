@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clean_evidence import clean_evidence
 from damage import trial
+from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,6 @@ from gmfmsim.evidence.spread import (
     window,
 )
 from gmfmsim.question import experiment
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.report.show import check
 
 NOT = frozenset()

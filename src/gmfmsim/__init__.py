@@ -1,35 +1,157 @@
 """gmfmsim: how many children does the next trial of cell treatment in cerebral palsy need?
 
-It plans trials. It gives no advice on treatment. The verbs of the command line are functions here:
+It plans trials. It gives no advice on treatment. The verbs of the command line are functions here, and every step
+between evidence and answer is a labelled object:
 
-    gmfmsim.run("quickstart")       gmfmsim.check("my.toml")
-    gmfmsim.list()                  gmfmsim.show("model", "emax")
-    gmfmsim.audit()                 gmfmsim.new_evidence("my_evidence")
+    import gmfmsim
+
+    result = gmfmsim.run("quickstart")          result.answer, result.surface, result.posterior
+    experiment = gmfmsim.load("quickstart")     experiment.contrasts(), .posterior(), .truths(), .surface(), .size()
+
+Whatever a verb needs is imported when it is first called, so that importing the package stays quick.
 """
 
-from importlib import import_module
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
+from gmfmsim.progress import Silent
+
+if TYPE_CHECKING:
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.answer.fit import FittedPlan
+    from gmfmsim.answer.result import Result
+    from gmfmsim.evidence.audit.finding import Finding
+
+    type Source = str | Path | Mapping[str, Any]
 
 __version__ = "0.1.0"
 
 DISCLAIMER = "gmfmsim plans trials. It gives no advice on treatment; no figure here says that a treatment works."
 
-_VERBS = {
-    "run": "answer.run",
-    "simulate_design": "answer.run",
-    "fit": "answer.fit",
-    "calibrate": "proof.calibration",
-    "check": "report.show",
-    "list": "report.show",
-    "show": "report.show",
-    "audit": "report.show",
-    "new_evidence": "question.scaffold",
-    "InputError": "faults",
-    "GateFailed": "faults",
-}
+__all__ = [
+    "DISCLAIMER",
+    "Fault",
+    "GateFailed",
+    "InputError",
+    "NotANumber",
+    "__version__",
+    "audit",
+    "check",
+    "draw",
+    "fit",
+    "load",
+    "new_evidence",
+    "run",
+    "shipped",
+    "show",
+    "simulate",
+]
 
 
-def __getattr__(verb: str):
-    """Import a verb when it is first used, so that importing the package stays quick."""
-    if verb not in _VERBS:
-        raise AttributeError(f"module 'gmfmsim' has no attribute {verb!r}")
-    return getattr(import_module(f"gmfmsim.{_VERBS[verb]}"), verb)
+def load(source: "Source") -> "Experiment":
+    """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
+
+    Raises InputError with every fault.
+    """
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.question.question import read_question
+
+    return Experiment(read_question(source))
+
+
+def run(source: "Source | Experiment", results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
+    """Run an experiment and return its result: fit, gate, truths, simulated trials, required n, figures and page.
+
+    Writes results/<experiment>/<key>/; a complete result with the same key is returned as it stands. Raises InputError
+    for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is written.
+    """
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.answer.run import run as answer
+    from gmfmsim.report.draw import draw_result
+
+    experiment = source if isinstance(source, Experiment) else load(source)
+    return answer(experiment.question, Path(results), draw_result, progress or Silent())
+
+
+def simulate(design: str, results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
+    """Run a design (a shipped name or the path of a .toml file) on the evidence of the quick start.
+
+    Writes results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and
+    required n. Raises as `run`.
+    """
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.question.question import question_of_design
+
+    return run(Experiment(question_of_design(design)), results, progress=progress)
+
+
+def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "list[FittedPlan]":
+    """Fit and check every model of an experiment; simulate no trial, write nothing.
+
+    Raises InputError for faults in the inputs or where no plan has a model, and GateFailed if a posterior cannot be
+    trusted.
+    """
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.answer.fit import fit as fit_models
+
+    experiment = source if isinstance(source, Experiment) else load(source)
+    return fit_models(experiment.question, progress or Silent())
+
+
+def check(source: "Source") -> dict[str, Any]:
+    """Validate an experiment with its tables, models and designs, compute nothing, and say what a run would do.
+
+    Raises InputError with every fault.
+    """
+    from gmfmsim.question.check import checked
+
+    return checked(load(source).question)
+
+
+def draw(folder: str | Path) -> Path:
+    """Draw figures and page of a result folder again, from what stands in it, and return the page.
+
+    Raises InputError if the folder holds no result, or not its data.
+    """
+    from gmfmsim.report.draw import draw_result
+
+    return draw_result(folder)
+
+
+def shipped() -> dict[str, dict[str, str]]:
+    """Return the shipped experiments (name: question), and models, designs and children (name: title)."""
+    from gmfmsim.report.show import shipped as listed
+
+    return listed()
+
+
+def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, list[Any]]:
+    """Return an experiment or children as the file, a model or design in words, a study or table as its rows.
+
+    Raises InputError if there is no such kind or name, with what there is.
+    """
+    from gmfmsim.report.show import show as shown
+
+    return shown(kind, name, tables=tables)
+
+
+def audit(table: str | None = None) -> "list[Finding]":
+    """Return what in the evidence cannot be right, may be wrong or has to be known.
+
+    Of the shipped tables, of one of them, or of a folder or flat CSV file. Raises InputError if there is none.
+    """
+    from gmfmsim.report.show import audit as audited
+
+    return audited(table)
+
+
+def new_evidence(folder: str | Path) -> list[Path]:
+    """Write a table for one's own evidence, an experiment that uses it and how to go on; return the paths.
+
+    Raises InputError if one of the files is there already or the folder cannot be written.
+    """
+    from gmfmsim.question.scaffold import new_evidence as write
+
+    return write(folder)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+import gmfmsim
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
+from gmfmsim.progress import Console
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
@@ -44,10 +46,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
-    from gmfmsim.answer.run import run as run_experiment
-    from gmfmsim.progress import Console
-
-    _print_result(run_experiment(name, results, progress=Console()), as_json)
+    _print_result(gmfmsim.run(name, results, progress=Console()), as_json)
 
 
 @app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")
@@ -59,10 +58,17 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Simulate a design on the evidence of the quick start: operating characteristics, required n, a page."""
-    from gmfmsim.answer.run import simulate_design
-    from gmfmsim.progress import Console
+    _print_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
-    _print_result(simulate_design(design, results, progress=Console()), as_json)
+
+@app.command(epilog="Example: gmfmsim report results/quickstart/83c74fd2176d")
+def report(
+    folder: Annotated[Path, typer.Argument(help="A result folder, with its data.", metavar="FOLDER")],
+    as_json: Json = False,
+) -> None:
+    """Draw figures and page of a result again, from its folder; fit and simulate nothing."""
+    page = str(gmfmsim.draw(folder))
+    _print_json({"report": page}) if as_json else print(f"report: {page}")
 
 
 def _print_result(result, as_json: bool) -> None:
@@ -78,11 +84,9 @@ def _print_result(result, as_json: bool) -> None:
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
 def fit(name: Name, as_json: Json = False) -> None:
     """Fit and check the models of an experiment; simulate no trial, write nothing."""
-    from gmfmsim.answer.fit import fit as fit_experiment
     from gmfmsim.answer.fit import to_json, to_text
-    from gmfmsim.progress import Console
 
-    plans = fit_experiment(name, progress=Console())
+    plans = gmfmsim.fit(name, progress=Console())
     if as_json:
         _print_json(to_json(plans))
         return
@@ -102,7 +106,6 @@ def benchmark(
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
     from gmfmsim import proof as measure
-    from gmfmsim.progress import Console
 
     if what not in ("exact", "trials"):
         raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact or trials")])
@@ -122,7 +125,6 @@ def calibrate(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
 ) -> None:
     """Calibrate the engines on data simulated from the models, and record it (an hour or more for all)."""
-    from gmfmsim.progress import Console
     from gmfmsim.proof.calibration import calibrate as run_calibration
 
     run_calibration(out, model or None, study or None, workers=workers, progress=Console())
@@ -136,7 +138,6 @@ def type_one(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
 ) -> None:
     """Simulate the shipped designs without effect and record how often each analysis claims one (minutes for all)."""
-    from gmfmsim.progress import Console
     from gmfmsim.proof.type_one import record_type_one
 
     record_type_one(out, design or None, workers=workers, progress=Console())
@@ -146,9 +147,7 @@ def type_one(
 @app.command(epilog="Example: gmfmsim check my_trial.toml")
 def check(name: Name, as_json: Json = False) -> None:
     """Validate an experiment with everything it uses; fit and simulate nothing."""
-    from gmfmsim.report.show import check as check_experiment
-
-    found = check_experiment(name)
+    found = gmfmsim.check(name)
     if as_json:
         _print_json(found)
         return
@@ -171,9 +170,7 @@ def check(name: Name, as_json: Json = False) -> None:
 @app.command("list", epilog="Example: gmfmsim list")
 def list_shipped(as_json: Json = False) -> None:
     """List the shipped experiments, models, designs and children."""
-    from gmfmsim.report.show import list as list_all
-
-    shipped = list_all()
+    shipped = gmfmsim.shipped()
     if as_json:
         _print_json(shipped)
         return
@@ -243,14 +240,13 @@ def audit(
 ) -> None:
     """Say what in the evidence cannot be right, may be wrong or has to be known, and what it would change."""
     from gmfmsim.evidence.audit import as_json as to_json
-    from gmfmsim.evidence.audit import report
-    from gmfmsim.report.show import audit as audit_evidence
+    from gmfmsim.evidence.audit import report as in_words
 
-    findings = audit_evidence(table or None)
+    findings = gmfmsim.audit(table or None)
     if as_json:
         _print_json({"findings": to_json(findings)})
         return
-    print(report(findings))
+    print(in_words(findings))
     print(DISCLAIMER)
 
 
@@ -263,9 +259,7 @@ def evidence(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")], as_json: Json = False
 ) -> None:
     """Write an annotated table for your own evidence, an experiment that uses it, and how to go on."""
-    from gmfmsim.question.scaffold import new_evidence
-
-    written = [str(path) for path in new_evidence(folder)]
+    written = [str(path) for path in gmfmsim.new_evidence(folder)]
     if as_json:
         _print_json({"written": written})
         return

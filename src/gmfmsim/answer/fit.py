@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import xarray as xr
 
 from gmfmsim.answer.parameters import fitted, typical_tau
-from gmfmsim.answer.result import figure
-from gmfmsim.answer.run import posterior_of
+from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sensitivity import checks_of
+from gmfmsim.compute.text import figure
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks, as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
 from gmfmsim.progress import Silent
-from gmfmsim.question.experiment import read_experiment
+from gmfmsim.question.past import Past
 from gmfmsim.question.plan import Prepared
+from gmfmsim.question.question import Question
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,22 @@ class FittedPlan:
     confounding: xr.Dataset
 
 
-def fit(name: str, *, progress: Silent | None = None) -> list[FittedPlan]:
-    """Fit and check every model of an experiment (a shipped name or the path of a .toml file); write nothing.
+def fit(question: Question, progress: Silent) -> list[FittedPlan]:
+    """Fit and check every model of an experiment; write nothing.
 
-    Plans that take a published estimate are left out. Raises InputError for faults in the inputs, or if no plan has a
-    model, and GateFailed if a posterior cannot be trusted.
+    Plans that take a published estimate are left out; trials of the past have one model. Raises InputError if no plan
+    has a model, and GateFailed if a posterior cannot be trusted.
     """
-    progress = progress or Silent()
-    experiment, fits, found = read_experiment(name), {}, []
-    for prepared in experiment.plans:
+    fits, found = {}, []
+    for prepared in question.plans[:1] if isinstance(question.asked, Past) else question.plans:
         if prepared.models:
             members = posterior_of(prepared, fits, progress)
             progress.stage(f"{prepared.plan.label}: checks")
             slopes = confounding(prepared.contrasts, tau=typical_tau(members))
             found.append(FittedPlan(prepared, members, [checks_of(prepared, m) for m in members], slopes))
     if not found:
-        problem = "every plan takes a published estimate: there is nothing to fit"
-        raise InputError([Fault(name, "key model", problem, "an experiment with a [model]")])
+        problem = "no plan has a model: there is nothing to fit"
+        raise InputError([Fault(question.name, "key model", problem, "an experiment with a [model]")])
     return found
 
 

@@ -14,48 +14,22 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
-from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.covariates import IN_WORDS
-from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
-from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
-from gmfmsim.evidence.what_if import Supposed, with_supposed
+from gmfmsim.evidence.pooled import PooledEstimate
+from gmfmsim.evidence.read import Tables
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import Spec, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known, structure
+from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import AnyDesign, Design
 from gmfmsim.trial.detectable import Detectable, Precision
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.size import Search
-
-OF_CONTRASTS = {"select", "month_correlation", "readings", "what_if"}
-"""The keys of [evidence] that concern contrasts."""
-
-
-class EvidenceSpec(Spec):
-    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate."""
-
-    tables: str = "package"
-    select: Selection | None = None
-    month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
-    readings: ReadingChoice = "average"
-    what_if: list[Supposed] = Field(default_factory=list)
-    pooled: PooledChoice | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self):
-        if (self.select is None) == (self.pooled is None):
-            raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
-        if self.pooled and self.model_fields_set & OF_CONTRASTS:
-            raise PydanticCustomError(
-                "evidence", "readings, what_if and month_correlation with select: a published estimate has none"
-            )
-        return self
 
 
 def _trial_class(raw: object) -> str:
@@ -246,6 +220,18 @@ class Prepared:
             config["model"] |= {"average": names} if self.plan.model.average else {"name": names[0]}
         return config
 
+    @property
+    def identity(self) -> dict:
+        """What the key of a result counts of a plan: tables and models by what they hold, not by where they stand."""
+        return (
+            self.plan.model_dump(mode="json", exclude={"evidence": {"tables"}, "model": True})
+            | {
+                "models": [m.model_dump(mode="json") for m in self.models.values()],
+                "weights": self.plan.model and self.plan.model.weights,
+            }
+            | read_from(self.tables)
+        )
+
 
 def _range(values: np.ndarray) -> tuple[float, float] | None:
     known = values[np.isfinite(values)]
@@ -256,33 +242,21 @@ def _outside(value: float, observed: tuple[float, float] | None) -> bool | None:
     return None if observed is None else not observed[0] <= value <= observed[1]
 
 
-def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
+def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
     """Read and check one plan: its keys first, then, section by section, what the keys refer to.
 
-    Returns the plan with what it needs, or None, and every fault found. Paths are relative to the folder of `path`.
+    Returns the plan with what it needs, or None, and every fault found. Paths are relative to the experiment file.
     """
+    path = sources.path
     raw, of_design = _with_design(raw, path)
     plan, faults = parse(Plan, raw, path.name)
     if of_design:
         plan, faults = None, of_design + [f for f in faults if not f.where.startswith("key trial")]
-    evidence, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
+    spec, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
     choice, _ = parse(ModelChoice, raw.get("model"), path.name)
-    tables = contrasts = published = None
-    models: dict[str, ModelSpec] = {}
-    try:
-        if evidence:
-            tables = read_tables(PACKAGE_TABLES if evidence.tables == "package" else path.parent / evidence.tables)
-            if evidence.select:
-                selected = select_contrasts(
-                    tables, evidence.select, path.name, month_correlation=evidence.month_correlation
-                )
-                if evidence.what_if:
-                    selected = with_supposed(selected, tables, evidence.what_if, path.name)
-                contrasts = read_contrasts(selected, tables, evidence.readings, path.name)
-            else:
-                published = pooled_estimate(tables, evidence.pooled, path.name)
-    except InputError as error:
-        faults += error.faults
+    evidence, found = sources.evidence(spec) if spec else (Evidence(), [])
+    faults += found
+    contrasts, models = evidence.contrasts, {}
     try:
         models = read_models(choice, beside=path.parent, file=path.name) if choice else {}
     except InputError as error:
@@ -293,13 +267,13 @@ def prepare(raw: dict, path: Path) -> tuple[Prepared | None, list[Fault]]:
             found += setting_faults(model, contrasts, plan.trial.setting, plan.trial.month, path.name)
             found += _engine_faults(plan, model, contrasts, path.name) if not found else []
         faults += [f for f in found if f not in faults]
-    if plan and published:
-        faults += _unit_faults(plan, published, path.name)
+    if plan and evidence.published:
+        faults += _unit_faults(plan, evidence.published, path.name)
     faults += _size_faults(plan, path.name) if plan else []
     if faults:
         return None, faults
     own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
-    return Prepared(plan, tables, contrasts, models, own, published), []
+    return Prepared(plan, evidence.tables, contrasts, models, own, evidence.published), []
 
 
 def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:

@@ -1,25 +1,22 @@
 """What a design would show: tables and figures of its operating characteristics, its section of the page."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import cycle
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from gmfmsim.answer.result import percent
+from gmfmsim.compute.text import Written, number, percent, share
 from gmfmsim.evidence.conversions import Z975
-from gmfmsim.report.children import Reported, children_caption, children_figure
-from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, filled
+from gmfmsim.report.children import children_caption, children_figure
+from gmfmsim.report.figures import Drawn
+from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH
 from gmfmsim.report.labels import fitted
-from gmfmsim.trial.designs import Design
-from gmfmsim.trial.protocol import protocol, sources
 
 SCENARIOS = {
     "new_study": "In a new study: truths from the evidence, the scatter between studies included",
@@ -46,31 +43,7 @@ TERMS = {
 }
 
 
-class Cell(NamedTuple):
-    """A simulated figure and its Monte Carlo standard error as text; both empty where there is none."""
-
-    value: str
-    mcse: str
-
-
-NONE = Cell("", "")
-
-
-def share(value: float, mcse: float) -> Cell:
-    """Write a share and its MCSE as per cent."""
-    return Cell(*(percent(x) if math.isfinite(x) else "" for x in (value, mcse))) if math.isfinite(value) else NONE
-
-
-def number(value: float, mcse: float) -> Cell:
-    """Write a figure to the decimals in which its MCSE has two digits, four at most."""
-    if not math.isfinite(value):
-        return NONE
-    decimals = min(max(1 - math.floor(math.log10(mcse)), 0), 4) if math.isfinite(mcse) and mcse > 0 else 2
-    value = round(value, decimals) + 0.0  # no minus before nought
-    return Cell(f"{value:.{decimals}f}", f"{mcse:.{decimals}f}" if math.isfinite(mcse) else "")
-
-
-COLUMNS: dict[str, tuple[str, Callable[[float, float], Cell]]] = {
+COLUMNS: dict[str, tuple[str, Callable[[float, float], Written]]] = {
     "success": ("success", share),
     "harm": ("harm", share),
     "failed": ("failed", share),
@@ -87,7 +60,11 @@ COLUMNS: dict[str, tuple[str, Callable[[float, float], Cell]]] = {
 # tables
 
 
-def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], list[tuple[str, list[Cell]]]]:
+type Rows = list[tuple[str, list[Written]]]
+"""Of each row of a table its label and cells."""
+
+
+def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], Rows]:
     """Return headings, and for each analysis its label and cells: operating characteristics with their MCSE.
 
     A characteristic that no analysis has (the type S error without an effect) gets no column.
@@ -101,7 +78,7 @@ def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[l
     return [COLUMNS[name][0] for name in names], rows
 
 
-def differences_table(surface: xr.Dataset, scenario: str, n: int) -> list[tuple[str, Cell, str]]:
+def differences_table(surface: xr.Dataset, scenario: str, n: int) -> list[tuple[str, Written, str]]:
     """Return label, success minus that of the primary analysis (percentage points, paired MCSE) and what it means."""
     primary, *others = surface["analysis"].values.tolist()
     at = surface[["difference", "difference_mcse"]].sel(scenario=scenario, n=n, versus=primary)
@@ -109,7 +86,7 @@ def differences_table(surface: xr.Dataset, scenario: str, n: int) -> list[tuple[
     for label in others:
         difference, mcse = (at[name].sel(analysis=label).item() for name in ("difference", "difference_mcse"))
         error = f"{100 * mcse:.2f}" if math.isfinite(mcse) else ""
-        rows.append((label, Cell(f"{100 * difference + 0.0:+.2f}", error), _compared(difference, mcse)))
+        rows.append((label, Written(f"{100 * difference + 0.0:+.2f}", error), _compared(difference, mcse)))
     return rows
 
 
@@ -121,7 +98,7 @@ def _compared(difference: float, mcse: float) -> str:
     return "succeeds more often" if difference > 0 else "succeeds less often"
 
 
-def selection_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], list[tuple[str, list[Cell]]]]:
+def selection_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], Rows]:
     """Return the arms, and for each analysis along doses how often it would take each on; no rows without any."""
     if "selected" not in surface:
         return [], []
@@ -135,7 +112,7 @@ def selection_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[st
     return arms, rows
 
 
-def nuisance_table(rows: xr.Dataset, nominal: float) -> tuple[list[str], list[tuple[str, list[tuple[Cell, bool]]]]]:
+def nuisance_table(rows: xr.Dataset, nominal: float) -> tuple[list[str], list[tuple[str, list[tuple[Written, bool]]]]]:
     """Return the analyses, and for each setting the type I error with its MCSE and whether it is above nominal.
 
     Above: by more than three MCSE. rows: type_one, type_one_mcse, dims setting (in words) and analysis.
@@ -151,13 +128,13 @@ def nuisance_table(rows: xr.Dataset, nominal: float) -> tuple[list[str], list[tu
 # figures
 
 
-def design_figures(
-    design: Design, surface: xr.Dataset, seed: int, *, n: int | None = None, reported: Iterable[Reported] = ()
-) -> dict[str, Callable[[], Figure]]:
+def design_figures(plan: Drawn) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure of a design, by name."""
+    answer, design = plan.answer, plan.answer["design"]
+    how = {"n": answer["n_per_arm"], "nominal": _nominal(design), "unit": design["unit"]}
     return {
-        "children": partial(children_figure, design, seed, tuple(reported)),
-        "analyses": partial(curves_figure, surface, n=n, nominal=_nominal(design), unit=_unit(design)),
+        "children": partial(children_figure, plan.data["children"]),
+        "analyses": partial(curves_figure, plan.data["surface"], **how),
     }
 
 
@@ -209,54 +186,34 @@ def _lines(ax: Axes, surface: xr.Dataset, style: str) -> None:
 # the section
 
 
-def design_section(
-    design: Design,
-    surface: xr.Dataset,
-    n: int,
-    drawn: dict[str, str],
-    *,
-    nuisance: xr.Dataset | None = None,
-    reported: Iterable[Reported] = (),
-) -> Markup:
-    """Return the section of a page on a design at n: protocol, children, operating characteristics, sources, terms.
+def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
+    """Return what a page says of a design: protocol, children, operating characteristics at its n, sources, terms.
 
-    drawn: the SVG of each of design_figures; text from files is escaped.
+    drawn: the SVG of each of design_figures.
     """
-    nominal = _nominal(design)
+    design, surface = plan.answer["design"], plan.data["surface"]
+    n, nominal = design["n"], _nominal(design)
     curves = CURVES.format(nominal="" if nominal is None else f" (line: nominal, {percent(nominal)})")
-    captions = {"children": children_caption(design, reported), "analyses": curves}
+    captions = {"children": children_caption(plan.data["children"]), "analyses": curves}
     known = [s for s in SCENARIOS if s in surface["scenario"].values]
-    text = filled(
-        "design.html.j2",
-        {},
-        design=design,
-        protocol=protocol(design, n),
-        sources=sources(design),
-        figures=[{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
-        n=n,
-        unit=_unit(design),
-        randomised=surface["randomised"].sel(n=n).item(),
-        enrolled=surface["enrolled"].sel(n=n).item(),
-        seen=surface["completers"].sel(n=n, scenario=known[0]).item(),
-        seen_mcse=surface["completers_mcse"].sel(n=n, scenario=known[0]).item(),
-        primary=surface["analysis"].values.tolist()[0],
-        characteristics=[(SCENARIOS[s], *characteristics_table(surface, s, n)) for s in known],
-        differences=differences_table(surface, known[0], n),
-        selection=selection_table(surface, known[0], n),
-        nuisance=None if nuisance is None else nuisance_table(nuisance, design.alpha / 2),
-        nominal=percent(design.alpha / 2),
-        replicates=surface.attrs["replicates"],
-        terms=TERMS,
-    )
-    return Markup(text)
+    at = surface.sel(n=n)
+    return design | {
+        "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
+        "randomised": at["randomised"].item(),
+        "enrolled": at["enrolled"].item(),
+        "seen": at["completers"].sel(scenario=known[0]).item(),
+        "seen_mcse": at["completers_mcse"].sel(scenario=known[0]).item(),
+        "primary": surface["analysis"].values.tolist()[0],
+        "characteristics": [(SCENARIOS[s], *characteristics_table(surface, s, n)) for s in known],
+        "differences": differences_table(surface, known[0], n),
+        "selection": selection_table(surface, known[0], n),
+        "nuisance": nuisance_table(plan.data["type_one"], design["nominal"]),
+        "nominal": percent(design["nominal"]),
+        "replicates": surface.attrs["replicates"],
+        "terms": TERMS,
+    }
 
 
-def _nominal(design: Design) -> float | None:
+def _nominal(design: dict) -> float | None:
     """Return the nominal rate of success without an effect; None where no effect lies within the claim."""
-    return design.alpha / 2 if design.objective.claim == "superiority" else None
-
-
-def _unit(design: Design) -> str:
-    if design.kind in ("pairs", "single_arm"):
-        return {"pairs": "pairs", "single_arm": "children"}[design.kind]
-    return "children per arm" if all(arm.ratio == 1 for arm in design.arms) else "children in the smallest arm"
+    return design["nominal"] if design["claim"] == "superiority" else None

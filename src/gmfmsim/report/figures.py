@@ -2,37 +2,45 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmfmsim.answer.result import PlanResult, percent
+from gmfmsim.compute.text import percent
 from gmfmsim.evidence.conversions import Z975, Z995
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.read import at_month
-from gmfmsim.report.evidence import on_model_scale, small_study
 from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH
 from gmfmsim.report.labels import Labels, labels, line
+
+
+class Drawn(NamedTuple):
+    """What the figures of a plan are drawn from: its answer, and the datasets beside it by name."""
+
+    answer: dict
+    data: dict[str, xr.Dataset]
+
 
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
 
 
-def figures_of(plan_result: PlanResult) -> dict[str, Callable[[], Figure | None]]:
+def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan_result) for f in (curves, dose_response, funnel, forest)}
+    return {f.__name__: partial(f, plan) for f in (curves, dose_response, funnel, forest)}
 
 
-def curves(plan_result: PlanResult) -> Figure:
+def curves(plan: Drawn) -> Figure:
     """Power and assurance against n, with the plateau, the target and the required n with its interval."""
-    surface, plan, required = plan_result.surface, plan_result.prepared.plan, plan_result.required
+    surface, answer = plan.data["surface"], plan.answer
     figure, ax = _axes(4.6)
-    n = surface["n"].values
+    n = surface["randomised"].values
     lines = {
         "new_study": (BLUE, "-", "assurance, new study"),
         "pooled_mean": (ORANGE, "--", "assurance, mean of studies (no tau)"),
-        "planning_value": (GREEN, "-.", f"power at {plan.search.planning_value:g} {_short(plan_result)}"),
+        "planning_value": (GREEN, "-.", f"power at {answer['planning_value']:g} {_short(answer['unit'])}"),
         "null": (GREY, ":", "false claim of benefit (no effect)"),
     }
     for scenario, (colour, style, label) in lines.items():
@@ -40,36 +48,34 @@ def curves(plan_result: PlanResult) -> Figure:
         e = Z975 * surface["success_mcse"].sel(scenario=scenario).values[:, 0]
         ax.fill_between(n, y - e, y + e, color=colour, alpha=0.25, lw=0)
         ax.plot(n, y, style, color=colour, lw=1.8, label=label)
-    plateau, target = surface["plateau"].sel(scenario="new_study").item(), plan.search.target.value
+    plateau, target = answer["plateau"], answer["target"]["value"]
     ax.axhline(plateau, color=BLUE, lw=1.2, ls=(0, (1, 2)), label=f"plateau of a new study, {percent(plateau)}")
-    ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {plan.search.target.metric}")
-    if required.n is not None:
-        low, high = required.interval
+    ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {answer['target']['metric']}")
+    if (required := answer["n_total"]) is not None:
+        low, high = answer["n_total_interval"]
         ax.axvspan(low, high or n[-1], color="black", alpha=0.08, lw=0)
-        ax.plot([required.n] * 2, [0, target], color="black", lw=1)
+        ax.plot([required] * 2, [0, target], color="black", lw=1)
         ax.annotate(
-            f"n = {required.n}",
-            (required.n, 0.06),
+            f"{required} children",
+            (required, 0.06),
             xytext=(4, 0),
             textcoords="offset points",
             fontsize=10,
             fontweight="bold",
         )
-    ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel=_n_label(plan_result), ylabel="probability of success")
+    ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel="children randomised in all", ylabel="probability of success")
     ax.set_yticks(np.arange(0, 1.01, 0.2), [f"{v:.0f} %" for v in np.arange(0, 101, 20)])
     _legend_below(figure, ax, columns=1)
     return figure
 
 
-def forest(plan_result: PlanResult) -> Figure:
+def forest(plan: Drawn) -> Figure:
     """Reported effects by cell class and route, what the model shrinks them to, their mean and a new study."""
-    data, unit = plan_result.prepared.reported, plan_result.prepared.unit
-    rows = [] if data is None else _forest_rows(data, forest_labels(plan_result))
+    data, unit = plan.data.get("contrasts"), plan.answer["unit"]
+    rows = [] if data is None else _forest_rows(data, forest_labels(plan))
     figure, ax = _axes(2.0 + 0.47 * len(rows))
     if rows:
-        reported, se = on_model_scale(plan_result)
-        theta = plan_result.posterior["posterior"]["theta"].transpose("contrast", "chain", "draw").values
-        low, middle, high = np.quantile(theta.reshape(len(theta), -1), [0.025, 0.5, 0.975], axis=1)
+        reported, se, low, middle, high = (data[v].values for v in ("reported", "se", "low", "median", "high"))
         place = {i: y for y, (i, _) in enumerate(rows) if i is not None}
         i, y = np.array(list(place)), np.array(list(place.values()), float)
         ax.errorbar(
@@ -99,12 +105,11 @@ def forest(plan_result: PlanResult) -> Figure:
                 parse_math=False,
             )
     top = len(rows) + 0.35
-    dose = plan_result.prepared.plan.trial.active.dose
-    at = f" at {_per_kg(dose)}" if plan_result.dose_response is not None else ""
+    at = f" at {_per_kg(_dose(plan))}" if "dose_response" in plan.data else ""
     for offset, (kind, name, colour) in enumerate(
         (("mean", "mean of studies", ORANGE), ("new_study", "a new study", PURPLE))
     ):
-        low, middle, high = (plan_result.effect[v].sel(kind=kind).item() for v in ("low", "effect", "high"))
+        low, middle, high = (plan.data["effect"][v].sel(kind=kind).item() for v in ("low", "effect", "high"))
         label, y = name + at, top + 0.85 * offset
         ax.plot([low, high], [y, y], color=colour, lw=3, solid_capstyle="butt")
         ax.plot(middle, y, "D", color=colour, ms=7)
@@ -126,13 +131,14 @@ def forest(plan_result: PlanResult) -> Figure:
     return figure
 
 
-def funnel(plan_result: PlanResult) -> Figure | None:
+def funnel(plan: Drawn) -> Figure | None:
     """Reported effects against their standard errors, with contours of significance and the regression on se."""
-    found = small_study(plan_result)
+    found = plan.answer["evidence"]["small_study"]
     if found is None:
         return None
     figure, ax = _axes(4.8)
-    data, (reported, se) = plan_result.prepared.reported, on_model_scale(plan_result)
+    data = plan.data["contrasts"]
+    reported, se = data["reported"].values, data["se"].values
     top = 1.12 * se.max()
     reach = np.linspace(0, top, 2)
     for quantile, shade, label in ((Z995, "#E3E3E3", "p between 0.01 and 0.05"), (Z975, "#F7F7F7", "p above 0.05")):
@@ -141,17 +147,17 @@ def funnel(plan_result: PlanResult) -> Figure | None:
         of = data["cell_class"].values == cells
         if of.any():
             ax.plot(reported[of], se[of], marker, color=colour, ms=7, label=CLASS_WORDS[cells])
-    expected = found.limit + found.slope * reach
+    expected = found["limit"] + found["slope"] * reach
     ax.plot(expected, reach, color="black", lw=1.2, ls="--", label="regression on the standard error")
     ax.axvline(0, color="black", lw=0.8)
-    ax.set(ylim=(top, 0), xlabel=f"effect, {plan_result.prepared.unit} (right favours cells)", ylabel="standard error")
+    ax.set(ylim=(top, 0), xlabel=f"effect, {plan.answer['unit']} (right favours cells)", ylabel="standard error")
     _legend_below(figure, ax, columns=2)
     return figure
 
 
-def dose_response(plan_result: PlanResult) -> Figure | None:
+def dose_response(plan: Drawn) -> Figure | None:
     """The effect against dose with the band of the mean and of a new study; doses not studied are shaded."""
-    band = plan_result.dose_response
+    band, data = plan.data.get("dose_response"), plan.data.get("contrasts")
     if band is None:
         return None
     figure, ax = _axes(4.6)
@@ -163,28 +169,27 @@ def dose_response(plan_result: PlanResult) -> Figure | None:
         part = band.sel(kind=kind)
         ax.fill_between(dose, part["low"], part["high"], color=colour, alpha=alpha, lw=0, label=f"{label}, 95 %")
     ax.plot(dose, band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
-    reported, se = on_model_scale(plan_result)
     ax.errorbar(
-        plan_result.prepared.contrasts["dose"],
-        reported,
-        yerr=Z975 * se,
+        data["dose"],
+        data["reported"],
+        yerr=Z975 * data["se"],
         fmt="s",
         color=GREY,
         ms=4,
         lw=1,
         label="as reported, 95 % CI",
     )
-    low, high = plan_result.prepared.observed_doses
+    low, high = plan.answer["evidence"]["observed_doses"]
     for edge in ((dose[0], low), (high, dose[-1])):
         ax.axvspan(*edge, facecolor="white", edgecolor=ORANGE, alpha=0.35, hatch="///", lw=0)
-    trial = plan_result.prepared.plan.trial.active.dose
+    trial = _dose(plan)
     ax.axvline(trial, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_per_kg(trial)}")
     ax.axhline(0, color="black", lw=0.8)
     ax.set(
         xscale="log",
         xlim=(dose[0], dose[-1]),
         xlabel="dose, cells per kg (hatched: not studied)",
-        ylabel=f"effect, {plan_result.prepared.unit}",
+        ylabel=f"effect, {plan.answer['unit']}",
     )
     _legend_below(figure, ax, columns=1)
     return figure
@@ -199,9 +204,9 @@ def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
 
 
-def forest_labels(plan_result: PlanResult) -> Labels:
+def forest_labels(plan: Drawn) -> Labels:
     """Return the labels of studies and headings in the forest."""
-    data = plan_result.prepared.reported
+    data = plan.data.get("contrasts")
     if data is None:
         return labels([], LINE, 9)
     return labels([*data["study"].values.tolist(), *_headings(data)], 0.6 * LINE, 9, bold=True)
@@ -226,7 +231,7 @@ def _forest_rows(data: xr.Dataset, names: Labels) -> list[tuple[int | None, str]
         rows.append((None, names.of[heading]))
         for i in groups[heading]:
             one = data.isel(contrast=i)
-            marks = ("" if one["gmfm66"] else " *") + (" \u2020" if one["log_se_sd"] > 0 else "")
+            marks = ("" if one["gmfm66"] else " *") + (" \u2020" if one["uncertain"] else "")
             dose = _per_kg(one["dose"].item())
             rest = f"{marks}: {dose}, {at_month(one['month'].item())}"
             rows.append((i, line(names.of[one["study"].item()], rest, LINE, 9)))
@@ -241,13 +246,10 @@ def _per_kg(dose: float) -> str:
     return f"{dose / 10**exponent:.3g}e{exponent}/kg"
 
 
-def _short(plan_result: PlanResult) -> str:
-    return {"GMFM-66 points": "points", "standard deviations": "SD"}.get(
-        plan_result.prepared.unit, plan_result.prepared.unit
-    )
+def _dose(plan: Drawn) -> float:
+    """Return the dose of the trial: that of the arm with most cells."""
+    return max(arm["dose"] for arm in plan.answer["trial"]["arms"])
 
 
-def _n_label(plan_result: PlanResult) -> str:
-    arms = plan_result.prepared.plan.trial.arms
-    equal = all(arm.ratio == 1 for arm in arms)
-    return "children randomised per arm" if equal else "children randomised to the smaller arm"
+def _short(unit: str) -> str:
+    return {"GMFM-66 points": "points", "standard deviations": "SD"}.get(unit, unit)

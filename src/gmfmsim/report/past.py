@@ -1,7 +1,6 @@
 """The past, re-planned: what the published trials could have shown, as they were designed."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -9,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from gmfmsim.answer.past import ENOUGH, past_sentences
+from gmfmsim.answer.result import Result
+from gmfmsim.compute.text import number, share
 from gmfmsim.evidence.conversions import Z975
-from gmfmsim.report.designs import number, share
+from gmfmsim.question.past import ENOUGH
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
 from gmfmsim.report.labels import Labels, labels
 
@@ -137,11 +137,12 @@ def _dots(
     ax.errorbar(value[known], y[known], xerr=error[known], marker=marker, label=label, **look)
 
 
-def past_page(folder: Path, data: xr.Dataset, *, truth: float = POOLED) -> Path:
-    """Draw the figure into folder/figures, write folder/report.html and return its path."""
-    drawn = draw(folder / "figures", {"past": partial(past_figure, data, truth=truth)})
-    headline, *sentences = past_sentences(data, truth)
-    path = folder / "report.html"
+def past_page(result: Result) -> None:
+    """Draw the figure of a result that plans trials of the past again, and write its page."""
+    answer, data = result.answer, result.data("past")
+    truth = answer["effect"]
+    drawn = draw(result.folder / "figures", {"past": partial(past_figure, data, truth=truth)})
+    headline, *sentences = answer["sentences"]
     values = {
         "headline": headline.rstrip("."),
         "sentences": sentences,
@@ -150,5 +151,4 @@ def past_page(folder: Path, data: xr.Dataset, *, truth: float = POOLED) -> Path:
     }
     values["key"] = past_labels(data).key
     table = {"rows": past_rows(data), "columns": COLUMNS, "headings": HEADINGS}
-    write_page(path, "past.html.j2", {}, svg=drawn["past"], **table, **values)
-    return path
+    write_page(result.report, "past.html.j2", {}, answer=answer, svg=drawn["past"], **table, **values)

@@ -1,11 +1,11 @@
-"""The page of a replication: printed and computed figures side by side, every one with its rows."""
+"""The page of a review rerun: printed and computed figures side by side, every one with its rows."""
 
 from functools import partial
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gmfmsim.answer.result import Result
 from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.rerun.result import INTERVAL
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
@@ -42,14 +42,14 @@ WORDS = {
 }
 
 
-def write_report(folder: Path, answer: dict) -> None:
-    """Draw the figures of a replication into folder/figures and write folder/report.html, from its answer."""
-    checks = answer["checks"]
-    drawn = draw(folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
+def rerun_page(result: Result) -> None:
+    """Draw the figures of a review rerun, and write its page."""
+    answer, checks = result.answer, result.answer["checks"]
+    drawn = draw(result.folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
     names = _names(checks)
     figures = [{"name": name, "svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
     filters = {"figure": figure_text, "printed": _printed, "words": _words, "by_name": _by_name, "entered": _entered}
-    write_page(folder / "report.html", "replication.html.j2", filters, answer=answer, figures=figures)
+    write_page(result.report, "rerun.html.j2", filters, answer=answer, figures=figures)
 
 
 def figure_text(value: float | None) -> str:

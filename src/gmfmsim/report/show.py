@@ -1,12 +1,9 @@
-"""Look without computing: check an experiment, list what is shipped, show one thing, audit the evidence."""
+"""Look without computing: list what is shipped, show one thing, audit the evidence."""
 
-import builtins
 import os
 import textwrap
 from pathlib import Path
 
-from gmfmsim.answer.past import is_past, read_past
-from gmfmsim.answer.rerun import is_replication, read_replication, summary
 from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.columns import TABLES
@@ -15,7 +12,6 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.question.experiment import read_experiment
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
@@ -23,37 +19,7 @@ from gmfmsim.trial.protocol import protocol, sources
 KINDS = ("experiment", "model", "design", "children", "study", "table")
 
 
-def check(name: str) -> dict:
-    """Validate an experiment with its tables and models, fit and simulate nothing, and say what a run would do.
-
-    Raises InputError with every fault.
-    """
-    if is_replication(name):
-        return summary(read_replication(name))
-    past = is_past(name)
-    experiment = read_past(name) if past else read_experiment(name)
-    return {
-        "experiment": experiment.name,
-        "key": experiment.key,
-        "question": experiment.question,
-        "plans": [
-            {
-                "label": p.plan.label,
-                "evidence": p.source,
-                "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
-                "model": ", ".join(p.models) or "none",
-                "target": p.plan.search.target.model_dump(),
-                "dose_outside_evidence": p.dose_outside_evidence,
-                "month_outside_evidence": p.month_outside_evidence,
-                "notes": p.notes,
-            }
-            for p in (experiment.trials if past else experiment.plans)
-        ],
-        "config": experiment.config,
-    }
-
-
-def list() -> dict[str, dict[str, str]]:
+def shipped() -> dict[str, dict[str, str]]:
     """Return the shipped experiments (name: question), and models, designs and children (name: title)."""
     return {
         "experiments": {n: read_toml(find("experiments", n))["question"] for n in names("experiments")},
@@ -63,7 +29,7 @@ def list() -> dict[str, dict[str, str]]:
     }
 
 
-def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, builtins.list]:
+def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, list]:
     """Return an experiment or children (the file as text), a model or a design in words, a study or review (its rows),
     or a table.
 
@@ -153,7 +119,7 @@ def write_model_page(name: str, path: Path) -> None:
         raise InputError([Fault(str(path), "file", problem, "a file you may write")]) from None
 
 
-def audit(table: str | None = None) -> builtins.list[Finding]:
+def audit(table: str | None = None) -> list[Finding]:
     """Return the findings of the audit: of the shipped tables, of one of them, or of a folder or flat CSV of one's own.
 
     Raises InputError if `table` is neither the name of a table nor evidence that can be read.
@@ -174,7 +140,7 @@ def _study(evidence: Tables, name: str | None) -> None:
         raise InputError([Fault("show", "study", problem, choices(name, known))])
 
 
-def _of(evidence: Tables, table: str, study: str) -> builtins.list[Row]:
+def _of(evidence: Tables, table: str, study: str) -> list[Row]:
     """Return the rows of a table about a study: its own, and the pooled estimates that count it."""
     own = TABLES[table].study
     return [

@@ -1,10 +1,12 @@
-"""What a report says of the evidence: a table a clinician can read, doubts about it, signs of small-study bias."""
+"""What a result says of the evidence: contrasts and what the model makes of them, doubts, signs of small-study bias."""
 
 import re
+from dataclasses import asdict
 
 import numpy as np
+import xarray as xr
 
-from gmfmsim.answer.result import PlanResult
+from gmfmsim.answer.plan import Answered
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.classical import Egger, egger
@@ -25,19 +27,43 @@ READING_WORDS = {
 }
 
 
-def on_model_scale(plan_result: PlanResult) -> tuple[np.ndarray, np.ndarray]:
+def on_model_scale(answer: Answered) -> tuple[np.ndarray, np.ndarray]:
     """Return reported effects and standard errors (K,) on the GMFM-66 scale, by the posterior mean of r."""
-    data, posterior = plan_result.prepared.reported, plan_result.posterior["posterior"]
+    data, posterior = answer.prepared.reported, answer.leading.tree["posterior"]
     ratio = float(posterior["r"].mean()) if "r" in posterior else 1.0
     scale = np.where(data["gmfm66"].values, 1.0, ratio)
     return data["effect"].values * scale, data["se"].values * scale
 
 
-def small_study(plan_result: PlanResult) -> Egger | None:
-    """Return the regression of effects on their standard errors; None for fewer than three different ones."""
-    if plan_result.prepared.reported is None:
+def contrasts(answer: Answered) -> xr.Dataset | None:
+    """Return the contrasts as figures show them, on the GMFM-66 scale; None of a published estimate.
+
+    Variables (contrast): reported and se, as reported under the most probable readings; low, median and high, what the
+    leading model makes of the effect of that study (95 % equal-tailed); study, cell_class, route, dose (cells/kg),
+    month, gmfm66 (else converted by the posterior mean of r), uncertain (its standard error has a distribution).
+    """
+    data = answer.prepared.reported
+    if data is None:
         return None
-    effect, se = on_model_scale(plan_result)
+    reported, se = on_model_scale(answer)
+    theta = answer.leading.tree["posterior"]["theta"].transpose("contrast", "chain", "draw").values
+    low, median, high = np.quantile(theta.reshape(len(theta), -1), [0.025, 0.5, 0.975], axis=1)
+    of = {name: data[name].values for name in ("study", "cell_class", "route", "dose", "month", "gmfm66")}
+    seen = {"reported": reported, "se": se, "low": low, "median": median, "high": high}
+    columns = of | seen | {"uncertain": data["log_se_sd"].values > 0}
+    unit = {"reported": answer.prepared.unit, "dose": "cells/kg", "month": "months since first infusion"}
+    return xr.Dataset(
+        {name: ("contrast", values, {"unit": unit[name]} if name in unit else {}) for name, values in columns.items()},
+        {"contrast": data["contrast"].values},
+        {"interval": "equal-tailed", "interval_prob": 0.95},
+    )
+
+
+def small_study(answer: Answered) -> Egger | None:
+    """Return the regression of effects on their standard errors; None for fewer than three different ones."""
+    if answer.prepared.reported is None:
+        return None
+    effect, se = on_model_scale(answer)
     if effect.size < 3 or np.ptp(se) <= 1e-9 * se.max():
         return None
     return egger(effect, se**2)
@@ -74,7 +100,7 @@ def trials(prepared: Prepared) -> list[dict]:
     return rows
 
 
-def doubts(prepared: Prepared, audited: dict[str, list[Finding]]) -> list[Finding]:
+def findings(prepared: Prepared, audited: dict[str, list[Finding]]) -> list[dict]:
     """Return the findings of the audit that concern the studies of the selected contrasts.
 
     `audited` keeps the findings by what the tables hold: plans of one experiment mostly share them.
@@ -84,4 +110,4 @@ def doubts(prepared: Prepared, audited: dict[str, list[Finding]]) -> list[Findin
     if prepared.tables.sha256 not in audited:
         audited[prepared.tables.sha256] = audit(prepared.tables)
     studies = set(prepared.contrasts["study"].values.tolist())
-    return [d for d in audited[prepared.tables.sha256] if studies & set(re.split(", | and ", d.study))]
+    return [asdict(d) for d in audited[prepared.tables.sha256] if studies & set(re.split(", | and ", d.study))]

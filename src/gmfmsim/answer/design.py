@@ -1,0 +1,82 @@
+"""What a result says of the trial of a plan: what is assumed of it, its protocol, and where its figures come from."""
+
+import numpy as np
+
+from gmfmsim.answer.children import Reported
+from gmfmsim.answer.plan import Answered, is_design
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
+from gmfmsim.trial.closed_form import sample_size
+from gmfmsim.trial.designs import Design
+from gmfmsim.trial.protocol import protocol, sources
+
+ANALYSES = {"t": "two-sample t test, pooled variance", "z": "z test, SD known"}
+
+
+def trial_record(answer: Answered) -> dict:
+    """Return what is assumed of the trial, as a page says it."""
+    plan = answer.prepared.plan
+    trial = plan.trial
+    record = {
+        "month": trial.month,
+        "arms": [{"name": a.name, "dose": a.dose, "ratio": a.ratio} for a in trial.arms],
+        "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
+        "sd_change": _spread(trial.sd_change, answer.prepared.unit),
+        "dropout": trial.dropout,
+    }
+    if is_design(answer.prepared):
+        return record
+    return record | {"analysis": ANALYSES[plan.analysis.method], "alpha": plan.analysis.alpha}
+
+
+def design_record(answer: Answered, reported: list[Reported]) -> dict | None:
+    """Return the protocol of a design at the n of the answer, its figures with their sources; None of another trial."""
+    if not is_design(answer.prepared):
+        return None
+    design, surface = answer.prepared.plan.trial, answer.surface
+    n = answer.required.reference_n or int(surface["n"].values[-1])
+    return {
+        "n": n,
+        "unit": unit_of(design),
+        "protocol": protocol(design, n),
+        "sources": [row._asdict() for row in sources(design)],
+        "children": {"kind": design.children.kind, "title": design.children.title},
+        "response_sd": design.children.response_sd.value,
+        "controlled": design.control is not None,
+        "nominal": design.alpha / 2,
+        "claim": design.objective.claim,
+        "published_changes": [r._asdict() for r in reported],
+    }
+
+
+def unit_of(design: Design) -> str:
+    """Return what n counts."""
+    if design.kind in ("pairs", "single_arm"):
+        return {"pairs": "pairs", "single_arm": "children"}[design.kind]
+    return "children per arm" if all(arm.ratio == 1 for arm in design.arms) else "children in the smallest arm"
+
+
+def plug_in(answer: Answered) -> dict | None:
+    """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2 or a
+    design with analyses of its own."""
+    plan = answer.prepared.plan
+    if plan.analysis is None or plan.search.target.value <= plan.analysis.alpha / 2:
+        return None
+    sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
+    control = sample_size(
+        effect=plan.search.planning_value,
+        sd=sd,
+        power_target=plan.search.target.value,
+        alpha=plan.analysis.alpha,
+        ratio=plan.trial.active.ratio / plan.trial.control.ratio,
+        method=plan.analysis.method,
+    )
+    n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
+    return {"sd": sd, "n": n}
+
+
+def _spread(sd: LogNormal | Fixed, unit: str) -> str:
+    """Say what is assumed of the between-child SD of the change."""
+    low, middle, high = (float(x) for x in sd.ppf(np.array([0.025, 0.5, 0.975])))
+    known = "taken as known" if low == high else f"uncertain: {low:.2g} to {high:.2g} in 95 % ({sd})"
+    return f"{middle:.3g} {unit}, {known}"

@@ -1,0 +1,48 @@
+"""The fitted models of a plan, through the gate."""
+
+from gmfmsim.faults import GateFailed
+from gmfmsim.model.average import Member, shares_of
+from gmfmsim.model.engine import fit
+from gmfmsim.model.published import published_posterior
+from gmfmsim.progress import Silent
+from gmfmsim.question.plan import Prepared
+
+SECOND_TARGET_ACCEPT = 0.998
+"""Acceptance aimed at when a first fit fails the gate: smaller steps, which a funnel at small tau may need."""
+
+
+def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progress: Silent) -> list[Member]:
+    """Return the fitted models of a plan with their shares; plans with the same model and evidence share a fit."""
+    plan = prepared.plan
+    shared = plan.model_dump_json(include={"seed", "evidence", "sampler"})
+    if prepared.published:
+        name = prepared.published.row["meta_id"]
+        progress.stage(f"{plan.label}: {name} taken as published")
+        return [Member(name, None, None, published_posterior(prepared.published, plan.sampler, plan.seed), 1.0)]
+    members = []
+    for name, spec in prepared.models.items():
+        key = shared, spec.model_dump_json()
+        if key not in fits:
+            fits[key] = through_gate(prepared, name, progress)
+        members.append(fits[key])
+    return shares_of(members, prepared.contrasts, plan.model.weights)
+
+
+def through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:
+    """Fit a model of a plan; where the gate fails, once more with smaller steps, then GateFailed is raised.
+
+    An exact posterior stands where only the sampler that was to check it failed; the answer says so.
+    """
+    plan, spec = prepared.plan, prepared.models[name]
+    progress.stage(f"{plan.label}: fitting {name} to {prepared.source}")
+    second = plan.sampler.model_copy(update={"target_accept": max(plan.sampler.target_accept, SECOND_TARGET_ACCEPT)})
+    for sampler in dict.fromkeys((plan.sampler, second)):
+        found = fit(spec, prepared.contrasts, sampler, plan.seed, progress=progress.bars)
+        if found.passed:
+            return Member(name, spec, found, found.tree, 1.0)
+        failed = ", ".join(row["criterion"] for row in found.gate if not row["passed"])
+        said = f"{plan.label}: gate failed ({failed}) at target_accept {sampler.target_accept:g}"
+        progress.stage(said + ("; once more with smaller steps" if sampler != second else ""))
+    if found.stands:
+        return Member(name, spec, found, found.tree, 1.0)
+    raise GateFailed(plan.label, found.gate)

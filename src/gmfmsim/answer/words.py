@@ -1,0 +1,169 @@
+"""The answer of a plan in words: a few, a sentence or two, and what to know beside it. Totals stand first."""
+
+from gmfmsim.answer.plan import Answered
+from gmfmsim.compute.text import percent
+from gmfmsim.model.average import no_average
+from gmfmsim.question.plan import Prepared
+from gmfmsim.trial.design import Parallel
+from gmfmsim.trial.designs import Design
+
+
+def headline(answer: Answered) -> str:
+    """Say the answer of one plan in a few words."""
+    plan, required = answer.prepared.plan, answer.required
+    if required.why == "reached":
+        return headed(plan.trial, required.n)
+    return {
+        "plateau": "No number of children reaches the target",
+        "limit": f"Not reached by {headed(plan.trial, _most(answer))}",
+        "time": "Not found in the time given" if required.n is None else f"At most {headed(plan.trial, required.n)}",
+        "undecided": "Not decided: the plateau is at the target",
+    }[required.why]
+
+
+def sentence(answer: Answered) -> str:
+    """Say the answer of one plan in a sentence or two."""
+    plan, required = answer.prepared.plan, answer.required
+    metric, target = plan.search.target.metric, percent(plan.search.target.value)
+    effect, month = f"{plan.search.planning_value:g} {answer.prepared.unit}", f"{plan.trial.month:g} months"
+    goal = {
+        "assurance": f"{target} assurance of showing {claimed(plan.trial)} at {month} in a new study",
+        "power": f"{target} power to show {claimed(plan.trial, effect)}",
+    }[metric]
+    plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
+    limit, nearly = children(plan.trial, _most(answer)), required.n_at_95_plateau
+    most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
+    if required.why == "reached":
+        text = f"{_with_interval(answer)} give {goal}; {_beyond(answer, plateau)}."
+    elif required.why == "plateau":
+        text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
+    elif required.why == "time":
+        text = f"No n that gives {goal} was found"
+        if required.n:
+            low, high = required.interval
+            least, most_of = (total(plan.trial, n) for n in (low, high))
+            smallest = f"is {most_of}" if low == high else f"lies from {least} to {most_of}"
+            text = f"{children(plan.trial, high)} give {goal}, and the smallest number that does {smallest}"
+        text += f": the search ended after {plan.search.max_seconds:g} s; the plateau is {plateau}."
+    elif required.why == "limit":
+        text = f"Even {limit} do not give {goal}; the plateau is {plateau}, and {most}."
+    else:
+        trials = f"{answer.surface.attrs['replicates']:,}"
+        text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
+        text += f"the plateau is {plateau}, and {most}."
+    return text + "".join(f" {warning}" for warning in warnings(answer))
+
+
+def _most(answer: Answered) -> int:
+    """Return the largest n that a search may look at."""
+    plan = answer.prepared.plan
+    return plan.trial.at_most(plan.search.max_n_per_arm)
+
+
+def _with_interval(answer: Answered) -> str:
+    plan, required = answer.prepared.plan, answer.required
+    low, high = (n and total(plan.trial, n) for n in required.interval)
+    interval = f"{low} to {high}" if high else f"{low} to more than {total(plan.trial, _most(answer))}"
+    more = f"{percent(plan.search.interval_prob)} Monte Carlo interval {interval} in all"
+    return children(plan.trial, required.n, more)
+
+
+def _beyond(answer: Answered, plateau: str) -> str:
+    """Say what a reached target does not: the plateau, or for power the assurance at the same n."""
+    if answer.prepared.plan.search.target.metric == "assurance":
+        return f"the plateau, its limit as n grows, is {plateau}"
+    n = answer.required.n
+    assurance = f"{percent(answer.at('new_study', n))} (MCSE {percent(answer.at('new_study', n, 'success_mcse'))})"
+    return f"whether that effect is there is another question: the assurance is {assurance}"
+
+
+def claimed(trial: Parallel | Design, effect: str = "") -> str:
+    """Say what a trial that succeeds shows; effect: where its power is asked, the true effect in words."""
+    objective = getattr(trial, "objective", None)
+    if objective is None or objective.claim == "superiority":
+        return f"a gain of {effect}" if effect else "a gain"
+    limit = f"{objective.margin:g} GMFM-66 points"
+    words = {
+        "non_inferiority": f"that the effect is not below -{limit}",
+        "equivalence": f"that the effect lies within {limit} either way",
+    }
+    return words[objective.claim] + (f" where it is {effect}" if effect else "")
+
+
+def warnings(answer: Answered) -> list[str]:
+    """Return what to know beside the answer, a sentence each.
+
+    What of the trial lies outside the evidence; an average that is none; a posterior that sampling did not confirm.
+    """
+    found, none = extrapolations(answer.prepared), no_average(answer.members)
+    unchecked = [m for m in answer.members if m.fit and m.fit.unchecked]
+    found += [none] if none else []
+    return found + [f"The exact posterior of {m.name} is {m.fit.verdict}." for m in unchecked]
+
+
+def extrapolations(prepared: Prepared) -> list[str]:
+    """Return what of the trial lies outside the evidence, a sentence each."""
+    found, trial = [], prepared.plan.trial
+    if prepared.dose_outside_evidence:
+        low, high = prepared.observed_doses
+        dose = f"{trial.active.dose:.3g} per kg"
+        found.append(f"The dose of {dose} lies outside the {low:.3g} to {high:.3g} studied: an extrapolation.")
+    if prepared.month_outside_evidence:
+        low, high = prepared.observed_months
+        found.append(f"Month {trial.month:g} lies outside the months studied ({low:g} to {high:g}): an extrapolation.")
+    return found
+
+
+def asked_in_words(answer: Answered) -> list[str]:
+    """Say the smallest detectable effect and the n of a precision, a sentence each, where the plan asks for them."""
+    words, asked, trial = [], answer.asked, answer.prepared.plan.trial
+    level = percent(answer.prepared.plan.search.interval_prob)
+    if found := asked.get("detectable"):
+        size, power = children(trial, found["n_per_arm"]), percent(found["power"])
+        if found["effect"] is None:
+            words.append(f"{size} have {power} power for no effect up to 40 points.")
+        else:
+            low, high = (f"{v:.2f}" if v is not None else "more" for v in found["interval"])
+            interval = f"{level} Monte Carlo interval {low} to {high}"
+            words.append(
+                f"The smallest effect that {size} detect with {power} power: {found['effect']:.2f} points ({interval})."
+            )
+    if found := asked.get("precision"):
+        width = f"an interval {found['width']:g} points wide on average"
+        if found["n_per_arm"] is None:
+            words.append(f"No number up to {children(trial, _most(answer))} gives {width}.")
+        else:
+            low, high = (n and total(trial, n) for n in found["n_interval"])
+            interval = f"{level} Monte Carlo interval {low} to {high or 'more'} in all"
+            words.append(f"{children(trial, found['n_per_arm'], interval)} give {width}.")
+    return words
+
+
+def total(trial: Parallel | Design, n: int) -> int:
+    """Return how many children are randomised at n."""
+    return sum(trial.sizes(n).values())
+
+
+def children(trial: Parallel | Design, n: int, more: str = "") -> str:
+    """Say how many children there are at n, in brackets how many each arm has, and `more`."""
+    within = "; ".join(filter(None, (_by_arm(trial, n), more)))
+    return f"{total(trial, n)} children" + (f" ({within})" if within else "")
+
+
+def headed(trial: Parallel | Design, n: int) -> str:
+    """Say it without brackets: 412 children, 206 an arm; 282 children: 188 cells, 94 control."""
+    arms = _by_arm(trial, n)
+    if not arms:
+        return f"{total(trial, n)} children"
+    return f"{total(trial, n)} children{':' if ', ' in arms else ','} {arms}"
+
+
+def _by_arm(trial: Parallel | Design, n: int) -> str:
+    sizes = trial.sizes(n)
+    if len(sizes) == 1:
+        return ""
+    if getattr(trial, "kind", "") == "pairs":
+        return f"{n} pairs"
+    if len(set(sizes.values())) == 1:
+        return f"{n} an arm"
+    return ", ".join(f"{size} {name}" for name, size in sizes.items())

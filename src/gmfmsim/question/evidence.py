@@ -1,0 +1,106 @@
+"""[evidence]: where contrasts or a published estimate come from, read once for all plans that name the same."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import xarray as xr
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
+from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
+from gmfmsim.evidence.spread import shipped_tables
+from gmfmsim.evidence.what_if import Supposed, with_supposed
+from gmfmsim.faults import Fault, InputError
+from gmfmsim.files.toml import Spec
+
+OF_CONTRASTS = {"select", "month_correlation", "readings", "what_if"}
+"""The keys of [evidence] that concern contrasts."""
+
+
+class EvidenceSpec(Spec):
+    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate."""
+
+    tables: str = "package"
+    select: Selection | None = None
+    month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
+    readings: ReadingChoice = "average"
+    what_if: list[Supposed] = Field(default_factory=list)
+    pooled: PooledChoice | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.select is None) == (self.pooled is None):
+            raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
+        if self.pooled and self.model_fields_set & OF_CONTRASTS:
+            raise PydanticCustomError(
+                "evidence", "readings, what_if and month_correlation with select: a published estimate has none"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables, and of them the contrasts or the published estimate that a plan asks for."""
+
+    tables: Tables | None = None
+    contrasts: xr.Dataset | None = None
+    published: PooledEstimate | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an experiment file has read: its plans read the same tables, and the same contrasts of them, once.
+
+    path: the experiment file, to whose folder the names of tables are relative.
+    """
+
+    path: Path
+    tables: dict[str, Tables | InputError] = field(default_factory=dict)
+    found: dict[str, tuple[Evidence, tuple[Fault, ...]]] = field(default_factory=dict)
+
+    def table(self, name: str) -> Tables:
+        """Return the tables of a name: "package", or a path. Raises InputError with every fault, each time."""
+        if name not in self.tables:
+            try:
+                self.tables[name] = read_tables(PACKAGE_TABLES if name == "package" else self.path.parent / name)
+            except InputError as error:
+                self.tables[name] = error
+        known = self.tables[name]
+        if isinstance(known, InputError):
+            raise known
+        return known
+
+    def evidence(self, spec: EvidenceSpec) -> tuple[Evidence, list[Fault]]:
+        """Return the evidence of a plan, as far as it could be read, and every fault."""
+        key = spec.model_dump_json()
+        if key not in self.found:
+            self.found[key] = self._read(spec)
+        evidence, faults = self.found[key]
+        return evidence, list(faults)
+
+    def _read(self, spec: EvidenceSpec) -> tuple[Evidence, tuple[Fault, ...]]:
+        tables, file = None, self.path.name
+        try:
+            tables = self.table(spec.tables)
+            if spec.pooled:
+                return Evidence(tables, published=pooled_estimate(tables, spec.pooled, file)), ()
+            chosen = select_contrasts(tables, spec.select, file, month_correlation=spec.month_correlation)
+            if spec.what_if:
+                chosen = with_supposed(chosen, tables, spec.what_if, file)
+            return Evidence(tables, read_contrasts(chosen, tables, spec.readings, file)), ()
+        except InputError as error:
+            return Evidence(tables), error.faults
+
+
+def read_from(tables: Tables) -> dict[str, str]:
+    """Return the SHA-256 of the tables that were read.
+
+    Beside a user's own also that of the shipped ones: they are the field that these are judged by, and that gives SDs
+    where these have too few.
+    """
+    shipped = shipped_tables().sha256
+    return {"tables": tables.sha256} | ({} if tables.sha256 == shipped else {"field": shipped})

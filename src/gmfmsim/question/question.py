@@ -1,0 +1,114 @@
+"""experiments/*.toml: a header, and what is asked: plans, trials of the past planned again, or a review rerun."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import Spec, parse, read_toml
+from gmfmsim.question.evidence import Sources
+from gmfmsim.question.past import Past, read_past
+from gmfmsim.question.plan import Prepared
+from gmfmsim.question.plans import Plans, read_plans
+from gmfmsim.question.rerun import Rerun, read_rerun
+
+METHOD = 4
+"""Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+
+MOST_CHILDREN = 4_000
+"""Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
+
+KINDS = {"past": read_past, "rerun": read_rerun}
+"""What is asked, by the section that says so; without one of them an experiment asks for the n of plans."""
+
+
+class Header(Spec):
+    """What every experiment file says."""
+
+    name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
+    question: str = Field(min_length=1, max_length=2000)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and what is asked to answer it, checked and ready to run."""
+
+    name: str
+    text: str
+    asked: Plans | Past | Rerun
+
+    @property
+    def plans(self) -> tuple[Prepared, ...]:
+        """The plans, the first of which gives the answer; none of a rerun."""
+        return self.asked.plans
+
+    @property
+    def config(self) -> dict:
+        """The resolved configuration: every default written out. Running it again gives the same key."""
+        return {"name": self.name, "question": self.text} | self.asked.config
+
+    @property
+    def key(self) -> str:
+        """Hash of configuration, evidence, models and version of the method: the name of the results folder."""
+        text = json.dumps([METHOD, self.name, self.text, self.asked.identity], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_question(source: str | Path | Mapping) -> Question:
+    """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
+
+    Nothing is fitted or simulated. Raises InputError with every fault of the file, of the tables and of the models and
+    designs it uses.
+    """
+    if isinstance(source, Mapping):
+        return question_from(dict(source), Path("experiment.toml"))
+    path = find("experiments", source)
+    return question_from(read_toml(path), path)
+
+
+def question_of_design(name: str, base: str = "quickstart") -> Question:
+    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what `base` asks.
+
+    Evidence, model, target and seed are those of the shipped experiment `base`; the exact engine alone fits the model.
+
+    Raises InputError with every fault of the design.
+    """
+    design = find("designs", name)
+    raw = read_toml(find("experiments", base))
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", design.stem)[:50]
+    own = {
+        "name": f"design-{stem}",
+        "question": f"What does the design {stem} show, and how many children does it need?",
+        "sampler": {"cross_check": False} | raw.get("sampler", {}),
+        "search": {k: v for k, v in raw["search"].items() if k != "replicates"} | {"max_n_per_arm": MOST_CHILDREN},
+        "trial": {"design": name},
+    }
+    return question_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
+
+
+def question_from(raw: dict, path: Path) -> Question:
+    """Check what an experiment file holds; paths in it are relative to the folder of `path`.
+
+    Raises InputError with every fault, as `read_question`.
+    """
+    if "replication" in raw:
+        problem = "the section is called rerun: a review computed again"
+        raise InputError([Fault(path.name, "key replication", problem, "[rerun], [[rerun.checks]]")])
+    header, faults = parse(Header, {k: raw[k] for k in Header.model_fields if k in raw}, path.name)
+    name = raw.get("name", path.stem)
+    if header and not (isinstance(name, str) and NAME.fullmatch(name)):
+        problem = f"{shown(name)} cannot name a results folder"
+        faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
+    read = next((KINDS[section] for section in KINDS if section in raw), read_plans)
+    asked, found = read({k: v for k, v in raw.items() if k not in Header.model_fields}, Sources(path))
+    if faults or found:
+        raise InputError([*faults, *found])
+    return Question(str(name), header.question, asked)

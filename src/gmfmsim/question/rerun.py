@@ -1,0 +1,108 @@
+"""[rerun]: what a review prints, computed again from the figures of its trials."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.rerun import KINDS, faults_of_rows, replicate
+from gmfmsim.evidence.rerun.checks import Check, CheckResult
+from gmfmsim.evidence.rerun.rows import Place
+from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
+from gmfmsim.files.toml import Spec, parse
+from gmfmsim.question.evidence import Sources, read_from
+
+
+class Section(Spec):
+    """What [rerun] says beside its checks: the review as pooled.csv names it, and the tables."""
+
+    review: str
+    tables: str = "package"
+    checks: list[dict] = Field(min_length=1, max_length=200)
+
+
+class RerunFile(Spec):
+    """What an experiment file that computes a review again says beside name and question."""
+
+    rerun: Section
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The checks of a review, and what they come to. That is arithmetic, done where a file is read: a check whose
+    figures give no result is a fault of the file."""
+
+    review: str
+    own_tables: bool
+    tables: Tables
+    checks: tuple[Check, ...]
+    results: tuple[CheckResult, ...]
+
+    plans = ()
+
+    @property
+    def config(self) -> dict:
+        """What the experiment file says beside name and question, every default written out."""
+        checks = [c.model_dump(mode="json", exclude_none=True) for c in self.checks]
+        return {"rerun": {"review": self.review, "tables": self.tables_copy or "package", "checks": checks}}
+
+    @property
+    def tables_copy(self) -> str | None:
+        """Where a result keeps the user's own tables; None for those of the package."""
+        return self.tables.copy_name if self.own_tables else None
+
+    @property
+    def identity(self) -> list:
+        """What the key of a result counts."""
+        return [self.review, self.config["rerun"]["checks"], read_from(self.tables)]
+
+
+def read_rerun(raw: dict, sources: Sources) -> tuple[Rerun | None, list[Fault]]:
+    """Read an experiment with a [rerun] section, and compute its checks: `raw` is the file without name and question.
+
+    Faults are those of the file, of the tables, and of the rows that the checks name.
+    """
+    file = sources.path.name
+    _, faults = parse(RerunFile, raw, file)
+    known = raw["rerun"] if isinstance(raw["rerun"], dict) else {}
+    section, _ = parse(Section, {k: v for k, v in known.items() if k in Section.model_fields}, file)
+    if section is None:
+        return None, faults
+    try:
+        tables = sources.table(section.tables)
+    except InputError as error:
+        return None, [*faults, *error.faults]
+    checks, results = [], []
+    reviews = sorted({r["meta_id"] for r in tables.rows.get("pooled", [])})
+    if section.review not in reviews:
+        problem = f"{shown(section.review)} is not in pooled.csv"
+        faults.append(Fault(file, "key rerun.review", problem, choices(section.review, reviews)))
+    for i, raw_check in enumerate(section.checks):
+        if len(faults) > MOST_SOUGHT:
+            break
+        place = Place(tables, section.review, file, f"key rerun.checks.{i}")
+        check, found = _check(raw_check, place)
+        try:
+            checks.append(check)
+            results += [replicate(check, place)] if check else []
+        except InputError as error:
+            found += error.faults
+        follows = f"{place.where}.published" if section.review not in reviews else ""
+        faults += [f for f in found if f.where != follows]
+    return Rerun(section.review, section.tables != "package", tables, tuple(checks), tuple(results)), faults
+
+
+def _check(raw: dict, place: Place) -> tuple[Check | None, list[Fault]]:
+    """Parse one check by its kind; where its grammar is faulty, look at its rows all the same."""
+    kind = raw.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        problem = "is missing" if kind is None else f"{shown(kind)} is not a kind of check"
+        return None, [Fault(place.file, f"{place.where}.kind", problem, choices(kind, KINDS))]
+    check, faults = parse(KINDS[kind][0], raw, place.file)
+    own = [f.where.removeprefix("key ") if f.where.startswith("key ") else "" for f in faults]
+    faults = [
+        dataclasses.replace(f, where=".".join(filter(None, (place.where, key))))
+        for f, key in zip(faults, own, strict=True)
+    ]
+    return check, faults if check else faults + faults_of_rows(raw, place)

@@ -1,0 +1,20 @@
+"""Draw a result folder: figures and page from what stands in it. Nothing is fitted or simulated here."""
+
+from pathlib import Path
+
+from gmfmsim.answer.result import Result
+from gmfmsim.report.page import plans_page
+from gmfmsim.report.past import past_page
+from gmfmsim.report.rerun import rerun_page
+
+PAGES = {"plans": plans_page, "past": past_page, "rerun": rerun_page}
+
+
+def draw_result(folder: str | Path) -> Path:
+    """Draw the figures of a result into its folder, write report.html there, and return its path.
+
+    Raises InputError if the folder holds no result, or lacks its data: the readable part alone is kept in a clone.
+    """
+    result = Result.read(folder)
+    PAGES[result.kind](result)
+    return result.report
