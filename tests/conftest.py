@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import tomli_w
 from filelock import FileLock
-from gmfmsim.question.experiment import read_experiment
 from matplotlib.figure import Figure
 
-from gmfmsim.answer.past import is_past, read_past
-from gmfmsim.answer.run import run
+from gmfmsim import run
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
+from gmfmsim.question.question import read_question
 
 LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
@@ -55,10 +54,10 @@ def small(name: str, folder: Path) -> Path:
     these small ones.
     """
     config = read_toml(find("experiments", name))
-    part = "past" if is_past(name) else "search"
+    part = "past" if "past" in config else "search"
     if "replicates" in config[part]:
         config[part]["replicates"] //= 5
-    if is_past(name):
+    if part == "past":
         config[part]["designs"] = list(REPLANNED)
     sampler = config.setdefault("sampler", {})
     sampler["draws"] = min(sampler.get("draws", 2_000), 2_000)
@@ -72,8 +71,7 @@ def small(name: str, folder: Path) -> Path:
 
 def committed(name: str) -> dict:
     """The committed answer to a shipped experiment as it stands now."""
-    experiment = read_past(name) if is_past(name) else read_experiment(name)
-    path = ROOT / "results" / name / experiment.key / "answer.json"
+    path = ROOT / "results" / name / read_question(name).key / "answer.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -114,5 +112,5 @@ def results(tmp_path_factory, worker_id):
 @pytest.fixture(scope="session")
 def quickstart_fit():
     """The quick start's plan and its posterior."""
-    (plan,) = read_experiment("quickstart").plans
+    (plan,) = read_question("quickstart").plans
     return plan, fit(plan.models["random_effects"], plan.contrasts, Sampler(cross_check=False), seed=1).tree

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from gmfmsim.question.experiment import read_experiment
 
 from gmfmsim.cli import main
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.faults import InputError
+from gmfmsim.question.question import read_question
 
 VALID = """\
 question = "How many children?"
@@ -91,7 +91,7 @@ def damaged_tables(folder: Path, table: str, cells: dict[tuple[int, str], str]) 
 def faults_of(path: Path | str) -> list[tuple[str, str]]:
     """Return (file, where) of every fault of an experiment."""
     with pytest.raises(InputError) as refusal:
-        read_experiment(str(path))
+        read_question(str(path))
     return [(fault.file, fault.where) for fault in refusal.value.faults]
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
@@ -15,6 +14,7 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.predict import mix
+from gmfmsim.question.question import read_question
 from gmfmsim.streams import stream
 
 EXACT = Sampler(engine="exact", cross_check=False, draws=100)
@@ -149,16 +149,16 @@ def read_shipped(name: str) -> str:
 )
 def test_a_faulty_average_is_refused_in_words(tmp_path, model, said):
     with pytest.raises(InputError, match=said):
-        read_experiment(write(tmp_path, model))
+        read_question(write(tmp_path, model))
 
 
 def test_a_changed_prior_counts_for_every_model_that_has_it(tmp_path):
     prior = '[model.priors.tau]\ndist = "half_normal"\nsd = 1\nunit = "points"\nreason = "test"'
-    (plan,) = read_experiment(write(tmp_path, f'average = ["emax", "linear"]\n{prior}')).plans
+    (plan,) = read_question(write(tmp_path, f'average = ["emax", "linear"]\n{prior}')).plans
     assert [spec.priors["tau"].sd for spec in plan.models.values()] == [1, 1]
 
 
 def test_an_alternative_may_take_one_model_where_the_plan_averages(tmp_path):
     more = '\n[[alternatives]]\nlabel = "one"\nmodel = { name = "emax" }\n'
-    first, one = read_experiment(write(tmp_path, 'average = ["emax", "linear"]', more)).plans
+    first, one = read_question(write(tmp_path, 'average = ["emax", "linear"]', more)).plans
     assert (list(first.models), list(one.models)) == (["emax", "linear"], ["emax"])

@@ -7,14 +7,14 @@ import tomllib
 import pytest
 import tomli_w
 from damage import ABSENT, BELOW_ZERO, MODEL, VALID, WORDS, changed, command, damaged_tables, faults_of, trial
-from gmfmsim.question.experiment import read_experiment
 
 import gmfmsim
 from gmfmsim.faults import InputError
+from gmfmsim.question.question import read_question
 
 
 def test_the_experiment_that_is_damaged_below_is_valid(tmp_path):
-    assert read_experiment(str(trial(tmp_path, {}))).name == "trial"
+    assert read_question(str(trial(tmp_path, {}))).name == "trial"
 
 
 # one fault at a time: changes of the experiment, where the fault is, what it says, what it says is allowed
@@ -107,7 +107,7 @@ def test_a_fault_says_what_where_and_what_is_allowed(tmp_path, fault):
     changes, where, problem, allowed = FAULTS[fault]
     path = trial(tmp_path, changes)
     with pytest.raises(InputError) as refusal:
-        read_experiment(str(path))
+        read_question(str(path))
     (found,) = refusal.value.faults
     assert found.where == where
     assert problem in found.problem
@@ -212,7 +212,7 @@ def test_a_folder_is_not_an_experiment(tmp_path):
 
 def test_a_file_name_must_be_able_to_name_a_folder(tmp_path):
     assert faults_of(trial(tmp_path, {}, "my trial.toml")) == [("my trial.toml", "file name")]
-    assert read_experiment(str(trial(tmp_path, {"name": "mine"}, "my trial.toml"))).name == "mine"
+    assert read_question(str(trial(tmp_path, {"name": "mine"}, "my trial.toml"))).name == "mine"
 
 
 @pytest.mark.parametrize("key", ["model.name", "evidence.tables"])
@@ -342,7 +342,7 @@ def test_a_fault_of_a_model_file_is_told_there(tmp_path, changes, where):
 )
 def test_a_prior_truncated_at_or_above_zero_does_not_reach_below(tmp_path, mean, sd, lower):
     prior = {"dist": "truncated_normal", "mean": mean, "sd": sd, "lower": lower, "upper": 5} | WORDS
-    (plan,) = read_experiment(str(trial(tmp_path, {"model.priors.tau": prior}))).plans
+    (plan,) = read_question(str(trial(tmp_path, {"model.priors.tau": prior}))).plans
     assert plan.models["random_effects"].priors["tau"].lower == lower
 
 
@@ -350,7 +350,7 @@ def test_a_prior_truncated_at_or_above_zero_does_not_reach_below(tmp_path, mean,
 def test_a_prior_truncated_below_zero_does(tmp_path, lower):
     prior = {"dist": "truncated_normal", "mean": 1, "sd": 1, "lower": lower, "upper": 5} | WORDS
     with pytest.raises(InputError, match="reaches below 0"):
-        read_experiment(str(trial(tmp_path, {"model.priors.tau": prior})))
+        read_question(str(trial(tmp_path, {"model.priors.tau": prior})))
 
 
 @pytest.mark.parametrize("key", ["question", "label"])
@@ -360,7 +360,7 @@ def test_a_control_character_in_an_experiment_is_refused(tmp_path, key):
         VALID + 'label = "A\\u0007B"\n' if key == "label" else VALID.replace("How", "\\u0000How"), encoding="utf-8"
     )
     with pytest.raises(InputError, match="holds a control character"):
-        read_experiment(str(path))
+        read_question(str(path))
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_a_published_estimate_has_no_readings(tmp_path):
         "model": ABSENT,
     }
     with pytest.raises(InputError, match="a published estimate has none"):
-        read_experiment(str(trial(tmp_path, pooled)))
+        read_question(str(trial(tmp_path, pooled)))
 
 
 def test_an_experiment_may_be_named_by_a_path(tmp_path):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from damage import command, damaged_tables, trial
-from gmfmsim.question.experiment import read_experiment
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
+from gmfmsim.question.question import read_question
 
 # tables
 
@@ -36,7 +36,7 @@ def test_a_faulty_cell_is_told_with_row_and_column(tmp_path, monkeypatch, capsys
     damaged_tables(tmp_path, table, {(line, column): value})
     path = trial(tmp_path, {"evidence.tables": "tables"})
     with pytest.raises(InputError) as refusal:
-        read_experiment(str(path))
+        read_question(str(path))
     found = refusal.value.faults[0]
     assert found.file == f"{table}.csv"
     assert found.where == f"row {line}, column {column if line > 1 else repr(value)}"
@@ -150,4 +150,4 @@ def test_a_contrast_that_says_nothing_of_cells_is_refused(tmp_path, line, column
     cells = {(line, column): value, (line, "dose_total_low"): "", (line, "dose_total_high"): ""}
     damaged_tables(tmp_path, "arms", cells)
     with pytest.raises(InputError, match="dose"):
-        read_experiment(str(trial(tmp_path, {"evidence.tables": "tables"})))
+        read_question(str(trial(tmp_path, {"evidence.tables": "tables"})))

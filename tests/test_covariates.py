@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tomli_w
 from damage import MODEL, changed, trial
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.terms import TERMS, covariate
+from gmfmsim.question.question import read_question
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +322,7 @@ def test_a_term_that_cannot_run_is_refused_in_plain_words(tmp_path, term, unit):
     path = trial(tmp_path, {"model.name": "own.toml", "trial.setting": {"age": 4, "gmfcs": 3}})
     count, several = CANNOT_RUN[term]
     with pytest.raises(InputError) as refusal:
-        read_experiment(str(path))
+        read_question(str(path))
     (fault,) = refusal.value.faults
     assert fault.where == "key evidence.select"
     assert fault.allowed == f"contrasts with known {several}, which the model needs"

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tomli_w
 from damage import ABSENT, VALID, changed
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gmfmsim import check
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
@@ -25,7 +25,7 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find, names
 from gmfmsim.question.plan import Prepared
-from gmfmsim.report.show import check
+from gmfmsim.question.question import read_question
 
 DAMAGE = settings(
     max_examples=80,
@@ -109,10 +109,10 @@ def test_lost_and_repeated_lines_of_a_table(copied_tables, data, table):
 def assert_valid_or_refused(path: Path, content: bytes) -> None:
     """Write an experiment and read it; what is accepted must have a key and a configuration that reads again."""
     path.write_bytes(content)
-    experiment = or_refused(read_experiment, str(path))
+    experiment = or_refused(read_question, str(path))
     if experiment is not None:
         path.write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
-        assert read_experiment(str(path)).key == experiment.key
+        assert read_question(str(path)).key == experiment.key
 
 
 @DAMAGE

@@ -13,30 +13,25 @@ from matplotlib.colors import to_hex
 from pydantic import TypeAdapter
 
 from gmfmsim import DISCLAIMER
+from gmfmsim.answer.children import children_seen, curve_band, reported_changes, retained, untreated
+from gmfmsim.answer.design import design_record
 from gmfmsim.answer.past import past_sentences
+from gmfmsim.answer.result import Result
+from gmfmsim.compute.text import NONE, number, share
 from gmfmsim.evidence.read import Tables, read_tables
-from gmfmsim.report.children import (
-    children_caption,
-    children_figure,
-    curve_band,
-    reported_changes,
-    still_in_trial,
-    untreated,
-)
+from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import (
     COLUMNS,
-    NONE,
     characteristics_table,
     curves_figure,
     design_figures,
     design_section,
     differences_table,
     nuisance_table,
-    number,
     selection_table,
-    share,
 )
-from gmfmsim.report.html import BLUE, GREY, draw
+from gmfmsim.report.figures import Drawn
+from gmfmsim.report.html import BLUE, GREY, draw, filled
 from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_rows
 from gmfmsim.streams import stream
 from gmfmsim.trial.designs import AnyDesign
@@ -294,7 +289,7 @@ def test_known_still_in_trial():
     nan = np.nan
     score = np.array([[50.0, 50, 50, 50], [51, nan, nan, 52], [53, 54, nan, nan]]).reshape(3, 4, 1)
     trials = Trials(score, np.zeros((4, 1), int), np.zeros((2, 4, 1)))
-    np.testing.assert_array_equal(still_in_trial(trials), [1, 0.75, 0.5])
+    np.testing.assert_array_equal(retained(trials), [1, 0.75, 0.5])
 
 
 def test_reported_changes_are_those_of_control_arms_on_this_scale():
@@ -332,7 +327,8 @@ def test_reported_changes_leave_out(column, value):
 def test_children_figure_draws_mix_strokes_and_reported():
     reported = reported_changes(read_tables(), 12)
     plan = design()
-    figure = children_figure(plan, 1, reported)
+    seen = children_seen(plan, 1, reported)
+    figure = children_figure(seen)
     mix, *levels, change, retention = figure.axes
     np.testing.assert_allclose([bar.get_height() for bar in mix.patches], plan.children.shares)
     assert len(levels) == 4  # no panel for a level without children
@@ -341,13 +337,13 @@ def test_children_figure_draws_mix_strokes_and_reported():
     assert "6.9" in [t.get_text() for t in change.texts]
     lost = 1 - retention.lines[0].get_ydata()[-1]
     assert abs(lost - 0.1) < 4 * np.sqrt(0.09 / (75 * 400))
-    assert "published" in children_caption(plan, reported)
-    assert "published" not in children_caption(plan)
+    assert "published" in children_caption(seen)
+    assert "published" not in children_caption(seen.isel(trial=[]))
 
 
 def test_children_figure_of_normal_children():
     plan = design(NORMAL)
-    baseline, change, correlation, _ = children_figure(plan, 1).axes
+    baseline, change, correlation, _ = children_figure(children_seen(plan, 1)).axes
     _, covariance = plan.children.moments(np.array([3.0, 12.0]), 5.5)
     sd = np.sqrt(np.diag(covariance))
     shown = [float(t.get_text()) for t in correlation.texts]
@@ -376,10 +372,19 @@ def test_known_untreated_children_have_neither_cells_nor_drug():
 # the section
 
 
+def drawn_from(surface: xr.Dataset, n: int) -> Drawn:
+    """What the section of a design is drawn from, at n."""
+    answer = {"design": design_record(design(), n), "n_per_arm": n}
+    return Drawn(answer, {"surface": surface, "type_one": nuisances(), "children": children_seen(design(), 1)})
+
+
+def section(plan: Drawn, drawn: dict[str, str]) -> str:
+    return filled("design.html.j2", {}, d=design_section(plan, drawn))
+
+
 def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path):
-    plan = design()
-    drawn = draw(tmp_path, design_figures(plan, surface, 1, n=40), "one-")
-    page = design_section(plan, surface, 40, drawn, nuisance=nuisances())
+    plan = drawn_from(surface, 40)
+    page = section(plan, draw(tmp_path, design_figures(plan), "one-"))
     check_page(page)
     assert page.count("<svg") == 2
     text = text_of(page)
@@ -401,11 +406,10 @@ def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path)
     assert '<span class="warn">assumed</span>' in page
 
 
-def test_section_without_nuisances_or_doses(surface):
+def test_section_without_doses(surface):
     only = surface.isel(analysis=[0, 1], versus=[0, 1]).drop_vars(["selected", "selected_mcse"])
-    page = design_section(design(), only, 20, {})
+    page = section(drawn_from(only, 20), {})
     assert "taken on" not in page
-    assert "not as assumed" not in page
     check_page(page)
 
 
@@ -456,8 +460,17 @@ def test_past_figure_of_one_group_has_its_heading_alone(past, controlled):
     assert [text.get_text() for text in left.texts] == [HEADINGS[controlled]]
 
 
+def past_text(past: xr.Dataset, folder: Path, effect: float = 1.42) -> str:
+    """The page drawn from a folder with these figures."""
+    past.to_netcdf(folder / "past.nc", engine="h5netcdf")
+    answer = {"kind": "past", "effect": effect, "sentences": past_sentences(past, effect)}
+    result = Result(answer, folder)
+    past_page(result)
+    return result.report.read_text(encoding="utf-8")
+
+
 def test_past_page_stands_alone_and_escapes(past, tmp_path):
-    page = past_page(tmp_path, past).read_text(encoding="utf-8")
+    page = past_text(past, tmp_path)
     check_page(page)
     assert (tmp_path / "figures" / "past.svg").exists()
     assert page.count("<svg") == 1
@@ -474,5 +487,5 @@ def test_past_page_stands_alone_and_escapes(past, tmp_path):
 
 
 def test_past_says_where_its_gain_comes_from_only_of_that_gain(past, tmp_path):
-    assert "Finch-Edmondson" in past_page(tmp_path, past).read_text(encoding="utf-8")
-    assert "Finch-Edmondson" not in past_page(tmp_path, past, truth=3.0).read_text(encoding="utf-8")
+    assert "Finch-Edmondson" in past_text(past, tmp_path)
+    assert "Finch-Edmondson" not in past_text(past, tmp_path, effect=3.0)

@@ -13,15 +13,17 @@ import pytest
 import tomli_w
 import xarray as xr
 from damage import command, faults_of
-from gmfmsim.question.experiment import experiment_of_design, read_experiment
 from scipy import interpolate, special, stats
 
-from gmfmsim.answer import run as pipeline
-from gmfmsim.answer.run import posterior_of, run, simulate_design
+import gmfmsim
+from gmfmsim import run
+from gmfmsim.answer import plan as answering
+from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sensitivity import effects_of, truths_of
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
+from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
@@ -96,7 +98,7 @@ def digests(result) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", names("designs"))
 def test_every_shipped_design_is_the_trial_of_an_experiment(name):
-    experiment = experiment_of_design(name)
+    experiment = question_of_design(name)
     (prepared,) = experiment.plans
     design, plan = prepared.plan.trial, prepared.plan
     assert isinstance(design, Design)
@@ -106,9 +108,9 @@ def test_every_shipped_design_is_the_trial_of_an_experiment(name):
 
 @pytest.mark.parametrize("name", ["sun2022", "min2020", "sun2017", "next_twins", "next_cluster", "next_historical"])
 def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, tmp_path):
-    experiment = experiment_of_design(name)
+    experiment = question_of_design(name)
     (tmp_path / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
-    again = read_experiment(str(tmp_path / "config.toml"))
+    again = read_question(str(tmp_path / "config.toml"))
     assert (again.key, again.config) == (experiment.key, tomllib.loads(tomli_w.dumps(experiment.config)))
 
 
@@ -116,7 +118,7 @@ def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, t
 def quick():
     """Type I errors over nuisance settings from fewer trials."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "NUISANCE_REPLICATES", 1000)
+        patch.setattr(answering, "NUISANCE_REPLICATES", 1000)
         yield
 
 
@@ -194,7 +196,7 @@ def test_known_n_of_a_precision(answer):
 
 def test_known_assurance_of_each_allocation(asked, answer):
     """At the very truths that were simulated: what is left is the chance of the trials."""
-    prepared = read_experiment(str(asked.folder / "config.toml")).plans[0]
+    prepared = read_question(str(asked.folder / "config.toml")).plans[0]
     truths = truths_of(prepared, effects_of(prepared, posterior_of(prepared, {}, Silent())))
     effect = truths["effect"].sel(scenario="new_study", arm=CELLS).values
     grid = np.linspace(effect.min(), effect.max(), 25)
@@ -248,7 +250,7 @@ def test_a_result_of_a_design_holds_everything(asked, answer):
 
 def test_the_page_holds_protocol_analyses_and_sources(asked, answer):
     text = html.unescape(page(asked))
-    plans = read_experiment(str(asked.folder / "config.toml")).plans
+    plans = read_question(str(asked.folder / "config.toml")).plans
     sizes = answer["n_per_arm"], answer["alternatives"][0]["n_of_analyses"]
     for prepared, n in zip(plans, sizes, strict=True):
         design = prepared.plan.trial
@@ -341,7 +343,7 @@ def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
     monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
-    monkeypatch.setattr(pipeline, "experiment_of_design", lambda name: experiment_of_design(name, base))
+    monkeypatch.setattr("gmfmsim.question.question.question_of_design", lambda name: question_of_design(name, base))
 
 
 def test_a_design_is_simulated_from_the_command_line(small, tmp_path, monkeypatch, capsys):
@@ -369,7 +371,7 @@ def test_a_design_is_simulated_from_the_command_line(small, tmp_path, monkeypatc
     text = (Path(here["folder"]) / "report.html").read_text(encoding="utf-8")
     assert "success if there is no effect: a true claim" in text
     assert "type I error, either direction" not in text
-    again = simulate_design(str(tmp_path / "here" / "mine two.toml"), tmp_path / "here" / "results")
+    again = gmfmsim.simulate(str(tmp_path / "here" / "mine two.toml"), tmp_path / "here" / "results")
     assert again.reused
     assert again.answer == {k: v for k, v in here.items() if k not in ("folder", "reused")}
 
@@ -483,7 +485,7 @@ def test_a_fault_says_where_it_is_and_what_is_allowed(name, tmp_path):
     changes, where, said = FAULTS[name]
     path = write(tmp_path, BASE | changes)
     with pytest.raises(InputError) as refusal:
-        read_experiment(path)
+        read_question(path)
     (fault,) = refusal.value.faults
     assert (fault.file, fault.where) == ("exp.toml", where)
     assert said in f"{fault.problem} {fault.allowed}"
@@ -493,7 +495,7 @@ def test_a_published_estimate_has_no_children(tmp_path):
     pooled = {"evidence": {"pooled": {"meta_id": "Eggenberger2019", "measure": "SMD"}}}
     path = write(tmp_path, {k: v for k, v in (BASE | trial() | pooled).items() if k != "model"})
     with pytest.raises(InputError, match="a design: its children are in GMFM-66 points"):
-        read_experiment(path)
+        read_question(path)
 
 
 def test_faults_of_a_file_that_is_named_are_told_of_that_file(tmp_path):
@@ -541,7 +543,7 @@ def test_alternatives_that_change_parts_of_a_design_resolve_to_the_same_key(tmp_
         {"trial": INLINE | {"design": "parallel"}},
     ]
     labelled = [{"label": f"plan {i}"} | a for i, a in enumerate(alternatives)]
-    experiment = read_experiment(write(tmp_path, BASE | {"trial": {"design": "normal"}, "alternatives": labelled}))
+    experiment = read_question(write(tmp_path, BASE | {"trial": {"design": "normal"}, "alternatives": labelled}))
     first, severe, lost, mine, run_in, inline = (p.plan.trial for p in experiment.plans)
     assert (first.children.kind, severe.children.kind, mine.title) == ("normal", "population", TITLE)
     assert (lost.children.dropout.value, lost.children.dropout.high) == (0.3, None)
@@ -549,12 +551,12 @@ def test_alternatives_that_change_parts_of_a_design_resolve_to_the_same_key(tmp_
     assert inline.dropout == LOST
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "config.toml").write_text(tomli_w.dumps(experiment.config), encoding="utf-8")
-    again = read_experiment(str(tmp_path / "elsewhere" / "config.toml"))
+    again = read_question(str(tmp_path / "elsewhere" / "config.toml"))
     assert again.key == experiment.key
 
 
 def test_a_design_may_be_said_in_the_experiment_itself(tmp_path):
     """With the children of a file; it is the same trial as that of a file."""
-    (inline,) = read_experiment(write(tmp_path, BASE | {"trial": MINE})).plans
-    (named,) = read_experiment(write(tmp_path, BASE | trial())).plans
+    (inline,) = read_question(write(tmp_path, BASE | {"trial": MINE})).plans
+    (named,) = read_question(write(tmp_path, BASE | trial())).plans
     assert inline.plan.trial == named.plan.trial.model_copy(update={"design": ""})

@@ -4,7 +4,6 @@ import math
 
 import pytest
 from damage import trial
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
+from gmfmsim.question.question import read_question
 from gmfmsim.trial.design import Arm
 
 DOSES = st.floats(0, 1e12, allow_subnormal=True)
@@ -30,7 +30,7 @@ def test_a_dose_survives_the_resolved_configuration(dose):
 
 def test_different_doses_have_different_keys(tmp_path):
     keys = {
-        read_experiment(str(trial(tmp_path, {"trial.arms.1.dose": f"{dose} cells/kg"}))).key
+        read_question(str(trial(tmp_path, {"trial.arms.1.dose": f"{dose} cells/kg"}))).key
         for dose in (12345678, 12345679)
     }
     assert len(keys) == 2

@@ -4,13 +4,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from gmfmsim.question.experiment import experiment_of_design
 
-from gmfmsim.answer import run as pipeline
-from gmfmsim.answer.result import PlanResult
+import gmfmsim
+from gmfmsim.answer import plan as answering
+from gmfmsim.answer.experiment import Experiment
 from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
+from gmfmsim.question.plans import Plans
+from gmfmsim.question.question import question_of_design
 from gmfmsim.report import page
 from gmfmsim.report import show as lookup
 from gmfmsim.trial.presets import read_children, read_design
@@ -21,35 +23,34 @@ FIT = {"draws": 250, "cross_check": False}
 
 def small(name: str):
     """Return the experiment that `gmfmsim simulate` makes of a design, with few trials and a target near at hand."""
-    experiment = experiment_of_design(name)
+    experiment = question_of_design(name)
     (prepared,) = experiment.plans
     plan = prepared.plan
     search = plan.search.model_copy(update=SMALL | {"target": plan.search.target.model_copy(update={"value": 0.3})})
     plan = plan.model_copy(update={"search": search, "sampler": plan.sampler.model_copy(update=FIT)})
-    return replace(experiment, plans=(replace(prepared, plan=plan),))
+    return replace(experiment, asked=Plans((replace(prepared, plan=plan),)))
 
 
 @pytest.fixture(scope="module")
 def once():
     """The fit of the quick start's model and its checks, which all designs share, as the figures of the evidence."""
     (prepared,) = small("normal").plans
-    members: list[Member] = pipeline.posterior_of(prepared, {}, Silent())
-    return members, pipeline.checks_of(prepared, members[0])
+    members: list[Member] = answering.posterior_of(prepared, {}, Silent())
+    return members, answering.checks_of(prepared, members[0])
 
 
 @pytest.mark.parametrize("name", names("designs"))
 def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, svg_alone, once, name):
     members, checks = once
-    monkeypatch.setattr(pipeline, "NUISANCE_REPLICATES", 64)
-    monkeypatch.setattr(pipeline, "posterior_of", lambda prepared, fits, progress: members)
-    monkeypatch.setattr(pipeline, "checks_of", lambda prepared, member: checks)
-    monkeypatch.setattr(page, "figures_of", lambda plan_result: {})
-    monkeypatch.setattr(PlanResult, "files", lambda plan_result: {})  # the shared posterior
+    monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 64)
+    monkeypatch.setattr(answering, "posterior_of", lambda prepared, fits, progress: members)
+    monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
+    monkeypatch.setattr(page, "figures_of", lambda plan: {})
     design = read_design(name)
     text, shown = lookup.show("design", name), lookup.design_json(name)
     assert shown["protocol"].split()[:8] == text.split()[:8]
     assert all(row["source"] in text for row in shown["sources"])
-    result = pipeline._run(small(name), tmp_path, Silent())
+    result = gmfmsim.run(Experiment(small(name)), tmp_path)
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
     assert {row["analysis"] for row in answer["analyses"]} == {a.label for a in design.analyses}
     assert answer["n_per_arm"] is None or sum(design.sizes(answer["n_per_arm"]).values()) == answer["n_total"]
@@ -63,5 +64,5 @@ def test_every_population_is_shown_and_read(name):
 
 @pytest.mark.parametrize("name", names("experiments"))
 def test_every_experiment_is_checked_and_shown(name):
-    assert lookup.check(name)["key"]
+    assert gmfmsim.check(name)["key"]
     assert "question" in lookup.show("experiment", name)

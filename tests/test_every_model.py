@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
-from gmfmsim.question.experiment import read_experiment
 
+import gmfmsim
+from gmfmsim import check
 from gmfmsim.answer import fit as fitting
-from gmfmsim.answer import run as pipeline
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
-from gmfmsim.report.show import check
+from gmfmsim.question.question import read_question
 
 SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0}
 EXACT = {"engine": "exact", "cross_check": False, "draws": 200, "chains": 2}
@@ -83,7 +83,7 @@ def assert_fits(path: str) -> None:
 def assert_runs(path: str) -> None:
     """Check, fit and run a plan: an answer and a page are written."""
     assert_fits(path)
-    result = pipeline.run(path, Path(path).parent / "results")
+    result = gmfmsim.run(path, Path(path).parent / "results")
     assert result.answer["status"] in ("reached", "unreachable")
     assert 0 < result.answer["plateau"] <= 1
     assert result.report.stat().st_size > 10_000
@@ -133,7 +133,7 @@ def test_every_term_runs_on_sampled_draws(tmp_path, monkeypatch, taken_as_it_com
 @pytest.mark.parametrize("name", names("models"))
 def test_every_model_runs(tmp_path, svg_alone, taken_as_it_comes, name):
     """By the exact engine where it can, and by sampling."""
-    (plan,) = read_experiment(written(tmp_path, {"name": name}, NUTS)).plans
+    (plan,) = read_question(written(tmp_path, {"name": name}, NUTS)).plans
     if refusal(plan.models[name], plan.contrasts) is None:
         assert_runs(written(tmp_path, {"name": name}, EXACT))
     assert_runs(written(tmp_path, {"name": name}, NUTS))

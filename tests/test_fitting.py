@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import gmfmsim
-from gmfmsim.answer.fit import fit, to_json, to_text
+from gmfmsim import fit
+from gmfmsim.answer.fit import to_json, to_text
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
 from gmfmsim.report import show as lookup

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import trial
-from gmfmsim.question.experiment import read_experiment
 from scipy import stats
 
 from gmfmsim.evidence.audit import audit
@@ -18,6 +17,7 @@ from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact.fit import fit_exact
+from gmfmsim.question.question import read_question
 
 CASES = Path(__file__).parent / "cases"
 P_ONLY = """\
@@ -356,7 +356,7 @@ def test_known_a_supposed_trial_that_a_flat_file_does_not_have(tmp_path):
 def test_an_experiment_on_a_flat_file_may_suppose_a_trial(tmp_path):
     read(tmp_path, TWO)
     path = trial(tmp_path, {"evidence.tables": "own.csv", "evidence.what_if": [SUPPOSED.model_dump(exclude_none=True)]})
-    (prepared,) = read_experiment(str(path)).plans
+    (prepared,) = read_question(str(path)).plans
     assert prepared.contrasts["study"].values.tolist() == ["A", "B", "RegTrial"]
 
 

@@ -8,6 +8,7 @@ import pytest
 import tomli_w
 from scipy import optimize, special
 
+from gmfmsim import check
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError, NotANumber
@@ -19,7 +20,6 @@ from gmfmsim.model.exact import Refused, fit_exact, impropriety, orders, posteri
 from gmfmsim.model.exact import prepared as preparing
 from gmfmsim.model.gate import exact_rows
 from gmfmsim.model.structure import structure
-from gmfmsim.report.show import check
 
 BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
 CELLS = {"unit": "cells/kg", "reason": "for this test"}

@@ -9,9 +9,9 @@ import time
 import pytest
 from damage import VALID, command, trial
 
+from gmfmsim import check
 from gmfmsim.faults import LONGEST, Fault, InputError
 from gmfmsim.files.toml import DEEPEST, MOST_BYTES, read_text, read_toml
-from gmfmsim.report.show import check
 
 PAST = """\
 question = "Which?"

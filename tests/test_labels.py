@@ -15,14 +15,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import gmfmsim
-from gmfmsim.answer.result import PlanResult
+from gmfmsim.answer.children import Reported, children_seen
+from gmfmsim.answer.evidence import contrasts
+from gmfmsim.answer.plan import Answered
 from gmfmsim.answer.sensitivity import effects_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.describe import describe
 from gmfmsim.model.predict import dose_response
 from gmfmsim.report import figures, rerun
-from gmfmsim.report.children import Reported, children_caption, children_figure
+from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import curves_figure
 from gmfmsim.report.html import STYLE
 from gmfmsim.report.labels import can_be_set, fitted, labels, line, width, with_key
@@ -197,7 +199,8 @@ def test_the_forest_keeps_its_room(quickstart_fit):
     odd = plan.contrasts.assign(study=("contrast", NAMES[:count]), route=("contrast", routes))
     member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
-    result = PlanResult(replace(plan, contrasts=odd), [member], None, None, effect, None, [], [], {})
+    answer = Answered(replace(plan, contrasts=odd), [member], None, None, effect, None, [], [], {})
+    result = figures.Drawn({"unit": plan.unit}, {"contrasts": contrasts(answer), "effect": effect})
     texts = assert_legible(figures.forest(result), 0.9)
     assert any(t.startswith(r"$\frac{1}{ 2012") for t in texts)
     assert any(t.startswith("[5]") for t in texts)
@@ -234,9 +237,10 @@ def test_reviews_keep_their_room():
 def test_reported_changes_keep_their_room():
     reported = [Reported(name, 5.0, 5.0, 30, "") for name in NAMES]
     design = read_design("next_parallel")
-    texts = assert_legible(children_figure(design, 1, reported, trials=4), 0.15)
+    seen = children_seen(design, 1, reported, trials=4)
+    texts = assert_legible(children_figure(seen), 0.15)
     assert "[5]\n(30 children)" in texts
-    assert "[5] \u2068黄 2018\u2069" in children_caption(design, reported)
+    assert "[5] \u2068黄 2018\u2069" in children_caption(seen)
 
 
 def test_analyses_with_long_names_leave_room_for_their_curves():

@@ -7,13 +7,13 @@ import pytest
 from damage import command, trial
 from small_folder import small_folder
 
+from gmfmsim import check
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import sd_of_change
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.faults import InputError
-from gmfmsim.report.show import check
 
 PRIMARY = Selection(default_use="primary")
 SCORES = {("cells", "baseline"): (45, 20), ("cells", "final"): (53, 21), ("ctrl", "baseline"): (46, 19)}

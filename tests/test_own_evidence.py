@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import trial
-from gmfmsim.question.experiment import read_experiment
 from scipy import stats
 
-from gmfmsim import DISCLAIMER
+from gmfmsim import DISCLAIMER, check
 from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
 from gmfmsim.faults import InputError
+from gmfmsim.question.question import read_question
 from gmfmsim.question.scaffold import new_evidence
-from gmfmsim.report.show import check
 
 # Two trials that show every way to write a row. T quantiles and weights are chosen so that the answers are round.
 OWN = """\
@@ -136,7 +135,7 @@ def test_columns_left_out_have_stated_defaults(tmp_path):
     (contrast,) = tables.rows["contrasts"]
     assert contrast["scale"] == "GMFM-66"
     assert math.isnan(contrast["month"])
-    experiment = read_experiment(str(trial(tmp_path, {"evidence.tables": "own.csv"})))
+    experiment = read_question(str(trial(tmp_path, {"evidence.tables": "own.csv"})))
     assert experiment.plans[0].observed_months is None
     assert experiment.plans[0].month_outside_evidence is None
 
@@ -338,7 +337,7 @@ def test_a_file_that_is_no_flat_evidence_is_told_where(tmp_path, content, where,
 def test_a_path_that_holds_no_evidence_is_one_fault(tmp_path, name):
     (tmp_path / "notes.txt").write_text(PAIR, encoding="utf-8")
     with pytest.raises(InputError) as refusal:
-        read_experiment(str(trial(tmp_path, {"evidence.tables": name})))
+        read_question(str(trial(tmp_path, {"evidence.tables": name})))
     (fault,) = refusal.value.faults
     assert "flat file ending in .csv" in fault.allowed
 

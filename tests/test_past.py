@@ -9,10 +9,12 @@ import xarray as xr
 from design_cases import NORMAL, POPULATION, arm, figure
 from scipy import stats
 
-from gmfmsim.answer.past import FIGURES, past_sentences, read_past, was_run
-from gmfmsim.answer.run import run
+from gmfmsim import run
+from gmfmsim.answer.past import FIGURES, past_sentences
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
+from gmfmsim.question.past import was_run
+from gmfmsim.question.question import read_question
 from gmfmsim.trial.presets import read_design
 
 EFFECT, SD, REPLICATES = 2.0, 5.0, 20_000
@@ -179,18 +181,18 @@ def test_known_sentences_of_one_kind_alone():
 def test_trials_of_the_evidence_are_asked_unless_others_are_named(tmp_path):
     assert was_run() == [name for name in names("designs") if read_design(name).arms[0].n]
     assert {"sun2017", "wang2013bm"} <= set(was_run())
-    past = read_past(str(experiment(tmp_path, [])))
+    past = read_question(str(experiment(tmp_path, [])))
     assert past.config["past"]["designs"] == was_run()
 
 
 def test_a_resolved_configuration_gives_the_same_key_without_its_files(result, tmp_path):
     text = (result.folder / "config.toml").read_text(encoding="utf-8")
     (tmp_path / "elsewhere.toml").write_text(text, encoding="utf-8")
-    again = read_past(str(tmp_path / "elsewhere.toml"))
+    again = read_question(str(tmp_path / "elsewhere.toml"))
     assert again.key == result.folder.name
     assert again.config == tomllib.loads(text)
     assert again.config["past"]["designs"][3] == "rah2017"
-    assert again.trials[4].plan.trial.alpha == 0.1
+    assert again.plans[4].plan.trial.alpha == 0.1
 
 
 def test_what_changes_the_answer_changes_the_key(tmp_path):
@@ -206,7 +208,9 @@ def test_what_changes_the_answer_changes_the_key(tmp_path):
         "weights": {"model": average | {"weights": "posterior"}},
         "other weights": {"model": average | {"weights": "stacking"}},
     }  # fmt: skip
-    keys = {name: read_past(str(experiment(tmp_path, ["sun2017"], **change))).key for name, change in changes.items()}
+    keys = {
+        name: read_question(str(experiment(tmp_path, ["sun2017"], **change))).key for name, change in changes.items()
+    }
     assert len(set(keys.values())) == len(keys)
 
 
@@ -239,6 +243,6 @@ FAULTS = {
 def test_a_fault_says_what_where_and_what_is_allowed(fault, tmp_path):
     changes, where, allowed = FAULTS[fault]
     with pytest.raises(InputError) as refusal:
-        read_past(str(experiment(tmp_path, [], **changes)))
+        read_question(str(experiment(tmp_path, [], **changes)))
     assert [f.where for f in refusal.value.faults] == where
     assert allowed in " ".join(f.allowed for f in refusal.value.faults)

@@ -13,15 +13,17 @@ import pytest
 import tomli_w
 import xarray as xr
 from conftest import AS_TABLED, PLANS, REPLANNED, ROOT, committed
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gmfmsim
-from gmfmsim.answer import run as pipeline
-from gmfmsim.answer.past import read_past
-from gmfmsim.answer.result import PlanResult, extrapolations, percent
+from gmfmsim.answer import posterior as gated
+from gmfmsim.answer import result as written
+from gmfmsim.answer.evidence import contrasts
+from gmfmsim.answer.plan import Answered
 from gmfmsim.answer.sensitivity import effects_of
+from gmfmsim.answer.words import extrapolations
+from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.faults import GateFailed, InputError
@@ -31,6 +33,7 @@ from gmfmsim.model.average import Member
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.predict import dose_response
 from gmfmsim.progress import Silent
+from gmfmsim.question.question import read_question
 from gmfmsim.question.scaffold import new_evidence
 from gmfmsim.report import figures
 
@@ -96,7 +99,7 @@ def test_the_quick_start_answers(results):
     assert answer["n_total"] == 2 * answer["n_per_arm"]
     assert 0.8 < answer["plateau"] < 1
     assert 0 < answer["plateau_mcse"] < 0.01
-    assert f"{answer['n_per_arm']} children per arm" in answer["sentence"]
+    assert f"{answer['n_total']} children ({answer['n_per_arm']} an arm" in answer["sentence"]
 
 
 def test_the_quick_start_curves_are_those_of_the_answer(results):
@@ -119,7 +122,7 @@ def test_two_dose_curves_stand_side_by_side(results):
     assert [a["label"] for a in answer["alternatives"]] == ["Log-linear curve"]
     assert [[m["name"] for m in p["models"]] for p in (answer, *answer["alternatives"])] == [["emax"], ["loglinear"]]
     assert answer["dose_outside_evidence"] is False
-    assert answer["sentence"].count("children per arm") == 2
+    assert answer["sentence"].count(" an arm; 95 % Monte Carlo interval") == 2
     assert (results["cord_blood_dose"].folder / "alternatives" / "log-linear-curve" / "posterior.nc").exists()
 
 
@@ -139,7 +142,7 @@ def test_the_review_needs_many_more_children_with_its_own_heterogeneity(results)
 
 def test_the_resolved_config_runs_again_under_the_same_key(results):
     for name in PLANS:
-        again = read_experiment(str(results[name].folder / "config.toml"))
+        again = read_question(str(results[name].folder / "config.toml"))
         assert (again.name, again.key) == (name, results[name].answer["key"])
         assert again.config == tomllib.loads((results[name].folder / "config.toml").read_text(encoding="utf-8"))
 
@@ -164,14 +167,14 @@ def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
     text = (ROOT / "experiments" / "cord_blood_dose.toml").read_text(encoding="utf-8")
     text = text.replace('"package"', '"tables"').replace('"emax"', '"mine.toml"')
     (own / "own.toml").write_text(text, encoding="utf-8")
-    experiment = read_experiment(str(own / "own.toml"))
+    experiment = read_question(str(own / "own.toml"))
     moved = tmp_path / "moved"
-    for plan in experiment.plans:
-        pipeline._copy_own_inputs(plan, moved)
+    moved.mkdir()
+    written._copy_own_inputs(experiment, moved)
     config = experiment.config
     shutil.rmtree(own)
     (moved / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
-    again = read_experiment(str(moved / "config.toml"))
+    again = read_question(str(moved / "config.toml"))
     assert again.key == experiment.key
     assert again.config == config
 
@@ -188,7 +191,7 @@ trial.sd_change = { dist = "fixed", value = 1 }
 """
     path = tmp_path / "mixed.toml"
     path.write_text(text, encoding="utf-8")
-    _, fixed, published = read_experiment(str(path)).plans
+    _, fixed, published = read_question(str(path)).plans
     assert fixed.plan.trial.sd_change == Fixed(dist="fixed", value=6)
     assert (published.models, published.plan.model) == ({}, None)
     assert published.published.row["meta_id"] == "Eggenberger2019"
@@ -204,7 +207,7 @@ def test_a_result_that_another_run_completed_meanwhile_stays(quick, tmp_path):
 
 
 def test_a_file_or_link_in_the_place_of_a_result_is_a_fault(quick, tmp_path):
-    place = tmp_path / "r" / "quick" / read_experiment(quick()).key
+    place = tmp_path / "r" / "quick" / read_question(quick()).key
     place.parent.mkdir(parents=True)
     place.symlink_to(tmp_path)
     with pytest.raises(InputError, match="a file or link stands"):
@@ -221,7 +224,7 @@ def test_a_folder_with_a_broken_manifest_is_not_complete(tmp_path, manifest):
 
 
 def test_another_target_is_another_key(quick):
-    assert read_experiment(quick(0.7)).key != read_experiment(quick(0.6)).key
+    assert read_question(quick(0.7)).key != read_question(quick(0.6)).key
 
 
 def test_an_unreachable_target_is_an_answer(quick, tmp_path):
@@ -238,8 +241,8 @@ def test_a_search_that_ends_at_its_limit_says_so(quick, tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace("= 2000", "= 20"), encoding="utf-8")
     answer = gmfmsim.run(str(path), tmp_path / "r").answer
     assert answer["status"] == "unreachable"
-    assert answer["sentence"].startswith("Even 20 control and 40 cells children do not give 80 % assurance")
-    assert "Not reached by 20 control and 40 cells children" in next(tmp_path.rglob("report.html")).read_text("utf-8")
+    assert answer["sentence"].startswith("Even 60 children (20 control, 40 cells) do not give 80 % assurance")
+    assert "Not reached by 60 children: 20 control, 40 cells" in next(tmp_path.rglob("report.html")).read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_a_published_smd_needs_an_sd_of_one(quick):
     for line in ("", 'sd_change = { dist = "fixed", value = 5.5 }'):
         path.write_text(text.replace('sd_change = { dist = "fixed", value = 1 }', line), encoding="utf-8")
         with pytest.raises(InputError, match=r"key trial.sd_change: .* does not fit an effect in standard deviations"):
-            read_experiment(str(path))
+            read_question(str(path))
 
 
 def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
@@ -265,16 +268,17 @@ def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
     member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
-    plan_result = PlanResult(odd, [member], None, None, effect, None, [], [], {})
-    figures.forest(plan_result).savefig(io.BytesIO(), format="svg")
-    assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(plan_result).axes[0].texts)
+    answer = Answered(odd, [member], None, None, effect, None, [], [], {})
+    drawn = figures.Drawn({"unit": odd.unit}, {"contrasts": contrasts(answer), "effect": effect})
+    figures.forest(drawn).savefig(io.BytesIO(), format="svg")
+    assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(drawn).axes[0].texts)
 
 
 def test_uneven_arms_are_counted_and_said(quick, tmp_path):
     answer = gmfmsim.run(quick(0.7), tmp_path / "r").answer
     n = answer["n_per_arm"]
     assert answer["n_total"] == 3 * n
-    assert f"{n} control and {2 * n} cells children" in answer["sentence"]
+    assert f"{3 * n} children ({n} control, {2 * n} cells; " in answer["sentence"]
 
 
 def test_dose_and_month_outside_the_evidence_are_flagged(tmp_path):
@@ -282,11 +286,11 @@ def test_dose_and_month_outside_the_evidence_are_flagged(tmp_path):
     path = tmp_path / "far.toml"
     path.write_text(text.replace("1e8 cells/kg", "5e8 cells/kg").replace("month = 12", "month = 24"), encoding="utf-8")
     for name, outside in ((str(path), True), ("cord_blood_dose", False)):
-        experiment = read_experiment(name)
+        experiment = read_question(name)
         for plan in experiment.plans:
             assert (plan.dose_outside_evidence, plan.month_outside_evidence) == (outside, outside)
             assert len(extrapolations(plan)) == 2 * outside
-    assert read_experiment("review_plug_in").plans[0].dose_outside_evidence is None
+    assert read_question("review_plug_in").plans[0].dose_outside_evidence is None
 
 
 def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
@@ -300,15 +304,15 @@ def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
 
 
 def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypatch):
-    (prepared,) = read_experiment("quickstart").plans
+    (prepared,) = read_question("quickstart").plans
     tried, row = [], {"criterion": "divergences", "required": "0", "measured": 1, "worst": "all chains"}
 
     def fitted(model, data, sampler, seed, progress):
         tried.append(sampler.target_accept)
         return Fit(None, [row | {"passed": len(tried) == 2}], "nuts", None, None, [])
 
-    monkeypatch.setattr(pipeline, "fit", fitted)
-    member = pipeline._fit_through_gate(prepared, "random_effects", Silent())
+    monkeypatch.setattr(gated, "fit", fitted)
+    member = gated.through_gate(prepared, "random_effects", Silent())
     assert member.fit.gate == [row | {"passed": True}]
     assert tried == [prepared.plan.sampler.target_accept, 0.998]
     assert tried[0] < 0.998
@@ -328,25 +332,25 @@ def fit_with(monkeypatch, *, sampler: bool, agreement: bool) -> Fit:
 
 @pytest.mark.parametrize("agreement", [True, False])
 def test_an_exact_posterior_stands_where_its_check_by_sampling_failed(monkeypatch, agreement):
-    (prepared,) = read_experiment("quickstart").plans
+    (prepared,) = read_question("quickstart").plans
     found = fit_with(monkeypatch, sampler=False, agreement=agreement)
-    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: found)
-    member = pipeline._fit_through_gate(prepared, "random_effects", Silent())
+    monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
+    member = gated.through_gate(prepared, "random_effects", Silent())
     assert member.fit.verdict == "not confirmed by sampling: the sampler failed (R-hat 1.3 at nodes)"
 
 
 def test_engines_that_disagree_stop_a_run_and_the_advice_names_the_check(monkeypatch):
-    (prepared,) = read_experiment("quickstart").plans
+    (prepared,) = read_question("quickstart").plans
     found = fit_with(monkeypatch, sampler=True, agreement=False)
-    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: found)
+    monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
     with pytest.raises(GateFailed, match="engines apart: 9 at nodes") as stop:
-        pipeline._fit_through_gate(prepared, "random_effects", Silent())
+        gated.through_gate(prepared, "random_effects", Silent())
     assert "cross_check = false" in str(stop.value)
 
 
 def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch):
     row = {"criterion": "R-hat", "required": "at most 1.01", "measured": 1.3, "worst": "tau", "passed": False}
-    monkeypatch.setattr(pipeline, "fit", lambda *_, **__: Fit(None, [row], "nuts", None, None, []))
+    monkeypatch.setattr(gated, "fit", lambda *_, **__: Fit(None, [row], "nuts", None, None, []))
     with pytest.raises(GateFailed, match=r"R-hat: 1.3 at tau, required at most 1.01"):
         gmfmsim.run("quickstart", tmp_path / "r")
     assert list(tmp_path.rglob("answer.json")) == []
@@ -373,7 +377,7 @@ def test_the_report_stands_alone_and_answers_first(results, name):
 
 def test_the_report_names_the_source_of_every_contrast(results):
     page = results["quickstart"].report.read_text(encoding="utf-8")
-    data = read_experiment("quickstart").plans[0].contrasts
+    data = read_question("quickstart").plans[0].contrasts
     for url, row in zip(data["source_url"].values, data["row"].values, strict=True):
         assert f'<a href="{url}">' in page
         assert f"row {row}." in page
@@ -422,7 +426,7 @@ def test_the_committed_figures_of_past_trials_are_those_of_the_shipped_experimen
     """Within their Monte Carlo errors: another machine may draw otherwise."""
     old = {trial["design"]: trial for trial in committed("past_trials")["trials"]}
     new = results["past_trials"].answer["trials"]
-    assert list(old) == [prepared.plan.trial.design for prepared in read_past("past_trials").trials]
+    assert list(old) == [prepared.plan.trial.design for prepared in read_question("past_trials").plans]
     assert {trial["design"] for trial in new} == set(REPLANNED) <= old.keys()
     for trial in new:
         for figure in ("power", "assurance", "false_claims"):
@@ -456,7 +460,7 @@ def own_evidence(tmp_path_factory):
 
 def test_a_run_on_a_flat_file_carries_it_along(own_evidence):
     """config.toml runs from the result alone: the copy of the file stands beside it."""
-    again = read_experiment(str(own_evidence.folder / "config.toml"))
+    again = read_question(str(own_evidence.folder / "config.toml"))
     assert again.key == own_evidence.answer["key"]
     copies = list((own_evidence.folder / "inputs").glob("tables-*.csv"))
     assert len(copies) == 1

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from damage import damaged_tables, faults_of, trial
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -30,6 +29,7 @@ from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
+from gmfmsim.question.question import read_question
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")
@@ -317,7 +317,7 @@ def test_a_damaged_table_of_readings_is_refused(tmp_path, cell, value, where):
     ids=str,
 )
 def test_an_experiment_chooses_its_readings(tmp_path, readings, combinations):
-    (plan,) = read_experiment(str(trial(tmp_path, {"evidence.readings": readings}))).plans
+    (plan,) = read_question(str(trial(tmp_path, {"evidence.readings": readings}))).plans
     assert plan.contrasts.sizes.get("reading", 1) == combinations
     assert plan.config["evidence"]["readings"] == readings
 
@@ -495,7 +495,7 @@ def test_known_i_squared_of_one_contrast_is_not_defined():
 
 
 def test_under_readings_of_the_quick_start(fitted):
-    (prepared,) = read_experiment("quickstart").plans
+    (prepared,) = read_question("quickstart").plans
     members = [Member("random_effects", read_model(ModelChoice(name="random_effects")), fitted, fitted.tree, 1.0)]
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
     rows = under_readings(prepared, members, effects_of(prepared, members), required)

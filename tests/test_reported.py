@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gmfmsim.answer.past import was_run
 from gmfmsim.evidence.conversions import pooled_sd, sd_of_change
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES
 from gmfmsim.evidence.spread import spread_field
+from gmfmsim.question.past import was_run
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.presets import read_children, read_design

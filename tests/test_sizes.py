@@ -9,16 +9,17 @@ import pytest
 import tomli_w
 import xarray as xr
 from design_cases import KINDS, SOURCE, arm, figure, normal_design
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_size import FOUR_MCSE, search, truths, two_arms
 
-from gmfmsim.answer.result import headline
-from gmfmsim.answer.run import design_grid, run
+from gmfmsim import run
+from gmfmsim.answer.plan import design_grid
+from gmfmsim.answer.words import headline
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
+from gmfmsim.question.question import read_question
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
 from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design
@@ -254,7 +255,7 @@ def write(folder, **changes) -> str:
 
 
 def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
-    monkeypatch.setattr("gmfmsim.answer.run.NUISANCE_REPLICATES", 100)
+    monkeypatch.setattr("gmfmsim.answer.plan.NUISANCE_REPLICATES", 100)
     result = run(write(tmp_path, detectable={"n_per_arm": 100}), tmp_path / "results")
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
     assert (answer["n_per_arm"], answer["n_total"]) == (120, 240)
@@ -268,7 +269,7 @@ def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
 
 
 def test_what_a_search_did_not_reach_is_whole_clusters_too(tmp_path):
-    (prepared,) = read_experiment(write(tmp_path)).plans
+    (prepared,) = read_question(write(tmp_path)).plans
     missed = SimpleNamespace(prepared=prepared, required=RequiredN(None, None, "limit", 1.0, 0.0, None))
     assert headline(missed) == "Not reached by 200 children per arm"  # the search may look up to 210
 
@@ -283,7 +284,7 @@ def test_what_a_search_did_not_reach_is_whole_clusters_too(tmp_path):
 )
 def test_an_n_that_the_design_cannot_have_is_a_fault(changes, where, said, tmp_path):
     with pytest.raises(InputError) as refusal:
-        read_experiment(write(tmp_path, **changes))
+        read_question(write(tmp_path, **changes))
     (fault,) = refusal.value.faults
     assert (fault.file, fault.where) == ("clusters.toml", where)
     assert said in fault.allowed
@@ -291,4 +292,4 @@ def test_an_n_that_the_design_cannot_have_is_a_fault(changes, where, said, tmp_p
 
 def test_every_n_of_a_trial_without_clusters_may_be_asked_about(tmp_path):
     path = write(tmp_path, trial={"design": "normal"}, detectable={"n_per_arm": 37})
-    assert read_experiment(path).plans[0].plan.detectable.n_per_arm == 37
+    assert read_question(path).plans[0].plan.detectable.n_per_arm == 37

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from clean_evidence import clean_evidence
 from damage import trial
-from gmfmsim.question.experiment import read_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmfmsim.answer.run import run
+from gmfmsim import check, run
 from gmfmsim.evidence import spread
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import Tables, read_tables
@@ -26,8 +25,8 @@ from gmfmsim.evidence.spread import (
     study_spreads,
     window,
 )
-from gmfmsim.question import experiment
-from gmfmsim.report.show import check
+from gmfmsim.question import evidence as asked
+from gmfmsim.question.question import read_question
 
 NOT = frozenset()
 
@@ -253,21 +252,21 @@ def written(tables: Tables, folder) -> str:
 def test_every_table_that_is_read_is_in_the_key(tables, tmp_path, monkeypatch):
     """The same tables beside other shipped evidence: another n, so another key."""
     path = written(tables, tmp_path)
-    first = read_experiment(path)
+    first = read_question(path)
     key = first.key
     other = dataclasses.replace(rescaled(tables, 1.5), sha256="other")
     for cached in (spread._shipped, spread._widened):
         cached.cache_clear()
     monkeypatch.setattr(spread, "shipped_tables", lambda: other)
-    monkeypatch.setattr(experiment, "shipped_tables", lambda: other)
-    second = read_experiment(path)
+    monkeypatch.setattr(asked, "shipped_tables", lambda: other)
+    second = read_question(path)
     for cached in (spread._shipped, spread._widened):
         cached.cache_clear()
     (i, _) = np.flatnonzero(first.plans[0].contrasts["study"].values == "Liu2017")
     se = [e.plans[0].contrasts["se"].values[0, i] for e in (first, second)]
     assert se[1] == pytest.approx(1.5 * se[0], rel=1e-6)
     assert key != second.key
-    assert experiment.judged_by(other) == {}  # on the shipped tables nothing is added
+    assert asked.read_from(other) == {"tables": other.sha256}  # on the shipped tables nothing is added
 
 
 def test_the_page_says_that_sds_are_borrowed(tables, tmp_path):

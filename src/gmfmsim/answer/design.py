@@ -1,5 +1,7 @@
 """What a result says of the trial of a plan: what is assumed of it, its protocol, and where its figures come from."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from gmfmsim.answer.children import Reported
@@ -29,12 +31,8 @@ def trial_record(answer: Answered) -> dict:
     return record | {"analysis": ANALYSES[plan.analysis.method], "alpha": plan.analysis.alpha}
 
 
-def design_record(answer: Answered, reported: list[Reported]) -> dict | None:
-    """Return the protocol of a design at the n of the answer, its figures with their sources; None of another trial."""
-    if not is_design(answer.prepared):
-        return None
-    design, surface = answer.prepared.plan.trial, answer.surface
-    n = answer.required.reference_n or int(surface["n"].values[-1])
+def design_record(design: Design, n: int, reported: Iterable[Reported] = ()) -> dict:
+    """Return the protocol of a design at n, its figures with their sources, and what its section of a page needs."""
     return {
         "n": n,
         "unit": unit_of(design),

@@ -49,7 +49,6 @@ def _record(answer: Answered, audited: dict) -> dict:
     plan, n = prepared.plan, answer.required.n
     at = required.reference_n
     planning = [None if at is None else answer.at("planning_value", at, v) for v in ("success", "success_mcse")]
-    reported = reported_changes(prepared.tables, plan.trial.month) if answer.type_one is not None else []
     first = {
         "label": plan.label,
         "target": plan.search.target.model_dump(),
@@ -81,7 +80,7 @@ def _record(answer: Answered, audited: dict) -> dict:
         "plug_in": _plug_in(answer),
         "optimise_n_total": plan.optimise and plan.optimise.n_total,
         "asked": asked_in_words(answer),
-        "design": design_record(answer, reported),
+        "design": _design(answer),
         "effects": _effects(answer),
         "weights": plan.model and plan.model.weights,
         "no_average": no_average(answer.members),
@@ -163,6 +162,13 @@ def _reference(answer: Answered) -> dict | None:
 def _plug_in(answer: Answered) -> dict | None:
     known = plug_in(answer)
     return known and {"sd": known["sd"], "children": children(answer.prepared.plan.trial, known["n"])}
+
+
+def _design(answer: Answered) -> dict | None:
+    if answer.type_one is None:
+        return None
+    trial, n = answer.prepared.plan.trial, answer.required.reference_n or int(answer.surface["n"].values[-1])
+    return design_record(trial, n, reported_changes(answer.prepared.tables, trial.month))
 
 
 def _effects(answer: Answered) -> list[dict]:

@@ -15,8 +15,7 @@ import tomli_w
 from scipy.special import stdtrit
 
 import gmfmsim
-from gmfmsim.answer.rerun import read_replication
-from gmfmsim.answer.run import run
+from gmfmsim import run
 from gmfmsim.cli import main
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
@@ -29,6 +28,7 @@ from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
+from gmfmsim.question.question import read_question
 
 REVIEWS = {
     "eggenberger2019": "Eggenberger2019",
@@ -45,18 +45,18 @@ INTERVAL = ("estimate", "ci_low", "ci_high")
 
 
 @pytest.fixture(scope="module")
-def replications():
-    return {name: read_replication(name) for name in REVIEWS}
+def reruns():
+    return {name: read_question(name).asked for name in REVIEWS}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("replications")
+    folder = tmp_path_factory.mktemp("reruns")
     return {name: run(name, folder) for name in REVIEWS}
 
 
-def check(replications, name, position):
-    return replications[name].results[position]
+def check(reruns, name, position):
+    return reruns[name].results[position]
 
 
 def computed(of, *names) -> list[float]:
@@ -185,8 +185,8 @@ TRIAL_TARGETS = {
     "T47": lambda: slope_by_check(2),
 }
 NOT_REPRODUCED = {
-    "T22": lambda replications: printed_d("Amanat2021", "uct_msc"),
-    "T33": lambda replications: computed(check(replications, "xie2020", 3), *INTERVAL),
+    "T22": lambda reruns: printed_d("Amanat2021", "uct_msc"),
+    "T33": lambda reruns: computed(check(reruns, "xie2020", 3), *INTERVAL),
 }
 NOT_REPRODUCIBLE = {
     "T18": "rank-sum tests of dose halves: they need the individual data",
@@ -196,14 +196,14 @@ NOT_REPRODUCIBLE = {
 }
 
 
-def figures_of(target, replications):
+def figures_of(target, reruns):
     if target in TRIAL_TARGETS:
         return TRIAL_TARGETS[target]()
     if target == "T06":
-        (core,) = (v for v in check(replications, "eggenberger2019", 0).variants if v.label.startswith("without Liu"))
+        (core,) = (v for v in check(reruns, "eggenberger2019", 0).variants if v.label.startswith("without Liu"))
         return computed(core, *INTERVAL, "i2_pct")
     name, position, figures = REVIEW_TARGETS[target]
-    result = check(replications, name, position)
+    result = check(reruns, name, position)
     if isinstance(figures, str):
         return [i["values"]["effect"] for i in result.inputs if i["study"] == figures]
     return computed(result, *figures)
@@ -221,9 +221,9 @@ def test_every_target_is_computed_or_named_as_out_of_reach():
 
 
 @pytest.mark.parametrize("target", [t for t, row in TARGETS.items() if row["status"] == "reproduced"])
-def test_reference_target_is_reproduced(replications, target):
+def test_reference_target_is_reproduced(reruns, target):
     expected, tolerance = TARGETS[target]["expected"].split(";"), numbers(TARGETS[target]["tolerance"])
-    found = figures_of(target, replications)
+    found = figures_of(target, reruns)
     assert len(found) == len(expected)
     tolerance *= len(expected) if len(tolerance) == 1 else 1
     for value, text, apart in zip(found, expected, tolerance, strict=True):
@@ -233,20 +233,20 @@ def test_reference_target_is_reproduced(replications, target):
 
 
 @pytest.mark.parametrize("target", NOT_REPRODUCED)
-def test_reference_target_that_does_not_follow_is_said_not_to(replications, target):
-    found, row = NOT_REPRODUCED[target](replications), TARGETS[target]
+def test_reference_target_that_does_not_follow_is_said_not_to(reruns, target):
+    found, row = NOT_REPRODUCED[target](reruns), TARGETS[target]
     # the column "computed" is printed to three or four digits
     assert found == pytest.approx(numbers(row["computed"]), rel=1e-3)
     for value, printed in zip(found, numbers(row["expected"]), strict=True):
         assert abs(value - printed) > numbers(row["tolerance"])[0]
 
 
-def test_what_is_out_of_reach_is_a_verdict(replications):
-    assert check(replications, "novak2016", 1).verdict == "cannot be reproduced"  # T37
+def test_what_is_out_of_reach_is_a_verdict(reruns):
+    assert check(reruns, "novak2016", 1).verdict == "cannot be reproduced"  # T37
     # its interval alone gives SE and p, and is symmetric
-    se, p = computed(check(replications, "novak2016", 1), "se", "p")
+    se, p = computed(check(reruns, "novak2016", 1), "se", "p")
     assert (round(se, 3), round(p, 3)) == (0.538, 0.018)
-    assert [r.verdict for r in replications["finch_edmondson2025"].results[2:5]] == ["benchmark"] * 3  # T44, T45
+    assert [r.verdict for r in reruns["finch_edmondson2025"].results[2:5]] == ["benchmark"] * 3  # T44, T45
 
 
 # verdicts and what they rest on
@@ -263,19 +263,19 @@ def test_what_is_out_of_reach_is_a_verdict(replications):
         ("finch_edmondson2025", ["reproduced"] * 2 + ["benchmark"] * 3 + ["cannot be reproduced"], [2, 3, 4]),
     ],
 )
-def test_the_verdicts(replications, name, verdicts, circular):
-    results = replications[name].results
+def test_the_verdicts(reruns, name, verdicts, circular):
+    results = reruns[name].results
     assert [r.verdict for r in results] == verdicts
     assert [i for i, r in enumerate(results) if r.circular] == circular
-    assert replications[name].section.review == REVIEWS[name]
+    assert reruns[name].review == REVIEWS[name]
 
 
-def test_printed_figures_are_those_of_the_table(replications):
-    for replication in replications.values():
-        for result in replication.results:
+def test_printed_figures_are_those_of_the_table(reruns):
+    for rerun in reruns.values():
+        for result in rerun.results:
             if result.printed:
                 (row,) = TABLES.where("pooled", row=result.printed["row"])
-                assert row["meta_id"] == replication.section.review
+                assert row["meta_id"] == rerun.review
                 for f in result.figures:
                     in_notes = {0.67} if (result.title, f.name) == ("p of the GMPM", "p") else set()
                     beside = {None} if result.kind in ("benchmark", "dose_slope") else set()  # another set of trials
@@ -300,7 +300,7 @@ def test_inputs_are_the_cells_of_the_lines_they_name(runs):
     assert seen > 60
 
 
-def test_known_readings_of_huang_2018(replications):
+def test_known_readings_of_huang_2018(reruns):
     """By hand from the print of Eggenberger 2019, Table 3: what becomes of the published I2 of 90.1 %."""
 
     def dersimonian_laird(huang_sd, huang_sd_, liu):
@@ -317,7 +317,7 @@ def test_known_readings_of_huang_2018(replications):
         weight = 1 / (1 / w + max(0, (q - 4) / (w.sum() - (w**2).sum() / w.sum())))
         return [(weight @ d) / weight.sum(), 100 * (1 - 4 / q)]
 
-    result = check(replications, "eggenberger2019", 0)
+    result = check(reruns, "eggenberger2019", 0)
     readings = {v.label: computed(v, "estimate", "i2_pct") for v in result.variants}
     root = math.sqrt(27)
     field = spread_field(TABLES, 6, "Huang2018").median  # the same without Liu 2017, whose total has none
@@ -335,7 +335,7 @@ def test_known_readings_of_huang_2018(replications):
 
 
 def test_the_imputed_sds_are_those_of_the_contrasts():
-    checks = read_replication("eggenberger2019").checks[:2]
+    checks = read_question("eggenberger2019").asked.checks[:2]
     trials = [t for c in checks for v in c.variants for t in v.replace if isinstance(t.sd, float)]
     assert len(trials) == 5
     for t in trials:
@@ -343,9 +343,9 @@ def test_the_imputed_sds_are_those_of_the_contrasts():
         assert f"SD {t.sd:g} imputed" in row["notes"]
 
 
-def test_no_effect_of_liu_2017_reconciles_huang_2018_as_printed_with_xie_2020(replications):
+def test_no_effect_of_liu_2017_reconciles_huang_2018_as_printed_with_xie_2020(reruns):
     """Over every d of Liu 2017 from -1 to 4 one of three figures stays 0.1 or more away from the print."""
-    (spec,) = (c for c in replications["xie2020"].checks if c.title.endswith("as printed"))
+    (spec,) = (c for c in reruns["xie2020"].checks if c.title.endswith("as printed"))
     place = Place(TABLES, "Xie2020", "test", "check")
     worst = []
     for given in np.arange(-1, 4.01, 0.1).tolist():
@@ -355,8 +355,8 @@ def test_no_effect_of_liu_2017_reconciles_huang_2018_as_printed_with_xie_2020(re
     assert min(worst) > 0.1
 
 
-def test_the_printed_p_of_qu_2022_that_cannot_be(replications):
-    result = check(replications, "qu2022", 2)
+def test_the_printed_p_of_qu_2022_that_cannot_be(reruns):
+    result = check(reruns, "qu2022", 2)
     (row,) = TABLES.where("pooled", meta_id="Qu2022", scale="GMPM")
     assert row["p"] is None
     assert "p = 0.67, which cannot belong to this interval" in row["notes"]
@@ -364,37 +364,37 @@ def test_the_printed_p_of_qu_2022_that_cannot_be(replications):
     assert result.figure("p").computed < 1e-8
 
 
-def test_the_remaining_p_values_belong_to_their_intervals(replications):
+def test_the_remaining_p_values_belong_to_their_intervals(reruns):
     for name, position in (("qu2022", 1), ("qu2022", 3), ("paton2025", 2), ("finch_edmondson2025", 1)):
-        assert check(replications, name, position).figure("p").agrees
+        assert check(reruns, name, position).figure("p").agrees
 
 
-def test_children_of_xie_2020_and_eggenberger_2019(replications):
-    assert computed(check(replications, "xie2020", 3), "n_total") == [163]
-    assert computed(check(replications, "eggenberger2019", 1), "n_total", "k_studies") == [282, 5]
+def test_children_of_xie_2020_and_eggenberger_2019(reruns):
+    assert computed(check(reruns, "xie2020", 3), "n_total") == [163]
+    assert computed(check(reruns, "eggenberger2019", 1), "n_total", "k_studies") == [282, 5]
 
 
-def test_the_ratio_of_totals_and_the_ratio_within_trials_point_apart(replications):
+def test_the_ratio_of_totals_and_the_ratio_within_trials_point_apart(reruns):
     """Crude (4/344)/(6/228); within trials Luan 1/45 v 0/49, Min 3/36 v 6/70, by the Mantel-Haenszel sums."""
-    result = check(replications, "eggenberger2019", 2)
+    result = check(reruns, "eggenberger2019", 2)
     assert result.figure("estimate").computed == pytest.approx(4 / 344 / (6 / 228), rel=1e-12)
     within = (1 * 49 / 94 + 3 * 70 / 106) / (6 * 36 / 106)
     assert computed(result.variants[0], "estimate") == pytest.approx([within], rel=1e-12)
     assert result.figure("estimate").computed < 1 < within
-    assert computed(check(replications, "novak2016", 0), "estimate") == pytest.approx([4 / 135 / (3 / 139)], rel=1e-12)
+    assert computed(check(reruns, "novak2016", 0), "estimate") == pytest.approx([4 / 135 / (3 / 139)], rel=1e-12)
 
 
-def test_benchmarks_lie_near_and_are_never_studies(replications):
+def test_benchmarks_lie_near_and_are_never_studies(reruns):
     for position, studies in ((2, {"Kang2015", "Min2013"}), (3, {"Sun2017", "Sun2022", "Zarrabi2022"})):
-        result = check(replications, "finch_edmondson2025", position)
+        result = check(reruns, "finch_edmondson2025", position)
         assert {i["study"] for i in result.inputs} == studies
         for of in (result, *result.variants):
             (estimate,) = (f for f in of.figures if f.name == "estimate")
             assert abs(estimate.computed - estimate.published) < 2
     cells = {(a["study_id"], a["arm_id"]): a["cell_type"] for a in TABLES.rows["arms"]}
-    inputs = [i for r in replications["finch_edmondson2025"].results for i in r.inputs]
+    inputs = [i for r in reruns["finch_edmondson2025"].results for i in r.inputs]
     assert {cells[i["study"], i["arms"][0]][:4] for i in inputs} == {"UCB-"}
-    slope = check(replications, "finch_edmondson2025", 4)
+    slope = check(reruns, "finch_edmondson2025", 4)
     assert slope.figure("estimate").computed > 0
     assert not {r["study_id"] for r in TABLES.rows["contrasts"]} & set(REVIEWS.values())
 
@@ -402,8 +402,8 @@ def test_benchmarks_lie_near_and_are_never_studies(replications):
 # the arithmetic of a check
 
 
-def test_a_pool_does_not_depend_on_the_order_of_its_trials(replications):
-    spec = replications["xie2020"].checks[4]
+def test_a_pool_does_not_depend_on_the_order_of_its_trials(reruns):
+    spec = reruns["xie2020"].checks[4]
     place = Place(TABLES, "Xie2020", "test", "check")
     pools = [
         computed(replicate(spec.model_copy(update={"trials": list(order)}), place), *INTERVAL)
@@ -412,8 +412,8 @@ def test_a_pool_does_not_depend_on_the_order_of_its_trials(replications):
     np.testing.assert_allclose(pools, [pools[0]] * 6, rtol=1e-12)
 
 
-def test_hedges_and_other_estimators_are_what_they_say(replications):
-    spec = replications["eggenberger2019"].checks[0]
+def test_hedges_and_other_estimators_are_what_they_say(reruns):
+    spec = reruns["eggenberger2019"].checks[0]
     place = Place(TABLES, "Eggenberger2019", "test", "check")
     other = PooledSmd.model_validate(spec.model_dump() | {"effect": "hedges_g", "estimator": "FE"})
     result = replicate(other, place)
@@ -471,7 +471,7 @@ def test_the_page_is_self_contained_and_names_every_check(runs, name):
 
 @pytest.mark.parametrize("name", REVIEWS)
 def test_the_resolved_configuration_gives_the_same_key(runs, name):
-    again = read_replication(str(runs[name].folder / "config.toml"))
+    again = read_question(str(runs[name].folder / "config.toml"))
     assert again.key == runs[name].answer["key"]
     assert again.config == read_toml(runs[name].folder / "config.toml")
 
@@ -490,21 +490,21 @@ def test_own_tables_travel_with_the_result(tmp_path):
     for path in PACKAGE_TABLES.glob("*.csv"):
         (tmp_path / "mine" / path.name).write_bytes(path.read_bytes().replace(b",0.95,0.13,1.76,", b",0.85,0.13,1.76,"))
     raw = read_toml(find("experiments", "eggenberger2019"))
-    raw["replication"] |= {"tables": "mine", "checks": raw["replication"]["checks"][:1]}
+    raw["rerun"] |= {"tables": "mine", "checks": raw["rerun"]["checks"][:1]}
     (tmp_path / "own.toml").write_text(tomli_w.dumps(raw), encoding="utf-8")
     result = run(str(tmp_path / "own.toml"), tmp_path / "results")
     assert result.answer["verdicts"]["not reproduced"] == 1
     (result.folder.parents[2] / "mine" / "pooled.csv").unlink()
-    assert read_replication(str(result.folder / "config.toml")).key == result.answer["key"]
+    assert read_question(str(result.folder / "config.toml")).key == result.answer["key"]
 
 
-def test_list_and_check_know_the_replications():
-    listed = gmfmsim.list()["experiments"]
+def test_list_and_check_know_the_reruns():
+    listed = gmfmsim.shipped()["experiments"]
     for name, review in REVIEWS.items():
         assert listed[name].endswith("?")
         found = gmfmsim.check(name)
-        assert found["config"]["replication"]["review"] == review
-        assert len(found["checks"]) == len(read_toml(find("experiments", name))["replication"]["checks"])
+        assert found["config"]["rerun"]["review"] == review
+        assert len(found["checks"]) == len(read_toml(find("experiments", name))["rerun"]["checks"])
 
 
 def test_the_command_line_says_the_sentence(runs, tmp_path, monkeypatch, capsys):
@@ -620,8 +620,8 @@ FAULTS = {
 
 
 def written(folder, *checks, **keys) -> str:
-    raw = {"question": "Q?", "replication": {"review": "Eggenberger2019", "checks": copy.deepcopy(list(checks))} | keys}
-    for one in raw["replication"]["checks"]:
+    raw = {"question": "Q?", "rerun": {"review": "Eggenberger2019", "checks": copy.deepcopy(list(checks))} | keys}
+    for one in raw["rerun"]["checks"]:
         for empty in [k for k, v in one.items() if v is None]:
             del one[empty]
     path = folder / "mine.toml"
@@ -630,15 +630,15 @@ def written(folder, *checks, **keys) -> str:
 
 
 def test_the_checks_that_are_damaged_below_are_valid(tmp_path):
-    assert len(read_replication(written(tmp_path, POOL, EVENTS | {"total": EVENTS["trials"][0]})).results) == 2
+    assert len(read_question(written(tmp_path, POOL, EVENTS | {"total": EVENTS["trials"][0]})).asked.results) == 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_says_what_where_and_what_is_allowed(tmp_path, fault):
     faulty, where, problem, allowed = FAULTS[fault]
     with pytest.raises(InputError) as refusal:
-        read_replication(written(tmp_path, faulty))
-    found = [f for f in refusal.value.faults if f.where == f"key replication.checks.0.{where}".rstrip(".")]
+        read_question(written(tmp_path, faulty))
+    found = [f for f in refusal.value.faults if f.where == f"key rerun.checks.0.{where}".rstrip(".")]
     assert len(found) >= 1
     assert any(problem in f.problem and allowed in f.allowed for f in found)
     assert all(f.file == "mine.toml" for f in refusal.value.faults)
@@ -647,13 +647,13 @@ def test_a_fault_says_what_where_and_what_is_allowed(tmp_path, fault):
 def test_every_fault_of_a_file_is_said_at_once(tmp_path):
     path = written(tmp_path, *(FAULTS[f][0] for f in FAULTS), review="Egenberger2019", tabels="package")
     with pytest.raises(InputError) as refusal:
-        read_replication(path)
+        read_question(path)
     where = {f.where for f in refusal.value.faults}
-    assert {"key replication.review", "key replication.tabels"} <= where
+    assert {"key rerun.review", "key rerun.tabels"} <= where
     # where the review is not known, nothing can be said of its rows
     rows = {i for i, f in enumerate(FAULTS) if FAULTS[f][1] == "published" or f in ("ratio without events", "one dose")}
     rows |= {i for i, f in enumerate(FAULTS) if f in ("no such contrast", "a shared control")}
-    named = {i for i in range(len(FAULTS)) if any(w.startswith(f"key replication.checks.{i}") for w in where)}
+    named = {i for i in range(len(FAULTS)) if any(w.startswith(f"key rerun.checks.{i}") for w in where)}
     assert named >= set(range(len(FAULTS))) - rows
 
 
@@ -670,17 +670,17 @@ def test_every_fault_of_a_file_is_said_at_once(tmp_path):
 def test_extreme_numbers_are_computed_or_refused(tmp_path, extreme):
     path = written(tmp_path, extreme, extreme | {"titel": "x"})
     with pytest.raises(InputError) as refusal:
-        read_replication(path)
-    assert "key replication.checks.1.titel" in {f.where for f in refusal.value.faults}
+        read_question(path)
+    assert "key rerun.checks.1.titel" in {f.where for f in refusal.value.faults}
 
 
 def test_rows_are_looked_at_where_the_grammar_is_faulty_too(tmp_path):
     with pytest.raises(InputError) as refusal:
-        read_replication(written(tmp_path, pool_with(study="Huang2081") | {"titel": "x"}))
+        read_question(written(tmp_path, pool_with(study="Huang2081") | {"titel": "x"}))
     assert [f.where.rpartition("checks.0.")[2] for f in refusal.value.faults] == ["titel", "trials.0"]
 
 
-@pytest.mark.parametrize("text", ["replication = 5", "[replication]\nreview = 'Xie2020'", "[replication]\nchecks = 3"])
+@pytest.mark.parametrize("text", ["rerun = 5", "[rerun]\nreview = 'Xie2020'", "[rerun]\nchecks = 3"])
 def test_a_section_of_another_shape_is_refused(tmp_path, monkeypatch, capsys, text):
     path = tmp_path / "mine.toml"
     path.write_text(f"question = 'Q?'\n{text}\n", encoding="utf-8")
@@ -689,14 +689,14 @@ def test_a_section_of_another_shape_is_refused(tmp_path, monkeypatch, capsys, te
         main()
     assert end.value.code == 2
     error = capsys.readouterr().err
-    assert "mine.toml: key replication" in error
+    assert "mine.toml: key rerun" in error
     assert "Traceback" not in error
     assert not (tmp_path / "results").exists()
 
 
-def test_known_ratios_within_trials_of_serious_adverse_events(replications):
+def test_known_ratios_within_trials_of_serious_adverse_events(reruns):
     """Mantel-Haenszel by hand: Luan 1/45 v 0/49, Min 3/36 v 6/70, Sun 0/63 v 1/31; no event in the other trials."""
-    (result,) = (r for r in replications["eggenberger2019"].results if r.kind == "event_totals")
+    (result,) = (r for r in reruns["eggenberger2019"].results if r.kind == "event_totals")
     luan, minm, sun = (1 * 49 / 94, 0), (3 * 70 / 106, 6 * 36 / 106), (0, 1 * 63 / 94)
     for variant, trials in zip(result.variants, ([luan, minm], [luan, minm, sun]), strict=True):
         above, below = (sum(x) for x in zip(*trials, strict=True))
@@ -711,4 +711,4 @@ def test_arms_that_would_turn_or_hide_the_effect_are_refused(tmp_path, arms):
     path = tmp_path / "swapped.toml"
     path.write_text(text.replace('["ucb_msc", "ctrl"]', arms, 1), encoding="utf-8")
     with pytest.raises(InputError, match="of Huang2018 in the wrong place"):
-        read_replication(str(path))
+        read_question(str(path))
