@@ -259,7 +259,7 @@ def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
     result = run(write(tmp_path, detectable={"n_per_arm": 100}), tmp_path / "results")
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
     assert (answer["n_per_arm"], answer["n_total"]) == (120, 240)
-    assert answer["sentence"].startswith("120 children per arm")
+    assert answer["sentence"].startswith("240 children (120 an arm; ")
     surface = xr.load_dataset(result.folder / "surface.nc", engine="h5netcdf")
     assert (surface["n"] % 20 == 0).all()
     assert (surface["randomised"] == 2 * surface["n"]).all()
@@ -271,7 +271,7 @@ def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
 def test_what_a_search_did_not_reach_is_whole_clusters_too(tmp_path):
     (prepared,) = read_question(write(tmp_path)).plans
     missed = SimpleNamespace(prepared=prepared, required=RequiredN(None, None, "limit", 1.0, 0.0, None))
-    assert headline(missed) == "Not reached by 200 children per arm"  # the search may look up to 210
+    assert headline(missed) == "Not reached by 400 children, 200 an arm"  # the search may look up to 210
 
 
 @pytest.mark.parametrize(
