@@ -21,11 +21,13 @@ from gmfmsim.files.shelf import names
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.proof import calibration
-from gmfmsim.proof.calibration import DATA_SETS, SIZES, STUDIES, applies, calibrate, design, model_hash, read_record
+from gmfmsim.proof.calibration import DATA_SETS, SIZES, STUDIES, applies, calibrate, design, model_hash
+from gmfmsim.proof.calibration import RECORD as FILE
 from gmfmsim.proof.planted import ecdf_p, exact_engine, nuts_engine, simulate, uniformity
+from gmfmsim.proof.record import read_record
 from gmfmsim.streams import stream
 
-RECORD = read_record(Path(__file__).parent / "validation")
+RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 
 

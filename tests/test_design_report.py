@@ -246,12 +246,12 @@ def test_nuisance_marks_what_is_above_nominal():
 
 
 def test_curves_draw_the_surface_the_null_dotted(surface):
-    figure = curves_figure(surface, n=40, nominal=0.025)
+    figure = curves_figure(surface, marked=120, nominal=0.025)
     for ax, scenario, style in zip(figure.axes, ("new_study", "null"), ("-", ":"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
         for label in LABELS:
             of = surface["success"].sel(scenario=scenario, analysis=label)
-            np.testing.assert_array_equal(lines[label].get_xydata(), np.stack([N, of.values], axis=1))
+            np.testing.assert_array_equal(lines[label].get_xydata(), np.stack([[60, 120, 240], of.values], axis=1))
             assert lines[label].get_linestyle() == style
         assert len(ax.collections) == len(LABELS)  # a band each
     looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines if line.get_label() in LABELS}
@@ -374,7 +374,7 @@ def test_known_untreated_children_have_neither_cells_nor_drug():
 
 def drawn_from(surface: xr.Dataset, n: int) -> Drawn:
     """What the section of a design is drawn from, at n."""
-    answer = {"design": design_record(design(), n), "n_per_arm": n}
+    answer = {"design": design_record(design(), n), "n_total": 3 * n}
     return Drawn(answer, {"surface": surface, "type_one": nuisances(), "children": children_seen(design(), 1)})
 
 
@@ -394,7 +394,7 @@ def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path)
             for cell in cells:
                 assert re.search(rf"{re.escape(cell.value)}\s+&plusmn; {re.escape(cell.mcse)}\s", text) or cell == NONE
     for words in (
-        "120 children randomised of 150 enrolled",
+        "120 children (40 an arm) randomised of 150 enrolled",
         "107.6 (MCSE 0.02)",
         "Gelman",
         "Morris",

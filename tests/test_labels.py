@@ -250,7 +250,7 @@ def test_analyses_with_long_names_leave_room_for_their_curves():
     dims = ("scenario", "n", "analysis")
     surface = xr.Dataset(
         {"success": (dims, values), "success_mcse": (dims, values / 100)},
-        {"scenario": ["new_study", "null"], "n": n, "analysis": names},
+        {"scenario": ["new_study", "null"], "n": n, "analysis": names, "randomised": ("n", [100, 200])},
     )
     assert_legible(curves_figure(surface), 0.8)
 

@@ -264,7 +264,7 @@ def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
     assert (surface["n"] % 20 == 0).all()
     assert (surface["randomised"] == 2 * surface["n"]).all()
     page = result.report.read_text(encoding="utf-8")
-    assert "120 children per arm" in page
+    assert "240 children (120 an arm)" in page
     assert "cells (5e7 cells/kg, 120 children)" in page
 
 

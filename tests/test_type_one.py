@@ -16,12 +16,14 @@ from scipy import stats
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.proof import type_one
-from gmfmsim.proof.type_one import REPLICATES, design_hash, entry_of, read_record, record_type_one
+from gmfmsim.proof.record import read_record
+from gmfmsim.proof.type_one import RECORD as FILE
+from gmfmsim.proof.type_one import REPLICATES, design_hash, entry_of, record_type_one
 from gmfmsim.trial.analyses import Ancova, Bayes, Historical, OneSample
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design
 
-RECORD = read_record(Path(__file__).parent / "validation")
+RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 DESIGNS = {name: read_design(name) for name in names("designs")}
 FAMILY = 0.01
 
@@ -153,7 +155,7 @@ def test_on_the_border_of_equivalence_the_margin_itself_is_the_effect():
 def test_a_partial_run_keeps_other_entries_whatever_the_workers(tmp_path):
     record_type_one(tmp_path, ["sun2017"], replicates=200)
     one = record_type_one(tmp_path, ["next_twins", "next_cluster"], replicates=200)
-    assert list(one) == ["next_cluster", "next_twins", "sun2017"] == list(read_record(tmp_path))
+    assert list(one) == ["next_cluster", "next_twins", "sun2017"] == list(read_record(tmp_path / FILE))
     two = record_type_one(tmp_path / "two", ["next_cluster", "next_twins"], replicates=200, workers=2)
     for name, entry in two.items():
         assert entry | {"written": ""} == one[name] | {"written": ""}

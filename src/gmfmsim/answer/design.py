@@ -6,6 +6,7 @@ import numpy as np
 
 from gmfmsim.answer.children import Reported
 from gmfmsim.answer.plan import Answered, is_design
+from gmfmsim.answer.words import children, total
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
 from gmfmsim.trial.closed_form import sample_size
@@ -35,7 +36,8 @@ def design_record(design: Design, n: int, reported: Iterable[Reported] = ()) -> 
     """Return the protocol of a design at n, its figures with their sources, and what its section of a page needs."""
     return {
         "n": n,
-        "unit": unit_of(design),
+        "total": total(design, n),
+        "words": children(design, n),
         "protocol": protocol(design, n),
         "sources": [row._asdict() for row in sources(design)],
         "children": {"kind": design.children.kind, "title": design.children.title},
@@ -45,13 +47,6 @@ def design_record(design: Design, n: int, reported: Iterable[Reported] = ()) -> 
         "claim": design.objective.claim,
         "published_changes": [r._asdict() for r in reported],
     }
-
-
-def unit_of(design: Design) -> str:
-    """Return what n counts."""
-    if design.kind in ("pairs", "single_arm"):
-        return {"pairs": "pairs", "single_arm": "children"}[design.kind]
-    return "children per arm" if all(arm.ratio == 1 for arm in design.arms) else "children in the smallest arm"
 
 
 def plug_in(answer: Answered) -> dict | None:
@@ -70,7 +65,7 @@ def plug_in(answer: Answered) -> dict | None:
         method=plan.analysis.method,
     )
     n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
-    return {"sd": sd, "n": n}
+    return {"sd": sd, "children": children(plan.trial, n)}
 
 
 def _spread(sd: LogNormal | Fixed, unit: str) -> str:

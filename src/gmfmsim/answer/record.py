@@ -11,7 +11,7 @@ from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered
-from gmfmsim.answer.words import asked_in_words, children, claimed, headed, headline, sentence, total, warnings
+from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, total, warnings
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
@@ -77,7 +77,7 @@ def _record(answer: Answered, audited: dict) -> dict:
         "why": required.why,
         "reference": _reference(answer),
         "trial": trial_record(answer),
-        "plug_in": _plug_in(answer),
+        "plug_in": plug_in(answer),
         "optimise_n_total": plan.optimise and plan.optimise.n_total,
         "asked": asked_in_words(answer),
         "design": _design(answer),
@@ -157,11 +157,6 @@ def _reference(answer: Answered) -> dict | None:
     rows.append(("significant harm in a new study", *harm))
     names = ("what", "value", "mcse")
     return {"n": n, "words": headed(plan.trial, n), "rows": [dict(zip(names, row, strict=True)) for row in rows]}
-
-
-def _plug_in(answer: Answered) -> dict | None:
-    known = plug_in(answer)
-    return known and {"sd": known["sd"], "children": children(answer.prepared.plan.trial, known["n"])}
 
 
 def _design(answer: Answered) -> dict | None:

@@ -1,12 +1,8 @@
 """The record of calibration: declared models held to data simulated from them, by every engine, with hash and date."""
 
 import hashlib
-import importlib.metadata
 import json
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from gmfmsim import __version__
+from gmfmsim.compute.executors import in_order
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import Tables, read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -27,6 +23,7 @@ from gmfmsim.model.structure import not_known
 from gmfmsim.model.terms import TERMS
 from gmfmsim.progress import Silent
 from gmfmsim.proof.planted import exact_engine, nuts_engine, simulate, uniformity
+from gmfmsim.proof.record import origin, read_record, write_record
 from gmfmsim.streams import stream
 
 SEED = 20260704
@@ -86,7 +83,7 @@ def calibrate(
         for study in studies
         for block in _blocks(model, spec, study, read_tables())
     ]
-    progress, found = progress or Silent(), _placed(blocks, workers)
+    progress, found = progress or Silent(), in_order(_place, blocks, "processes", workers)
     with progress.steps("calibrate", total=len(blocks)) as step:
         for _, group in groupby(blocks, key=lambda b: (b.model, b.study)):
             entry = []
@@ -96,13 +93,7 @@ def calibrate(
             first = entry[0][0]
             progress.stage(f"{first.model}: {first.study}")
             _record(out, first, _divergences(entry) if first.study == "divergences" else _calibration(entry))
-    return read_record(out)
-
-
-def read_record(out: Path) -> dict:
-    """Return the record in folder `out`: entries by model and study."""
-    path = out / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_record(out / RECORD)
 
 
 def model_hash(spec: ModelSpec) -> str:
@@ -161,15 +152,6 @@ def _blocks(model: str, spec: ModelSpec, study: str, tables: Tables) -> list[Blo
     return [Block(model, study, said, data, numbers[i : i + BLOCK]) for i in range(0, len(numbers), BLOCK)]
 
 
-def _placed(blocks: list[Block], workers: int) -> Iterator[list[dict]]:
-    if workers == 1:
-        yield from map(_place, blocks)
-        return
-    # (not by fork: the compilers' threads do not survive it)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_place, blocks)
-
-
 def _place(block: Block) -> list[dict]:
     """Return for every data set of a block where the posterior puts the truths, or why there is none."""
     spec, contrasts, found = block.spec, block.contrasts, []
@@ -226,18 +208,8 @@ def _divergences(entry: list[tuple[Block, list[dict]]]) -> dict:
 
 def _record(out: Path, block: Block, figures: dict) -> None:
     """Put the figures of one study of one model into the record, with what they belong to."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    origin = {
-        "model_sha256": model_hash(block.spec),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": SEED,
-        "packages": {"gmfmsim": __version__} | versions,
-    }
-    record = read_record(out)
-    entries = record.get(block.model, {}) | {block.study: origin | figures}
+    record = read_record(out / RECORD)
+    entry = {"model_sha256": model_hash(block.spec)} | origin(SEED, PACKAGES) | figures
+    entries = record.get(block.model, {}) | {block.study: entry}
     record[block.model] = {study: entries[study] for study in STUDIES if study in entries}
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False, allow_nan=False)
-    new = out / f"{RECORD}.new"
-    new.write_text(text + "\n", encoding="utf-8")
-    new.replace(out / RECORD)
+    write_record(out / RECORD, record)

@@ -1,23 +1,19 @@
 """The record of type I errors: every shipped design with each of its analyses on the border of its claim."""
 
 import hashlib
-import importlib.metadata
 import json
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from gmfmsim import __version__
+from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
-from gmfmsim.files.store import write_json
 from gmfmsim.progress import Silent
+from gmfmsim.proof.record import origin, read_record, write_record
 from gmfmsim.trial.analyses import AnalysisSpec, Bayes, Historical
 from gmfmsim.trial.designs import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
@@ -61,22 +57,14 @@ def record_type_one(
             faults += error.faults
     if faults:
         raise InputError(faults)
-    record = read_record(out)
+    record, entry = read_record(out / RECORD), partial(entry_of, replicates=replicates)
     with progress.steps("type I error", total=len(designs)) as step:
-        for name, entry in zip(designs, _entries(designs, replicates, workers), strict=True):
-            record[name] = entry
+        for name, found in zip(designs, in_order(entry, designs, "processes", workers), strict=True):
+            record[name] = found
             progress.stage(name)
             step()
-    record = dict(sorted(record.items()))
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / RECORD, record)
-    return record
-
-
-def read_record(out: Path) -> dict:
-    """Return the record in folder `out`: entries by design."""
-    path = out / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_record(out / RECORD, record)
+    return read_record(out / RECORD)
 
 
 def design_hash(design: Design) -> str:
@@ -112,18 +100,8 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
         }
         for i, analysis in enumerate(design.analyses)
     ]
-    return {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "design_sha256": design_hash(design),
-        "kind": design.kind,
-        "route": route(design),
-        "seed": SEED,
-        "n_per_arm": n,
-        "replicates": replicates,
-        "gmfmsim": __version__,
-        "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
-        "analyses": rows,
-    }
+    about = {"design_sha256": design_hash(design), "kind": design.kind, "route": route(design)}
+    return about | origin(SEED, PACKAGES) | {"n_per_arm": n, "replicates": replicates, "analyses": rows}
 
 
 def _claims(design: Design, n: int, replicates: int) -> xr.Dataset:
@@ -155,13 +133,3 @@ def _without_words(value: object) -> object:
     if isinstance(value, dict):
         return {k: _without_words(v) for k, v in value.items() if k not in WORDS}
     return [_without_words(v) for v in value] if isinstance(value, list) else value
-
-
-def _entries(designs: list[str], replicates: int, workers: int) -> Iterator[dict]:
-    """Yield the entries in order, on one or several processes."""
-    entry = partial(entry_of, replicates=replicates)
-    if workers == 1:
-        yield from map(entry, designs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(entry, designs)

@@ -131,19 +131,17 @@ def nuisance_table(rows: xr.Dataset, nominal: float) -> tuple[list[str], list[tu
 def design_figures(plan: Drawn) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure of a design, by name."""
     answer, design = plan.answer, plan.answer["design"]
-    how = {"n": answer["n_per_arm"], "nominal": _nominal(design), "unit": design["unit"]}
+    how = {"marked": answer["n_total"], "nominal": _nominal(design)}
     return {
         "children": partial(children_figure, plan.data["children"]),
         "analyses": partial(curves_figure, plan.data["surface"], **how),
     }
 
 
-def curves_figure(
-    surface: xr.Dataset, *, n: int | None = None, nominal: float | None = None, unit: str = "children per arm"
-) -> Figure:
-    """Draw success in a new study against n by analysis, and below, dotted, success without an effect.
+def curves_figure(surface: xr.Dataset, *, marked: int | None = None, nominal: float | None = None) -> Figure:
+    """Draw success in a new study against children in all by analysis, and below, dotted, success without an effect.
 
-    n: the n of the answer, marked; nominal: the nominal rate of success without an effect.
+    marked: the children of the answer; nominal: the nominal rate of success without an effect.
     """
     labels = surface["analysis"].values.tolist()
     null = "null" in surface["scenario"].values
@@ -159,12 +157,12 @@ def curves_figure(
             axes[1].axhline(nominal, color="black", lw=0.8)
     for ax in axes:
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        if n is not None:
-            ax.axvline(n, color="black", lw=0.8, ls="--", zorder=0)
-    if n is not None:
+        if marked is not None:
+            ax.axvline(marked, color="black", lw=0.8, ls="--", zorder=0)
+    if marked is not None:
         place = {"xytext": (4, 5), "textcoords": "offset points", "fontweight": "bold"}
-        axes[0].annotate(f"n = {n}", (n, 0), **place)
-    axes[-1].set_xlabel(f"n, {unit}")
+        axes[0].annotate(f"{marked} children", (marked, 0), **place)
+    axes[-1].set_xlabel("children randomised in all")
     handles, names = axes[0].get_legend_handles_labels()
     names = [fitted(name, 0.4 * LINE, 9) for name in names]
     figure.legend(handles, names, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
@@ -172,7 +170,7 @@ def curves_figure(
 
 
 def _lines(ax: Axes, surface: xr.Dataset, style: str) -> None:
-    n = surface["n"].values
+    n = surface["randomised"].values
     looks = zip(cycle((BLUE, ORANGE, GREEN, PURPLE, GREY)), cycle("os^Dv<>"), strict=False)
     for label, (colour, marker) in zip(surface["analysis"].values.tolist(), looks, strict=False):
         y, mcse = (surface[name].sel(analysis=label).values for name in ("success", "success_mcse"))
