@@ -17,6 +17,7 @@ from gmfmsim.answer.children import children_seen, curve_band, reported_changes,
 from gmfmsim.answer.design import design_record
 from gmfmsim.answer.past import past_sentences
 from gmfmsim.answer.result import Result
+from gmfmsim.answer.tables import Cell, written
 from gmfmsim.compute.text import NONE, number, share
 from gmfmsim.evidence.read import Tables, read_tables
 from gmfmsim.report.children import children_caption, children_figure
@@ -32,7 +33,7 @@ from gmfmsim.report.designs import (
 )
 from gmfmsim.report.figures import Drawn
 from gmfmsim.report.html import BLUE, GREY, draw, filled
-from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_rows
+from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_tables
 from gmfmsim.streams import stream
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.generate.trials import Trials
@@ -184,20 +185,21 @@ def test_number_is_rounded_below_its_own_error(value, mcse):
 
 
 def test_characteristics_are_those_at_n_each_with_its_error(surface):
-    headings, rows = characteristics_table(surface, "planning_value", 40)
-    assert headings == [heading for heading, _ in COLUMNS.values()]
-    assert [label for label, _ in rows] == LABELS
-    for i, (_, cells) in enumerate(rows):
-        assert all(bool(c.value) == bool(c.mcse) for c in cells)
+    found = characteristics_table(surface, "planning_value", 40)
+    assert found.headings == ["analysis", *(f"#{heading}" for heading, _ in COLUMNS.values())]
+    assert [label.text for label, *_ in found.rows] == LABELS
+    assert found.marked == {0}
+    for i, (_, *cells) in enumerate(found.rows):
+        assert all(bool(c.text) == bool(c.note) for c in cells)
         # scenario 2, n 1, analysis i: the step of the fixture
-        assert cells[0] == share(0.1 + (24 + 4 + i) / 1000, 0.003)
-    assert [bool(c.value) for c in dict(rows)["responder (> 5)"]] == [True] * 3 + [False] * 7
+        assert cells[0] == written(share(0.1 + (24 + 4 + i) / 1000, 0.003))
+    assert [bool(c.text) for c in found.rows[2][1:]] == [True] * 3 + [False] * 7
 
 
 def test_no_column_without_figures(surface):
-    headings, rows = characteristics_table(surface, "null", 20)
-    assert not {"type S", "type M"} & set(headings)
-    assert {len(cells) for _, cells in rows} == {len(headings)}
+    found = characteristics_table(surface, "null", 20)
+    assert not {"#type S", "#type M"} & set(found.headings)
+    assert {len(row) for row in found.rows} == {len(found.headings)}
 
 
 @pytest.mark.parametrize(
@@ -214,19 +216,20 @@ def test_no_column_without_figures(surface):
 def test_known_differences(surface, difference, mcse, words):
     at = {"scenario": "new_study", "n": 80, "analysis": "t", "versus": "ancova"}
     surface["difference"].loc[at], surface["difference_mcse"].loc[at] = difference, mcse
-    rows = differences_table(surface, "new_study", 80)
-    assert [label for label, *_ in rows] == LABELS[1:]
-    assert rows[0][1].value == f"{100 * difference:+.2f}"
-    assert rows[0][1].mcse == ("" if math.isnan(mcse) else f"{100 * mcse:.2f}")
-    assert rows[0][2] == words
+    rows = differences_table(surface, "new_study", 80).rows
+    assert [label.text for label, *_ in rows] == LABELS[1:]
+    assert rows[0][1].text == f"{100 * difference:+.2f}"
+    assert rows[0][1].note == ("" if math.isnan(mcse) else f"\u00b1 {100 * mcse:.2f}")
+    assert rows[0][2].text == words
 
 
 def test_selection_only_of_analyses_along_doses(surface):
-    arms, rows = selection_table(surface, "new_study", 40)
-    assert arms == ["control", "low", "high"]
-    assert rows == [("trend", [share(0, 0), share(0.125, 0.00125), share(0.5, 0.005)])]
+    found = selection_table(surface, "new_study", 40)
+    assert found.headings == ["analysis", "#control", "#low", "#high"]
+    shares = [share(0, 0), share(0.125, 0.00125), share(0.5, 0.005)]
+    assert found.rows == [[Cell("trend"), *map(written, shares)]]
     none = surface.assign(selected=xr.full_like(surface["selected"], np.nan))
-    assert selection_table(none, "new_study", 40)[1] == []
+    assert selection_table(none, "new_study", 40).rows == []
 
 
 def nuisances() -> xr.Dataset:
@@ -236,10 +239,10 @@ def nuisances() -> xr.Dataset:
 
 
 def test_nuisance_marks_what_is_above_nominal():
-    labels, rows = nuisance_table(nuisances(), 0.025)
-    assert labels == ["ancova", "t"]
-    assert [above for _, cells in rows for _, above in cells] == [False, False, False, True]
-    assert rows[0][1][1][0] == share(0.0279, 0.001)
+    found = nuisance_table(nuisances(), 0.025)
+    assert found.headings == ["children", "#ancova", "#t"]
+    assert [cell.warn for _, *cells in found.rows for cell in cells] == ["", "", "", "above"]
+    assert found.rows[0][2] == written(share(0.0279, 0.001))
 
 
 # curves
@@ -389,10 +392,10 @@ def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path)
     assert page.count("<svg") == 2
     text = text_of(page)
     for scenario in ("new_study", "planning_value", "null"):
-        for label, cells in characteristics_table(surface, scenario, 40)[1]:
-            assert label.replace(">", "&gt;") in text
+        for label, *cells in characteristics_table(surface, scenario, 40).rows:
+            assert label.text.replace(">", "&gt;") in text
             for cell in cells:
-                assert re.search(rf"{re.escape(cell.value)}\s+&plusmn; {re.escape(cell.mcse)}\s", text) or cell == NONE
+                assert re.search(rf"{re.escape(cell.text)}\s+{re.escape(cell.note)}\s", text)
     for words in (
         "120 children (40 an arm) randomised of 150 enrolled",
         "107.6 (MCSE 0.02)",
@@ -417,15 +420,17 @@ def test_section_without_doses(surface):
 
 
 def test_past_has_trials_with_control_first_then_by_power(past):
-    rows = past_rows(past)
-    assert [r["n_total"] for r in rows] == [400, 63, 90]
-    assert [r["controlled"] for r in rows] == [True, True, False]
-    assert rows[1]["power"] == share(0.2, 0.003)
-    assert rows[1]["type_s"] == share(0.02, 0.002)
-    assert rows[2]["false_claims"] == share(0.61, 0.004)
-    assert rows[1]["type_m"] == number(2.5, 0.05)
-    assert rows[2]["type_m"] == NONE
-    assert rows[1]["kind"] == "crossover, first period"
+    found = past_tables(past)
+    assert list(found) == list(HEADINGS.values())
+    rows = [dict(zip(t.headings, row, strict=True)) for t in found.values() for row in t.rows]
+    assert [r["#children"].text for r in rows] == ["400", "63", "90"]
+    assert [len(t.rows) for t in found.values()] == [2, 1]
+    assert rows[1]["#power"] == written(share(0.2, 0.003))
+    assert rows[1]["#type S"] == written(share(0.02, 0.002))
+    assert rows[2]["#false claims"] == written(share(0.61, 0.004))
+    assert rows[1]["#type M"] == written(number(2.5, 0.05))
+    assert rows[2]["#type M"] == written(NONE)
+    assert rows[1]["design"].text == "crossover, first period"
 
 
 def test_past_figure_draws_what_it_is_given(past):

@@ -7,7 +7,8 @@ import xarray as xr
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sensitivity import checks_of
-from gmfmsim.compute.text import figure
+from gmfmsim.answer.tables import checks as checks_as_tables
+from gmfmsim.answer.tables import gate, in_lines, parameters
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks, as_json, in_words
@@ -78,65 +79,18 @@ def to_text(plans: list[FittedPlan]) -> str:
 
 
 def _model_lines(model: dict, *, several: bool) -> list[str]:
-    """Return title, engine and parameters of a model."""
+    """Return title, engine, parameters and gate of a model."""
     share = f", share {model['share']:.3f}" if several else ""
     engine = f"{model['engine']} engine" + (f" ({model['why_not']})" if model["why_not"] else "")
-    lines = [f"{model['title']} [{model['name']}{share}; {engine}]", ""]
-    rows = [
-        [p["name"], *map(figure, (p["mean"], p["sd"], p["median"])), _interval(p), _sampled(p), p["unit"]]
-        for p in model["parameters"]
-    ]
-    head = ["parameter", "mean", "sd", "median", "95 % interval", "sampled: mean, sd, MCSE", "unit"]
-    lines += [*_table(head, rows), *model["missing"]]
-    gate = [[g["criterion"], f"{g['measured']:g}", g["required"], g["worst"]] for g in model["gate"]]
-    lines += ["", *_table(["gate", "measured", "required", "worst at"], gate), ""]
+    lines = [f"{model['title']} [{model['name']}{share}; {engine}]", "", *in_lines(parameters(model))]
+    lines += [*model["missing"], "", *in_lines(gate(model)), ""]
     return lines if model["verdict"] == "passed" else [*lines, f"the exact posterior is {model['verdict']}", ""]
-
-
-def _interval(parameter: dict) -> str:
-    return f"{figure(parameter['low'])} to {figure(parameter['high'])}"
-
-
-def _sampled(parameter: dict) -> str:
-    """Return what sampling found of a parameter that was also computed exactly."""
-    if parameter["mcse"] is None:
-        return ""
-    if "nuts_mean" in parameter:
-        known = [f"nuts_{name}" for name in ("mean", "sd", "median") if parameter[f"nuts_{name}"] is not None]
-        return ", ".join([*(figure(parameter[name]) for name in known), f"{parameter['mcse']:.2g}"])
-    return f"MCSE {parameter['mcse']:.2g}"
 
 
 def _check_lines(found: Checks) -> list[str]:
     """Return the checks of a model as tables, and what stands out in words."""
-    tables = as_json(found)
     out = [f"what stands out: {line}" for line in in_words(found)] or ["nothing stands out in the checks"]
-    for title, part, columns in TABLES:
-        rows = [[_cell(row[c]) for c in columns] for row in tables[part]["rows"]]
-        out += ["", *_table([title, *columns[1:]], rows)]
+    for one in checks_as_tables(as_json(found)).values():
+        out += ["", *in_lines(one)]
     i2 = found.i_squared
     return [*out, "", f"I2: {i2.mean:.3f}, {i2.prob:.0%} interval {i2.low:.3f} to {i2.high:.3f} (MCSE {i2.mcse:.2g})"]
-
-
-TABLES = (
-    ("effect above, in points", "exceeds", ("margin", "mean_of_studies", "new_study")),
-    ("without the study", "studies", ("study", "mean", "sd", "above", "tau", "change", "elpd", "k_hat")),
-    ("from the others", "contrasts", ("contrast", "elpd", "elpd_psis", "k_hat", "pit")),
-    ("outlier", "outliers", ("study", "prior", "posterior", "posterior_mcse")),
-    ("replicated data reach", "replicated", ("statistic", "observed", "posterior", "prior")),
-    ("power scaling", "scaling", ("quantity", "prior", "likelihood", "diagnosis")),
-)
-"""The tables of checks that a person reads: title, part, columns."""
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return lines of aligned columns: the first to the left, the others to the right, text at the end as it is."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return [
-        "  " + "  ".join(t.ljust(w) if i == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(row, widths, strict=True)))
-        for row in [head, *rows]
-    ]

@@ -27,7 +27,7 @@ def cores() -> int:
 
 def executor(kind: Kind, workers: int) -> Executor:
     """Return what carries work: threads where compiled code and NumPy release the lock of the interpreter, processes
-    elsewhere (not by fork: threads of compilers and libraries do not survive it), nothing where one worker is enough."""
+    elsewhere (not by fork: threads of libraries do not survive it), nothing where one worker is enough."""
     if kind == "serial" or workers == 1:
         return Serial()
     if kind == "threads":

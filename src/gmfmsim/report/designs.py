@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from gmfmsim.answer.tables import Cell, Table, table, written
 from gmfmsim.compute.text import Written, number, percent, share
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.report.children import children_caption, children_figure
@@ -60,12 +61,8 @@ COLUMNS: dict[str, tuple[str, Callable[[float, float], Written]]] = {
 # tables
 
 
-type Rows = list[tuple[str, list[Written]]]
-"""Of each row of a table its label and cells."""
-
-
-def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], Rows]:
-    """Return headings, and for each analysis its label and cells: operating characteristics with their MCSE.
+def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
+    """Return the operating characteristics of each analysis with their MCSE, the primary one marked.
 
     A characteristic that no analysis has (the type S error without an effect) gets no column.
     """
@@ -74,20 +71,21 @@ def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[l
     rows = []
     for label in at["analysis"].values.tolist():
         one = at.sel(analysis=label)
-        rows.append((label, [COLUMNS[m][1](one[m].item(), one[f"{m}_mcse"].item()) for m in names]))
-    return [COLUMNS[name][0] for name in names], rows
+        rows.append([label, *(written(COLUMNS[m][1](one[m].item(), one[f"{m}_mcse"].item())) for m in names)])
+    return table(["analysis", *(f"#{COLUMNS[name][0]}" for name in names)], rows, [0])
 
 
-def differences_table(surface: xr.Dataset, scenario: str, n: int) -> list[tuple[str, Written, str]]:
-    """Return label, success minus that of the primary analysis (percentage points, paired MCSE) and what it means."""
+def differences_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
+    """Return success minus that of the primary analysis (percentage points, paired MCSE) and what it means."""
     primary, *others = surface["analysis"].values.tolist()
     at = surface[["difference", "difference_mcse"]].sel(scenario=scenario, n=n, versus=primary)
     rows = []
     for label in others:
         difference, mcse = (at[name].sel(analysis=label).item() for name in ("difference", "difference_mcse"))
         error = f"{100 * mcse:.2f}" if math.isfinite(mcse) else ""
-        rows.append((label, Written(f"{100 * difference + 0.0:+.2f}", error), _compared(difference, mcse)))
-    return rows
+        cell = written(Written(f"{100 * difference + 0.0:+.2f}", error))
+        rows.append([label, cell, _compared(difference, mcse)])
+    return table(["analysis", "#difference", "compared"], rows)
 
 
 def _compared(difference: float, mcse: float) -> str:
@@ -98,31 +96,42 @@ def _compared(difference: float, mcse: float) -> str:
     return "succeeds more often" if difference > 0 else "succeeds less often"
 
 
-def selection_table(surface: xr.Dataset, scenario: str, n: int) -> tuple[list[str], Rows]:
-    """Return the arms, and for each analysis along doses how often it would take each on; no rows without any."""
+def selection_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
+    """Return how often each analysis along doses would take each arm on; no rows without any."""
     if "selected" not in surface:
-        return [], []
+        return table([], [])
     selects = (surface["selected"].fillna(0) > 0).any(["scenario", "n", "arm"])
     at = surface[["selected", "selected_mcse"]].sel(scenario=scenario, n=n)
-    arms = surface["arm"].values.tolist()
-    rows = []
+    arms, rows = surface["arm"].values.tolist(), []
     for label in surface["analysis"].values[selects.values].tolist():
         one = at.sel(analysis=label)
-        rows.append((label, [share(*(one[v].sel(arm=a).item() for v in one)) for a in arms]))
-    return arms, rows
+        rows.append([label, *(written(share(*(one[v].sel(arm=a).item() for v in one))) for a in arms)])
+    return table(["analysis", *(f"#{arm}" for arm in arms)], rows)
 
 
-def nuisance_table(rows: xr.Dataset, nominal: float) -> tuple[list[str], list[tuple[str, list[tuple[Written, bool]]]]]:
-    """Return the analyses, and for each setting the type I error with its MCSE and whether it is above nominal.
+def nuisance_table(rows: xr.Dataset, nominal: float) -> Table:
+    """Return for each setting the type I error of each analysis with its MCSE, and whether it is above nominal.
 
     Above: by more than three MCSE. rows: type_one, type_one_mcse, dims setting (in words) and analysis.
     """
-    labels, table = rows["analysis"].values.tolist(), []
+    labels, found = rows["analysis"].values.tolist(), []
     for setting in rows["setting"].values.tolist():
         one = rows.sel(setting=setting)
-        found = [(one["type_one"].sel(analysis=a).item(), one["type_one_mcse"].sel(analysis=a).item()) for a in labels]
-        table.append((setting, [(share(p, e), bool(p > nominal + 3 * e)) for p, e in found]))
-    return labels, table
+        pairs = [(one["type_one"].sel(analysis=a).item(), one["type_one_mcse"].sel(analysis=a).item()) for a in labels]
+        above = ["above" if p > nominal + 3 * e else "" for p, e in pairs]
+        cells = [written(share(*pair))._replace(warn=word) for pair, word in zip(pairs, above, strict=True)]
+        found.append([setting, *cells])
+    return table(["children", *(f"#{label}" for label in labels)], found)
+
+
+def sources_table(sources: list[dict]) -> Table:
+    """Return every figure of a design with its source and how it was checked."""
+    rows = []
+    for r in sources:
+        doubtful = r["verified"] in ("recalled", "assumed")
+        checked = Cell("", warn=r["verified"]) if doubtful else Cell(r["verified"])
+        rows.append([r["name"], r["value"], r["unit"], r["source"], checked])
+    return table(["figure", "value", "unit", "source", "checked"], rows)
 
 
 # figures
@@ -202,10 +211,11 @@ def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
         "seen": at["completers"].sel(scenario=known[0]).item(),
         "seen_mcse": at["completers_mcse"].sel(scenario=known[0]).item(),
         "primary": surface["analysis"].values.tolist()[0],
-        "characteristics": [(SCENARIOS[s], *characteristics_table(surface, s, n)) for s in known],
+        "characteristics": [(SCENARIOS[s], characteristics_table(surface, s, n)) for s in known],
         "differences": differences_table(surface, known[0], n),
         "selection": selection_table(surface, known[0], n),
         "nuisance": nuisance_table(plan.data["type_one"], design["nominal"]),
+        "sources_table": sources_table(design["sources"]),
         "nominal": percent(design["nominal"]),
         "replicates": surface.attrs["replicates"],
         "terms": TERMS,

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from gmfmsim.answer.tables import Table, table
 from gmfmsim.faults import shortened
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.describe import (
@@ -61,7 +62,13 @@ def write_model_page(path: Path, spec: ModelSpec, *, source: str = "", data: xr.
         drawn=drawn,
         engines=engines_words(description),
         source=source,
+        graph=_graph_table(description.graph),
     )
+
+
+def _graph_table(nodes: tuple[Node, ...]) -> Table:
+    rows = [[n.label, n.kind, _plain(n.distribution), ", ".join(n.parents)] for n in nodes]
+    return table(["variable", "kind", "distribution", "depends on"], rows)
 
 
 def _plain(text: str) -> str:

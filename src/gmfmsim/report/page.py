@@ -1,14 +1,13 @@
 """report.html of plans: one self-contained page, the answer first, every figure traced to its rows."""
 
-import numpy as np
-import xarray as xr
-
 from gmfmsim.answer.result import Result
-from gmfmsim.compute.text import figure, percent
+from gmfmsim.answer.tables import checks, gate, parameters
+from gmfmsim.compute.text import percent
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
 from gmfmsim.report.html import draw, write_page
 from gmfmsim.report.labels import with_key
+from gmfmsim.report.plan_tables import tables_of
 
 CAPTIONS = {
     "curves": "Probability of success against the number of children in all. Bands: 95 % Monte Carlo error. "
@@ -31,48 +30,28 @@ DATASETS = ("surface", "effect", "contrasts", "dose_response", "type_one", "chil
 
 def plans_page(result: Result) -> None:
     """Draw the figures of every plan into its folder and write report.html."""
-    sections = []
-    for i, (answer, folder) in enumerate(result.plans):
-        plan = Drawn(answer, {name: result.data(name, i) for name in DATASETS if result.has(name, i)})
-        place, prefix = folder / "figures", f"{answer['slug']}-"
-        forest = CAPTIONS["published" if answer["evidence"]["published"] else "forest"]
-        captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
-        drawn = draw(place, figures_of(plan), prefix)
-        figures = [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()]
-        design = None
-        if answer["design"]:
-            design = design_section(plan, draw(place, design_figures(plan), prefix))
-        rows = _curve_rows(answer, plan.data["surface"])
-        more = {"figures": figures, "design": design, "curve_rows": rows, "cells": _short_answers(answer)}
-        sections.append(answer | more)
+    sections = [_section(result, i) for i in range(len(result.plans))]
     if len(sections) > 1:
         sections[0]["sentence"] = sections[0]["own_sentence"]
-    filters = {"percent": percent, "figure": figure}
-    write_page(result.report, "page.html.j2", filters, answer=result.answer, sections=sections)
+    write_page(result.report, "page.html.j2", {"percent": percent}, answer=result.answer, sections=sections)
 
 
-def _short_answers(answer: dict) -> list[str]:
-    """Say the required number of children under each reading in a table cell."""
-    words = {"few draws": "too few draws to say", "undecided": "not decided", "not simulated": "not simulated"}
-    return [
-        words.get(row["why"], "not reached")
-        if row["n_total"] is None
-        else f"{row['n_total']} ({row['n_total_interval'][0]} to {row['n_total_interval'][1] or 'more'})"
-        for row in answer["readings"]
-    ]
+def _section(result: Result, position: int) -> dict:
+    """Draw the figures of one plan and return what the page says of it."""
+    answer, folder = result.plans[position]
+    plan = Drawn(answer, {name: result.data(name, position) for name in DATASETS if result.has(name, position)})
+    place, prefix = folder / "figures", f"{answer['slug']}-"
+    forest = CAPTIONS["published" if answer["evidence"]["published"] else "forest"]
+    captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
+    drawn = draw(place, figures_of(plan), prefix)
+    return answer | {
+        "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
+        "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
+        "tables": tables_of(answer, plan.data["surface"]),
+        "fitted": [_fitted(m) for m in answer["models"] if m["engine"] != "published"],
+        "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
+    }
 
 
-def _curve_rows(answer: dict, surface: xr.Dataset, most: int = 9) -> list[dict]:
-    """Return the surface at a handful of n, the required one among them."""
-    grid, at = surface["n"].values, surface.isel(analysis=0)
-    places = np.linspace(min(3, max(0, len(grid) - most)), len(grid) - 1, most).astype(int)
-    reference = answer["reference"]["n"] if answer["reference"] else int(grid[-1])
-    scenarios = ("new_study", "pooled_mean", "planning_value")
-    return [
-        {
-            "total": at["randomised"].sel(n=n).item(),
-            "marked": n == answer["n_per_arm"],
-            "values": [[at[v].sel(scenario=s, n=n).item() for v in ("success", "success_mcse")] for s in scenarios],
-        }
-        for n in sorted({*grid[places].tolist(), reference})
-    ]
+def _fitted(model: dict) -> dict:
+    return model | {"tables": {"parameters": parameters(model), "gate": gate(model)}}

@@ -1,5 +1,6 @@
 """The past, re-planned: what the published trials could have shown, as they were designed."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from gmfmsim.answer.result import Result
-from gmfmsim.compute.text import number, share
+from gmfmsim.answer.tables import Cell, Table, table, written
+from gmfmsim.compute.text import Written, number, share
 from gmfmsim.evidence.conversions import Z975
 from gmfmsim.question.past import ENOUGH
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
@@ -30,41 +32,37 @@ POOLED = 1.42
 """GMFM-66 points: the gain at 12 months in the individual data of cord blood trials (Finch-Edmondson 2025)."""
 
 
-def past_rows(data: xr.Dataset) -> list[dict]:
-    """Return one row a trial: label, children, design in words, figures with their MCSE.
-
-    Trials with a control group first, highest power first. data: as `past.replan` returns it.
-    """
-    write = {"power": share, "false_claims": share, "assurance": share, "type_s": share, "type_m": number}
-    rows = []
-    for i in _order(data):
-        one = data.isel(trial=i)
-        cells = {name: f(one[name].item(), one[f"{name}_mcse"].item()) for name, f in write.items()}
-        words = {
-            "trial": one["trial"].item(),
-            "controlled": bool(one["controlled"].item()),
-            "n_total": int(one["n_total"].item()),
-            "kind": KINDS.get(one["kind"].item(), one["kind"].item()),
-            "month": f"{one['month'].item():g}",
-            "analysis": one["analysis"].item(),
-        }
-        rows.append(words | cells)
-    return rows
-
-
-COLUMNS = {
-    "trial": "trial",
-    "n_total": "children",
-    "kind": "design",
-    "month": "month",
-    "analysis": "analysis",
-    "power": "power",
-    "false_claims": "false claims",
-    "assurance": "assurance",
-    "type_s": "type S",
-    "type_m": "type M",
+COLUMNS: dict[str, Callable[[xr.Dataset], str | Cell]] = {
+    "trial": lambda one: one["trial"].item(),
+    "#children": lambda one: str(int(one["n_total"].item())),
+    "design": lambda one: KINDS.get(one["kind"].item(), one["kind"].item()),
+    "#month": lambda one: f"{one['month'].item():g}",
+    "analysis": lambda one: one["analysis"].item(),
+    "#power": lambda one: _figure(one, "power", share),
+    "#false claims": lambda one: _figure(one, "false_claims", share),
+    "#assurance": lambda one: _figure(one, "assurance", share),
+    "#type S": lambda one: _figure(one, "type_s", share),
+    "#type M": lambda one: _figure(one, "type_m", number),
 }
-"""The columns of the table, each with its heading."""
+"""The columns of the tables: of each heading what stands below it for one trial."""
+
+
+def _figure(one: xr.Dataset, name: str, write: Callable[[float, float], Written]) -> Cell:
+    return written(write(one[name].item(), one[f"{name}_mcse"].item()))
+
+
+def past_tables(data: xr.Dataset) -> dict[str, Table]:
+    """Return one table of the trials with a control group, one of the others, by heading; highest power first.
+
+    data: as `answer.past.replan` returns it.
+    """
+    data, found = data.isel(trial=_order(data)), {}
+    for controlled, heading in HEADINGS.items():
+        of = data.isel(trial=data["controlled"].values == controlled)
+        rows = [[write(of.isel(trial=i)) for write in COLUMNS.values()] for i in range(of.sizes["trial"])]
+        if rows:
+            found[heading] = table(COLUMNS, rows)
+    return found
 
 
 def _order(data: xr.Dataset) -> np.ndarray:
@@ -150,5 +148,4 @@ def past_page(result: Result) -> None:
         "pooled": truth == POOLED,
     }
     values["key"] = past_labels(data).key
-    table = {"rows": past_rows(data), "columns": COLUMNS, "headings": HEADINGS}
-    write_page(result.report, "past.html.j2", {}, answer=answer, svg=drawn["past"], **table, **values)
+    write_page(result.report, "past.html.j2", {}, answer=answer, svg=drawn["past"], tables=past_tables(data), **values)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gmfmsim.answer.result import Result
+from gmfmsim.answer.tables import Cell, Table, table
 from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.rerun.result import INTERVAL
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
@@ -47,9 +48,55 @@ def rerun_page(result: Result) -> None:
     answer, checks = result.answer, result.answer["checks"]
     drawn = draw(result.folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
     names = _names(checks)
-    figures = [{"name": name, "svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
-    filters = {"figure": figure_text, "printed": _printed, "words": _words, "by_name": _by_name, "entered": _entered}
-    write_page(result.report, "rerun.html.j2", filters, answer=answer, figures=figures)
+    figures = [{"svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
+    more = [c | {"figures_table": _figures(c), "variants_table": _variants(c)} for c in checks]
+    filters = {"figure": figure_text, "entered": _entered}
+    values = {"answer": answer, "drawn": figures, "checks": more, "verdicts": _verdicts(checks)}
+    write_page(result.report, "rerun.html.j2", filters, **values)
+
+
+def _verdicts(checks: list[dict]) -> Table:
+    rows = [
+        [
+            Cell(c["title"], link=f"#check-{i}"),
+            Cell("", warn=c["verdict"]) if c["verdict"] == "not reproduced" else c["verdict"],
+            "partly" if c["circular"] else "no",
+        ]
+        for i, c in enumerate(checks, 1)
+    ]
+    return table(["check", "verdict", "circular"], rows)
+
+
+def _figures(check: dict) -> Table:
+    """Return what was printed and computed, figure by figure."""
+    rows = []
+    for f in check["figures"]:
+        if f["published"] is None and f["computed"] is None:
+            continue
+        difference, exactly = figure_text(f["difference"]), f["agrees"] is not None and f["qualifier"] == "="
+        rows.append(
+            [
+                _words(f["name"], check["measure"]),
+                ("" if f["qualifier"] == "=" else f"{f['qualifier']} ") + _printed(f["published"]),
+                figure_text(f["computed"]),
+                Cell("", warn=difference) if f["agrees"] is False else difference,
+                _printed(f["tolerance"]) if exactly else "",
+            ]
+        )
+    return table(["figure", "#printed", "#computed", "#difference", "#allowed"], rows)
+
+
+def _variants(check: dict) -> Table:
+    """Return what other readings come to."""
+    rows = []
+    for v in check["variants"]:
+        found = {"i2_pct": None} | {f["name"]: f["computed"] for f in v["figures"]}
+        interval = f"{figure_text(found['ci_low'])} to {figure_text(found['ci_high'])}"
+        label = Cell(v["label"], v["because"] or "")
+        numbers = [figure_text(found["estimate"]), interval, figure_text(found["i2_pct"]), str(len(v["inputs"]))]
+        rows.append([label, *numbers])
+    estimate = _words("estimate", check["measure"])
+    return table(["reading", f"#{estimate}", "#95 % interval", "#I2, %", "#trials"], rows)
 
 
 def figure_text(value: float | None) -> str:
@@ -69,10 +116,6 @@ def _words(name: str, measure: str) -> str:
     if name == "estimate":
         return "slope for a tenfold dose" if measure == "dose_slope" else measure
     return WORDS.get(name, name)
-
-
-def _by_name(figures: list[dict]) -> dict:
-    return {"i2_pct": None} | {f["name"]: f["computed"] for f in figures}
 
 
 def _entered(values: dict) -> str:

@@ -1,0 +1,147 @@
+"""The tables of a plan's page, as values from its answer."""
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.answer.tables import Cell, Table, shares, simulated, table
+from gmfmsim.compute.text import decimals, percent
+
+
+def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
+    """Return the tables of a plan by name; None where there is nothing to tell."""
+    evidence = answer["evidence"]
+    return {
+        "reference": _reference(answer["reference"]),
+        "curves": _curves(answer, surface),
+        "optimise": _optimise(answer.get("optimise")),
+        "assumed": _assumed(answer),
+        "effects": _effects(answer),
+        "shares": shares([m for m in answer["models"] if m["engine"] != "published"]),
+        "readings": _readings(answer["readings"]),
+        "trials": _trials(evidence["trials"]),
+        "findings": _findings(evidence),
+    }
+
+
+def _reference(reference: dict | None) -> Table | None:
+    if reference is None:
+        return None
+    rows = [[r["what"], percent(r["value"]), percent(r["mcse"])] for r in reference["rows"]]
+    return table(["what", "#probability", "#MCSE"], rows)
+
+
+def _curves(answer: dict, surface: xr.Dataset, most: int = 9) -> Table:
+    """Return the surface at a handful of n, the required one marked."""
+    grid, at = surface["n"].values, surface.isel(analysis=0)
+    places = np.linspace(min(3, max(0, len(grid) - most)), len(grid) - 1, most).astype(int)
+    reference = answer["reference"]["n"] if answer["reference"] else int(grid[-1])
+    shown, rows = sorted({*grid[places].tolist(), reference}), []
+    for n in shown:
+        here = at.sel(n=n)
+        cells = [
+            simulated(*(here[v].sel(scenario=s).item() for v in ("success", "success_mcse")))
+            for s in ("new_study", "pooled_mean", "planning_value")
+        ]
+        rows.append([str(here["randomised"].item()), *cells])
+    marked = [i for i, n in enumerate(shown) if n == answer["n_per_arm"]]
+    return table(["#children in all", "#new study", "#mean", "#power"], rows, marked)
+
+
+def _optimise(found: list[dict] | None) -> Table | None:
+    if not found:
+        return None
+    rows = [
+        [
+            f"{r['dose']:.3g}",
+            ", ".join(f"{size} {name}" for name, size in r["sizes"].items()),
+            simulated(r["assurance"], r["assurance_mcse"]),
+            percent(r["assurance_per_100_children"]),
+        ]
+        for r in found
+    ]
+    return table(["dose, cells/kg", "children", "#assurance", "#per 100 children"], rows)
+
+
+def _assumed(answer: dict) -> Table:
+    trial = answer["trial"]
+    arms = [f"{a['name']}: {a['dose']:.3g} cells/kg in all, ratio {a['ratio']:g}" for a in trial["arms"]]
+    sd = "SD of observed less expected change over 12 months" if answer["design"] else "SD of change"
+    rows = [
+        ["arms", "; ".join(arms)],
+        ["endpoint", f"change at {trial['month']:g} months, in {answer['unit']}"],
+        *([["setting", trial["setting"]]] if trial["setting"] else []),
+        [sd, trial["sd_change"]],
+    ]
+    if not answer["design"]:
+        success = "success: significant in favour of cells"
+        rows += [
+            ["drop-out", f"{percent(trial['dropout'])} of children, at random, not analysed"],
+            ["analysis", f"{trial['analysis']}, two-sided alpha {trial['alpha']:g}; {success}"],
+        ]
+    return table(["of the trial", "assumed"], rows)
+
+
+def _effects(answer: dict) -> Table:
+    rows = [
+        [e["name"], decimals(e["effect"]), f"{e['low']:.2f} to {e['high']:.2f}", answer["unit"]]
+        for e in answer["effects"]
+    ]
+    of = "effect at the dose of the trial" if answer["evidence"]["uses_dose"] else "effect"
+    return table([of, "#mean", "#95 % interval", "unit"], rows)
+
+
+def _readings(readings: list[dict]) -> Table:
+    words = {"few draws": "too few draws to say", "undecided": "not decided", "not simulated": "not simulated"}
+    rows = []
+    for r in readings:
+        needed = words.get(r["why"], "not reached")
+        if r["n_total"] is not None:
+            low, high = r["n_total_interval"]
+            needed = f"{r['n_total']} ({low} to {high or 'more'})"
+        rows.append(
+            [
+                r["study"] or "all",
+                r["words"] or "averaged",
+                needed,
+                "" if r["plateau"] is None else percent(r["plateau"]),
+                Cell(decimals(r["effect"]), "{:.2f} to {:.2f}".format(*r["interval"])),
+                decimals(r["tau"]),
+                "" if r["i2"] is None else percent(r["i2"]),
+                percent(r["prior"]),
+                percent(r["posterior"]),
+            ]
+        )
+    headings = ["study", "reading", "#children", "#plateau", "#pooled effect (95 %)", "#tau", "#I2"]
+    return table([*headings, "#prior", "#posterior"], rows, [i for i, r in enumerate(readings) if not r["study"]])
+
+
+def _trials(trials: list[dict]) -> Table:
+    rows = []
+    for c in trials:
+        supposed = Cell(c["study"], warn="supposed") if c["supposed"] else None
+        several = None not in (c["n_active"], c["n_control"])
+        interval = f"{c['low']:.2f} to {c['high']:.2f}" + (" \u2020" if c["uncertain"] else "")
+        rows.append(
+            [
+                supposed or Cell(c["study"], f"{c['arm']} v {c['control']}"),
+                Cell(decimals(c["effect"]), interval, c["source_url"]),
+                f"{c['cells']}, {c['by']}",
+                "not known" if c["dose"] is None else f"{c['dose']:.2g}".replace("e+0", "e"),
+                "not known" if c["month"] is None else f"{c['month']:g}",
+                f"{c['n_active']:g} v {c['n_control']:g}" if several else "",
+                c["scale"],
+                c["reading"] or "",
+            ]
+        )
+    headings = ["trial", "#effect (95 % CI)", "cells, route", "#dose per kg", "#month", "#children", "scale", "read"]
+    return table(headings, rows)
+
+
+def _findings(evidence: dict) -> Table:
+    rows = []
+    for f in evidence["findings"]:
+        where = f"row{'s' if len(f['rows']) > 1 else ''} {', '.join(map(str, f['rows']))}"
+        check = f["check"].replace("_", " ").replace(" se", " SE")
+        study = Cell(f["study"], f"{evidence['flat_file'] or f['table'] + '.csv'}, {where}")
+        rows.append([study, Cell(check, f["severity"]), f["printed"], f["expected"], f["effect"]])
+    return table(["study", "finding", "printed", "would have to be", "what it changes"], rows)
