@@ -221,8 +221,9 @@ def test_known_assurance_of_each_allocation(asked, answer):
 def test_the_page_says_what_was_asked(asked, answer):
     text = html.unescape(page(asked))
     detectable, precision = answer["detectable"], answer["precision"]
-    assert f"The smallest effect that 40 children per arm detect with 80 % power: {detectable['effect']:.2f}" in text
-    assert f"{precision['n_per_arm']} children per arm give an interval 4 points wide on average" in text
+    assert f"The smallest effect that 80 children (40 an arm) detect with 80 % power: {detectable['effect']:.2f}" in text
+    assert f"{2 * precision['n_per_arm']} children ({precision['n_per_arm']} an arm; " in text
+    assert " give an interval 4 points wide on average" in text
     best = answer["optimise"][0]
     assert f"{best['sizes'][CELLS]} {CELLS}, {best['sizes'][CONTROL]} {CONTROL}" in text
 
@@ -258,9 +259,9 @@ def test_the_page_holds_protocol_analyses_and_sources(asked, answer):
         for analysis in design.analyses:
             assert f"<td>{analysis.label}</td>" in text
         for row in sources(design):
-            mark = f'<span class="warn">{row.verified}</span>' if row.verified in MARKED else row.verified
+            mark = f' <span class="warn">{row.verified}</span>' if row.verified in MARKED else row.verified
             assert f"<td>{row.source}</td><td>{mark}</td>" in text
-    assert text.count('<td><span class="warn">recalled</span></td>') == 2
+    assert text.count('<td> <span class="warn">recalled</span></td>') == 2
 
 
 def test_what_a_file_says_is_text_on_the_page(asked):
@@ -279,7 +280,7 @@ def test_a_design_without_an_n_has_its_page(asked, answer):
     assert (far["status"], far["n_per_arm"], far["n_interval"], far["n_total"]) == ("unreachable", None, None, None)
     assert 0.8 < far["plateau"] < 0.999
     assert "No number of children gives 99.90 % assurance" in far["sentence"]
-    assert "100 children per arm do not give 95 % of that" in far["sentence"]
+    assert "200 children (100 an arm) do not give 95 % of that" in far["sentence"]
     assert "<strong>No number of children reaches the target</strong>" in page(asked)
     assert [row["analysis"] for row in far["analyses"]] == ["mmrm", "welch"]
     assert (far["n_at_95_plateau"], far["n_of_analyses"]) == (None, 160)

@@ -22,7 +22,7 @@ def trial_record(answer: Answered) -> dict:
     trial = plan.trial
     record = {
         "month": trial.month,
-        "arms": [{"name": a.name, "dose": a.dose, "ratio": a.ratio} for a in trial.arms],
+        "arms": [{"name": a.name, "dose": a.dose, "ratio": float(a.ratio)} for a in trial.arms],
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
         "sd_change": _spread(trial.sd_change, answer.prepared.unit),
         "dropout": trial.dropout,
