@@ -63,7 +63,7 @@ def test_imports_point_one_way():
 
 OFF_THE_PATH = {
     "gmfmsim.proof.fits",
-    "gmfmsim.evidence.multilevel",
+    "gmfmsim.evidence.formulas.multilevel",
     "gmfmsim.model.curve_fit",
     "gmfmsim.model.exact.batch",
     "gmfmsim.model.priors.ess",

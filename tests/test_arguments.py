@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gmfmsim.dist import noncentral_t, pooled_sd
-from gmfmsim.evidence import classical, conversions, effect_sizes, multilevel
-from gmfmsim.evidence.effect_sizes import Effect, PrePost
-from gmfmsim.evidence.multilevel import ByOutcome, Level
+from gmfmsim.evidence.formulas import classical, conversions, effect_sizes, multilevel
+from gmfmsim.evidence.formulas.effect_sizes import Effect, PrePost
+from gmfmsim.evidence.formulas.multilevel import ByOutcome, Level
 from gmfmsim.trial import closed_form, dose_power, dose_shapes, multiplicity
 from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import StandardError

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from gmfmsim.evidence.classical import (
+from gmfmsim.evidence.formulas.classical import (
     METHODS,
     egger,
     mantel_haenszel_risk_ratio,

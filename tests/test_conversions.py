@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmfmsim.evidence.conversions import (
+from gmfmsim.evidence.formulas.conversions import (
     correlation_from_sds,
     mean_sd_from_five_numbers,
     mean_sd_from_quartiles,

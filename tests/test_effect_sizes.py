@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmfmsim.evidence.conversions import pooled_sd
-from gmfmsim.evidence.effect_sizes import (
+from gmfmsim.evidence.formulas.conversions import pooled_sd
+from gmfmsim.evidence.formulas.effect_sizes import (
     Effect,
     PrePost,
     ancova_difference,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.linalg import block_diag, null_space
 from scipy.stats import chi2, multivariate_normal
 
-from gmfmsim.evidence.classical import pool
-from gmfmsim.evidence.effect_sizes import cohen_d, covariance_shared_control_smd
-from gmfmsim.evidence.multilevel import STRUCTURES, ByOutcome, Level, fit_multilevel
+from gmfmsim.evidence.formulas.classical import pool
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, covariance_shared_control_smd
+from gmfmsim.evidence.formulas.multilevel import STRUCTURES, ByOutcome, Level, fit_multilevel
 
 
 def rows(name: str) -> list[dict[str, str]]:

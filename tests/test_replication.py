@@ -19,8 +19,8 @@ from gmfmsim.answer.rerun import read_replication
 from gmfmsim.answer.run import run
 from gmfmsim.cli import main
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, mean_difference
+from gmfmsim.evidence.formulas.conversions import sd_from_difference_se, se_from_ci, t_test_p
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, mean_difference
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.rerun import replicate
 from gmfmsim.evidence.rerun.checks import DoseSlope, Figure, PooledSmd

@@ -12,10 +12,11 @@ import tomli_w
 from pydantic import Field
 
 from gmfmsim import DISCLAIMER
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, copy_tables, read_tables
+from gmfmsim.evidence.read import PACKAGE_TABLES, copy_tables, read_tables
 from gmfmsim.evidence.rerun import KINDS, faults_of_rows, replicate
 from gmfmsim.evidence.rerun.checks import Check, CheckResult
 from gmfmsim.evidence.rerun.rows import Place
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.files import store
 from gmfmsim.files.shelf import find

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gmfmsim import __version__
-from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
 from gmfmsim.files.shelf import find

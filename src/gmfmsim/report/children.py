@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
-from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH
 from gmfmsim.report.labels import Labels, labels, with_key
 from gmfmsim.streams import stream

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from gmfmsim.answer.result import percent
-from gmfmsim.evidence.conversions import Z975
+from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.children import Reported, children_caption, children_figure
 from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, filled
 from gmfmsim.report.labels import fitted

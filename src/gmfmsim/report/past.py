@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from gmfmsim.answer.past import ENOUGH, past_sentences
-from gmfmsim.evidence.conversions import Z975
+from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.designs import number, share
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
 from gmfmsim.report.labels import Labels, labels

@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmfmsim.evidence.columns import RATIOS
 from gmfmsim.evidence.rerun.result import INTERVAL
+from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
 from gmfmsim.report.labels import Labels, labels, line, with_key
 

@@ -17,8 +17,7 @@ from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.audit.plausible import implausible_figure
 from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
 from gmfmsim.evidence.audit.twice import standing_twice, two_spellings
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import TABLES, Row, Tables
 
 CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
     spread_is_se,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.contrasts import lacks
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 
 POOLS = ("meta_analysis", "review")
 CONTROLLED = ("rct_parallel", "rct_crossover", "nonrandomised", "twin")

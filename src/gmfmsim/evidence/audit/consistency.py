@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of
 from gmfmsim.evidence.audit.finding import Finding, lines, weight
-from gmfmsim.evidence.columns import RATIOS, TABLES
-from gmfmsim.evidence.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import small_sample_factor
-from gmfmsim.evidence.printed import EPS, decimals, half_unit
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
+from gmfmsim.evidence.formulas.effect_sizes import small_sample_factor
+from gmfmsim.evidence.formulas.printed import EPS, decimals, half_unit
+from gmfmsim.evidence.schema import RATIOS, TABLES, Row, Tables, at_month
 
 P_FACTOR, P_DISTANCE = 3.0, 0.02
 """A p follows if it is within this factor or this distance: papers use other tests, adjust, and round."""

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.children import enrolment
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.printed import EPS, half_unit, same_figure
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.printed import EPS, half_unit, same_figure
+from gmfmsim.evidence.schema import TABLES, Row, Tables, at_month
 
 FIGURES = {
     "outcomes": ("n", "mean", "sd", "median"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scipy.special import chdtri
 
 from gmfmsim.evidence.audit.finding import Finding, lines
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.evidence.spread import shipped_tables
 
 FEWEST_CHILDREN = 4

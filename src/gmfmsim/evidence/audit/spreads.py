@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of, groups
 from gmfmsim.evidence.audit.finding import Finding, lines, listed, weight
-from gmfmsim.evidence.conversions import Z975, Z995, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g, log_sd
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.conversions import Z975, Z995, t_test_p
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g, log_sd
+from gmfmsim.evidence.schema import Row, Tables, at_month
 from gmfmsim.evidence.spread import (
     VISITS,
     SpreadField,

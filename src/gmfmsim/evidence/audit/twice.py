@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from gmfmsim.evidence.audit.children import mean_of_two
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.schema import Row, Tables, at_month
 
 ALIKE = 0.9
 """Names that share their figures and this much of their letters (difflib's ratio) may be one, misspelt."""

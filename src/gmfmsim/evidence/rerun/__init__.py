@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from gmfmsim.evidence.classical import p_from_interval
-from gmfmsim.evidence.columns import RATIOS
-from gmfmsim.evidence.conversions import se_from_ci
+from gmfmsim.evidence.formulas.classical import p_from_interval
+from gmfmsim.evidence.formulas.conversions import se_from_ci
 from gmfmsim.evidence.rerun.benchmarks import benchmark, dose_slope
 from gmfmsim.evidence.rerun.checks import (
     Arms,
@@ -28,6 +27,7 @@ from gmfmsim.evidence.rerun.events import event_totals, read_events, risk_ratio
 from gmfmsim.evidence.rerun.pools import pooled_smd, read_trial
 from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, unit_of
 from gmfmsim.evidence.rerun.rows import Place, gathered
+from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
 

@@ -4,7 +4,7 @@ import math
 from functools import partial
 
 from gmfmsim.evidence.audit.finding import listed
-from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio
+from gmfmsim.evidence.formulas.classical import mantel_haenszel_risk_ratio
 from gmfmsim.evidence.rerun.checks import (
     Arms,
     CheckResult,

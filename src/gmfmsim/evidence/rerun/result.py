@@ -1,7 +1,6 @@
 """What every check of a replication needs: the printed row, its precision, the rows used, the result."""
 
-from gmfmsim.evidence.printed import half_unit
-from gmfmsim.evidence.read import Row
+from gmfmsim.evidence.formulas.printed import half_unit
 from gmfmsim.evidence.rerun.checks import (
     Arms,
     Check,
@@ -9,6 +8,7 @@ from gmfmsim.evidence.rerun.checks import (
     Figure,
 )
 from gmfmsim.evidence.rerun.rows import Place, one_row
+from gmfmsim.evidence.schema import Row
 
 INTERVAL = ("estimate", "ci_low", "ci_high")
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import poch
 
 from gmfmsim.compute.arguments import Number, alike, flag, instance, valid
-from gmfmsim.evidence.conversions import sd_of_change
+from gmfmsim.evidence.formulas.conversions import sd_of_change
 
 
 class Effect(NamedTuple):
