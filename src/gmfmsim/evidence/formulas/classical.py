@@ -13,6 +13,7 @@ from scipy import special
 
 from gmfmsim.compute.algebra import orthogonal, product, solve_upper, transposed
 from gmfmsim.compute.arguments import flag, numbers, probability, scalar
+from gmfmsim.compute.roots import root
 from gmfmsim.faults import choices
 
 Tau2Method = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM"]
@@ -236,7 +237,6 @@ def _fit(y: np.ndarray, x: np.ndarray, w: np.ndarray) -> _Fit:
 
 def _root_of_q(y: np.ndarray, v: np.ndarray, x: np.ndarray, target: float) -> float:
     """Solve Q(t) = target for t >= 0; 0 where Q(0) is below. Q falls, and Q(t) < sum (OLS residuals)^2 / t."""
-    from scipy.optimize import brentq
 
     def excess(t: float) -> float:
         return float(_fit(y, x, 1 / (v + t)).q) - target
@@ -244,7 +244,7 @@ def _root_of_q(y: np.ndarray, v: np.ndarray, x: np.ndarray, target: float) -> fl
     if excess(0.0) <= 0:
         return 0.0
     above = 2 * float(_fit(y, x, np.ones_like(v)).q) / target
-    return float(brentq(excess, 0.0, above, xtol=1e-14 * v.min(), rtol=1e-14, maxiter=500))
+    return root(excess, 0.0, above, within=1e-14 * v.min(), relative=1e-14)
 
 
 def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bool) -> float:
@@ -253,7 +253,6 @@ def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bo
     The likelihood can have several maxima. Beyond max(v) and 2 RSS / (k - p), RSS from ordinary least squares, its
     score is negative, since there sum w^2 r^2 <= RSS / t^2 and sum w (1 - h) >= (k - p) / 2t.
     """
-    from scipy.optimize import brentq
 
     def score(t: np.ndarray) -> np.ndarray:
         w = 1 / (v + np.asarray(t)[..., None])
@@ -269,7 +268,7 @@ def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bo
     rising = score(grid) > 0
     maxima = [] if rising[0] else [0.0]
     for i in np.flatnonzero(rising[:-1] & ~rising[1:]):
-        maxima.append(float(brentq(score, grid[i], grid[i + 1], xtol=1e-14 * v.min(), rtol=1e-14, maxiter=500)))
+        maxima.append(root(score, grid[i], grid[i + 1], within=1e-14 * v.min(), relative=1e-14))
     return max(maxima, key=log_likelihood)
 
 
