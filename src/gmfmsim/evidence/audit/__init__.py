@@ -50,8 +50,7 @@ def audit(tables: Tables) -> list[Finding]:
     with np.errstate(all="ignore"):  # absurd figures may overflow; they are told all the same
         found = [finding for check in CHECKS for finding in check(ordered)]
     return sorted(
-        found,
-        key=lambda f: (SEVERITIES.index(f.severity), names.index(f.check), f.study, f.table, f.rows, f.printed),
+        found, key=lambda f: (SEVERITIES.index(f.severity), names.index(f.check), f.study, f.table, f.rows, f.printed)
     )
 
 
@@ -83,8 +82,7 @@ def _ordered(table: str, rows: list[Row]) -> list[Row]:
     """Sort rows by what they say: numbers by size, texts by letter, empty cells last."""
     columns = TABLES[table].columns
     return sorted(
-        rows,
-        key=lambda r: [(r[c] is None, r[c] if isinstance(r[c], int | float) else 0, str(r[c])) for c in columns],
+        rows, key=lambda r: [(r[c] is None, r[c] if isinstance(r[c], int | float) else 0, str(r[c])) for c in columns]
     )
 
 

@@ -73,11 +73,7 @@ def derived_columns(tables: Tables) -> Iterator[Finding]:
             wrong.setdefault((r["study"], r["table"], r["row"]), []).append(r)
     for (study, table, line), figures in wrong.items():
         yield Finding(
-            "derived_columns",
-            "error",
-            study,
-            table,
-            (line,),
+            *("derived_columns", "error", study, table, (line,)),
             ", ".join(f"{f['column']} {f['stored']:g}" for f in figures),
             ", ".join(f"{f['column']} {f['recomputed']:.4g} by {f['way']}" for f in figures),
             "; ".join(_change(f) for f in figures),

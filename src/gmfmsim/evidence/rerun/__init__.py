@@ -1,4 +1,4 @@
-"""Replicate what a review prints from the figures of its trials: one check, one frozen result."""
+"""What a review prints, computed again from the figures of its trials: one check, one frozen result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +32,7 @@ from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
 
 
-def replicate(check: Check, place: Place) -> CheckResult:
+def rerun(check: Check, place: Place) -> CheckResult:
     """Compute one check from the rows it names.
 
     Raises InputError with every row that does not exist, is not unique or lacks a figure, and for figures from which
