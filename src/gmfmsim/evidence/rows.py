@@ -64,8 +64,7 @@ def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str],
     left_out = {name for i, name in enumerate(sheet.header) if i not in held and name in optional}
     commas: list[tuple[int, str, str, ValueError]] = []
     for number, cells in sheet.records:
-        filled = [c for c, cell in zip(sheet.header, cells, strict=False) if cell.strip()]
-        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(table, sheet, cells, filled):
+        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(table, sheet.header, cells):
             allowed = f"{width} cells, as in the header; quotes around a cell with a comma, and points before decimals"
             yield Told(Fault(file, f"row {number}", f"{len(cells)} cells", allowed))
             continue
@@ -100,11 +99,13 @@ def _of_cell(file: str, table: Table, row: int, name: str, cell: str, error: Val
     return Told(Fault(file, f"row {row}, column {name}", f"{shown(cell)} {problem}", allowed), (row,))
 
 
-def _moved(table: Table, sheet: Sheet, cells: list[str], filled: list[str]) -> bool:
+def _moved(table: Table, header: list[str], cells: list[str]) -> bool:
     """Return whether a comma too many may have moved the cells of a row: one more, and a number where text belongs."""
-    last = table.columns[filled[-1]]
-    free = last.kind == "text" and not last.required
-    return len(cells) > len(sheet.header) and free and is_number(cells[sheet.header.index(filled[-1])])
+    if len(cells) <= len(header):
+        return False
+    last = max(i for i, cell in enumerate(cells[: len(header)]) if cell.strip())
+    column = table.columns[header[last]]
+    return column.kind == "text" and not column.required and is_number(cells[last])
 
 
 def row_faults(file: str, table: Table, rows: list[Row]) -> Iterator[Told]:

@@ -6,10 +6,10 @@ written in tables/README.md, beside the tables.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic_core import SchemaValidator, core_schema
@@ -286,9 +286,9 @@ class Column(NamedTuple):
         optional = type(None) in get_args(annotation)
         held = get_args(annotation)[0] if optional else annotation
         base, limits = (held.__origin__, held.__metadata__) if get_origin(held) is Annotated else (held, ())
-        bounds = {type(limit): next(iter(asdict(limit).values())) for limit in limits}
+        bounds = {name: getattr(limit, name) for limit in limits for name in ("ge", "gt", "le") if hasattr(limit, name)}
         kind = {float: "number", int: "integer"}.get(base, "text")
-        return cls(kind, not optional, get_args(base), *map(bounds.get, (Ge, Gt, Le)))
+        return cls(kind, not optional, get_args(base), *map(bounds.get, ("ge", "gt", "le")))
 
     @property
     def schema(self) -> core_schema.CoreSchema:
@@ -341,8 +341,7 @@ class Table:
     @cached_property
     def columns(self) -> dict[str, Column]:
         """The columns in order, each with what it may hold."""
-        hints = get_type_hints(self.rows, include_extras=True)
-        return {name: Column.of(annotation) for name, annotation in hints.items() if name != "row"}
+        return {name: Column.of(kind) for name, kind in self.rows.__annotations__.items() if name != "row"}
 
     @cached_property
     def validator(self) -> SchemaValidator:
