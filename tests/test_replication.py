@@ -19,7 +19,13 @@ from gmfmsim.answer.rerun import read_replication
 from gmfmsim.answer.run import run
 from gmfmsim.cli import main
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.formulas.conversions import sd_from_difference_se, se_from_ci, t_test_p
+from gmfmsim.evidence.formulas.conversions import (
+    difference_se_from_sd,
+    pooled_sd,
+    sd_from_difference_se,
+    se_from_ci,
+    t_test_p,
+)
 from gmfmsim.evidence.formulas.effect_sizes import cohen_d, mean_difference
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.rerun import rerun
@@ -101,8 +107,10 @@ def contrast(study, active, measure="MD", **cells):
 
 def difference_and_p(active, control, df=None, pooled=False):
     """Mean difference, standard error, p of the t test with n1 + n2 - 2 degrees of freedom, or those given."""
-    effect = mean_difference(*active, *control, pooled=pooled)
+    effect, n = mean_difference(*active, *control), (active[2], control[2])
     se = math.sqrt(effect.variance)
+    if pooled:
+        se = difference_se_from_sd(pooled_sd([active[1], control[1]], n), *n)
     return [effect.estimate, se, t_test_p(effect.estimate, se, df or active[2] + control[2] - 2)]
 
 
