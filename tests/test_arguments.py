@@ -241,7 +241,7 @@ ENDLESS = {
     "t": [np.inf],
     **{name: [np.inf, -np.inf] for name in ("c", "lower", "upper")},
 }
-"""What is allowed in trial/, where degrees of freedom and limits of integrals may be infinite."""
+"""What is allowed in trial/ and dist/, where degrees of freedom and limits of integrals may be infinite."""
 
 OPTIONAL = {(classical.tau2, "X"), (multilevel.fit_multilevel, "x")}
 OPTIONAL |= {(f, "df") for f in (conversions.se_from_ci, conversions.se_from_p, conversions.t_test_p)}
@@ -272,7 +272,7 @@ def wrong_types(function, name: str, good: object) -> list:
     if isinstance(good, str):
         return [*none, "", 1, 0.5, True, ["t"]]
     if isinstance(good, int | float):
-        endless = ENDLESS.get(name, []) if ".trial." in function.__module__ else []
+        endless = ENDLESS.get(name, []) if function.__module__.split(".")[1] in ("trial", "dist") else []
         infinite = [x for x in (np.inf, -np.inf) if x not in endless]
         lists = [] if broadcast or (function, name) in EITHER else [[1.0, 2.0], [], np.ones((2, 2))]
         return [*nothing, np.nan, *infinite, True, "5", [[1], [1, 2]], *lists]
