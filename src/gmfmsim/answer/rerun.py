@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gmfmsim import DISCLAIMER
 from gmfmsim.evidence.read import PACKAGE_TABLES, copy_tables, read_tables
-from gmfmsim.evidence.rerun import KINDS, faults_of_rows, rerun
+from gmfmsim.evidence.rerun import KINDS, faults_of_rows, run_check
 from gmfmsim.evidence.rerun.checks import Check, CheckResult
 from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.evidence.schema import Tables
@@ -112,7 +112,7 @@ def read_replication(name: str) -> Replication:
         check, found = _check(raw_check, place)
         try:
             checks.append(check)
-            results += [rerun(check, place)] if check else []
+            results += [run_check(check, place)] if check else []
         except InputError as error:
             found += error.faults
         follows = f"{place.where}.published" if section.review not in reviews else ""

@@ -32,7 +32,7 @@ from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
 
 
-def rerun(check: Check, place: Place) -> CheckResult:
+def run_check(check: Check, place: Place) -> CheckResult:
     """Compute one check from the rows it names.
 
     Raises InputError with every row that does not exist, is not unique or lacks a figure, and for figures from which
