@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scipy.special import stdtr
 
-from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.schema import TABLES
 
 SOURCE = {"source_url": "https://example.org", "source_location": "Table 1"}
 COMMON = {

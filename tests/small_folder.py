@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from gmfmsim.evidence.columns import TABLES
+from gmfmsim.evidence.schema import TABLES
 
 SOURCE = {"source_url": "x", "source_location": "x"}
 USUAL = {

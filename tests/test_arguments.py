@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from gmfmsim.dist import noncentral_t, pooled_sd
-from gmfmsim.evidence import classical, conversions, effect_sizes, multilevel
-from gmfmsim.evidence.effect_sizes import Effect, PrePost
-from gmfmsim.evidence.multilevel import ByOutcome, Level
+from gmfmsim.evidence.formulas import classical, conversions, effect_sizes, multilevel
+from gmfmsim.evidence.formulas.multilevel import ByOutcome, Level
 from gmfmsim.trial import closed_form, dose_power, dose_shapes, multiplicity
 from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import StandardError
@@ -21,14 +20,10 @@ MODULES = (
     *(conversions, effect_sizes, classical, multilevel),
 )
 
-BEFORE, AFTER = PrePost(50.0, 55.0, 10.0, 11.0, 20, 0.6), PrePost(48.0, 50.0, 9.0, 10.0, 22, 0.5)
 EMAX, LINEAR = Candidate(curve="emax", ed50=0.2), Candidate(curve="linear")
 Y, V = [1.0, 4.0, 2.5, 6.0], [0.5, 0.8, 0.6, 1.1]
 TWO = {"m1": 5.0, "sd1": 4.0, "n1": 20, "m2": 3.0, "sd2": 5.0, "n2": 22}
 OF_TWO = {"sd1": [0, -1], "n1": [1, 0], "sd2": [0, -1], "n2": [1, 0]}
-CHANGE = {"m_pre": 50.0, "m_post": 55.0, "sd_pre": 10.0, "sd_post": 11.0, "n": 20, "r": 0.6}
-OF_CHANGE = {"sd_pre": [0, -1], "sd_post": [0], "n": [1], "r": [-1, 1, 1.5]}
-COUNTS, OF_COUNTS = {"a": 5, "n1": 20, "c": 3, "n2": 22}, {"a": [-1], "n1": [0, 4], "c": [-1], "n2": [0, 2]}
 ERROR = StandardError(1.5, 40.0)
 ALPHA, ONE_SIDED, SHARES = [0, 1, 5, -0.05], [0, 0.7, 5], [0, 1, 1.2]
 MEANS, DOSES = [[0.0, 0.5, 1.0], [0.0, 0.9, 1.0]], [0.0, 0.5, 1.0]
@@ -197,40 +192,15 @@ OF_CONVERSIONS = {
         {"sd_before": 5, "sd_after": 6, "r": 0.6},
         {"sd_before": [0], "sd_after": [0], "r": [1, 1.5]},
     ),
-    conversions.correlation_from_sds: (
-        {"sd_before": 5, "sd_after": 6, "sd_change": 5},
-        {"sd_before": [0], "sd_after": [0], "sd_change": [0]},
-    ),
 }
 
 OF_EFFECTS = {
-    effect_sizes.difference: ({"first": Effect(2.0, 0.5), "second": Effect(1.0, 0.4)}, {"first": [Effect(1, -1)]}),
-    effect_sizes.mean_difference: ({**TWO, "pooled": True}, OF_TWO),
+    effect_sizes.mean_difference: (TWO, OF_TWO),
     effect_sizes.cohen_d: (TWO, OF_TWO),
     effect_sizes.hedges_g: (TWO, OF_TWO),
     effect_sizes.hedges_g_se: ({"g": 0.5, "n1": 20, "n2": 22}, {"n1": [1], "n2": [1]}),
-    effect_sizes.smd_heteroscedastic: (TWO, OF_TWO),
-    effect_sizes.glass_delta: (
-        {k: v for k, v in TWO.items() if k != "sd1"},
-        {"n1": [1], "sd2": [0], "n2": [2]},
-    ),
     effect_sizes.small_sample_factor: ({"df": 20}, {"df": [1, 0]}),
     effect_sizes.log_sd: ({"sd": 5, "n": 20}, {"sd": [0], "n": [1]}),
-    effect_sizes.log_variability_ratio: ({k: v for k, v in TWO.items() if k[0] != "m"}, OF_TWO),
-    effect_sizes.log_cv_ratio: (TWO, OF_TWO | {"m1": [0, -1], "m2": [0]}),
-    effect_sizes.log_odds_ratio: (COUNTS, OF_COUNTS),
-    effect_sizes.log_risk_ratio: (COUNTS, OF_COUNTS),
-    effect_sizes.mean_change: (CHANGE, OF_CHANGE),
-    effect_sizes.standardized_mean_change: (CHANGE, OF_CHANGE),
-    effect_sizes.standardized_mean_change_raw: (CHANGE, OF_CHANGE),
-    effect_sizes.pre_post_control: ({"active": BEFORE, "control": AFTER}, {"active": [BEFORE._replace(r=1.5)]}),
-    effect_sizes.ancova_difference: ({"active": BEFORE, "control": AFTER}, {"control": [AFTER._replace(n=1)]}),
-    effect_sizes.covariance_shared_control_md: ({"sd0": 5, "n0": 20}, {"sd0": [0], "n0": [1]}),
-    effect_sizes.covariance_shared_control_smd: (
-        {"g1": 0.5, "g2": 0.4, "n0": 20, "n_total": 60},
-        {"n0": [1], "n_total": [20, 5]},
-    ),
-    effect_sizes.covariance_repeated: ({"se1": 1, "se2": 1.5, "r": 0.6}, {"se1": [0], "se2": [0], "r": [1, -1]}),
 }
 
 NO_V = [[1, 0, 1, 1], [1, -1, 1, 1], [1, 1], 5.0]
@@ -241,19 +211,14 @@ OF_POOLS = {
         {"y": [[1, 2]], "v": NO_V, "method": [*METHODS, "FE"], "X": [np.ones((3, 1)), np.ones((4, 2)), 5.0]},
     ),
     classical.pool: (
-        {"y": Y, "v": V, "method": "REML", "knapp_hartung": True, "prob": 0.95},
+        {"y": Y, "v": V, "method": "REML", "prob": 0.95},
         {"y": [[1, 2]], "v": NO_V, "method": METHODS, "prob": [0, 1, 95]},
     ),
-    classical.q_profile: ({"y": Y, "v": V, "prob": 0.95}, {"y": [[1, 2]], "v": NO_V, "prob": [0, 1, 95]}),
     classical.mantel_haenszel_risk_ratio: (
         {"a": [5, 6], "n1": [20, 21], "c": [3, 4], "n2": [22, 20], "prob": 0.95},
         {"a": [[-1, 2], [30, 2]], "n1": [[0, 20]], "c": [[-1, 2]], "n2": [[0, 20]], "prob": [0, 1]},
     ),
     classical.egger: ({"y": Y, "v": V}, {"y": [[1, 2]], "v": NO_V}),
-    classical.trim_and_fill: (
-        {"y": Y, "v": V, "method": "DL", "side": "left"},
-        {"y": [[1, 2]], "v": NO_V, "method": METHODS, "side": ["Left", "up"]},
-    ),
     classical.p_from_interval: (
         {"estimate": 2, "low": 1, "high": 3, "prob": 0.95, "log": False},
         {"estimate": [0, 5], "prob": [0, 1, 95]},
@@ -276,9 +241,9 @@ ENDLESS = {
     "t": [np.inf],
     **{name: [np.inf, -np.inf] for name in ("c", "lower", "upper")},
 }
-"""What is allowed in trial/, where degrees of freedom and limits of integrals may be infinite."""
+"""What is allowed in trial/ and dist/, where degrees of freedom and limits of integrals may be infinite."""
 
-OPTIONAL = {(classical.trim_and_fill, "side"), (classical.tau2, "X"), (multilevel.fit_multilevel, "x")}
+OPTIONAL = {(classical.tau2, "X"), (multilevel.fit_multilevel, "x")}
 OPTIONAL |= {(f, "df") for f in (conversions.se_from_ci, conversions.se_from_p, conversions.t_test_p)}
 OPTIONAL |= {(dose_power.target_dose_allocation, "probabilities")}
 
@@ -307,7 +272,7 @@ def wrong_types(function, name: str, good: object) -> list:
     if isinstance(good, str):
         return [*none, "", 1, 0.5, True, ["t"]]
     if isinstance(good, int | float):
-        endless = ENDLESS.get(name, []) if ".trial." in function.__module__ else []
+        endless = ENDLESS.get(name, []) if function.__module__.split(".")[1] in ("trial", "dist") else []
         infinite = [x for x in (np.inf, -np.inf) if x not in endless]
         lists = [] if broadcast or (function, name) in EITHER else [[1.0, 2.0], [], np.ones((2, 2))]
         return [*nothing, np.nan, *infinite, True, "5", [[1], [1, 2]], *lists]

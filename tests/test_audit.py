@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from gmfmsim.evidence.audit import CHECKS, SEVERITIES, WIDTH, as_json, audit, report
 from gmfmsim.evidence.audit.derived import recompute
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.printed import decimals, half_unit, same_figure
+from gmfmsim.evidence.formulas.printed import decimals, half_unit, same_figure
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES
 from gmfmsim.evidence.spread import out_of_line, study_spreads
 
 CHECK_NAMES = {check.__name__ for check in CHECKS}

@@ -9,7 +9,8 @@ from small_folder import small_folder
 
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import Tables
 
 HEADER = "study,arm,dose,n,mean,sd,month\n"
 TRIALS = {

@@ -12,15 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from gmfmsim.evidence.classical import (
+from gmfmsim.evidence.formulas.classical import (
     METHODS,
     egger,
     mantel_haenszel_risk_ratio,
     p_from_interval,
     pool,
-    q_profile,
     tau2,
-    trim_and_fill,
 )
 from gmfmsim.evidence.read import read_tables
 
@@ -95,16 +93,8 @@ def test_reference_bcg_by_every_method(reference, bcg, method):
 
 def test_reference_intervals_of_bcg(reference, bcg):
     expected = reference["MF02"]["expected"]
-    hartung = pool(*bcg, knapp_hartung=True)
     assert pool(*bcg).prediction == pytest.approx(expected["PI95"], abs=1e-4)
-    assert hartung.se == pytest.approx(expected["knha"]["se"], abs=1e-6)
-    assert hartung.ci == pytest.approx(expected["knha"]["ci"], abs=1e-6)
-    profile = q_profile(*bcg)
-    assert profile.tau2 == pytest.approx(expected["Qprofile"]["tau2"], abs=1e-4)
-    assert profile.i2 == pytest.approx([i2 / 100 for i2 in expected["Qprofile"]["I2"]], abs=1e-4)
     assert egger(*bcg).z == pytest.approx(expected["regtest_z"], abs=1e-4)
-    filled = trim_and_fill(*bcg)
-    assert (filled.k0, filled.side) == (expected["trimfill_k0"], "right")
 
 
 @pytest.mark.parametrize("method", ["DL", "HE", "HS", "SJ", "ML", "REML", "PM"])
@@ -151,17 +141,13 @@ def test_reference_restricted_likelihood_of_six_log_odds_ratios(reference):
     assert figures == pytest.approx([expected["tau"], expected["mu"], expected["se"]], abs=1e-6)
 
 
-def test_reference_four_trials_with_knapp_hartung(reference):
+def test_reference_four_trials(reference):
     data, expected = json.loads(reference["ES25"]["input"]), reference["ES25"]["expected"]
     for method, figures in expected.items():
-        pooled = pool(data["y"], data["v"], method, knapp_hartung=True)
+        pooled = pool(data["y"], data["v"], method)
         assert [pooled.tau2, pooled.estimate] == pytest.approx([figures["tau2"], figures["mu"]], abs=1e-6)
-        assert pooled.se == pytest.approx(figures["se_knha"], abs=1e-6)
-    pooled, figures = pool(data["y"], data["v"], knapp_hartung=True), expected["REML"]
-    assert pooled.ci == pytest.approx(figures["ci_knha"], abs=1e-6)
-    assert pooled.prediction == pytest.approx(figures["pi"], abs=1e-6)
+    pooled, figures = pool(data["y"], data["v"]), expected["REML"]
     assert pooled.i2 == pytest.approx(figures["I2"] / 100, abs=1e-6)
-    assert q_profile(data["y"], data["v"]).tau2 == pytest.approx(figures["Qprofile_tau2_ci"], abs=1e-3)
 
 
 # published reviews of cell treatment
@@ -240,18 +226,6 @@ def test_known_tau2_of_equal_variances(method):
     assert tau2(y, np.full(k, v), method) == pytest.approx(expected.get(method, s2 - v), abs=1e-12)
 
 
-def test_known_knapp_hartung_of_equal_variances_is_the_t_interval_of_the_mean():
-    y, k = np.array([0.2, 0.5, 1.1, 1.4, 2.9]), 5
-    pooled = pool(y, np.full(k, 0.3), knapp_hartung=True, prob=0.9)
-    se = y.std(ddof=1) / math.sqrt(k)
-    assert pooled.se == pytest.approx(se, rel=1e-12)
-    half = special.stdtrit(k - 1, 0.95) * se
-    assert pooled.ci == pytest.approx([y.mean() - half, y.mean() + half], rel=1e-12)
-    half = special.stdtrit(k - 2, 0.95) * math.sqrt(y.var(ddof=1) - 0.3 + se**2)
-    assert pooled.prediction == pytest.approx([y.mean() - half, y.mean() + half], rel=1e-12)
-    assert pooled.prob == 0.9
-
-
 def test_known_fixed_effect():
     pooled = pool([1.0, 4.0], [1.0, 2.0], "FE")
     assert pooled.estimate == pytest.approx(2, rel=1e-14)
@@ -273,19 +247,6 @@ def test_known_prediction_of_two_studies():
     y, v = [0.0, 3.0], [1.0, 1.0]  # tau^2 = s^2 - v = 3.5, se^2 = s^2 / 2
     half = Z * math.sqrt(3.5 + 2.25)
     assert pool(y, v).prediction == pytest.approx([1.5 - half, 1.5 + half], rel=1e-12)
-    assert pool(y, v, knapp_hartung=True).prediction is None
-
-
-def test_known_q_profile_of_equal_variances():
-    y, v = np.array([0.2, 0.5, 1.1, 1.4, 2.9]), 0.1
-    low, high = (4 * y.var(ddof=1) / special.chdtri(4, tail) - v for tail in (0.025, 0.975))
-    profile = q_profile(y, np.full(5, v))
-    assert profile.tau2 == pytest.approx([low, high], rel=1e-12)
-    assert profile.i2 == pytest.approx([low / (low + v), high / (high + v)], rel=1e-12)
-
-
-def test_known_q_profile_is_zero_where_the_effects_differ_too_little():
-    assert q_profile([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]).tau2 == (0, 0)
 
 
 def test_known_risk_ratio_of_one_stratum():
@@ -312,22 +273,6 @@ def test_known_egger_on_a_line():
     slope_se = (w @ (se - w @ se / w.sum()) ** 2) ** -0.5
     assert [found.slope_se, found.z] == pytest.approx([slope_se, -0.7 / slope_se], rel=1e-12)
     assert found.p == pytest.approx(math.erfc(0.7 / slope_se / math.sqrt(2)), rel=1e-12)
-
-
-@pytest.mark.parametrize(("side", "sign"), [("left", 1), ("right", -1)])
-def test_known_trim_and_fill_restores_a_symmetric_plot(side, sign):
-    place = np.arange(-7, 8)
-    y, v = 0.3 * place, 0.02 + 0.01 * abs(place)
-    filled = trim_and_fill(sign * y[2:], v[2:], "FE", side=side)
-    assert (filled.k0, filled.side, filled.pooled.k) == (2, side, 15)
-    assert filled.pooled.estimate == pytest.approx(0, abs=1e-12)
-    assert sorted(sign * effect for effect, _ in filled.imputed) == pytest.approx(y[:2], abs=1e-12)
-    assert trim_and_fill(y, v, "FE", side=side).k0 == 0
-
-
-def test_known_trim_and_fill_ends_where_a_cycle_closes():
-    y, v = [0.2, 0.1, -1.0, -1.0, -1.4, -0.3], [3.69, 4.88, 0.03, 2.33, 0.87, 0.12]
-    assert trim_and_fill(y, v, "DL", side="left").k0 == 2  # it runs 0, 2, 1, 2, 1, ...
 
 
 def test_known_p_from_interval():
@@ -418,14 +363,6 @@ def test_recovery_of_tau2(method):
     assert np.mean(found) == pytest.approx(1, abs=4 * np.std(found) / math.sqrt(300))
 
 
-def test_recovery_of_tau2_by_q_profile():
-    """The interval is exact: it misses a planted tau^2 in 5 % of the draws, within four standard errors."""
-    random, v = np.random.default_rng(2), np.array([0.1, 0.3, 0.3, 0.8, 1.0, 2.5])
-    intervals = (q_profile(random.normal(0, np.sqrt(v + 0.5)), v).tau2 for _ in range(1500))
-    missed = np.mean([not low <= 0.5 <= high for low, high in intervals])
-    assert missed == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 1500))
-
-
 def test_recovery_of_an_asymmetric_funnel():
     random, se = np.random.default_rng(3), np.linspace(0.2, 1.5, 30)
     found = [egger(random.normal(0.5 + 2 * se, np.sqrt(se**2 + 0.1)), se**2) for _ in range(200)]
@@ -451,10 +388,10 @@ def test_tau2_scales_shifts_and_forgets_sign_and_order(data, method, scale):
     assert tau2(-y[::-1], v[::-1], method) == pytest.approx(found, **near)
 
 
-@given(data=STUDIES, method=st.sampled_from([*METHODS, "FE"]), knapp_hartung=st.booleans())
-def test_a_pool_stays_inside_its_effects(data, method, knapp_hartung):
+@given(data=STUDIES, method=st.sampled_from([*METHODS, "FE"]))
+def test_a_pool_stays_inside_its_effects(data, method):
     y, v = data
-    pooled = pool(y, v, method, knapp_hartung=knapp_hartung)
+    pooled = pool(y, v, method)
     assert y.min() - 1e-9 <= pooled.estimate <= y.max() + 1e-9
     assert pooled.ci[0] <= pooled.estimate <= pooled.ci[1]
     assert 0 <= pooled.i2 < 1
@@ -463,7 +400,7 @@ def test_a_pool_stays_inside_its_effects(data, method, knapp_hartung):
     if pooled.prediction:
         assert pooled.prediction[0] <= pooled.ci[0]
         assert pooled.ci[1] <= pooled.prediction[1]
-    mirrored = pool(-y, v, method, knapp_hartung=knapp_hartung)
+    mirrored = pool(-y, v, method)
     assert mirrored.ci == pytest.approx([-end for end in pooled.ci[::-1]], rel=1e-6, abs=1e-8)
 
 
@@ -475,31 +412,10 @@ def test_i2_of_dersimonian_laird_and_fixed_effect_is_the_excess_of_q(data):
         assert pooled.i2 == pytest.approx(max(0, 1 - (k - 1) / pooled.q) if pooled.q else 0, abs=1e-9)
 
 
-@given(data=STUDIES)
-def test_a_q_profile_interval_holds_the_paule_mandel_estimate(data):
-    y, v = data
-    low, high = q_profile(y, v).tau2
-    assert low <= tau2(y, v, "PM") <= high
-    for end, tail in ((low, 0.025), (high, 0.975)):
-        w = 1 / (v + end)
-        q, quantile = (w * (y - w @ y / w.sum()) ** 2).sum(), special.chdtri(y.size - 1, tail)
-        assert q == pytest.approx(quantile, rel=1e-8) if end else q <= quantile
-
-
 @given(effect=EFFECT, variances=st.lists(VARIANCE, min_size=2, max_size=9), method=st.sampled_from(METHODS))
 def test_equal_effects_have_no_heterogeneity(effect, variances, method):
     pooled = pool(np.full(len(variances), effect), variances, method)
     assert [pooled.tau2, pooled.i2, pooled.estimate - effect] == pytest.approx([0, 0, 0], abs=1e-12)
-
-
-@given(data=STUDIES, method=st.sampled_from(["FE", "DL", "REML"]))
-def test_trim_and_fill_mirrors_with_its_data(data, method):
-    y, v = data
-    left, right = trim_and_fill(y, v, method, side="left"), trim_and_fill(-y, v, method, side="right")
-    assert 0 <= left.k0 == right.k0 < y.size
-    assert left.pooled.k == y.size + left.k0
-    assert left.pooled.estimate == pytest.approx(-right.pooled.estimate, rel=1e-7, abs=1e-9)
-    assert all(effect <= y.max() for effect, _ in left.imputed)
 
 
 # wrong arguments
@@ -535,12 +451,8 @@ def test_wrong_effects_are_refused(y, v, reason):
         (lambda: tau2(*FOUR, "DL", np.full((4, 1), np.nan)), "finite numbers"),
         (lambda: pool(*FOUR, prob=1), "prob 1: need a probability"),
         (lambda: pool(*FOUR, prob=95), "prob 95: need a probability"),
-        (lambda: pool([1], [1], knapp_hartung=True), "at least 2 studies"),
-        (lambda: q_profile([1], [1]), "1 effects: a Q-profile interval needs at least 2"),
         (lambda: egger([1, 2], [1, 2]), "2 effects: a regression on the standard error needs at least 3"),
         (lambda: egger([1, 2, 3], [2, 2, 2]), "v = 2 for every study"),
-        (lambda: trim_and_fill([1, 2], [1, 2]), "trim and fill needs at least 3"),
-        (lambda: trim_and_fill([1, 2, 4], [1, 2, 3], side="up"), "side 'up' is unknown"),
         (lambda: mantel_haenszel_risk_ratio([1, 2], [10], [1], [10]), "need one length"),
         (lambda: mantel_haenszel_risk_ratio(11, 10, 1, 10), "a of n1 = .* 0 <= events <= n"),
         (lambda: mantel_haenszel_risk_ratio(1, 10, math.nan, 10), "c of n2"),

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmfmsim.evidence.conversions import (
-    correlation_from_sds,
+from gmfmsim.evidence.formulas.conversions import (
     mean_sd_from_five_numbers,
     mean_sd_from_quartiles,
     mean_sd_from_range,
@@ -90,7 +89,6 @@ def test_known_standard_errors():
 def test_known_change_of_independent_and_of_like_measurements():
     assert sd_of_change(3, 4, 0) == 5
     assert sd_of_change(6, 6, 0.5) == near(6)
-    assert correlation_from_sds(3, 4, 5) == 0
 
 
 def test_known_pooled_sd():
@@ -146,7 +144,6 @@ def test_recovery_of_the_sd_of_a_simulated_change():
     change = (after - before).std(ddof=1)
     r = np.corrcoef(before, after)[0, 1]
     assert sd_of_change(*sds, r) == near(change)
-    assert correlation_from_sds(*sds, change) == near(r)
 
 
 # properties: round trips
@@ -191,11 +188,6 @@ def test_a_pooled_sd_lies_among_its_groups(sds, n, factor):
 @given(sd=SDS, n1=SIZES, n2=SIZES)
 def test_a_difference_gives_back_the_pooled_sd(sd, n1, n2):
     assert sd_from_difference_se(math.hypot(se_from_sd(sd, n1), se_from_sd(sd, n2)), n1, n2) == near(sd)
-
-
-@given(before=st.floats(1, 100), ratio=st.floats(0.2, 5), r=CORRELATIONS)
-def test_correlation_and_sd_of_change_undo_each_other(before, ratio, r):
-    assert correlation_from_sds(before, before * ratio, sd_of_change(before, before * ratio, r)) == near(r, abs=1e-9)
 
 
 # properties: scale, shift, order
@@ -288,9 +280,6 @@ def test_arrays_give_what_their_numbers_give(sd, n):
         (mean_sd_from_five_numbers, (2, 1, 2, 3, 4, 20), "q1 = 1: must be a finite number at least 2"),
         (sd_of_change, (1, 1, 1), "r = 1: must be a finite number above -1 and below 1"),
         (sd_of_change, (1, 0, 0.5), "sd_after = 0: must be a finite number above 0"),
-        (correlation_from_sds, (1, 1, 2), "correlation = -1: must be a finite number above -1 and below 1"),
-        (correlation_from_sds, (1, 3, 1), "correlation = 1.5: must be a finite number above -1 and below 1"),
-        (correlation_from_sds, (1, 1, 0), "sd_change = 0: must be a finite number above 0"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(function, arguments, message):

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gmfmsim import check
-from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find, names
 from gmfmsim.question.plan import Prepared

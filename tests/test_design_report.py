@@ -19,7 +19,8 @@ from gmfmsim.answer.past import past_sentences
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Cell, written
 from gmfmsim.compute.text import NONE, number, share
-from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import (
     COLUMNS,

@@ -221,7 +221,9 @@ def test_known_assurance_of_each_allocation(asked, answer):
 def test_the_page_says_what_was_asked(asked, answer):
     text = html.unescape(page(asked))
     detectable, precision = answer["detectable"], answer["precision"]
-    assert f"The smallest effect that 80 children (40 an arm) detect with 80 % power: {detectable['effect']:.2f}" in text
+    assert (
+        f"The smallest effect that 80 children (40 an arm) detect with 80 % power: {detectable['effect']:.2f}" in text
+    )
     assert f"{2 * precision['n_per_arm']} children ({precision['n_per_arm']} an arm; " in text
     assert " give an interval 4 points wide on average" in text
     best = answer["optimise"][0]
@@ -326,7 +328,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
     low, high = later["n_interval"]
     assert 33 <= low < high
     assert low <= design["n_per_arm"] <= high == later["n_per_arm"] <= 64
-    bracket = f"the smallest n that does lies from {low} to {high}: the search ended after 7 s"
+    bracket = f"the smallest number that does lies from {2 * low} to {2 * high}: the search ended after 7 s"
     assert bracket in later["sentence"]
     assert (sooner["status"], sooner["n_per_arm"], sooner["n_interval"]) == ("unreachable", None, None)
     assert "No n that gives 80 % power to show a gain of 3 GMFM-66 points was found" in sooner["sentence"]

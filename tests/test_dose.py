@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.evidence.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
+from gmfmsim.evidence.formulas.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.question.question import read_question
 from gmfmsim.trial.design import Arm

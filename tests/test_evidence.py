@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate, tau_from_i2
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import shelf
 
@@ -43,6 +45,14 @@ def tables():
 @pytest.fixture(scope="module")
 def primary(tables):
     return select_contrasts(tables, Selection(default_use="primary"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_what_their_types_say(tables, name):
+    """Strictly, by pydantic's own reading of the types: no text where a number is declared, no column more or less."""
+    rows, columns = tables.rows[name], ["row", *TABLES[name].columns]
+    assert all(list(row) == columns for row in rows)
+    assert TypeAdapter(list[TABLES[name].rows]).validate_python(rows, strict=True) == rows
 
 
 def arms_of(data) -> list[str]:

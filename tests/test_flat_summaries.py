@@ -10,9 +10,9 @@ from damage import trial
 from scipy import stats
 
 from gmfmsim.evidence.audit import audit
-from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import TABLES, Tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model

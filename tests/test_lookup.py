@@ -9,8 +9,8 @@ import pytest
 from damage import command
 
 import gmfmsim
-from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES
 from gmfmsim.faults import InputError
 from gmfmsim.report.show import show
 

@@ -10,7 +10,7 @@ from small_folder import small_folder
 from gmfmsim import check
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import sd_of_change
+from gmfmsim.evidence.formulas.conversions import sd_of_change
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.faults import InputError

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.linalg import block_diag, null_space
 from scipy.stats import chi2, multivariate_normal
 
-from gmfmsim.evidence.classical import pool
-from gmfmsim.evidence.effect_sizes import cohen_d, covariance_shared_control_smd
-from gmfmsim.evidence.multilevel import STRUCTURES, ByOutcome, Level, fit_multilevel
+from gmfmsim.evidence.formulas.classical import pool
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d
+from gmfmsim.evidence.formulas.multilevel import STRUCTURES, ByOutcome, Level, fit_multilevel
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -168,7 +168,7 @@ def test_reference_es28_two_stage_dose_response(reference):
         dose, mean, sd, n = np.array([[row[name] for name in ("dose", "y", "sd", "n")] for row in group], float).T
         sd = math.sqrt(((n - 1) * sd**2).sum() / (n - 1).sum())
         d = cohen_d(mean[1:], sd, n[1:], mean[0], sd, n[0]).estimate
-        v = covariance_shared_control_smd(d[:, None], d, n[0], n.sum()) + np.diag(1 / n[1:])
+        v = 1 / n[0] + np.outer(d, d) / (2 * n.sum()) + np.diag(1 / n[1:])  # Gleser & Olkin 2009
         first[study] = fit_multilevel(d, v, np.column_stack([dose, dose**2])[1:] - [dose[0], dose[0] ** 2])
     y, v = np.concatenate([f.coefficients for f in first.values()]), block_diag(*(f.covariance for f in first.values()))
     unit, outcome = np.repeat(list(first), 2), ["dose", "dose^2"] * len(first)

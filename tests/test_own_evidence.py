@@ -15,10 +15,10 @@ from damage import trial
 from scipy import stats
 
 from gmfmsim import DISCLAIMER, check
-from gmfmsim.evidence.columns import TABLES
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, pooled_estimate
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES, Tables
 from gmfmsim.faults import InputError
 from gmfmsim.question.question import read_question
 from gmfmsim.question.scaffold import new_evidence

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.answer.sensitivity import effects_of, under_readings
-from gmfmsim.evidence.columns import READINGS
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts
+from gmfmsim.evidence.schema import READINGS
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gmfmsim.evidence.conversions import pooled_sd, sd_of_change
+from gmfmsim.evidence.formulas.conversions import pooled_sd, sd_of_change
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES
 from gmfmsim.evidence.spread import spread_field

@@ -18,10 +18,16 @@ import gmfmsim
 from gmfmsim import run
 from gmfmsim.cli import main
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, mean_difference
+from gmfmsim.evidence.formulas.conversions import (
+    difference_se_from_sd,
+    pooled_sd,
+    sd_from_difference_se,
+    se_from_ci,
+    t_test_p,
+)
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, mean_difference
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
-from gmfmsim.evidence.rerun import replicate
+from gmfmsim.evidence.rerun import run_check
 from gmfmsim.evidence.rerun.checks import DoseSlope, Figure, PooledSmd
 from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.evidence.spread import spread_field
@@ -101,8 +107,10 @@ def contrast(study, active, measure="MD", **cells):
 
 def difference_and_p(active, control, df=None, pooled=False):
     """Mean difference, standard error, p of the t test with n1 + n2 - 2 degrees of freedom, or those given."""
-    effect = mean_difference(*active, *control, pooled=pooled)
+    effect, n = mean_difference(*active, *control), (active[2], control[2])
     se = math.sqrt(effect.variance)
+    if pooled:
+        se = difference_se_from_sd(pooled_sd([active[1], control[1]], n), *n)
     return [effect.estimate, se, t_test_p(effect.estimate, se, df or active[2] + control[2] - 2)]
 
 
@@ -162,7 +170,7 @@ def slope_by_check(tau):
         select=Selection(default_use="primary"),
         tau=tau,
     )
-    return computed(replicate(spec, Place(TABLES, "FinchEdmondson2025", "test", "check")), "estimate", "se")
+    return computed(run_check(spec, Place(TABLES, "FinchEdmondson2025", "test", "check")), "estimate", "se")
 
 
 TRIAL_TARGETS = {
@@ -350,7 +358,7 @@ def test_no_effect_of_liu_2017_reconciles_huang_2018_as_printed_with_xie_2020(re
     worst = []
     for given in np.arange(-1, 4.01, 0.1).tolist():
         trials = [*spec.trials[:2], spec.trials[2].model_copy(update={"given": given})]
-        figures = replicate(spec.model_copy(update={"trials": trials}), place).figures
+        figures = run_check(spec.model_copy(update={"trials": trials}), place).figures
         worst.append(max(abs(f.difference) for f in figures if f.name in INTERVAL))
     assert min(worst) > 0.1
 
@@ -406,7 +414,7 @@ def test_a_pool_does_not_depend_on_the_order_of_its_trials(reruns):
     spec = reruns["xie2020"].checks[4]
     place = Place(TABLES, "Xie2020", "test", "check")
     pools = [
-        computed(replicate(spec.model_copy(update={"trials": list(order)}), place), *INTERVAL)
+        computed(run_check(spec.model_copy(update={"trials": list(order)}), place), *INTERVAL)
         for order in permutations(spec.trials)
     ]
     np.testing.assert_allclose(pools, [pools[0]] * 6, rtol=1e-12)
@@ -416,11 +424,11 @@ def test_hedges_and_other_estimators_are_what_they_say(reruns):
     spec = reruns["eggenberger2019"].checks[0]
     place = Place(TABLES, "Eggenberger2019", "test", "check")
     other = PooledSmd.model_validate(spec.model_dump() | {"effect": "hedges_g", "estimator": "FE"})
-    result = replicate(other, place)
+    result = run_check(other, place)
     w = np.array([i["values"]["se"] ** -2 for i in result.inputs])
     g = np.array([i["values"]["effect"] for i in result.inputs])
     assert computed(result, "estimate") == pytest.approx([(w @ g) / w.sum()], rel=1e-12)
-    first = [r.inputs[0]["values"]["effect"] for r in (result, replicate(spec, place))]
+    first = [r.inputs[0]["values"]["effect"] for r in (result, run_check(spec, place))]
     assert first[0] / first[1] == pytest.approx(1 - 3 / (4 * 52 - 1), rel=1e-3)  # the usual approximation of J
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from gmfmsim import check, run
 from gmfmsim.evidence import spread
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import (
     StudySpread,
     field_of,

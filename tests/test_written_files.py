@@ -10,11 +10,11 @@ from damage import damaged_tables
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gmfmsim.evidence.cells import plain_number
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.dose import LEAST_PER_KG
-from gmfmsim.evidence.names import seen
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim.evidence.formulas.dose import LEAST_PER_KG
+from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.schema import TABLES, Tables
+from gmfmsim.evidence.sheets.cells import plain_number
+from gmfmsim.evidence.sheets.names import seen
 from gmfmsim.faults import Fault, InputError
 
 HEADER = "study,arm,dose,n,mean,sd\n"

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.streams import stream
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
 from gmfmsim.trial.designs import Design

@@ -9,9 +9,9 @@ import xarray as xr
 from gmfmsim.answer.plan import Answered
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.classical import Egger, egger
-from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
+from gmfmsim.evidence.formulas.classical import Egger, egger
+from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.question.plan import Prepared
 
 READING_WORDS = {

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
+from gmfmsim.compute.roots import root
 from gmfmsim.compute.algebra import dot, gauss_legendre
 from gmfmsim.compute.arguments import endless, scalar
 from gmfmsim.dist.pooled_sd import log_peak
@@ -60,7 +61,7 @@ def _mean(t: float, df: float, shift: float, sign: int) -> float:
     while slope(far) * sign < 0:
         far *= 2
     # near enough: panels about the peak are as wide as it
-    peak = optimize.brentq(slope, *sorted((0.0, far)), xtol=0.01 / math.sqrt(1 + df)) if slope(0.0) else 0.0
+    peak = root(slope, *sorted((0.0, far)), within=0.01 / math.sqrt(1 + df)) if slope(0.0) else 0.0
     x, ts = sign * (shift - t * math.exp(peak)), t * math.exp(peak)
     curvature = 2 * df * math.exp(2 * peak) + sign * ts * _mills(x) + ts**2 * _mills(x) * (x + _mills(x))
     edges = peak + min(1.0, curvature**-0.5) * STEPS

@@ -12,11 +12,9 @@ from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, Field
 
 from gmfmsim.evidence.covariates import contrast_covariates
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables, at_month
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.toml import Spec
-
-GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 
 
 def _as_list(value: object) -> object:

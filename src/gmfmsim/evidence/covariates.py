@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gmfmsim.evidence.read import Row
+from gmfmsim.evidence.schema import Row
 
 LEVELS = ("I", "II", "III", "IV", "V")
 

@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from gmfmsim.evidence.contrasts import GMFM66_SCALES
-from gmfmsim.evidence.conversions import Z975
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.toml import Spec
 

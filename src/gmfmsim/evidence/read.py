@@ -2,19 +2,17 @@
 
 import hashlib
 import itertools
-import math
 import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.names import difference, look_alike, seen
-from gmfmsim.evidence.rows import Row, parse_rows, row_faults
-from gmfmsim.evidence.sheet import read_bytes
-from gmfmsim.evidence.told import Told, cut, first_told
+from gmfmsim.evidence.rows import parse_rows, row_faults
+from gmfmsim.evidence.schema import TABLES, Row, Tables, at_month
+from gmfmsim.evidence.sheets.names import difference, look_alike, seen
+from gmfmsim.evidence.sheets.sheet import read_bytes
+from gmfmsim.evidence.sheets.told import Told, cut, first_told
 from gmfmsim.faults import Fault, InputError, choices, shown
 
 PACKAGE_TABLES = Path(__file__).parent / "tables"
@@ -25,28 +23,6 @@ NAMES = {"studies": ("study_id",), "arms": ("study_id", "arm_id")}
 
 MOST_COMPARED = 100
 """Names that a misspelt one is compared with."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The evidence as read: rows by table name, and the SHA-256 of the bytes they came from.
-
-    folder is the folder of the tables, or the flat file they were made from; files are the files that were read.
-    """
-
-    folder: Path
-    rows: dict[str, list[Row]]
-    sha256: str
-    files: tuple[Path, ...] = ()
-
-    @property
-    def copy_name(self) -> str:
-        """Where a result keeps a copy of these tables, by what they hold."""
-        return f"inputs/tables-{self.sha256[:8]}" + (".csv" if self.folder.is_file() else "")
-
-    def where(self, table: str, **cells: object) -> list[Row]:
-        """Return the rows of `table` whose cells equal the given values; none of a table that is not there."""
-        return [r for r in self.rows.get(table, []) if all(r[k] == v for k, v in cells.items())]
 
 
 def copy_tables(tables: Tables, target: Path) -> None:
@@ -60,16 +36,11 @@ def copy_tables(tables: Tables, target: Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
-def at_month(month: float) -> str:
-    """Say a month; NaN is not known."""
-    return "month not known" if math.isnan(month) else f"month {month:g}"
-
-
 def read_tables(source: Path = PACKAGE_TABLES) -> Tables:
     """Read and validate evidence: a folder of tables (default: those that ship with the package), or one flat CSV.
 
     Of a folder, studies.csv, arms.csv and contrasts.csv must be there; the other tables are read when they are.
-    A file whose name ends in .csv is read by `gmfmsim.evidence.flat.read_flat`.
+    A file whose name ends in .csv is read by `gmfmsim.evidence.flat.read.read_flat`.
 
     Raises InputError with every fault of every table: missing or unknown columns, a text in a number column,
     values out of range, doses without unit, repeated keys, studies or arms that no table defines.
@@ -77,7 +48,7 @@ def read_tables(source: Path = PACKAGE_TABLES) -> Tables:
     if os.path.isdir(source):  # false, and no error, for names that no file can have
         return _read_folder(Path(source))
     if str(source).lower().endswith(".csv") and os.path.isfile(source):
-        from gmfmsim.evidence.flat import read_flat  # which needs this module
+        from gmfmsim.evidence.flat.read import read_flat  # its formulas need SciPy: loaded only for a flat file
 
         return read_flat(Path(source))
     problem = "is neither a folder nor a CSV file" if os.path.exists(source) else "does not exist"

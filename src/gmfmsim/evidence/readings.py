@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance
-from gmfmsim.evidence.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.formulas.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import Fault, InputError, choices
 

@@ -6,41 +6,44 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from gmfmsim.evidence.cells import DecimalComma, is_number, value_of
-from gmfmsim.evidence.columns import Column, TableSchema
-from gmfmsim.evidence.sheet import Sheet, read_sheet
-from gmfmsim.evidence.told import Told, at_rows, cut, first_told
+from pydantic_core import ValidationError
+
+from gmfmsim.evidence.schema import Row, Table
+from gmfmsim.evidence.sheets.cells import DecimalComma, is_number
+from gmfmsim.evidence.sheets.sheet import Sheet, read_sheet
+from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told
 from gmfmsim.faults import Fault, InputError, choices, shown
 
-Row = dict[str, str | float | int | None]
-"""One row: column -> value, None for an empty cell; `row` is its line in the file (the header is line 1)."""
+_OUTSIDE = dict.fromkeys(("greater_than", "greater_than_equal", "less_than_equal"), "is out of range")
+PROBLEMS = _OUTSIDE | {"literal_error": "is not a known value"}
+"""Pydantic's kinds of errors in the words of a fault."""
 
 
 def parse_rows(
     file: str,
-    schema: TableSchema,
+    table: Table,
     content: bytes,
     *,
     optional: Mapping[str, Collection[str]] = MappingProxyType({}),
     comments: bool = False,
 ) -> tuple[list[Row], list[Told]]:
-    """Return the rows of a CSV file, every cell converted as the schema says, and what there is to tell of its cells.
+    """Return the rows of a CSV file, every cell converted as the table says, and what there is to tell of its cells.
 
     A column in `optional` may be absent, or without any cell, where the file has one of the columns that it names (or
     it names none): then its cells are None, as those with a fault are. A file with a fault in its header has no rows.
     """
     try:
-        sheet = read_sheet(file, content, schema.columns, comments=comments)
-        if faults := _header_faults(file, schema, sheet, optional):
+        sheet = read_sheet(file, content, table.columns, comments=comments)
+        if faults := _header_faults(file, table, sheet, optional):
             raise InputError(faults)
     except InputError as error:
         return [], first_told(file, map(Told, error.faults))
     rows: list[Row] = []
-    return rows, first_told(file, itertools.chain(sheet.told, _converted(file, schema, sheet, optional, rows)))
+    return rows, first_told(file, itertools.chain(sheet.told, _converted(file, table, sheet, optional, rows)))
 
 
-def _header_faults(file: str, schema: TableSchema, sheet: Sheet, optional: Mapping) -> list[Fault]:
-    header, expected, where = sheet.header, list(schema.columns), f"row {sheet.row}"
+def _header_faults(file: str, table: Table, sheet: Sheet, optional: Mapping) -> list[Fault]:
+    header, expected, where = sheet.header, list(table.columns), f"row {sheet.row}"
     faults = [
         Fault(file, f"{where}, column {shown(c)}", "unknown column", choices(c, expected, 30))
         for c in header
@@ -54,58 +57,65 @@ def _header_faults(file: str, schema: TableSchema, sheet: Sheet, optional: Mappi
     return faults
 
 
-def _converted(
-    file: str, schema: TableSchema, sheet: Sheet, optional: Collection[str], rows: list[Row]
-) -> Iterator[Told]:
+def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str], rows: list[Row]) -> Iterator[Told]:
     """Add the rows of a sheet to `rows`, and tell what is wrong with their cells; one fault of all decimal commas."""
     width = len(sheet.header)
     held = {i for _, cells in sheet.records for i, cell in enumerate(cells[:width]) if cell.strip()}
     left_out = {name for i, name in enumerate(sheet.header) if i not in held and name in optional}
-    commas: list[tuple[int, str, str, DecimalComma]] = []
+    commas: list[tuple[int, str, str, ValueError]] = []
     for number, cells in sheet.records:
-        filled = [c for c, cell in zip(sheet.header, cells, strict=False) if cell.strip()]
-        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(schema, sheet, cells, filled):
+        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(table, sheet.header, cells):
             allowed = f"{width} cells, as in the header; quotes around a cell with a comma, and points before decimals"
             yield Told(Fault(file, f"row {number}", f"{len(cells)} cells", allowed))
             continue
-        row: Row = {"row": number} | dict.fromkeys(schema.columns)
-        rows.append(row)
-        for name, cell in zip(sheet.header, cells, strict=False):
-            column = schema.columns[name]
-            try:
-                row[name] = None if name in left_out else value_of(column, cell)
-            except DecimalComma as error:
+        named = zip(sheet.header, cells, strict=False)
+        row, wrong = _validated(table, {name: cell.strip() or None for name, cell in named if name not in left_out})
+        rows.append({"row": number} | dict.fromkeys(table.columns) | row)
+        for name, cell, error in wrong:
+            if isinstance(error, DecimalComma):
                 commas.append((number, name, cell, error))
-            except ValueError as error:
-                yield _of_cell(file, number, name, cell, column, error)
+            else:
+                yield _of_cell(file, table, number, name, cell, error)
     if commas:
-        number, name, cell, error = commas[0]
-        first = _of_cell(file, number, name, cell, schema.columns[name], error).fault
+        first = _of_cell(file, table, *commas[0]).fault
         more = f", as have {len(commas) - 1} more cells" if len(commas) > 1 else ""
         yield Told(replace(first, problem=first.problem + more), tuple({number for number, *_ in commas}))
 
 
-def _of_cell(file: str, row: int, name: str, cell: str, column: Column, error: ValueError) -> Told:
+def _validated(table: Table, cells: dict[str, str | None]) -> tuple[Row, list[tuple[str, str, ValueError]]]:
+    """Return the values of cells that can be right; and column, cell and problem of the others."""
+    try:
+        return table.validator.validate_python(cells), []
+    except ValidationError as error:
+        wrong = {e["loc"][0]: e.get("ctx", {}).get("error") or ValueError(PROBLEMS[e["type"]]) for e in error.errors()}
+        sound = {name: cell for name, cell in cells.items() if name not in wrong}
+        told = [(name, cell or "", wrong[name]) for name, cell in cells.items() if name in wrong]
+        return table.validator.validate_python(sound), told
+
+
+def _of_cell(file: str, table: Table, row: int, name: str, cell: str, error: ValueError) -> Told:
     problem, *instead = error.args
-    allowed = "; ".join([column.allowed, *instead])
-    return Told(Fault(file, f"row {row}, column {name}", f"{shown(cell.strip())} {problem}", allowed), (row,))
+    allowed = "; ".join([table.columns[name].allowed, *instead])
+    return Told(Fault(file, f"row {row}, column {name}", f"{shown(cell)} {problem}", allowed), (row,))
 
 
-def _moved(schema: TableSchema, sheet: Sheet, cells: list[str], filled: list[str]) -> bool:
+def _moved(table: Table, header: list[str], cells: list[str]) -> bool:
     """Return whether a comma too many may have moved the cells of a row: one more, and a number where text belongs."""
-    last = schema.columns[filled[-1]]
-    free = last.kind == "text" and not last.required
-    return len(cells) > len(sheet.header) and free and is_number(cells[sheet.header.index(filled[-1])])
+    if len(cells) <= len(header):
+        return False
+    last = max(i for i, cell in enumerate(cells[: len(header)]) if cell.strip())
+    column = table.columns[header[last]]
+    return column.kind == "text" and not column.required and is_number(cells[last])
 
 
-def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told]:
+def row_faults(file: str, table: Table, rows: list[Row]) -> Iterator[Told]:
     """Tell what is wrong between the cells of a row, and between rows with one key."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(row[k] for k in schema.key)].append(row)
-        for column, problem, allowed in schema.conflicts(row):
+        groups[tuple(row[k] for k in table.key)].append(row)
+        for column, problem, allowed in table.conflicts(row):
             yield Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
-        if "dose_total_cells_per_kg" in schema.columns:
+        if "dose_total_cells_per_kg" in table.columns:
             yield from _dose_faults(file, row)
     for key, group in groups.items():
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
@@ -113,7 +123,7 @@ def row_faults(file: str, schema: TableSchema, rows: list[Row]) -> Iterator[Told
             numbers = tuple(row["row"] for row in group)
             named = " / ".join("not known" if part != part else cut(str(part)) for part in key)
             problem = f"the key {named} stands {len(group)} times, {preferred} of them preferred"
-            chosen = ", or exactly one with preferred = yes" if "preferred" in schema.columns else ""
+            chosen = ", or exactly one with preferred = yes" if "preferred" in table.columns else ""
             yield Told(Fault(file, at_rows(numbers), problem, "one row a key" + chosen), numbers)
 
 

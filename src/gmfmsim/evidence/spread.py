@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from gmfmsim.evidence.classical import pool
-from gmfmsim.evidence.conversions import Z975, Z995
-from gmfmsim.evidence.effect_sizes import log_sd
-from gmfmsim.evidence.read import Row, Tables, read_tables
+from gmfmsim.evidence.formulas.classical import pool
+from gmfmsim.evidence.formulas.conversions import Z975, Z995
+from gmfmsim.evidence.formulas.effect_sizes import log_sd
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import Row, Tables
 
 WINDOWS = ((0, 2), (2, 4.5), (4.5, 9), (9, 18), (18, math.inf))
 """Months (above, up to) that are taken together: the SD of change grows with time, and few trials share a visit."""

@@ -8,12 +8,13 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
-from gmfmsim.evidence.conversions import difference_se_from_sd
 from gmfmsim.evidence.covariates import small_study, study_covariates
-from gmfmsim.evidence.dose import Dose
-from gmfmsim.evidence.flat_tables import study_row
-from gmfmsim.evidence.names import difference, seen
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables
+from gmfmsim.evidence.flat.tables import study_row
+from gmfmsim.evidence.formulas.conversions import difference_se_from_sd
+from gmfmsim.evidence.formulas.dose import Dose
+from gmfmsim.evidence.read import PACKAGE_TABLES
+from gmfmsim.evidence.schema import Tables
+from gmfmsim.evidence.sheets.names import difference, seen
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.toml import Spec
 

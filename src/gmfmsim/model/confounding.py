@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.compute.algebra import cholesky, dot, orthogonal, product, solve_lower
-from gmfmsim.evidence.conversions import Z975
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
+from gmfmsim.evidence.formulas.conversions import Z975
 
 SAME_DOSE = 1e-6
 """Doses that differ by fewer decades count as one: the rounding of a printed figure."""

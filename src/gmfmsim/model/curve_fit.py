@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import least_squares
 
+from gmfmsim.compute.roots import root
 from gmfmsim.faults import choices
 from gmfmsim.model.curves import CURVES, SHARE, SPLINE_KNOTS, UNIT_DOSE, Curve
 
@@ -139,7 +140,7 @@ def target_dose(fit: CurveFit, delta: float) -> float | None:
         raise ValueError(f"delta {delta}: allowed are finite effects")
     for low, high in pairwise(_turns(fit)):
         if (effect(fit, low) - delta) * (effect(fit, high) - delta) <= 0:
-            return float(brentq(lambda d: effect(fit, d) - delta, low, high, xtol=1e-13 * fit.top_dose))
+            return root(lambda d: effect(fit, d) - delta, low, high, within=1e-13 * fit.top_dose)
     return None
 
 

@@ -11,7 +11,7 @@ from numpy.polynomial import legendre
 from scipy import special
 
 from gmfmsim.dist.distributions import Distribution, Normal
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 
 FALL = 37.0

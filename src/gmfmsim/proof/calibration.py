@@ -12,8 +12,9 @@ import xarray as xr
 
 from gmfmsim.compute.executors import in_order
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
-from gmfmsim.evidence.read import Tables, read_tables
+from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.shelf import names
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model

@@ -10,8 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
-from gmfmsim.evidence.read import PACKAGE_TABLES, Tables, read_tables
+from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.covariates import IN_WORDS
 from gmfmsim.evidence.pooled import PooledEstimate
-from gmfmsim.evidence.read import Tables
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import Spec, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from gmfmsim.evidence.read import Tables
-from gmfmsim.evidence.rerun import KINDS, faults_of_rows, replicate
+from gmfmsim.evidence.rerun import KINDS, faults_of_rows, run_check
 from gmfmsim.evidence.rerun.checks import Check, CheckResult
 from gmfmsim.evidence.rerun.rows import Place
+from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.files.toml import Spec, parse
 from gmfmsim.question.evidence import Sources, read_from
@@ -85,7 +85,7 @@ def read_rerun(raw: dict, sources: Sources) -> tuple[Rerun | None, list[Fault]]:
         check, found = _check(raw_check, place)
         try:
             checks.append(check)
-            results += [replicate(check, place)] if check else []
+            results += [run_check(check, place)] if check else []
         except InputError as error:
             found += error.faults
         follows = f"{place.where}.published" if section.review not in reviews else ""

@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from gmfmsim import DISCLAIMER
-from gmfmsim.evidence.dose import write_dose
-from gmfmsim.evidence.read import Row, Tables, read_tables
+from gmfmsim.evidence.formulas.dose import write_dose
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError
 
 EXAMPLES = (("Kang2015", 6), ("Sun2022", 12))

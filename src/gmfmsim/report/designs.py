@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 
 from gmfmsim.answer.tables import Cell, Table, table, written
 from gmfmsim.compute.text import Written, number, percent, share
-from gmfmsim.evidence.conversions import Z975
+from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.figures import Drawn
 from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH

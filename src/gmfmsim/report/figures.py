@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gmfmsim.compute.text import percent
-from gmfmsim.evidence.conversions import Z975, Z995
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
-from gmfmsim.evidence.read import at_month
+from gmfmsim.evidence.formulas.conversions import Z975, Z995
+from gmfmsim.evidence.schema import at_month
 from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH
 from gmfmsim.report.labels import Labels, labels, line
 

@@ -12,7 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Cell, Table, table, written
 from gmfmsim.compute.text import Written, number, share
-from gmfmsim.evidence.conversions import Z975
+from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.question.past import ENOUGH
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
 from gmfmsim.report.labels import Labels, labels

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.read import Row, Tables, read_tables
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.schema import TABLES, Row, Tables
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from gmfmsim.compute.algebra import dot, inverse
 from gmfmsim.compute.arguments import correlations, endless, numbers, one_of, scalar, vector
+from gmfmsim.compute.roots import root
 from gmfmsim.dist.noncentral_t import beyond
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import shown
@@ -85,7 +86,7 @@ def sample_size(
     high = 2 * low + float(normal)
     while excess(high) < 0:
         high *= 2
-    return float(optimize.brentq(excess, low, high, xtol=1e-10, rtol=1e-14))
+    return root(excess, low, high, within=1e-10, relative=1e-14)
 
 
 def analysis_sd(sd: float, correlation: float, analysis: Literal["final", "change", "ancova"]) -> float:
@@ -296,7 +297,7 @@ def solve(figure: Callable[[float], float], target: float, *, low: float, high: 
         return low
     if excess(high) < 0:
         raise ValueError(f"target is {target}; allowed: from {figure(low):g} to {figure(high):g}")
-    return float(optimize.brentq(excess, low, high, xtol=1e-10, rtol=1e-14))
+    return root(excess, low, high, within=1e-10, relative=1e-14)
 
 
 def _two_arms(n_active: float, n_control: float, sd: float | tuple[float, float], method: str) -> StandardError:

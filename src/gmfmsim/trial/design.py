@@ -9,7 +9,7 @@ from scipy import special
 
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
-from gmfmsim.evidence.dose import Dose
+from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.sizes import Sized

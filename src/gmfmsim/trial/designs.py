@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
-from gmfmsim.evidence.dose import Dose
+from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.analyses import (

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import optimize
 
 from gmfmsim.compute.arguments import instance, matrix, numbers, one_of, scalar, vector
+from gmfmsim.compute.roots import root
 from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.dose_shapes import (
     SHAPES,
@@ -102,7 +103,7 @@ def target_dose_variance(candidate: Candidate, doses: np.ndarray, weights: np.nd
     if weights.shape != doses.shape or not weights.any():
         raise ValueError(f"weights = {weights.tolist()}: must be one for each of {doses.size} doses, not all of them 0")
     x = doses / doses.max()
-    target = optimize.brentq(lambda x: float(shape(candidate, x)) - effect, 0, highest_at(candidate), xtol=1e-14)
+    target = root(lambda x: float(shape(candidate, x)) - effect, 0, highest_at(candidate), within=1e-14)
     gradients = _gradient(candidate, x)
     if np.linalg.matrix_rank(gradients) < gradients.shape[1]:
         raise ValueError(f"doses are {x.tolist()}; allowed: as many as {candidate.curve} has parameters, or more")

@@ -4,10 +4,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_legendre, product
 from gmfmsim.compute.arguments import correlations, endless, numbers, one_of, scalar, valid, vector
+from gmfmsim.compute.roots import root
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import shown
 
@@ -218,7 +219,7 @@ def critical_value(correlation: np.ndarray, df: float, alpha: float, *, sides: i
     # within the critical values of one test and of as many independent bounds as tests (Bonferroni), error or not
     if len(correlation) == 1 or excess(least) <= 0:
         return least
-    return most if excess(most) >= 0 else float(optimize.brentq(excess, least, most, xtol=1e-11))
+    return most if excess(most) >= 0 else root(excess, least, most, within=1e-11)
 
 
 def adjusted_p(t: np.ndarray, correlation: np.ndarray, df: float, *, sides: int = 1) -> np.ndarray:

@@ -8,7 +8,7 @@ import xarray as xr
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.evidence.dose import Dose
+from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design

@@ -17,8 +17,7 @@ from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.audit.plausible import implausible_figure
 from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
 from gmfmsim.evidence.audit.twice import standing_twice, two_spellings
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import TABLES, Row, Tables
 
 CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
     spread_is_se,
@@ -51,8 +50,7 @@ def audit(tables: Tables) -> list[Finding]:
     with np.errstate(all="ignore"):  # absurd figures may overflow; they are told all the same
         found = [finding for check in CHECKS for finding in check(ordered)]
     return sorted(
-        found,
-        key=lambda f: (SEVERITIES.index(f.severity), names.index(f.check), f.study, f.table, f.rows, f.printed),
+        found, key=lambda f: (SEVERITIES.index(f.severity), names.index(f.check), f.study, f.table, f.rows, f.printed)
     )
 
 
@@ -84,8 +82,7 @@ def _ordered(table: str, rows: list[Row]) -> list[Row]:
     """Sort rows by what they say: numbers by size, texts by letter, empty cells last."""
     columns = TABLES[table].columns
     return sorted(
-        rows,
-        key=lambda r: [(r[c] is None, r[c] if isinstance(r[c], int | float) else 0, str(r[c])) for c in columns],
+        rows, key=lambda r: [(r[c] is None, r[c] if isinstance(r[c], int | float) else 0, str(r[c])) for c in columns]
     )
 
 

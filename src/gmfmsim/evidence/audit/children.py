@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.contrasts import lacks
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 
 POOLS = ("meta_analysis", "review")
 CONTROLLED = ("rct_parallel", "rct_crossover", "nonrandomised", "twin")
@@ -42,11 +42,7 @@ def unpublished(tables: Tables) -> Iterator[Finding]:
             if study["design"] not in CONTROLLED:
                 effect = f"{size} without control of their own: they could add no contrast, but what became of them"
             yield Finding(
-                "unpublished",
-                "doubt",
-                study["study_id"],
-                "studies",
-                lines([study]),
+                *("unpublished", "doubt", study["study_id"], "studies", lines([study])),
                 f"registration {study['registry_id']}, {study['design']}, {size}, no result",
                 "a result in contrasts.csv, outcomes.csv or events.csv",
                 effect,
@@ -63,11 +59,7 @@ def no_usable_contrast(tables: Tables) -> Iterator[Finding]:
             treated = sum(a["n"] or 0 for a in arms if a["role"] == "active" and not a["composite_of"])
             scales = sorted({r["scale"] for r in tables.where("contrasts", study_id=study["study_id"])})
             yield Finding(
-                "no_usable_contrast",
-                "note",
-                study["study_id"],
-                "studies",
-                lines([study]),
+                *("no_usable_contrast", "note", study["study_id"], "studies", lines([study])),
                 f"{study['design']}, {treated or 'unknown number of'} children treated; "
                 + (f"contrasts on {listed(scales)}, none usable" if scales else "no contrast"),
                 "a difference on the GMFM with its standard error; whether one was reported, the tables do not say",
@@ -91,11 +83,7 @@ def _shared_control(group: str, rows: list[Row]) -> Finding:
     names, n = listed(sorted(first)), max(r["n_b"] or 0 for r in first.values())
     a, b, *_ = (row for _, row in sorted(first.items()))
     return Finding(
-        "children_counted_twice",
-        "doubt",
-        names,
-        "contrasts",
-        lines(rows),
+        *("children_counted_twice", "doubt", names, "contrasts", lines(rows)),
         f"one control group, {group}, in {names}",
         f"its {n:g} children counted once" if n else "its children counted once",
         mean_of_two(a, b),
@@ -131,11 +119,7 @@ def _overlapping_studies(tables: Tables, explained: set[tuple[str, str]]) -> Ite
         counted = sorted(inside & usable)
         n = _children(r for r in _used(tables) if r["study_id"] in counted)
         yield Finding(
-            "children_counted_twice",
-            "doubt",
-            pool,
-            "studies",
-            lines(studies[s] for s in {pool, *inside}),
+            *("children_counted_twice", "doubt", pool, "studies", lines(studies[s] for s in {pool, *inside})),
             f"{pool} and {listed(sorted(inside))} hold the same children, or probably do, by sample_overlap",
             "a benchmark beside these studies, not one study more",
             f"added to the contrasts of {listed(counted)} it would count up to {n:g} children twice"
@@ -147,11 +131,7 @@ def _overlapping_studies(tables: Tables, explained: set[tuple[str, str]]) -> Ite
         n = min((s["n_enrolled"] for s in rows if s["n_enrolled"] is not None), default=None)
         at_present = "" if len(used) == 2 else f"; not at present, {used[0] if used else 'neither'} alone is usable"
         yield Finding(
-            "children_counted_twice",
-            "doubt",
-            listed(pair),
-            "studies",
-            lines(rows),
+            *("children_counted_twice", "doubt", listed(pair), "studies", lines(rows)),
             "; ".join(f"{s['study_id']}: {s['sample_overlap']}" for s in rows if s["sample_overlap"]),
             "other children in each, or one of the two studies",
             f"{'an unknown number of' if n is None else f'up to {n}'} children would count twice"
@@ -171,11 +151,7 @@ def _overlapping_arms(tables: Tables) -> Iterator[Finding]:
                 if sum(a["n"] for a in parts) == whole["n"] and {a["role"] for a in parts} == {whole["role"]}
             ]
             yield Finding(
-                "children_counted_twice",
-                "doubt",
-                study["study_id"],
-                "arms",
-                lines(arms),
+                *("children_counted_twice", "doubt", study["study_id"], "arms", lines(arms)),
                 f"arms of {listed(a['n'] for a in arms)} children, {total} in all, and {study['n_enrolled']} enrolled",
                 "; ".join(["arms without common children, or composite_of naming the parts", *unions]),
                 f"contrasts of all these arms together would count up to {twice} children twice",

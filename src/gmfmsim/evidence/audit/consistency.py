@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of
 from gmfmsim.evidence.audit.finding import Finding, lines, weight
-from gmfmsim.evidence.columns import RATIOS, TABLES
-from gmfmsim.evidence.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
-from gmfmsim.evidence.effect_sizes import small_sample_factor
-from gmfmsim.evidence.printed import EPS, decimals, half_unit
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.conversions import Z975, sd_from_difference_se, se_from_ci, t_test_p
+from gmfmsim.evidence.formulas.effect_sizes import small_sample_factor
+from gmfmsim.evidence.formulas.printed import EPS, decimals, half_unit
+from gmfmsim.evidence.schema import RATIOS, TABLES, Row, Tables, at_month
 
 P_FACTOR, P_DISTANCE = 3.0, 0.02
 """A p follows if it is within this factor or this distance: papers use other tests, adjust, and round."""
@@ -73,11 +72,7 @@ def d_does_not_follow(tables: Tables) -> Iterator[Finding]:
                 continue
             sd = abs(md["estimate"] / row["estimate"]) if row["estimate"] else math.inf
             yield Finding(
-                "d_does_not_follow",
-                "doubt",
-                row["study_id"],
-                "contrasts",
-                lines([row, md]),
+                *("d_does_not_follow", "doubt", row["study_id"], "contrasts", lines([row, md])),
                 f"standardised difference {row['estimate']:g} at {at_month(row['month'])}",
                 f"{d * j:.2f} (Hedges g; Cohen d {d:.2f}): the difference {md['estimate']:g} ({low:g} to {high:g}) "
                 f"implies an SD of {sds[0]:.3g}",
@@ -101,11 +96,7 @@ def p_does_not_follow(tables: Tables) -> Iterator[Finding]:
             too_large = low > P_FACTOR * most and low - most > P_DISTANCE
             if too_small or too_large:
                 yield Finding(
-                    "p_does_not_follow",
-                    "doubt",
-                    row[TABLES[table].study],
-                    table,
-                    lines([row]),
+                    *("p_does_not_follow", "doubt", row[TABLES[table].study], table, lines([row])),
                     f"p {'<' if at_most else '='} {printed:g} for {row['measure']} {row['estimate']:g}, {row['scale']}"
                     + (" (p in the notes)" if row["p"] is None else ""),
                     f"p {_from_to(least, most)} by {basis}",

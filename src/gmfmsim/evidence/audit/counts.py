@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.children import enrolment
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.printed import EPS, half_unit, same_figure
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.printed import EPS, half_unit, same_figure
+from gmfmsim.evidence.schema import TABLES, Row, Tables, at_month
 
 FIGURES = {
     "outcomes": ("n", "mean", "sd", "median"),
@@ -32,11 +31,7 @@ def counts_differ(tables: Tables) -> Iterator[Finding]:
         if claim["status"] == "conflicts":
             figures = [f"{claim[c]:g}" for c in ("low", "high") if claim[c] is not None]
             yield Finding(
-                "counts_differ",
-                "doubt",
-                claim["study_id"],
-                "claims",
-                lines([claim]),
+                *("counts_differ", "doubt", claim["study_id"], "claims", lines([claim])),
                 f"{claim['quantity']}: {' to '.join(dict.fromkeys(figures))} {claim['unit']} ({claim['source']})",
                 claim["notes"] or "another figure, in the tables",
                 "claims enter no analysis; who plans with this figure plans with one that the tables contradict",
@@ -52,22 +47,14 @@ def percentage_denominator(tables: Tables) -> Iterator[Finding]:
             bare[row["study_id"]].append(row)
         for printed, expected, effect in _impossible(row, sizes.get((row["study_id"], row["arm_id"]))):
             yield Finding(
-                "percentage_denominator",
-                "error",
-                row["study_id"],
-                "events",
-                lines([row]),
+                *("percentage_denominator", "error", row["study_id"], "events", lines([row])),
                 f"{row['event']}, {row['arm_id']}: {printed}",
                 expected,
                 effect,
             )
     for study, rows in bare.items():
         yield Finding(
-            "percentage_denominator",
-            "doubt",
-            study,
-            "events",
-            lines(rows),
+            *("percentage_denominator", "doubt", study, "events", lines(rows)),
             f"{listed(f'{r["percent"]:g} % ({r["event"]})' for r in rows)}, without the number of children",
             "each with the number it is a share of",
             "none can be pooled, compared or given an interval",
@@ -75,11 +62,7 @@ def percentage_denominator(tables: Tables) -> Iterator[Finding]:
     for claim in tables.rows.get("claims", []):
         if claim["unit"] == "per cent" and claim["low"] is not None and OTHER_DENOMINATOR.search(claim["notes"] or ""):
             yield Finding(
-                "percentage_denominator",
-                "note",
-                claim["study_id"],
-                "claims",
-                lines([claim]),
+                *("percentage_denominator", "note", claim["study_id"], "claims", lines([claim])),
                 f"{claim['quantity']}: {claim['low']:g} per cent",
                 f"a share of children with cerebral palsy; the notes say: {claim['notes']}",
                 "it is no response rate of these children, and no arm is given one by it",
@@ -100,11 +83,7 @@ def _sources_differ(tables: Tables) -> Iterator[Finding]:
                 figures = [", ".join(f"{c} {r[c]:g}" for c in differing if r[c] is not None) for r in (ours, *others)]
                 where = " / ".join(f"{k:g}" if isinstance(k, float) else str(k) for k in key[1:])
                 yield Finding(
-                    "counts_differ",
-                    "doubt",
-                    key[0],
-                    table,
-                    lines([ours, *others]),
+                    *("counts_differ", "doubt", key[0], table, lines([ours, *others])),
                     f"{where}: {' against '.join(figures)}",
                     f"one figure; {figures[0]} is preferred",
                     "; ".join(_effect_of_source(table, ours, r) for r in others),
@@ -149,11 +128,7 @@ def _enrolments_differ(tables: Tables) -> Iterator[Finding]:
         missing = study["n_enrolled"] - total
         if study["design"].startswith("rct") and missing and -missing < min(a["n"] for a in arms):
             yield Finding(
-                "counts_differ",
-                "note" if missing > 0 else "error",
-                study["study_id"],
-                "studies",
-                lines([study]),
+                *("counts_differ", "note" if missing > 0 else "error", study["study_id"], "studies", lines([study])),
                 f"{study['n_enrolled']} enrolled; the arms hold {listed(a['n'] for a in arms)}, {total} in all",
                 f"arms that add to {study['n_enrolled']}, or a word on the difference of {abs(missing)}",
                 f"{100 * abs(missing) / study['n_enrolled']:.1f} % of the children stand in "
@@ -170,11 +145,7 @@ def _more_than_the_arm(tables: Tables) -> Iterator[Finding]:
             size, n = sizes.get((row["study_id"], row[arm_column])), row[n_column]
             if None not in (size, n) and n > size:
                 yield Finding(
-                    "counts_differ",
-                    "error",
-                    row["study_id"],
-                    table,
-                    lines([row]),
+                    *("counts_differ", "error", row["study_id"], table, lines([row])),
                     f"{n:g} children of {row[arm_column]}, {row['scale']}, {at_month(row['month'])}",
                     f"at most {size}, the arm's n",
                     f"{n - size:g} children too many: the standard error is too small, by {100 * (1 - size / n):.1f} % "

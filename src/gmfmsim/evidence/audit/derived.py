@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gmfmsim.evidence.audit.finding import Finding, weight
-from gmfmsim.evidence.conversions import (
+from gmfmsim.evidence.formulas.conversions import (
     Z975,
     difference_se_from_sd,
     mean_sd_from_range,
@@ -16,9 +16,9 @@ from gmfmsim.evidence.conversions import (
     se_from_ci,
     se_from_sd,
 )
-from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se, mean_difference
-from gmfmsim.evidence.printed import EPS, half_unit
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.formulas.effect_sizes import hedges_g, hedges_g_se, mean_difference
+from gmfmsim.evidence.formulas.printed import EPS, half_unit
+from gmfmsim.evidence.schema import Row, Tables
 
 STORED = 2e-4
 """Tolerance of a figure stored with four decimals and computed from others stored so."""
@@ -73,11 +73,7 @@ def derived_columns(tables: Tables) -> Iterator[Finding]:
             wrong.setdefault((r["study"], r["table"], r["row"]), []).append(r)
     for (study, table, line), figures in wrong.items():
         yield Finding(
-            "derived_columns",
-            "error",
-            study,
-            table,
-            (line,),
+            *("derived_columns", "error", study, table, (line,)),
             ", ".join(f"{f['column']} {f['stored']:g}" for f in figures),
             ", ".join(f"{f['column']} {f['recomputed']:.4g} by {f['way']}" for f in figures),
             "; ".join(_change(f) for f in figures),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from gmfmsim.evidence.read import Row
+from gmfmsim.evidence.schema import Row
 
 Severity = Literal["error", "doubt", "note"]
 """error: cannot be right. doubt: may be right. note: right or repaired, and to be known."""

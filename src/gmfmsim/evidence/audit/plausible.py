@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scipy.special import chdtri
 
 from gmfmsim.evidence.audit.finding import Finding, lines
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.evidence.spread import shipped_tables
 
 FEWEST_CHILDREN = 4
@@ -42,11 +42,7 @@ def _numbers(tables: Tables) -> Iterator[Finding]:
     for (table, study, arm, n), rows in found.items():
         few = n < FEWEST_CHILDREN
         yield Finding(
-            "implausible_figure",
-            "doubt",
-            study,
-            table,
-            lines(rows),
+            *("implausible_figure", "doubt", study, table, lines(rows)),
             f"{n} {'child' if n == 1 else 'children'} in {arm}, with an SD or standard error",
             f"{low} to {high} children, as in an arm of the shipped evidence"
             + ("; a thousands mark read as a decimal point makes 2 of 2.000" if few else ""),
@@ -72,11 +68,7 @@ def _doses(tables: Tables) -> Iterator[Finding]:
             below = dose < low
             decades = abs(math.log10(dose / (low if below else high)))
             yield Finding(
-                "implausible_figure",
-                "doubt",
-                arm["study_id"],
-                "arms",
-                lines([arm]),
+                *("implausible_figure", "doubt", arm["study_id"], "arms", lines([arm])),
                 f"{dose:.6g} cells/kg in {arm['arm_id']}",
                 f"{low:.2g} to {high:.2g} cells/kg, all that the shipped evidence reports"
                 + ("; an exponent may be missing, or a thousands mark be read as a decimal point" if below else ""),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gmfmsim.evidence.audit.derived import arms_of, groups
 from gmfmsim.evidence.audit.finding import Finding, lines, listed, weight
-from gmfmsim.evidence.conversions import Z975, Z995, t_test_p
-from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g, log_sd
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.formulas.conversions import Z975, Z995, t_test_p
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g, log_sd
+from gmfmsim.evidence.schema import Row, Tables, at_month
 from gmfmsim.evidence.spread import (
     VISITS,
     SpreadField,
@@ -100,11 +100,7 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
         z, field = max(judged, key=lambda found: abs(found[0]), default=(0, None))
         if abs(z) > Z995:
             yield Finding(
-                "sd_out_of_line",
-                "doubt",
-                row["study_id"],
-                "outcomes",
-                lines([row]),
+                *("sd_out_of_line", "doubt", row["study_id"], "outcomes", lines([row])),
                 f"SD {sd:.3g} of {row['arm_id']} at {at_month(row['month'])} on 0-100, z {z:.1f}",
                 f"as {_others(field)}: {_range(field)}",
                 f"at their median the standard error of this arm's mean is {field.median / math.sqrt(row['n']):.2g} "
@@ -131,11 +127,7 @@ def missing_spread(tables: Tables) -> Iterator[Finding]:
                 f"{low * size:.2g} to {high * size:.2g} over its 95 % range"
             )
         yield Finding(
-            "missing_spread",
-            "note",
-            study,
-            "contrasts",
-            lines(rows),
+            *("missing_spread", "note", study, "contrasts", lines(rows)),
             "; ".join(printed),
             "SDs of the trial's own children: none is printed, or none that can be used",
             "standard errors would be " + "; ".join(effects),
@@ -206,11 +198,7 @@ def _known_standard_errors(tables: Tables) -> Iterator[Finding]:
         tests = f"the t test gives p {p_se:.2g}, and {p_sd:.1g} as SDs"
         printed_p = f"p {row['p']:g} is printed, {tests}" if row["p"] is not None else tests
         yield Finding(
-            "spread_is_se",
-            "note",
-            study,
-            "outcomes",
-            lines(r for _, _, arms in contrasts for r in arms),
+            *("spread_is_se", "note", study, "outcomes", lines(r for _, _, arms in contrasts for r in arms)),
             f"standard errors, {a['se']:g} and {b['se']:g} at {at_month(row['month'])}, {row['scale']}",
             "standard errors, as the tables take them: read as SDs they would give a standardised difference of "
             f"{cohen_d(*as_sd).estimate:.2f} (g {hedges_g(*as_sd).estimate:.2f}), not "

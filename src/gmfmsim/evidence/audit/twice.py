@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from gmfmsim.evidence.audit.children import mean_of_two
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
-from gmfmsim.evidence.read import Row, Tables, at_month
+from gmfmsim.evidence.schema import Row, Tables, at_month
 
 ALIKE = 0.9
 """Names that share their figures and this much of their letters (difflib's ratio) may be one, misspelt."""
@@ -54,11 +54,7 @@ def two_spellings(tables: Tables) -> Iterator[Finding]:
 
 def _two_names(table: str, study: str, rows: list[Row], names: tuple[str, ...], what: str) -> Finding:
     return Finding(
-        "two_spellings",
-        "doubt",
-        study,
-        table,
-        lines(rows),
+        *("two_spellings", "doubt", study, table, lines(rows)),
         listed(repr(name) for name in names),
         f"one spelling in all rows, if it is one {what}",
         f"as two {'studies' if what == 'study' else 'arms'} the children count twice, and nothing that compares the "
@@ -70,11 +66,7 @@ def _finding(studies: tuple[str, ...], table: str, rows: list[Row], printed: str
     """Say that a control (`control`: what that does) or a trial stands in several studies."""
     expected = "one study with both arms, or one control_group: the control's children counted once"
     return Finding(
-        "standing_twice",
-        "doubt",
-        listed(studies),
-        table,
-        lines(rows),
+        *("standing_twice", "doubt", listed(studies), table, lines(rows)),
         f"{printed}: the same to the last digit",
         "one trial under one name" if control is None else expected,
         control or f"the trial has {len(studies)} times its weight, and heterogeneity seems smaller than it is",

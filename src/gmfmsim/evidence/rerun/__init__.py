@@ -1,4 +1,4 @@
-"""Replicate what a review prints from the figures of its trials: one check, one frozen result."""
+"""What a review prints, computed again from the figures of its trials: one check, one frozen result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from gmfmsim.evidence.classical import p_from_interval
-from gmfmsim.evidence.columns import RATIOS
-from gmfmsim.evidence.conversions import se_from_ci
+from gmfmsim.evidence.formulas.classical import p_from_interval
+from gmfmsim.evidence.formulas.conversions import se_from_ci
 from gmfmsim.evidence.rerun.benchmarks import benchmark, dose_slope
 from gmfmsim.evidence.rerun.checks import (
     Arms,
@@ -28,11 +27,12 @@ from gmfmsim.evidence.rerun.events import event_totals, read_events, risk_ratio
 from gmfmsim.evidence.rerun.pools import pooled_smd, read_trial
 from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, unit_of
 from gmfmsim.evidence.rerun.rows import Place, gathered
+from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
 
 
-def replicate(check: Check, place: Place) -> CheckResult:
+def run_check(check: Check, place: Place) -> CheckResult:
     """Compute one check from the rows it names.
 
     Raises InputError with every row that does not exist, is not unique or lacks a figure, and for figures from which

@@ -7,16 +7,10 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.compute.algebra import cholesky, orthogonal, product, solve_lower, solve_upper
-from gmfmsim.evidence.classical import pool
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
-from gmfmsim.evidence.conversions import Z975, t_test_p
-from gmfmsim.evidence.rerun.checks import (
-    Benchmark,
-    CheckResult,
-    DoseSlope,
-    Figure,
-    Variant,
-)
+from gmfmsim.evidence.formulas.classical import pool
+from gmfmsim.evidence.formulas.conversions import Z975, t_test_p
+from gmfmsim.evidence.rerun.checks import Benchmark, CheckResult, DoseSlope, Figure, Variant
 from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, used
 from gmfmsim.evidence.rerun.rows import Place, gathered
 from gmfmsim.faults import InputError

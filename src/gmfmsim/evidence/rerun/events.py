@@ -4,15 +4,8 @@ import math
 from functools import partial
 
 from gmfmsim.evidence.audit.finding import listed
-from gmfmsim.evidence.classical import mantel_haenszel_risk_ratio
-from gmfmsim.evidence.rerun.checks import (
-    Arms,
-    CheckResult,
-    EventTotals,
-    Figure,
-    RiskRatio,
-    Variant,
-)
+from gmfmsim.evidence.formulas.classical import mantel_haenszel_risk_ratio
+from gmfmsim.evidence.rerun.checks import Arms, CheckResult, EventTotals, Figure, RiskRatio, Variant
 from gmfmsim.evidence.rerun.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
 from gmfmsim.evidence.rerun.rows import Place, gathered, one_row
 

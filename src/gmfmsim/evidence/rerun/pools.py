@@ -4,20 +4,13 @@ import math
 from dataclasses import replace
 from functools import partial
 
-from gmfmsim.evidence.classical import pool
-from gmfmsim.evidence.conversions import sd_from_se
-from gmfmsim.evidence.effect_sizes import cohen_d, hedges_g
-from gmfmsim.evidence.read import Row
-from gmfmsim.evidence.rerun.checks import (
-    CheckResult,
-    Figure,
-    PooledSmd,
-    Reading,
-    Trial,
-    Variant,
-)
+from gmfmsim.evidence.formulas.classical import pool
+from gmfmsim.evidence.formulas.conversions import sd_from_se
+from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g
+from gmfmsim.evidence.rerun.checks import CheckResult, Figure, PooledSmd, Reading, Trial, Variant
 from gmfmsim.evidence.rerun.result import INTERVAL, check_roles, published_row, result_of, unit_of, used
 from gmfmsim.evidence.rerun.rows import Place, gathered, one_row
+from gmfmsim.evidence.schema import Row
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import choices
 

@@ -1,14 +1,9 @@
-"""What every check of a replication needs: the printed row, its precision, the rows used, the result."""
+"""What every check of a rerun needs: the printed row, its precision, the rows used, the result."""
 
-from gmfmsim.evidence.printed import half_unit
-from gmfmsim.evidence.read import Row
-from gmfmsim.evidence.rerun.checks import (
-    Arms,
-    Check,
-    CheckResult,
-    Figure,
-)
+from gmfmsim.evidence.formulas.printed import half_unit
+from gmfmsim.evidence.rerun.checks import Arms, Check, CheckResult, Figure
 from gmfmsim.evidence.rerun.rows import Place, one_row
+from gmfmsim.evidence.schema import Row
 
 INTERVAL = ("estimate", "ci_low", "ci_high")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from gmfmsim.evidence.read import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 
 

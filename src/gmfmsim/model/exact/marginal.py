@@ -7,6 +7,7 @@ import numpy as np
 from scipy import optimize
 
 from gmfmsim.compute.algebra import dot, product
+from gmfmsim.compute.roots import root
 from gmfmsim.model.exact.mixture import shortest_interval
 from gmfmsim.model.exact.quadrature import Box
 from gmfmsim.model.exact.rules import Coordinate, Rule, rule
@@ -70,7 +71,7 @@ class Marginal:
             return float(dot(self.rule.integral(np.array(x)), self.values)) / self.total - p
 
         low, high = self.rule.low, self.rule.high
-        x = low if above(low) >= 0 else optimize.brentq(above, low, high, xtol=1e-14, rtol=1e-14)
+        x = low if above(low) >= 0 else root(above, low, high, within=1e-14, relative=1e-14)
         return float(self.coordinate.value(np.array(x)))
 
     def mode(self) -> float:

@@ -5,8 +5,7 @@ Every function raises ValueError with the problem and, as a second argument wher
 
 import re
 
-from gmfmsim.evidence.columns import Column
-from gmfmsim.evidence.names import seen
+from gmfmsim.evidence.sheets.names import seen
 from gmfmsim.faults import has_control_character
 
 LARGEST = 1e15
@@ -54,16 +53,6 @@ def whole_or_thousands(text: str) -> None:
         raise ValueError(f"may be {float(text):g} or {text.replace('.', '')}", "no mark between thousands")
 
 
-def value_of(column: Column, cell: str) -> str | float | int | None:
-    """Return the value of a cell as its column says; None for an empty one."""
-    cell = cell.strip()
-    if not cell:
-        if column.required:
-            raise ValueError("is empty")
-        return None
-    return _text(column, cell) if column.kind == "text" else _number(column, cell)
-
-
 def is_number(cell: str) -> bool:
     """Return whether a cell holds a number and nothing else, with marks of any kind."""
     try:
@@ -72,39 +61,44 @@ def is_number(cell: str) -> bool:
         return True
 
 
-def check_range(column: Column, value: float) -> None:
-    """Raise ValueError if a number lies outside what the column allows."""
-    if (
-        (column.low is not None and value < column.low)
-        or (column.above is not None and value <= column.above)
-        or (column.high is not None and value > column.high)
-    ):
-        raise ValueError("is out of range")
-
-
-def _text(column: Column, cell: str) -> str:
+def text(cell: str | None) -> str:
+    """Return a text that can be shown: no control characters, at most LONGEST."""
+    if cell is None:
+        raise ValueError("is empty")
     if not cell.isprintable() and has_control_character(cell):
         raise ValueError("holds a control character")
     if len(cell) > LONGEST:
         raise ValueError(f"has {len(cell)} characters", f"at most {LONGEST} characters")
-    if column.choices and cell not in column.choices:
-        same = [choice for choice in column.choices if choice == seen(cell)]
-        if not same:
-            raise ValueError("is not a known value")
-        return same[0]
     return cell
 
 
-def _number(column: Column, cell: str) -> float | int:
-    text = plain_number(cell)
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("is not a number" + ": it is a bound" * text.startswith(("<", ">", "\u2264", "\u2265")))
-    value = float(text)
-    if not abs(value) <= LARGEST:
+def one_of_texts(cell: str | None) -> str:
+    """Return a text as it is seen, to be held against those that are known."""
+    return seen(text(cell))
+
+
+def number(cell: str | None) -> float:
+    """Return the number of a cell."""
+    return float(_digits(cell))
+
+
+def whole(cell: str | None) -> int:
+    """Return the whole number of a cell."""
+    digits = _digits(cell)
+    whole_or_thousands(digits)
+    figure = float(digits)
+    if figure != int(figure):
+        raise ValueError("is not a whole number")
+    return int(figure)
+
+
+def _digits(cell: str | None) -> str:
+    """Return the number of a cell as programs write it."""
+    if cell is None:
+        raise ValueError("is empty")
+    digits = plain_number(cell)
+    if not _NUMBER.fullmatch(digits):
+        raise ValueError("is not a number" + ": it is a bound" * digits.startswith(("<", ">", "\u2264", "\u2265")))
+    if not abs(float(digits)) <= LARGEST:
         raise ValueError("is too large")
-    if column.kind == "integer":
-        whole_or_thousands(text)
-        if value != int(value):
-            raise ValueError("is not a whole number")
-    check_range(column, value)
-    return int(value) if column.kind == "integer" else value
+    return digits

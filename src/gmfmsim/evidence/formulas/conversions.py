@@ -151,17 +151,6 @@ def sd_of_change(sd_before: Number, sd_after: Number, r: Number) -> Number:
     return np.sqrt((before - after) ** 2 + 2 * (1 - valid("r", r, above=-1, below=1)) * before * after)
 
 
-@alike
-def correlation_from_sds(sd_before: Number, sd_after: Number, sd_change: Number) -> Number:
-    """Return the correlation of before and after: (sb^2 + sa^2 - sc^2) / (2 sb sa), the inverse of `sd_of_change`.
-
-    Raises ValueError, too, if the three SDs imply no correlation between -1 and 1: they are then not of one group.
-    """
-    before, after = valid("sd_before", sd_before, above=0), valid("sd_after", sd_after, above=0)
-    change = valid("sd_change", sd_change, above=0)
-    return valid("correlation", (before**2 + after**2 - change**2) / (2 * before * after), above=-1, below=1)[()]
-
-
 def _not_zero(name: str, value: Number) -> np.ndarray:
     array = valid(name, value)
     if np.any(array == 0):

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-from gmfmsim.evidence.cells import check_range
-from gmfmsim.evidence.columns import Column
-from gmfmsim.evidence.conversions import (
+from gmfmsim.evidence.formulas.conversions import (
     MeanSd,
     mean_sd_from_five_numbers,
     mean_sd_from_quartiles,
@@ -13,9 +11,9 @@ from gmfmsim.evidence.conversions import (
     sd_from_se,
     se_from_sd,
 )
-from gmfmsim.evidence.rows import Row
+from gmfmsim.evidence.schema import Row
 
-SD = Column("number", low=1e-3, high=100)
+LEAST_SD, MOST_SD = 1e-3, 100
 SPREADS = "an SD, or se, or a 95 % interval in ci_low and ci_high, or q1 and q3 (min and max) beside median, or p"
 
 ORDER = (("min", "q1"), ("min", "median"), ("q1", "median"), ("median", "q3"), ("median", "max"), ("q3", "max"))
@@ -72,10 +70,9 @@ def summary(row: Row) -> Summary:
 
 def check_sd(row: Row, column: str, sd: float) -> None:
     """Raise Wrong for an SD that no children on a 0-100 scale have, with the column that it comes from."""
-    try:
-        check_range(SD, sd)
-    except ValueError:
-        raise Wrong(row, column, f"gives an SD of {sd:.3g}", f"what gives an SD {SD.allowed}") from None
+    if not LEAST_SD <= sd <= MOST_SD:
+        allowed = f"what gives an SD from {LEAST_SD:g} up to {MOST_SD:g}"
+        raise Wrong(row, column, f"gives an SD of {sd:.3g}", allowed)
 
 
 def _quantiles(row: Row) -> MeanSd | None:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gmfmsim.evidence.cells import is_number
-from gmfmsim.evidence.told import Told
+from gmfmsim.evidence.sheets.cells import is_number
+from gmfmsim.evidence.sheets.told import Told
 from gmfmsim.faults import Fault, InputError, shown
 
 MOST_BYTES = 4_000_000

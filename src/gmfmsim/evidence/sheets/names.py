@@ -4,7 +4,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from gmfmsim.evidence.told import Told, at_rows, cut
+from gmfmsim.evidence.sheets.told import Told, at_rows, cut
 from gmfmsim.faults import Fault, shown
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")

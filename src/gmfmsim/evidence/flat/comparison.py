@@ -4,10 +4,10 @@ import math
 from collections import defaultdict
 from typing import NamedTuple
 
-from gmfmsim.evidence.conversions import sd_from_difference_se, se_from_p
-from gmfmsim.evidence.dose import DosePerKg
-from gmfmsim.evidence.rows import Row
-from gmfmsim.evidence.summary import SPREADS, Summary, Wrong, check_sd
+from gmfmsim.evidence.flat.summary import SPREADS, Summary, Wrong, check_sd
+from gmfmsim.evidence.formulas.conversions import sd_from_difference_se, se_from_p
+from gmfmsim.evidence.formulas.dose import DosePerKg
+from gmfmsim.evidence.schema import Row
 
 
 class Arm(NamedTuple):

@@ -13,6 +13,7 @@ from scipy import special
 
 from gmfmsim.compute.algebra import orthogonal, product, solve_upper, transposed
 from gmfmsim.compute.arguments import flag, numbers, probability, scalar
+from gmfmsim.compute.roots import root
 from gmfmsim.faults import choices
 
 Tau2Method = Literal["DL", "HE", "HS", "SJ", "ML", "REML", "EB", "PM"]
@@ -25,8 +26,7 @@ GRID = 200
 class Pooled:
     """A pooled effect. i2 is a share (0 to 1); ci and prediction hold with probability prob.
 
-    q_p, i2 and prediction are None where they are not defined: for one study, prediction also for a fixed effect
-    and for two studies with Knapp-Hartung.
+    q_p, i2 and prediction are None where they are not defined: for one study, prediction also for a fixed effect.
     """
 
     estimate: float
@@ -38,15 +38,6 @@ class Pooled:
     i2: float | None
     k: int
     prediction: tuple[float, float] | None
-    prob: float
-
-
-@dataclass(frozen=True)
-class QProfile:
-    """Intervals of tau^2 and of I2 (a share) with probability prob."""
-
-    tau2: tuple[float, float]
-    i2: tuple[float, float]
     prob: float
 
 
@@ -72,16 +63,6 @@ class Egger:
     limit_se: float
     tau2: float
     k: int
-
-
-@dataclass(frozen=True)
-class TrimFill:
-    """How many studies seem missing (k0), on which side, their (effect, variance), and the pool with them filled in."""
-
-    k0: int
-    side: Literal["left", "right"]
-    imputed: tuple[tuple[float, float], ...]
-    pooled: Pooled
 
 
 def tau2(y: ArrayLike, v: ArrayLike, method: Tau2Method, X: ArrayLike | None = None) -> float:
@@ -121,38 +102,24 @@ def tau2(y: ArrayLike, v: ArrayLike, method: Tau2Method, X: ArrayLike | None = N
     return max(0.0, float((fit.q - (a * v * (1 - fit.leverage)).sum()) / (a * (1 - fit.leverage)).sum()))
 
 
-def pool(
-    y: ArrayLike,
-    v: ArrayLike,
-    method: Tau2Method | Literal["FE"] = "REML",
-    *,
-    knapp_hartung: bool = False,
-    prob: float = 0.95,
-) -> Pooled:
+def pool(y: ArrayLike, v: ArrayLike, method: Tau2Method | Literal["FE"] = "REML", *, prob: float = 0.95) -> Pooled:
     """Pool effects with weights w = 1/(v + tau^2); FE sets tau^2 = 0.
 
-    se^2 = 1 / sum w and normal intervals, the prediction being estimate -+ z sqrt(tau^2 + se^2); or with
-    knapp_hartung se^2 = sum w (y - estimate)^2 / ((k - 1) sum w), an interval from t with k - 1 degrees of freedom
-    and a prediction from t with k - 2 (Hartung & Knapp 2001; Riley, Higgins & Deeks 2011).
+    se^2 = 1 / sum w and normal intervals, the prediction being estimate -+ z sqrt(tau^2 + se^2).
     I2 = tau^2 / (tau^2 + s^2) with s^2 the typical variance (Higgins & Thompson 2002); for DL this is 1 - (k - 1)/Q,
     which FE reports too. One study is pooled to itself.
 
-    Raises ValueError as `tau2` does, for prob outside (0, 1), and for knapp_hartung with one study.
+    Raises ValueError as `tau2` does, and for prob outside (0, 1).
     """
     y, v = _checked(y, v)
     k, tail = y.size, _tail(prob)
     if method != "FE" and method not in METHODS:
         raise ValueError(f"method {method!r} is unknown: {choices(str(method).upper(), (*METHODS, 'FE'))}")
-    if flag("knapp_hartung", knapp_hartung) and k < 2:
-        raise ValueError("knapp_hartung needs at least 2 studies, y has 1")
     x = np.ones((k, 1))
     between = 0.0 if method == "FE" else tau2(y, v, method)
     fit, q = _fit(y, x, 1 / (v + between)), float(_fit(y, x, 1 / v).q)
     estimate, se = float(fit.beta[0]), float(np.sqrt(fit.cov[0, 0]))
-    quantile = quantile_new = -float(special.ndtri(tail))
-    if knapp_hartung:
-        se *= float(np.sqrt(fit.q / (k - 1)))
-        quantile, quantile_new = (-float(special.stdtrit(df, tail)) if df else np.nan for df in (k - 1, k - 2))
+    quantile = -float(special.ndtri(tail))
     spread = float(np.hypot(np.sqrt(between), se))
     return Pooled(
         estimate=estimate,
@@ -163,23 +130,9 @@ def pool(
         q_p=float(special.chdtrc(k - 1, q)) if k > 1 else None,
         i2=_i2(tau2(y, v, "DL") if method == "FE" else between, v) if k > 1 else None,
         k=k,
-        prediction=None if method == "FE" or k < 2 + knapp_hartung else _around(estimate, quantile_new * spread),
+        prediction=None if method == "FE" or k < 2 else _around(estimate, quantile * spread),
         prob=prob,
     )
-
-
-def q_profile(y: ArrayLike, v: ArrayLike, prob: float = 0.95) -> QProfile:
-    """Return the intervals of tau^2 and I2 between which Q(tau^2) is a usual value of chi2 with k - 1 df.
-
-    Ends at the roots of Q(tau^2) = upper and lower quantile; an end is 0 where Q(0) is below its quantile.
-
-    Raises ValueError for y or v of wrong shape or value, fewer than two studies, and prob outside (0, 1).
-    Source: Viechtbauer 2007.
-    """
-    y, v = _checked(y, v, fewest=2, purpose="a Q-profile interval")
-    tail, x = _tail(prob), np.ones((y.size, 1))
-    low, high = (_root_of_q(y, v, x, float(special.chdtri(y.size - 1, p))) for p in (tail, 1 - tail))
-    return QProfile((low, high), (_i2(low, v), _i2(high, v)), prob)
 
 
 def mantel_haenszel_risk_ratio(
@@ -229,44 +182,6 @@ def egger(y: ArrayLike, v: ArrayLike) -> Egger:
     (limit, slope), (limit_se, slope_se) = fit.beta.tolist(), np.sqrt(np.diag(fit.cov)).tolist()
     z = slope / slope_se
     return Egger(slope, slope_se, z, 2 * float(special.ndtr(-abs(z))), limit, limit_se, between, y.size)
-
-
-def trim_and_fill(
-    y: ArrayLike,
-    v: ArrayLike,
-    method: Tau2Method | Literal["FE"] = "REML",
-    *,
-    side: Literal["left", "right"] | None = None,
-) -> TrimFill:
-    """Estimate how many studies are missing on one side of the funnel plot, and pool with their mirror images.
-
-    k0 = (4 T - k (k + 1)) / (2 k - 1) rounded, from 0 up (the estimator L0), T the sum of the ranks of |y - m| over
-    the studies beyond m on the full side, m the pooled effect without the k0 outermost of them; repeated until k0
-    stays. The side where studies are missing is by default the left if `egger` has a slope of 0 or more.
-
-    Raises ValueError as `egger` does (equal variances only where side is not given). Source: Duval & Tweedie 2000.
-    """
-    y, v = _checked(y, v, fewest=3, purpose="trim and fill")
-    if side not in (None, "left", "right"):
-        raise ValueError(f"side {side!r} is unknown: left or right")
-    side = side or ("left" if egger(y, v).slope >= 0 else "right")
-    sign, k = 1 if side == "left" else -1, y.size
-    order = np.lexsort((v, sign * y))
-    y, v = sign * y[order], v[order]
-
-    def centre(trimmed: int) -> float:
-        return pool(y[: k - trimmed], v[: k - trimmed], method).estimate
-
-    k0, seen = 0, set()
-    while k0 not in seen:  # a cycle, which random-effects weights allow, ends where it closes
-        seen.add(k0)
-        distance = y - centre(k0)
-        rank = np.argsort(np.argsort(np.abs(distance), kind="stable")) + 1
-        beyond = int(rank[distance > 0].sum())
-        k0 = max(0, round((4 * beyond - k * (k + 1)) / (2 * k - 1)))
-    imputed, variances = 2 * centre(k0) - y[k - k0 :], v[k - k0 :]
-    pooled = pool(sign * np.append(y, imputed), np.append(v, variances), method)
-    return TrimFill(k0, side, tuple(zip((sign * imputed).tolist(), variances.tolist(), strict=True)), pooled)
 
 
 def p_from_interval(estimate: float, low: float, high: float, prob: float = 0.95, log: bool = False) -> float:
@@ -322,7 +237,6 @@ def _fit(y: np.ndarray, x: np.ndarray, w: np.ndarray) -> _Fit:
 
 def _root_of_q(y: np.ndarray, v: np.ndarray, x: np.ndarray, target: float) -> float:
     """Solve Q(t) = target for t >= 0; 0 where Q(0) is below. Q falls, and Q(t) < sum (OLS residuals)^2 / t."""
-    from scipy.optimize import brentq
 
     def excess(t: float) -> float:
         return float(_fit(y, x, 1 / (v + t)).q) - target
@@ -330,7 +244,7 @@ def _root_of_q(y: np.ndarray, v: np.ndarray, x: np.ndarray, target: float) -> fl
     if excess(0.0) <= 0:
         return 0.0
     above = 2 * float(_fit(y, x, np.ones_like(v)).q) / target
-    return float(brentq(excess, 0.0, above, xtol=1e-14 * v.min(), rtol=1e-14, maxiter=500))
+    return root(excess, 0.0, above, within=1e-14 * v.min(), relative=1e-14)
 
 
 def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bool) -> float:
@@ -339,7 +253,6 @@ def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bo
     The likelihood can have several maxima. Beyond max(v) and 2 RSS / (k - p), RSS from ordinary least squares, its
     score is negative, since there sum w^2 r^2 <= RSS / t^2 and sum w (1 - h) >= (k - p) / 2t.
     """
-    from scipy.optimize import brentq
 
     def score(t: np.ndarray) -> np.ndarray:
         w = 1 / (v + np.asarray(t)[..., None])
@@ -355,7 +268,7 @@ def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bo
     rising = score(grid) > 0
     maxima = [] if rising[0] else [0.0]
     for i in np.flatnonzero(rising[:-1] & ~rising[1:]):
-        maxima.append(float(brentq(score, grid[i], grid[i + 1], xtol=1e-14 * v.min(), rtol=1e-14, maxiter=500)))
+        maxima.append(root(score, grid[i], grid[i + 1], within=1e-14 * v.min(), relative=1e-14))
     return max(maxima, key=log_likelihood)
 
 

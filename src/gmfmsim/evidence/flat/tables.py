@@ -2,12 +2,11 @@
 
 from collections import defaultdict
 
-from gmfmsim.evidence.columns import TABLES
-from gmfmsim.evidence.comparison import Comparison, Result, comparable, compare, control_of
-from gmfmsim.evidence.conversions import Z975, pooled_sd, se_from_sd
-from gmfmsim.evidence.dose import DosePerKg
-from gmfmsim.evidence.effect_sizes import hedges_g, hedges_g_se
-from gmfmsim.evidence.rows import Row
+from gmfmsim.evidence.flat.comparison import Comparison, Result, comparable, compare, control_of
+from gmfmsim.evidence.formulas.conversions import Z975, pooled_sd, se_from_sd
+from gmfmsim.evidence.formulas.dose import DosePerKg
+from gmfmsim.evidence.formulas.effect_sizes import hedges_g, hedges_g_se
+from gmfmsim.evidence.schema import TABLES, Row
 
 
 def study_row(study: str, **cells: object) -> Row:
