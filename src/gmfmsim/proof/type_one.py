@@ -22,7 +22,7 @@ from gmfmsim.trial.analyses import AnalysisSpec, Bayes, Historical
 from gmfmsim.trial.designs import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.nuisance import border
-from gmfmsim.trial.operate import limit, operate, route
+from gmfmsim.trial.operate import engine_of, limit, operate
 from gmfmsim.trial.presets import read_design
 
 RECORD = "type_one.json"
@@ -116,7 +116,7 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "design_sha256": design_hash(design),
         "kind": design.kind,
-        "route": route(design),
+        "engine": engine_of(design),
         "seed": SEED,
         "n_per_arm": n,
         "replicates": replicates,

@@ -38,32 +38,31 @@ WITHOUT_CHILDREN = 8192
 """Trials in a block whose children are not kept."""
 
 
-def route(design: Design, by: str = "auto") -> str:
-    """Return how trials of a design are simulated: "sufficient", "counted" or "children".
+def engine_of(design: Design, engine: str = "auto") -> str:
+    """Return how trials of a design are computed: "sufficient" or "children".
 
     sufficient: group means and cross-products drawn as such, where that is exact and every analysis takes no more;
-    counted: every child drawn, its scores added up at once and not kept; children: every child drawn and kept.
-    by: "auto" takes the first of them that is right; "counted" or "children" none before it.
+    children: every child drawn. engine: "auto" takes the first where it is right, "children" never.
 
-    Raises ValueError for another `by`.
+    Raises ValueError for another `engine`.
     """
     from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed
 
-    if by not in ("auto", "counted", "children"):
-        raise ValueError(f"by is {by!r}; allowed: auto, counted, children")
+    if engine not in ("auto", "children"):
+        raise ValueError(f"engine is {engine!r}; allowed: auto, children")
     linear = all(a.linear and getattr(a, "covariates", ["baseline"]) == ["baseline"] for a in design.analyses)
-    if by == "children" or not linear or qualifies(design) is not None:
-        return "children"
-    return "sufficient" if by == "auto" else "counted"
+    return "sufficient" if engine == "auto" and linear and qualifies(design) is None else "children"
 
 
 def primary_only(design: Design) -> tuple[Design, str]:
-    """Return the design with its primary analysis alone, and how to simulate it on the same children as the whole."""
-    return design.model_copy(update={"analyses": design.analyses[:1]}), route(design)
+    """Return the design with its primary analysis alone, and the engine that meets it with the children of the whole:
+    "auto", or "children" where another analysis needs them."""
+    first = design.model_copy(update={"analyses": design.analyses[:1]})
+    return first, "children" if engine_of(design) == "children" else "auto"
 
 
 def operate(
-    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, by: str = "auto", advance=lambda: None
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance=lambda: None
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n and return the operating characteristics of every analysis.
 
@@ -82,15 +81,15 @@ def operate(
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
     effects = truths["effect"].transpose("scenario", "arm", "draw").values
     sd, batch = truths["sd_change"].values, truths["batch"].values
-    how = route(design, by)
+    engine = engine_of(design, engine)
 
     def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Estimates], np.ndarray]:
         k, block, rows, i = at
-        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), how)
+        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), engine)
 
     def blocks() -> Iterator[tuple[int, int, slice, int]]:
         for k in n:
-            for block, rows in _blocks(truths, design, k, how):
+            for block, rows in _blocks(truths, design, k, engine):
                 for i in range(len(scenarios)):
                     yield k, block, rows, i
 
@@ -99,7 +98,7 @@ def operate(
         truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
         tallies[scenarios[i], k].add(found, truth, batch[rows], completers)
         advance()
-    return _dataset(truths, design, tallies, scenarios, n, seed, how)
+    return _dataset(truths, design, tallies, scenarios, n, seed, engine)
 
 
 def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
@@ -176,10 +175,10 @@ def _one_truth(effect: np.ndarray) -> bool:
     return bool((effect == effect[:1]).all())
 
 
-def _blocks(truths: xr.Dataset, design: Design, n: int, how: str) -> Iterator[tuple[int, slice]]:
+def _blocks(truths: xr.Dataset, design: Design, n: int, engine: str) -> Iterator[tuple[int, slice]]:
     """Yield the address and the rows of each block; rows never cross a round, so that more rounds change none."""
     per_round, rounds = truths.attrs["posterior_draws"], truths.attrs["rounds"]
-    size = block_size(design, n, how)
+    size = block_size(design, n, engine)
     per_block = -(-per_round // size)
     for i in range(rounds):
         for j in range(per_block):
@@ -187,13 +186,13 @@ def _blocks(truths: xr.Dataset, design: Design, n: int, how: str) -> Iterator[tu
             yield i * per_block + j, slice(start, min(start + size, (i + 1) * per_round))
 
 
-def block_size(design: Design, n: int, how: str) -> int:
+def block_size(design: Design, n: int, engine: str) -> int:
     """Return how many trials a block holds: the same for n of one order, so that they meet the same noise.
 
     Where children are kept, trials of 2000 children and more come in blocks of an eighth, those of 16,000 and more of a
     64th, so that memory does not grow with n.
     """
-    if how != "children":
+    if engine != "children":
         return WITHOUT_CHILDREN
     usual = np.clip(SCORES_IN_BLOCK // (USUAL_CHILDREN * (1 + len(design.visits))), FEWEST_IN_BLOCK, MOST_IN_BLOCK)
     orders = max(0, math.floor(math.log(sum(design.sizes(n).values()) / (10 * USUAL_CHILDREN), 8)) + 1)
@@ -201,23 +200,22 @@ def block_size(design: Design, n: int, how: str) -> int:
 
 
 def _trials(
-    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, how: str
+    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, engine: str
 ) -> tuple[dict[str, Estimates], np.ndarray]:
     """Return the estimates of every analysis, and the children observed at the endpoint (R,)."""
     from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
     from gmfmsim.trial.generate.bartlett import draw_moments
     from gmfmsim.trial.generate.children import draw_trials
-    from gmfmsim.trial.generate.normal_moments import count_children
 
-    if how == "children":
+    if engine == "children":
         trials = draw_trials(design, n, effect, sd, rng)
         return analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)
-    moments = (draw_moments if how == "sufficient" else count_children)(design, n, effect, sd, rng)
+    moments = draw_moments(design, n, effect, sd, rng)
     return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
 
 
 def _dataset(
-    truths, design: Design, tallies: dict, scenarios: list[str], n: list[int], seed: int, how: str
+    truths, design: Design, tallies: dict, scenarios: list[str], n: list[int], seed: int, engine: str
 ) -> xr.Dataset:
     """Gather tallies by (scenario, n) into one labelled dataset."""
     labels = [a.label for a in design.analyses]
@@ -247,7 +245,7 @@ def _dataset(
         "randomised": ("n", randomised),
         "enrolled": ("n", np.ceil(np.round(randomised / kept, 9)).astype(int)),
     }
-    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "route": how}
+    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
     return xr.Dataset(variables, coords, attrs)
 
 

@@ -2,16 +2,14 @@
 
 import math
 
-import numba
 import numpy as np
 from scipy import special
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.analyse.contrast import Contrast
 from gmfmsim.trial.analyse.verdicts import judged, verdicts
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.estimates import Estimates
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 DEEP = 37.0
 """Minus the logarithm of the weight, against the largest, below which a node of the mixture counts for nothing."""

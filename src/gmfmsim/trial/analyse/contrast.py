@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.moments import Moments
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 NOTHING = 1e-12
 """A sum of squares below this share of what it was taken from is rounding: no variance."""

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 TILE = 32
 """Trials added up together: their sums fit the first or second level of the cache."""

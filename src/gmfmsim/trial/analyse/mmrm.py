@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.analyse.from_trials import covariate_columns
 from gmfmsim.trial.analyse.mmrm_gaps import mmrm_any_pattern
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def mmrm(moments: Moments, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

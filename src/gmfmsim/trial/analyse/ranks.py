@@ -1,15 +1,13 @@
 """Rank test of the changes: Wilcoxon (1945), Mann & Whitney (1947)."""
 
-import numba
 import numpy as np
 from scipy import special
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.analyse.from_trials import endpoint_change
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def wilcoxon(trials: Trials, design: Design) -> Estimates:
