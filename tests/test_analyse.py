@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from gmfmsim.trial.analyse.bayes import posterior
-from gmfmsim.trial.analyse.contrast import ancova, changes
-from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
-from gmfmsim.trial.analyse.from_trials import moments_of, until
-from gmfmsim.trial.analyse.verdicts import t_quantile, verdicts
+from gmfmsim.trial.analyse.contrast import changes
+from gmfmsim.trial.analyse.kernels.ancova import ancova
+from gmfmsim.trial.analyse.kernels.moments import moments_of, until
+from gmfmsim.trial.analyse.kernels.posterior import posterior
+from gmfmsim.trial.analyse.together import analyse, analyse_moments
+from gmfmsim.trial.decide import decide, t_quantile
+from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
 
 ARMS = {
@@ -350,7 +352,7 @@ def test_known_verdicts_by_objective():
     }
     for (claim, margin), benefit in wanted.items():
         design = design_of("t", objective={"claim": claim, "margin": margin})
-        found = verdicts(middle, half / stats.t.ppf(0.975, 10), 10.0, design, ok=np.ones(5, bool))
+        found = decide(Estimates(middle, half / stats.t.ppf(0.975, 10), 10.0, np.ones(5, bool)), design)
         assert found.benefit.tolist() == benefit
         assert found.harm.tolist() == [True, False, False, False, False]
         close(found.low, middle - half)
@@ -510,7 +512,7 @@ def test_known_many_centres_are_taken_in_parts(monkeypatch):
     design = design_of({"method": "ancova", "covariates": ["centre"]}, population=True)
     trials = made(np.random.default_rng(24), (14, 22), 10, unit=np.arange(36) % 4)
     (whole,) = analyse(trials, design).values()
-    monkeypatch.setattr("gmfmsim.trial.analyse.dispatch.MOST_IN_MEMORY", 1500)
+    monkeypatch.setattr("gmfmsim.trial.analyse.ancova.MOST_IN_MEMORY", 1500)
     (parts,) = analyse(trials, design).values()
     close(parts.low, whole.low)
 

@@ -13,8 +13,8 @@ from gmfmsim.evidence import classical, conversions, effect_sizes, multilevel
 from gmfmsim.evidence.effect_sizes import Effect, PrePost
 from gmfmsim.evidence.multilevel import ByOutcome, Level
 from gmfmsim.trial import closed_form, dose_power, dose_shapes, multiplicity
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import StandardError
+from gmfmsim.trial.dose_shapes import Candidate
 
 MODULES = (
     *(closed_form, pooled_sd, noncentral_t, multiplicity, dose_power, dose_shapes),

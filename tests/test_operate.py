@@ -19,7 +19,6 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
 from gmfmsim.trial import operate as operating
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import (
     StandardError,
     claim_power,
@@ -31,7 +30,7 @@ from gmfmsim.trial.closed_form import (
 )
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.dose_power import contrast_power
-from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
+from gmfmsim.trial.dose_shapes import Candidate, optimal_contrasts, standardised_means
 from gmfmsim.trial.operate import engine_of, estimand, limit, operate, primary_only
 from gmfmsim.trial.tally import Tally
 

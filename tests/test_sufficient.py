@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.analyse.from_trials import moments_of
+from gmfmsim.trial.analyse.kernels.moments import moments_of
 from gmfmsim.trial.design import Analysis, Parallel, completers
 from gmfmsim.trial.designs import Crossover, Factorial, ParallelArms
 from gmfmsim.trial.generate.bartlett import arm_means, binomial, draw_moments, factors, qualifies

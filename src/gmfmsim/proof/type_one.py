@@ -18,7 +18,8 @@ from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.files.store import write_json
 from gmfmsim.progress import Silent
-from gmfmsim.trial.analyses import AnalysisSpec, Bayes, Historical
+from gmfmsim.trial.analyse.spec import AnalysisSpec
+from gmfmsim.trial.analyses import Bayes, Historical
 from gmfmsim.trial.designs import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.nuisance import border

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import optimize
 
 from gmfmsim.compute.arguments import instance, matrix, numbers, one_of, scalar, vector
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.dose_shapes import (
     SHAPES,
+    Candidate,
     contrast_correlation,
     highest_at,
     optimal_contrasts,

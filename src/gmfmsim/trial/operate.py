@@ -5,24 +5,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
-from gmfmsim.compute.algebra import dot, product
+from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.executors import in_order
 from gmfmsim.streams import stream
-from gmfmsim.trial.analyses import (
-    ALONG_DOSES,
-    AnalysisSpec,
-    ClosedTest,
-    Dunnett,
-    Historical,
-    OneSample,
-    Trend,
-    WithinChild,
-)
-from gmfmsim.trial.designs import Crossover, Design, Factorial
-from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
-from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.decide import Verdicts, claim
+from gmfmsim.trial.designs import Design, Factorial
 from gmfmsim.trial.tally import Tally
 
 SCORES_IN_BLOCK = 400_000
@@ -50,7 +38,7 @@ def engine_of(design: Design, engine: str = "auto") -> str:
 
     if engine not in ("auto", "children"):
         raise ValueError(f"engine is {engine!r}; allowed: auto, children")
-    linear = all(a.linear and getattr(a, "covariates", ["baseline"]) == ["baseline"] for a in design.analyses)
+    linear = all(a.linear for a in design.analyses)
     return "sufficient" if engine == "auto" and linear and qualifies(design) is None else "children"
 
 
@@ -83,7 +71,7 @@ def operate(
     sd, batch = truths["sd_change"].values, truths["batch"].values
     engine = engine_of(design, engine)
 
-    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Estimates], np.ndarray]:
+    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Verdicts], np.ndarray]:
         k, block, rows, i = at
         return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), engine)
 
@@ -118,56 +106,30 @@ def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
 
     1 where the limit of the estimate lies inside the claim, 0 outside, alpha/2 on its border. The estimate tends to the
-    estimand; of one arm against natural history it keeps the volunteers' gain less the allowance, of a crossover within
-    children it loses carry_over / 2 of the effect; along doses the largest contrast counts that the analysis tests. The
-    error of historical children stays. Losses that depend on the scores, and for shares of responders responses that
-    vary, may move the limit further; that is not counted.
+    estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
+    and for shares of responders responses that vary, may move the limit further; that is not counted.
     """
-    analysis, theta = design.analyses[0], estimand(design, effect)
-    claim, margin, kept = design.objective.claim, design.objective.margin, 0.0
-    if isinstance(analysis, ALONG_DOSES):
-        theta = _largest_contrast(design, analysis, effect) * design.share_present[design.endpoint]
-    if isinstance(analysis, WithinChild) and isinstance(design, Crossover):
-        theta = theta * (1 - design.carry_over.value / 2)
-    if isinstance(analysis, OneSample | Historical):
-        theta = theta + _gain_without_treatment(design, analysis, seed)
-        if isinstance(analysis, Historical):
-            t = float(special.stdtrit(analysis.n - 1, 1 - design.alpha / 2))
-            kept = t * analysis.sd / math.sqrt(analysis.n)
-    inside = margin - abs(theta) if claim == "equivalence" else theta + margin
-    inside = np.round(inside - kept, 9)  # a gain and the allowance for it cancel, whatever the last digit of their sums
+    theta, kept = design.analyses[0].limit(
+        estimand(design, effect), effect, design, lambda: _change_without_cells(design, seed)
+    )
+    apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
+    # rounded, since a gain and the allowance for it cancel, whatever the last digit of their sums
+    inside = np.round(np.min(apart, axis=0) - kept, 9)
     return (inside > 0) + design.alpha / 2 * (inside == 0)
 
 
-def _largest_contrast(design: Design, analysis: AnalysisSpec, effect: np.ndarray) -> np.ndarray:
-    """Return the largest (R,) of the contrasts of effects (A, R) that an analysis along doses tests, as planned."""
-    if isinstance(analysis, Dunnett | ClosedTest):
-        return np.delete(effect, design.arms.index(design.control), axis=0).max(axis=0)
-    doses = np.array([arm.dose for arm in design.arms], float)
-    if isinstance(analysis, Trend):
-        scores = doses if analysis.scores == "dose" else np.unique(doses, return_inverse=True)[1]
-        shapes = np.asarray(scores, float)[None]
-    else:
-        shapes = standardised_means(analysis.candidates, doses)
-    contrasts = optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms]))
-    return product(contrasts, effect).max(axis=0)
-
-
-def _gain_without_treatment(design: Design, analysis: OneSample | Historical, seed: int) -> float:
-    """Return what the analysis of one arm tends to without an effect: the gain that it does not allow for."""
-    children = design.children
-    if isinstance(analysis, OneSample):
-        gain = 0.0 if children.kind == "normal" else children.volunteer_gain.value * min(design.month / 12, 1)
-        return gain - analysis.allowance
+def _change_without_cells(design: Design, seed: int) -> float:
+    """Return the mean change to the endpoint of children without an effect."""
     from gmfmsim.trial.generate.children import draw_trials  # compiled code: loaded only where it is needed
 
+    children = design.children
     if children.kind == "normal":
-        return children.growth.value * design.month / 12 - analysis.mean
+        return children.growth.value * design.month / 12
     trials, children_each = 64, 2000
     zero = np.zeros((len(design.arms), trials))
     sd = np.full(trials, float(design.sd_change.ppf(np.array(0.5))))
     drawn = draw_trials(design, children_each, zero, sd, stream(seed, "gain without treatment"))
-    return float(np.nanmean(drawn.change[design.endpoint])) - analysis.mean
+    return float(np.nanmean(drawn.change[design.endpoint]))
 
 
 def _one_truth(effect: np.ndarray) -> bool:
@@ -201,9 +163,9 @@ def block_size(design: Design, n: int, engine: str) -> int:
 
 def _trials(
     design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, engine: str
-) -> tuple[dict[str, Estimates], np.ndarray]:
-    """Return the estimates of every analysis, and the children observed at the endpoint (R,)."""
-    from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
+) -> tuple[dict[str, Verdicts], np.ndarray]:
+    """Return the verdicts of every analysis, and the children observed at the endpoint (R,)."""
+    from gmfmsim.trial.analyse.together import analyse, analyse_moments
     from gmfmsim.trial.generate.bartlett import draw_moments
     from gmfmsim.trial.generate.children import draw_trials
 
