@@ -14,8 +14,9 @@ from gmfmsim.trial.analyse.kernels.ancova import ancova
 from gmfmsim.trial.analyse.kernels.moments import moments_of, until
 from gmfmsim.trial.analyse.kernels.posterior import posterior
 from gmfmsim.trial.analyse.together import analyse, analyse_moments
+from gmfmsim.trial.decide import claim as claim_of
 from gmfmsim.trial.decide import decide, t_quantile
-from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.estimates import Criterion, Estimates
 from gmfmsim.trial.generate.trials import Trials
 
 ARMS = {
@@ -352,11 +353,33 @@ def test_known_verdicts_by_objective():
     }
     for (claim, margin), benefit in wanted.items():
         design = design_of("t", objective={"claim": claim, "margin": margin})
-        found = decide(Estimates(middle, half / stats.t.ppf(0.975, 10), 10.0, np.ones(5, bool)), design)
+        found = decide(Estimates(middle, half / stats.t.ppf(0.975, 10), 10.0, np.ones(5, bool)), claim_of(design), 0.05)
         assert found.benefit.tolist() == benefit
         assert found.harm.tolist() == [True, False, False, False, False]
         close(found.low, middle - half)
         close(found.high, middle + half)
+
+
+@pytest.mark.parametrize(
+    ("claim", "criteria"),
+    [
+        ("superiority", [(0.025, 0, "above")]),
+        ("non_inferiority", [(0.025, -4, "above")]),
+        ("equivalence", [(0.025, -4, "above"), (0.025, 4, "below")]),
+    ],
+)
+def test_known_claims_of_objectives(claim, criteria):
+    margin = 0.0 if claim == "superiority" else 4.0
+    assert list(claim_of(design_of("t", objective={"claim": claim, "margin": margin}))) == criteria
+
+
+def test_known_a_dual_criterion_asks_for_significance_and_a_relevant_estimate():
+    """Above 0 at 2.5 %, and above 1.4 with even odds: the estimate itself; in every look by itself."""
+    estimate, se = np.array([[1.3, 1.5], [1.5, 2.0]]), np.array([[0.5, 0.5], [1.0, 1.0]])
+    found = Estimates(estimate, se, np.inf, np.ones((2, 2), bool))
+    dual = (Criterion(0.025, 0, "above"), Criterion(0.5, 1.4, "above"))
+    assert decide(found, dual, 0.05).benefit.tolist() == [[False, True], [False, True]]
+    assert decide(found, dual[:1], 0.05).benefit.tolist() == [[True, True], [False, True]]
 
 
 def test_reference_equivalence_is_two_one_sided_tests():

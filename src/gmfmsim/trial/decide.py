@@ -47,8 +47,8 @@ def claim(design: Design) -> Claim:
     return (lower, Criterion(level, margin, "below")) if design.objective.claim == "equivalence" else (lower,)
 
 
-def decide(found: Estimates, design: Design) -> Verdicts:
-    """Return interval and verdicts of R trials: the claim of the design where all its criteria hold, harm below 0.
+def decide(found: Estimates, claimed: Claim, alpha: float) -> Verdicts:
+    """Return interval (probability 1 - alpha) and verdicts of R trials: the claim, and harm, below 0 at alpha / 2.
 
     A criterion holds where the test of the analysis says so, or else the one-sided interval lies beyond the threshold.
     A trial has failed where it is not ok, and without a test of its own where a number is not finite, se is not above
@@ -72,9 +72,9 @@ def decide(found: Estimates, design: Design) -> Verdicts:
         low, high = bounds(criterion.level)
         return low > criterion.threshold if criterion.direction == "above" else high < criterion.threshold
 
-    benefit = ok & np.logical_and.reduce([holds(criterion) for criterion in claim(design)])
-    harm = ok & holds(Criterion(design.alpha / 2, 0, "below"))
-    numbers = (np.where(ok, part, np.nan) for part in (estimate, se, *bounds(design.alpha / 2)))
+    benefit = ok & np.logical_and.reduce([holds(criterion) for criterion in claimed])
+    harm = ok & holds(Criterion(alpha / 2, 0, "below"))
+    numbers = (np.where(ok, part, np.nan) for part in (estimate, se, *bounds(alpha / 2)))
     selected = None if found.selected is None else np.where(benefit, found.selected, -1)
     return Verdicts(*numbers, benefit=benefit, harm=harm, failed=~ok, selected=selected)
 

@@ -86,7 +86,8 @@ def operate(
         truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
         tallies[scenarios[i], k].add(found, truth, batch[rows], completers)
         advance()
-    return _dataset(truths, design, tallies, scenarios, n, seed, engine)
+    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
+    return _dataset(truths, design, tallies, n, attrs)
 
 
 def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
@@ -176,10 +177,9 @@ def _trials(
     return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
 
 
-def _dataset(
-    truths, design: Design, tallies: dict, scenarios: list[str], n: list[int], seed: int, engine: str
-) -> xr.Dataset:
+def _dataset(truths: xr.Dataset, design: Design, tallies: dict, n: list[int], attrs: dict) -> xr.Dataset:
     """Gather tallies by (scenario, n) into one labelled dataset."""
+    scenarios = truths["scenario"].values.tolist()
     labels = [a.label for a in design.analyses]
     extra = {"difference": ("versus",), "difference_mcse": ("versus",), "selected": ("arm",), "selected_mcse": ("arm",)}
     found = {key: tally.characteristics() for key, tally in tallies.items()}
@@ -193,7 +193,7 @@ def _dataset(
             "completers": (("scenario", "n"), seen[..., 0]),
             "completers_mcse": (("scenario", "n"), seen[..., 1]),
         }
-    plateau = [_plateau(truths.sel(scenario=s), design, seed) for s in scenarios]
+    plateau = [_plateau(truths.sel(scenario=s), design, attrs["seed"]) for s in scenarios]
     variables["plateau"] = ("scenario", [p for p, _ in plateau])
     variables["plateau_mcse"] = ("scenario", [e for _, e in plateau])
     randomised = np.array([sum(design.sizes(k).values()) for k in n])
@@ -207,7 +207,6 @@ def _dataset(
         "randomised": ("n", randomised),
         "enrolled": ("n", np.ceil(np.round(randomised / kept, 9)).astype(int)),
     }
-    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
     return xr.Dataset(variables, coords, attrs)
 
 

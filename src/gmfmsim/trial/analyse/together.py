@@ -3,7 +3,8 @@
 from functools import cache
 
 from gmfmsim.trial.analyse.kernels.moments import moments_of, until
-from gmfmsim.trial.decide import Verdicts, decide
+from gmfmsim.trial.analyse.spec import MomentsOf
+from gmfmsim.trial.decide import Verdicts, claim, decide
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
@@ -14,8 +15,7 @@ def analyse(trials: Trials, design: Design) -> dict[str, Verdicts]:
 
     A trial in which an arm of the contrast keeps fewer than two children fails.
     """
-    moments = cache(lambda covariates: moments_of(trials, design, covariates))
-    return {a.label: decide(a.estimates(trials, moments, design), design) for a in design.analyses}
+    return _decided(trials, cache(lambda covariates: moments_of(trials, design, covariates)), design)
 
 
 def analyse_moments(moments: Moments, design: Design) -> dict[str, Verdicts]:
@@ -27,4 +27,9 @@ def analyse_moments(moments: Moments, design: Design) -> dict[str, Verdicts]:
         if not a.linear:
             raise ValueError(f"analysis is {a.label!r}; allowed: linear ones with no covariate but the baseline")
     moments = until(moments, design.endpoint + 1)
-    return {a.label: decide(a.estimates(None, lambda _: moments, design), design) for a in design.analyses}
+    return _decided(None, lambda _: moments, design)
+
+
+def _decided(trials: Trials | None, moments: MomentsOf, design: Design) -> dict[str, Verdicts]:
+    claimed = claim(design)
+    return {a.label: decide(a.estimates(trials, moments, design), claimed, design.alpha) for a in design.analyses}
