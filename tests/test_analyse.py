@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from gmfmsim.trial.analyse.bayes import posterior
-from gmfmsim.trial.analyse.contrast import ancova, changes
-from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
-from gmfmsim.trial.analyse.from_trials import moments_of, until
-from gmfmsim.trial.analyse.verdicts import t_quantile, verdicts
+from gmfmsim.trial.analyse.contrast import changes
+from gmfmsim.trial.analyse.kernels.ancova import ancova
+from gmfmsim.trial.analyse.kernels.moments import moments_of, until
+from gmfmsim.trial.analyse.kernels.posterior import posterior
+from gmfmsim.trial.analyse.together import analyse, analyse_moments
+from gmfmsim.trial.decide import claim as claim_of
+from gmfmsim.trial.decide import decide, t_quantile
+from gmfmsim.trial.estimates import Criterion, Estimates
 from gmfmsim.trial.generate.trials import Trials
 
 ARMS = {
@@ -350,11 +353,33 @@ def test_known_verdicts_by_objective():
     }
     for (claim, margin), benefit in wanted.items():
         design = design_of("t", objective={"claim": claim, "margin": margin})
-        found = verdicts(middle, half / stats.t.ppf(0.975, 10), 10.0, design, ok=np.ones(5, bool))
+        found = decide(Estimates(middle, half / stats.t.ppf(0.975, 10), 10.0, np.ones(5, bool)), claim_of(design), 0.05)
         assert found.benefit.tolist() == benefit
         assert found.harm.tolist() == [True, False, False, False, False]
         close(found.low, middle - half)
         close(found.high, middle + half)
+
+
+@pytest.mark.parametrize(
+    ("claim", "criteria"),
+    [
+        ("superiority", [(0.025, 0, "above")]),
+        ("non_inferiority", [(0.025, -4, "above")]),
+        ("equivalence", [(0.025, -4, "above"), (0.025, 4, "below")]),
+    ],
+)
+def test_known_claims_of_objectives(claim, criteria):
+    margin = 0.0 if claim == "superiority" else 4.0
+    assert list(claim_of(design_of("t", objective={"claim": claim, "margin": margin}))) == criteria
+
+
+def test_known_a_dual_criterion_asks_for_significance_and_a_relevant_estimate():
+    """Above 0 at 2.5 %, and above 1.4 with even odds: the estimate itself; in every look by itself."""
+    estimate, se = np.array([[1.3, 1.5], [1.5, 2.0]]), np.array([[0.5, 0.5], [1.0, 1.0]])
+    found = Estimates(estimate, se, np.inf, np.ones((2, 2), bool))
+    dual = (Criterion(0.025, 0, "above"), Criterion(0.5, 1.4, "above"))
+    assert decide(found, dual, 0.05).benefit.tolist() == [[False, True], [False, True]]
+    assert decide(found, dual[:1], 0.05).benefit.tolist() == [[True, True], [False, True]]
 
 
 def test_reference_equivalence_is_two_one_sided_tests():
@@ -510,7 +535,7 @@ def test_known_many_centres_are_taken_in_parts(monkeypatch):
     design = design_of({"method": "ancova", "covariates": ["centre"]}, population=True)
     trials = made(np.random.default_rng(24), (14, 22), 10, unit=np.arange(36) % 4)
     (whole,) = analyse(trials, design).values()
-    monkeypatch.setattr("gmfmsim.trial.analyse.dispatch.MOST_IN_MEMORY", 1500)
+    monkeypatch.setattr("gmfmsim.trial.analyse.ancova.MOST_IN_MEMORY", 1500)
     (parts,) = analyse(trials, design).values()
     close(parts.low, whole.low)
 

@@ -12,8 +12,8 @@ from gmfmsim.dist import noncentral_t, pooled_sd
 from gmfmsim.evidence.formulas import classical, conversions, effect_sizes, multilevel
 from gmfmsim.evidence.formulas.multilevel import ByOutcome, Level
 from gmfmsim.trial import closed_form, dose_power, dose_shapes, multiplicity
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import StandardError
+from gmfmsim.trial.dose_shapes import Candidate
 
 MODULES = (
     *(closed_form, pooled_sd, noncentral_t, multiplicity, dose_power, dose_shapes),

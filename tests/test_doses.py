@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import special, stats
 
-from gmfmsim.trial.analyse.doses import along_doses
-from gmfmsim.trial.analyses import Candidate
+from gmfmsim.trial.analyse.together import analyse_moments
 from gmfmsim.trial.dose_power import (
     contrast_power,
     contrast_sample_size,
     target_dose_allocation,
     target_dose_variance,
 )
-from gmfmsim.trial.dose_shapes import contrast_correlation, optimal_contrasts, shape, standardised_means
+from gmfmsim.trial.dose_shapes import Candidate, contrast_correlation, optimal_contrasts, shape, standardised_means
 from gmfmsim.trial.moments import Moments
 from gmfmsim.trial.multiplicity import (
     adjusted_p,
@@ -375,7 +374,8 @@ def trials(mean: np.ndarray, n: np.ndarray, sd: float, draws: int, seed: int) ->
 
 def run(analysis: dict, mean, n, *, draws=40_000, seed=19, sd=5.0, **changes):
     design = dose_design(analysis, **changes)
-    return along_doses(trials(np.array(mean), np.array(n), sd, draws, seed), design, design.analyses[0])
+    (found,) = analyse_moments(trials(np.array(mean), np.array(n), sd, draws, seed), design).values()
+    return found
 
 
 def near(share: np.ndarray, probability: float) -> bool:
@@ -426,7 +426,7 @@ def test_closed_testing_is_the_step_down_procedure():
     n, mean = 8 * RATIO, np.array([0, 4, 1, 3.0])
     moments = trials(mean, n, 5.0, 120, 23)
     design = dose_design({"method": "closed_dunnett"})
-    found = along_doses(moments, design, design.analyses[0])
+    (found,) = analyse_moments(moments, design).values()
     y, square = moments.mean[:, 1, 1], moments.cross[:, 1, 1, 1].sum(axis=0)
     t = (y - y[0]) / np.sqrt(square / (n.sum() - 4) * (1 / n + 1 / n[0])[:, None])
     for r in range(120):
@@ -477,7 +477,7 @@ def test_trials_that_cannot_be_analysed_fail():
     moments = trials(np.array([0, 50, 50, 50]), n, 5.0, 3, 29)
     for analysis in ANALYSES:
         design = dose_design(analysis)
-        found = along_doses(moments, design, design.analyses[0])
+        (found,) = analyse_moments(moments, design).values()
         assert found.failed.tolist() == [False, True, True]
         assert found.benefit.tolist() == [True, False, False]
         assert np.isnan(found.estimate).tolist() == [False, True, True]

@@ -5,8 +5,8 @@ import pytest
 from scipy import optimize, special
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.analyse.mmrm import mmrm
-from gmfmsim.trial.analyse.mmrm_gaps import mmrm_any_pattern
+from gmfmsim.trial.analyse.kernels.mmrm import mmrm
+from gmfmsim.trial.analyse.kernels.mmrm_gaps import mmrm_any_pattern
 from gmfmsim.trial.moments import Moments
 
 WEIGHTS = np.array([-1.0, 1.0])

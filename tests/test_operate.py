@@ -19,7 +19,6 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
 from gmfmsim.trial import operate as operating
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.closed_form import (
     StandardError,
     claim_power,
@@ -31,8 +30,8 @@ from gmfmsim.trial.closed_form import (
 )
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.dose_power import contrast_power
-from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
-from gmfmsim.trial.operate import estimand, limit, operate, primary_only, route
+from gmfmsim.trial.dose_shapes import Candidate, optimal_contrasts, standardised_means
+from gmfmsim.trial.operate import engine_of, estimand, limit, operate, primary_only
 from gmfmsim.trial.tally import Tally
 
 SD = 5.0
@@ -61,9 +60,9 @@ def truths(design: Design, effects: dict, replicates: int, *, rounds: int = 1, b
     )
 
 
-def simulated(design: Design, effect, n: int, replicates: int, *, seed: int = 1, by: str = "auto") -> xr.Dataset:
+def simulated(design: Design, effect, n: int, replicates: int, *, seed: int = 1, engine: str = "auto") -> xr.Dataset:
     """Operating characteristics at one truth and n, by analysis."""
-    found = operate(truths(design, {"truth": effect}, replicates), design, n=[n], seed=seed, by=by)
+    found = operate(truths(design, {"truth": effect}, replicates), design, n=[n], seed=seed, engine=engine)
     return found.sel(scenario="truth", n=n)
 
 
@@ -313,7 +312,7 @@ UNBIASED = {
 def test_known_estimates_are_unbiased_and_intervals_cover(case):
     design, effect = UNBIASED[case]
     n = 60 if case == "visits" else 25  # the mixed model with losses covers in larger samples
-    found = simulated(design, effect, n, 20_000 if route(design) == "sufficient" else 5000, seed=4)
+    found = simulated(design, effect, n, 20_000 if engine_of(design) == "sufficient" else 5000, seed=4)
     assert (abs(found["bias"]) < 4 * found["bias_mcse"]).all()
     exact = found.sel(analysis=[a for a in found["analysis"].values if a not in ("z",)])  # z takes the SD as known
     assert (abs(exact["coverage"] - 0.95) < 4 * exact["coverage_mcse"]).all()
@@ -329,7 +328,7 @@ def test_known_biases():
     assert one["bias"].item() == pytest.approx(-1, abs=4 * one["bias_mcse"].item())
 
 
-# three ways to simulate
+# two ways to simulate
 
 
 @pytest.mark.parametrize(
@@ -347,27 +346,25 @@ def test_known_biases():
     ],
     ids=["two arms", "factorial", "crossover", "doses"],
 )
-def test_three_ways_to_simulate_agree(design, effect):
-    ways = {"sufficient": ("auto", 20_000), "counted": ("counted", 10_000), "children": ("children", 10_000)}
-    found = {
-        how: simulated(design, effect, 12, k, by=by, seed=seed) for seed, (how, (by, k)) in enumerate(ways.items())
-    }
-    assert [part.attrs["route"] for part in found.values()] == list(ways)
-    for how in ("counted", "children"):
-        for name in ("success", "bias", "empirical_se", "model_se", "coverage", "width"):
-            error = np.hypot(found["sufficient"][f"{name}_mcse"], found[how][f"{name}_mcse"])
-            assert (abs(found["sufficient"][name] - found[how][name]) < 4 * error).all(), (how, name)
+def test_both_engines_agree(design, effect):
+    fast, slow = (
+        simulated(design, effect, 12, k, engine=engine, seed=k)
+        for engine, k in (("auto", 20_000), ("children", 10_000))
+    )
+    assert (fast.attrs["engine"], slow.attrs["engine"]) == ("sufficient", "children")
+    for name in ("success", "bias", "empirical_se", "model_se", "coverage", "width"):
+        error = np.hypot(fast[f"{name}_mcse"], slow[f"{name}_mcse"])
+        assert (abs(fast[name] - slow[name]) < 4 * error).all(), name
 
 
-def test_the_route_is_the_fastest_that_is_right():
-    assert route(normal_design()) == "sufficient"
-    assert route(normal_design(), "counted") == "counted"
-    assert route(normal_design(), "children") == "children"
-    assert route(normal_design(analyses=methods("t", "wilcoxon"))) == "children"
-    assert route(normal_design("pairs"), "counted") == "children"
-    assert route(population_design()) == "children"
-    with pytest.raises(ValueError, match="allowed: auto, counted, children"):
-        route(normal_design(), "moments")
+def test_the_engine_is_the_fastest_that_is_right():
+    assert engine_of(normal_design()) == "sufficient"
+    assert engine_of(normal_design(), "children") == "children"
+    assert engine_of(normal_design(analyses=methods("t", "wilcoxon"))) == "children"
+    assert engine_of(normal_design("pairs")) == "children"
+    assert engine_of(population_design()) == "children"
+    with pytest.raises(ValueError, match="allowed: auto, children"):
+        engine_of(normal_design(), "moments")
 
 
 # many children
@@ -410,7 +407,7 @@ def test_known_limit_of_success(case):
     """Half a point above the edge of the claim all large trials succeed, half a point below none, on it alpha/2."""
     design, edge = EDGES[case]
     edge, treated = np.array(edge, float), np.array([a.dose > 0 for a in design.arms])
-    children = route(design) == "children"
+    children = engine_of(design) == "children"
     n, replicates = (12_000, 50) if children else (20_000, 200)
     meets_limit(design, edge + 0.5 * treated, 1.0, n, replicates)
     meets_limit(design, edge - 0.5 * treated, 0.0, n, replicates)
@@ -494,58 +491,59 @@ class Recording(Tally):
 def recorded(monkeypatch):
     """Return a function that simulates, and gives the estimates (draw,) of the primary analysis by (scenario, n)."""
 
-    def estimates(design: Design, what: xr.Dataset, *, n: list[int], by: str, seed: int = 1) -> list[np.ndarray]:
+    def estimates(design: Design, what: xr.Dataset, *, n: list[int], engine: str, seed: int = 1) -> list[np.ndarray]:
         monkeypatch.setattr(Recording, "blocks", {})
         monkeypatch.setattr(operating, "Tally", Recording)
-        operate(what, design, n=n, seed=seed, by=by)
+        operate(what, design, n=n, seed=seed, engine=engine)
         label = design.analyses[0].label
         return [np.concatenate([e[label].estimate for e in blocks]) for blocks in Recording.blocks.values()]
 
     return estimates
 
 
-WAYS = ("auto", "counted", "children")
+ENGINES = ("auto", "children")
 
 
 def digest(found: xr.Dataset) -> str:
     return hashlib.sha256(b"".join(v.values.tobytes() for v in found.data_vars.values())).hexdigest()
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_same_seed_same_bytes(by):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_same_seed_same_bytes(engine):
     design = normal_design(visits=[6, 12], analyses=methods("ancova", "t"), children={"dropout": 0.2})
     what = truths(design, {"a": [0, 2], "b": [0, 0]}, 3000)
-    runs = [operate(what, design, n=[5, 20], seed=seed, by=by) for seed in (1, 1, 2)]
+    runs = [operate(what, design, n=[5, 20], seed=seed, engine=engine) for seed in (1, 1, 2)]
     assert digest(runs[0]) == digest(runs[1]) != digest(runs[2])
     xr.testing.assert_identical(runs[0], runs[1])
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_more_rounds_extend_and_change_nothing(by, recorded):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_rounds_extend_and_change_nothing(engine, recorded):
     """Rounds of 2500 trials, not a multiple of any block."""
     design = normal_design(children={"dropout": 0.2})
     short, long = (
-        recorded(design, truths(design, {"a": [0, 2]}, 2500 * rounds, rounds=rounds), n=[9], by=by) for rounds in (1, 3)
+        recorded(design, truths(design, {"a": [0, 2]}, 2500 * rounds, rounds=rounds), n=[9], engine=engine)
+        for rounds in (1, 3)
     )
     assert (short[0].size, long[0].size) == (2500, 7500)
     np.testing.assert_array_equal(long[0][:2500], short[0])
     assert np.unique(long[0]).size == 7500  # every round has noise of its own
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_scenarios_meet_the_same_noise(by, recorded):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_scenarios_meet_the_same_noise(engine, recorded):
     """Estimates of two scenarios at one draw differ by their effects alone, which independent ones would not."""
     design = normal_design(children={"dropout": 0.2})
-    none, some = recorded(design, truths(design, {"a": [0, 0], "b": [0, 3]}, 2000), n=[15], by=by)
+    none, some = recorded(design, truths(design, {"a": [0, 0], "b": [0, 3]}, 2000), n=[15], engine=engine)
     assert none.std() > 1
     np.testing.assert_allclose(some - none, 3, atol=1e-9)
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_curves_over_n_are_smooth(by):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_curves_over_n_are_smooth(engine):
     """Neighbouring n share their noise: the error of a step is far below that of independent trials."""
     design, n, replicates = normal_design(analyses=methods("t")), list(range(30, 42)), 2000
-    found = operate(truths(design, {"a": [0, 2.5]}, replicates), design, n=n, seed=6, by=by)
+    found = operate(truths(design, {"a": [0, 2.5]}, replicates), design, n=n, seed=6, engine=engine)
     exact = np.array([claim_power(2.5, of_contrast([k, k], TWO_ARMS, SD)) for k in n])
     steps = np.diff(found["success"].values[0, :, 0] - exact)
     independent = 2 * exact.mean() * (1 - exact.mean()) / replicates
@@ -562,17 +560,17 @@ def test_known_differences_between_analyses_are_paired():
     assert 0 < mcse < 0.5 * math.hypot(*error.values)
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_memory_does_not_grow_with_replicates(by):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_memory_does_not_grow_with_replicates(engine):
     """Peak at 16 blocks of trials against 6: no more than six figures a replicate, copies of the truths."""
     design = normal_design()
-    size = operating.block_size(design, 30, {"auto": "sufficient"}.get(by, by))
+    size = operating.block_size(design, 30, {"auto": "sufficient"}.get(engine, engine))
     peaks = []
     for blocks in (6, 16):
         what = truths(design, {"a": [0, 2]}, size * blocks)
-        operate(truths(design, {"a": [0, 2]}, 100), design, n=[5], seed=1, by=by)  # what is only built once
+        operate(truths(design, {"a": [0, 2]}, 100), design, n=[5], seed=1, engine=engine)  # what is only built once
         tracemalloc.start()
-        operate(what, design, n=[30], seed=1, by=by)
+        operate(what, design, n=[30], seed=1, engine=engine)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 6 * 8 * 10 * size

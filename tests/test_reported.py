@@ -231,9 +231,9 @@ def test_curves_take_no_more_of_the_change_than_in_sun_2017(name):
 def power(name: str, effect: float = 1.42) -> tuple[float, float]:
     """Power of a trial as it was run, by its primary analysis, and its Monte Carlo error."""
     design, n = DESIGNS[name].rerun()
-    first, how = primary_only(design)
+    first, engine = primary_only(design)
     truths = fixed_truths(first, effect, 20_000, 20261121)
-    found = operate(truths, first, n=[n], seed=20261121, by="children" if how == "children" else "auto")
+    found = operate(truths, first, n=[n], seed=20261121, engine=engine)
     return found["success"].item(), found["success_mcse"].item()
 
 

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.streams import stream
+from gmfmsim.trial.analyse.kernels.moments import moments_of
 from gmfmsim.trial.design import Analysis, Parallel, completers
 from gmfmsim.trial.designs import Crossover, Factorial, ParallelArms
 from gmfmsim.trial.generate.bartlett import arm_means, binomial, draw_moments, factors, qualifies
 from gmfmsim.trial.generate.chi import TABLED, chi, chi_table
 from gmfmsim.trial.generate.children import draw_trials
-from gmfmsim.trial.generate.normal_moments import count_children
-from gmfmsim.trial.generate.normals import fill_bits, fill_normals, lanes, ziggurat
 from gmfmsim.trial.two_arm import significant
 
 ARMS = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg", "ratio": 2}]
@@ -63,6 +62,11 @@ def drawn(draw, design, n, trials, *, truth=2.0, sd=SD, seed=1):
     return draw(design, n, effect, np.full(trials, sd), stream(seed, "trials"))
 
 
+def count_children(design, n, effect, sd, rng):
+    """The moments of children drawn one by one."""
+    return moments_of(draw_trials(design, n, effect, sd, rng), design)
+
+
 @pytest.mark.parametrize("df", [1, 2, 3, 7, 30, TABLED, TABLED + 1, 1000, 20_000])
 def test_known_chi_quantiles(df):
     z = np.linspace(-4, 4, 997)
@@ -80,25 +84,6 @@ def test_known_binomial_quantiles(n, share, u):
     found = binomial(n, share, u)
     below, upto = stats.binom.cdf([found - 1, found], n, share)
     assert below - 1e-9 <= u <= upto + 1e-9
-
-
-def test_known_normal_deviates():
-    rng = stream(1, "deviates")
-    state, bits, out = lanes(rng), np.empty(1_000_000, np.uint64), np.empty(1_000_000)
-    fill_bits(state, bits)
-    fill_normals(bits, out, *ziggurat(), rng)
-    assert stats.kstest(out, "norm").pvalue > 1e-3
-    for power, expected in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
-        error = np.std(out**power) / 1000
-        assert abs(np.mean(out**power) - expected) < 4 * error
-    for edge in (1.0, 2.0, 3.0, 3.65, 4.0):  # in the wedges and in the tail
-        share = special.ndtr(-edge)
-        for tail in (out > edge, out < -edge):
-            assert abs(tail.mean() - share) < 4 * np.sqrt(share / 1_000_000)
-    assert abs(np.corrcoef(out[:-1], out[1:])[0, 1]) < 4e-3
-    edge, height = ziggurat()
-    area = edge[0] * height[1]
-    assert edge[-2] * (1 - height[-2]) == pytest.approx(area, rel=1e-9)  # the top layer has the same area
 
 
 @pytest.mark.parametrize("draw", [draw_moments, count_children])
@@ -209,32 +194,17 @@ def test_known_small_groups(draw):
     assert (found.mean[:, 0, 0][found.n[:, 0] == 0] == 0).all()
 
 
-@pytest.mark.parametrize("draw", [draw_moments, count_children])
-def test_scenarios_share_noise(draw):
+def test_scenarios_share_noise():
     """Another truth moves means by itself; another spread, loss or n takes as many draws."""
     design = declared()
-    a, b = drawn(draw, design, 9, 50, truth=0.0), drawn(draw, design, 9, 50, truth=2.0)
+    a, b = drawn(draw_moments, design, 9, 50, truth=0.0), drawn(draw_moments, design, 9, 50, truth=2.0)
     np.testing.assert_allclose(b.mean[1, -1] - a.mean[1, -1], np.outer([0, 1, 1, 2], np.ones(50)), atol=1e-9)
     np.testing.assert_array_equal(a.cross, b.cross)
-    wider = drawn(draw, design, 9, 50, truth=0.0, sd=9.0)
+    wider = drawn(draw_moments, design, 9, 50, truth=0.0, sd=9.0)
     moved = [(m.mean[0, -1, -1] - m.mean[0, -1, 0]) for m in (a, wider)]
     assert np.corrcoef(*moved)[0, 1] > 0.98
     baselines = [m.mean[0, -1, 0] for m in (a, wider)]
     np.testing.assert_array_equal(*baselines)
-
-
-def test_larger_trials_hold_the_children_of_smaller_ones():
-    design, trials = declared((12.0,)), 40
-    small, large = (drawn(count_children, design, n, trials) for n in (8, 9))
-    for arm, size in ((0, 8), (1, 16)):
-        left = large.n[arm, -1] * large.mean[arm, -1] - small.n[arm, -1] * small.mean[arm, -1]
-        joined = left / (large.n[arm, -1] - small.n[arm, -1])
-        n, more = size, size // 8
-        between = n * more / (n + more) * (small.mean[arm, -1, 0] - joined[0]) ** 2
-        rest = large.cross[arm, -1, 0, 0] - small.cross[arm, -1, 0, 0] - between
-        if more == 1:
-            np.testing.assert_allclose(rest, 0, atol=1e-7)
-        assert (rest > -1e-7).all()
 
 
 def test_fixed_number_of_draws():
@@ -285,9 +255,8 @@ def test_known_arm_means():
 def test_designs_without_sufficient_statistics(changes, words):
     design = declared(**changes)
     assert words in qualifies(design)
-    for draw in (draw_moments, count_children):
-        with pytest.raises(ValueError, match=words):
-            drawn(draw, design, 5, 2)
+    with pytest.raises(ValueError, match=words):
+        drawn(draw_moments, design, 5, 2)
     assert qualifies(declared(dropout=0.2)) is None
 
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.decide import Verdicts
 from gmfmsim.trial.tally import Tally, performance
 
 Z = 1.959963984540054
 
 
-def estimates(estimate: np.ndarray, se: np.ndarray, failed: np.ndarray | None = None) -> Estimates:
+def estimates(estimate: np.ndarray, se: np.ndarray, failed: np.ndarray | None = None) -> Verdicts:
     failed = np.zeros(estimate.shape, bool) if failed is None else failed
     low, high = estimate - Z * se, estimate + Z * se
-    return Estimates(estimate, se, low, high, (low > 0) & ~failed, (high < 0) & ~failed, failed)
+    return Verdicts(estimate, se, low, high, (low > 0) & ~failed, (high < 0) & ~failed, failed)
 
 
 def draws(n: int, effect: float, sd: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,7 @@ def test_reference_power_error_of_rsimsum(reference):
     hit = np.arange(1000) < 946
     tally = Tally(["a"], 1, 1, independent=True)
     one, no = np.ones(1000), np.zeros(1000, bool)
-    tally.add({"a": Estimates(one, one, one, one, hit, no, no)}, {"a": one}, np.zeros(1000, int), 0)
+    tally.add({"a": Verdicts(one, one, one, one, hit, no, no)}, {"a": one}, np.zeros(1000, int), 0)
     assert tally.characteristics()["success_mcse"][0] == pytest.approx(
         reference["SI03"]["expected"]["MCSE"]["power"], abs=1e-4
     )

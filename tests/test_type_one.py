@@ -135,7 +135,7 @@ def test_where_losses_are_at_random_different_responses_make_no_more_false_claim
 
 def test_an_entry_of_one_design():
     entry = entry_of("normal", replicates=4000)
-    assert (entry["route"], entry["n_per_arm"], entry["replicates"]) == ("children", 60, 4000)
+    assert (entry["engine"], entry["n_per_arm"], entry["replicates"]) == ("children", 60, 4000)
     assert [row["analysis"] for row in entry["analyses"]] == [a.label for a in DESIGNS["normal"].analyses]
     for row in entry["analyses"]:
         assert abs(row["type_one"] - 0.025) < 4 * np.sqrt(0.025 * 0.975 / 4000)

@@ -37,10 +37,9 @@ def replan(past: Past, posteriors: list[list[Member]], advance=lambda: None) -> 
     rows = []
     for prepared, members in zip(past.plans, posteriors, strict=True):
         design, n = prepared.plan.trial.rerun()
-        first, how = primary_only(design)
+        first, engine = primary_only(design)
         truths = truths_of(prepared, effects_of(prepared, members)).drop_sel(scenario="pooled_mean")
-        by = "children" if how == "children" else "auto"
-        surface = operate(truths, first, n=[n], seed=prepared.plan.seed, by=by).isel(analysis=0, n=0)
+        surface = operate(truths, first, n=[n], seed=prepared.plan.seed, engine=engine).isel(analysis=0, n=0)
         figures = {
             f"{name}{mcse}": surface[f"{of}{mcse}"].sel(scenario=scenario).item()
             for name, (scenario, of) in FIGURES.items()

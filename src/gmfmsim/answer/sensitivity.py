@@ -13,7 +13,7 @@ from gmfmsim.model.predict import effect_draws, mix, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.designs import Design
-from gmfmsim.trial.operate import route
+from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.size import RequiredN, required_n
 
 CHECK_DRAWS = 1000
@@ -86,7 +86,7 @@ def under_readings(
     i2 = mix([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
     draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
     trial, table = prepared.plan.trial, []
-    dear = isinstance(trial, Design) and route(trial) == "children"
+    dear = isinstance(trial, Design) and engine_of(trial) == "children"
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")

@@ -23,24 +23,26 @@ def trials(*, progress: Silent | None = None) -> dict[str, float]:
     """Measure simulated trials a second on one core, each after one call to warm up, best of three.
 
     two_arm_per_s: t test of two arms of 100, drop-out 8 %, from sufficient statistics; ancova_200_per_s: ANCOVA on
-    baseline, every one of 200 children drawn; mmrm_4_per_s: MMRM, 4 visits, 30 % drop-out, 200 children, from mean
-    vectors and cross-products by drop-out pattern; scipy_ttest_per_s: scipy.stats.ttest_ind on whole arrays of 2 x 100
-    children that are already drawn.
+    baseline of 200 normal children, from mean vectors and cross-products; ancova_200_children_per_s: the same, every
+    child drawn; mmrm_4_per_s: MMRM, 4 visits, 30 % drop-out, 200 children, from mean vectors and cross-products by
+    drop-out pattern; scipy_ttest_per_s: scipy.stats.ttest_ind on whole arrays of 2 x 100 children that are already
+    drawn.
     """
     progress = progress or Silent()
     normal = read_design("normal")
     once = {"visits": [12.0], "onset": None}
     cases = {
         "two_arm_per_s": (_two_arms(), Analysis(), 4_000_000, "auto"),
-        "ancova_200_per_s": (_only(normal, "ancova", **once), None, 400_000, "counted"),
+        "ancova_200_per_s": (_only(normal, "ancova", **once), None, 400_000, "auto"),
+        "ancova_200_children_per_s": (_only(normal, "ancova", **once), None, 20_000, "children"),
         "mmrm_4_per_s": (_only(_losing(normal, 0.3), "mmrm", visits=[3.0, 6.0, 9.0, 12.0]), None, 100_000, "auto"),
     }
     found = {}
     with _one_core():
-        for name, (trial, analysis, replicates, by) in cases.items():
+        for name, (trial, analysis, replicates, engine) in cases.items():
             progress.stage(name.removesuffix("_per_s"))
             truths = fixed_truths(trial, 1.42, replicates, SEED)
-            seconds = _best(lambda: simulate(truths, trial, analysis, n=[CHILDREN_PER_ARM], seed=SEED, by=by))  # noqa: B023
+            seconds = _best(lambda: simulate(truths, trial, analysis, n=[CHILDREN_PER_ARM], seed=SEED, engine=engine))  # noqa: B023
             found[name] = replicates / seconds
         progress.stage("scipy")
         found["scipy_ttest_per_s"] = _scipy()

@@ -14,11 +14,12 @@ from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
 from gmfmsim.proof.record import origin, read_record, write_record
-from gmfmsim.trial.analyses import AnalysisSpec, Bayes, Historical
+from gmfmsim.trial.analyse.spec import AnalysisSpec
+from gmfmsim.trial.analyses import Bayes, Historical
 from gmfmsim.trial.designs import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.nuisance import border
-from gmfmsim.trial.operate import limit, operate, route
+from gmfmsim.trial.operate import engine_of, limit, operate
 from gmfmsim.trial.presets import read_design
 
 RECORD = "type_one.json"
@@ -100,7 +101,7 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
         }
         for i, analysis in enumerate(design.analyses)
     ]
-    about = {"design_sha256": design_hash(design), "kind": design.kind, "route": route(design)}
+    about = {"design_sha256": design_hash(design), "kind": design.kind, "engine": engine_of(design)}
     return about | origin(SEED, PACKAGES) | {"n_per_arm": n, "replicates": replicates, "analyses": rows}
 
 

@@ -78,13 +78,13 @@ def smallest_effect(
     Raises ValueError for an n that the trial cannot have.
     """
     trial.sizes(wanted.n_per_arm)
-    first, how = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
-    by, seen = "children" if how == "children" else "auto", {}
+    first, engine = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
+    seen = {}
 
     def power(steps: int) -> tuple[float, float]:
         if steps not in seen:
             truths = fixed_truths(trial, steps * STEP, replicates, seed)
-            surface = simulate(truths, first, analysis, n=[wanted.n_per_arm], seed=seed, by=by)
+            surface = simulate(truths, first, analysis, n=[wanted.n_per_arm], seed=seed, engine=engine)
             seen[steps] = surface["success"].item(), surface["success_mcse"].item()
             advance()
         return seen[steps]
@@ -109,11 +109,11 @@ def n_for_width(
     design: Design, wanted: Precision, *, most: int, replicates: int, seed: int, z: float, advance=lambda: None
 ) -> dict:
     """Return the smallest n per arm with a mean interval of at most `width` points, and its Monte Carlo interval."""
-    first, how = primary_only(design)
+    first, engine = primary_only(design)
     truths = fixed_truths(design, 0.0, replicates, seed)
 
     def precision(n: int) -> tuple[float, float]:
-        surface = simulate(truths, first, n=[n], seed=seed, by="children" if how == "children" else "auto")
+        surface = simulate(truths, first, n=[n], seed=seed, engine=engine)
         width, mcse = surface["width"].item(), surface["width_mcse"].item()
         advance()
         return (1 / width, mcse / width**2) if np.isfinite(width) else (0.0, 0.0)

@@ -9,9 +9,9 @@ from scipy import optimize
 
 from gmfmsim.compute.arguments import instance, matrix, numbers, one_of, scalar, vector
 from gmfmsim.compute.roots import root
-from gmfmsim.trial.analyses import Candidate
 from gmfmsim.trial.dose_shapes import (
     SHAPES,
+    Candidate,
     contrast_correlation,
     highest_at,
     optimal_contrasts,

@@ -1,14 +1,17 @@
 """Candidate shapes of the dose-response, and the contrasts of arm means that find them best."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.compute.algebra import product
 from gmfmsim.compute.arguments import instance, matrix, valid, vector
 from gmfmsim.faults import shown
-from gmfmsim.trial.analyses import Candidate
+from gmfmsim.files.toml import Spec
 
 
 def _exponential(x, delta):
@@ -30,6 +33,62 @@ SHAPES: dict[str, Callable] = {
     "beta": _beta,
 }
 """The curves of `Candidate` over x = dose / highest dose, up to a factor, in forms that do not overflow."""
+
+
+class Candidate(Spec):
+    """A shape of the dose-response to look for; ed50, delta and end as fractions of the highest dose.
+
+    With x = dose / highest dose: linear x; log_linear log(1 + x / ed50); emax x / (ed50 + x); sigmoid_emax
+    x^h / (ed50^h + x^h); exponential exp(x / delta) - 1; quadratic x + delta x^2; logistic
+    1 / (1 + exp((ed50 - x) / delta)); beta (x / end)^rise (1 - x / end)^fall (Bretz, Pinheiro & Branson 2005).
+    """
+
+    curve: Literal["linear", "log_linear", "emax", "sigmoid_emax", "exponential", "quadratic", "logistic", "beta"]
+    ed50: Annotated[float, Field(gt=0, le=10)] | None = None
+    h: Annotated[float, Field(gt=0, le=20)] | None = None
+    delta: Annotated[float, Field(gt=-10, le=10)] | None = None
+    rise: Annotated[float, Field(gt=0, le=20)] | None = None
+    fall: Annotated[float, Field(gt=0, le=20)] | None = None
+    end: Annotated[float, Field(gt=1, le=10)] | None = None
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "linear": (),
+        "log_linear": ("ed50",),
+        "emax": ("ed50",),
+        "sigmoid_emax": ("ed50", "h"),
+        "exponential": ("delta",),
+        "quadratic": ("delta",),
+        "logistic": ("ed50", "delta"),
+        "beta": ("rise", "fall", "end"),
+    }
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters of the curve by name, those that it has."""
+        return {name: getattr(self, name) for name in self.NEEDS[self.curve]}
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self):
+        needs = set(self.NEEDS[self.curve])
+        given = {name for names in self.NEEDS.values() for name in names if getattr(self, name) is not None}
+        if given != needs:
+            words = " and ".join(sorted(needs)) or "no parameter"
+            raise PydanticCustomError("candidate", "{words} for curve {curve}", {"words": words, "curve": self.curve})
+        if self.curve in ("exponential", "logistic") and self.delta <= 0:
+            raise PydanticCustomError("candidate", "a delta above 0 for curve {curve}", {"curve": self.curve})
+        return self
+
+    @model_validator(mode="after")
+    def _differs_between_doses(self):
+        with np.errstate(all="ignore"):
+            if not np.isfinite(shape(self, np.linspace(0, 1, 11))).all():
+                words = "parameters with which curve {curve} has an effect at the highest dose"
+                raise PydanticCustomError("candidate", words, {"curve": self.curve})
+        return self
+
+    def words(self) -> str:
+        """Return the shape with its parameters."""
+        return " ".join([self.curve.replace("_", " "), *(f"{name} {v:g}" for name, v in self.parameters.items())])
 
 
 def highest_at(candidate: Candidate) -> float:

@@ -1,28 +1,41 @@
-"""What one analysis makes of R simulated trials."""
+"""What an analysis finds in simulated trials, before anything is decided."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 
+class Criterion(NamedTuple):
+    """The effect lies above or below a threshold, at a one-sided level: with probability 1 - level."""
+
+    level: float
+    threshold: float
+    direction: Literal["above", "below"]
+
+    def beyond(self, statistic: np.ndarray, critical: np.ndarray | float) -> np.ndarray:
+        """Return where a statistic lies beyond its critical value (above 0) in the direction of the criterion."""
+        return statistic > critical if self.direction == "above" else statistic < -critical
+
+
 @dataclass(frozen=True)
 class Estimates:
-    """Estimate, standard error, interval and verdicts of one analysis in R trials; every array has shape (R,).
+    """What one analysis finds in R trials; every array has shape (R,), or (look, R).
 
-    - estimate, se: the primary contrast and its standard error, in the scale of the analysis; NaN where it has none;
-    - low, high: ends of the interval with probability 1 - alpha; NaN where it has none;
-    - benefit: the claim of the design's objective is made (superiority: significant in favour of treatment);
-    - harm: significant against treatment;
-    - failed: the analysis could not be done (too few children, no variance); then benefit and harm are False and the
-      numbers NaN;
-    - selected: position in design.arms of the arm that the analysis would take on, -1 for none; only along doses.
+    - estimate, se: the primary contrast and its standard error, in the scale of the analysis;
+    - df: degrees of freedom, infinite for the normal distribution;
+    - ok: the analysis could be done (enough children, some variance); numbers elsewhere mean nothing;
+    - bounds: from a one-sided level to the ends of the intervals with probability 1 - level each, NaN where there are
+      none; None for estimate -+ t(1 - level, df) se;
+    - test: from a criterion to whether it holds, where that does not follow from the bounds: ranks, shares, doses;
+    - selected: position in design.arms of the arm that is taken on if the claim is made; only along doses.
     """
 
     estimate: np.ndarray
     se: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    benefit: np.ndarray
-    harm: np.ndarray
-    failed: np.ndarray
+    df: np.ndarray | float
+    ok: np.ndarray
+    bounds: Callable[[float], tuple[np.ndarray, np.ndarray]] | None = None
+    test: Callable[[Criterion], np.ndarray] | None = None
     selected: np.ndarray | None = None

@@ -8,6 +8,7 @@ from scipy import special
 
 from gmfmsim.trial.analyses import Historical
 from gmfmsim.trial.children import Children, Dropout
+from gmfmsim.trial.decide import claim
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import operate
@@ -20,8 +21,7 @@ def border(design: Design) -> float:
 
     0 for superiority, -margin for non-inferiority, margin for equivalence.
     """
-    sign = {"superiority": 0, "non_inferiority": -1, "equivalence": 1}[design.objective.claim]
-    return sign * design.objective.margin
+    return claim(design)[-1].threshold
 
 
 def settings(design: Design) -> Iterator[tuple[str, Design]]:

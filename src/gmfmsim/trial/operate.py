@@ -5,24 +5,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
-from gmfmsim.compute.algebra import dot, product
+from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.executors import in_order
 from gmfmsim.streams import stream
-from gmfmsim.trial.analyses import (
-    ALONG_DOSES,
-    AnalysisSpec,
-    ClosedTest,
-    Dunnett,
-    Historical,
-    OneSample,
-    Trend,
-    WithinChild,
-)
-from gmfmsim.trial.designs import Crossover, Design, Factorial
-from gmfmsim.trial.dose_shapes import optimal_contrasts, standardised_means
-from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.decide import Verdicts, claim
+from gmfmsim.trial.designs import Design, Factorial
 from gmfmsim.trial.tally import Tally
 
 SCORES_IN_BLOCK = 400_000
@@ -38,32 +26,31 @@ WITHOUT_CHILDREN = 8192
 """Trials in a block whose children are not kept."""
 
 
-def route(design: Design, by: str = "auto") -> str:
-    """Return how trials of a design are simulated: "sufficient", "counted" or "children".
+def engine_of(design: Design, engine: str = "auto") -> str:
+    """Return how trials of a design are computed: "sufficient" or "children".
 
     sufficient: group means and cross-products drawn as such, where that is exact and every analysis takes no more;
-    counted: every child drawn, its scores added up at once and not kept; children: every child drawn and kept.
-    by: "auto" takes the first of them that is right; "counted" or "children" none before it.
+    children: every child drawn. engine: "auto" takes the first where it is right, "children" never.
 
-    Raises ValueError for another `by`.
+    Raises ValueError for another `engine`.
     """
     from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed
 
-    if by not in ("auto", "counted", "children"):
-        raise ValueError(f"by is {by!r}; allowed: auto, counted, children")
-    linear = all(a.linear and getattr(a, "covariates", ["baseline"]) == ["baseline"] for a in design.analyses)
-    if by == "children" or not linear or qualifies(design) is not None:
-        return "children"
-    return "sufficient" if by == "auto" else "counted"
+    if engine not in ("auto", "children"):
+        raise ValueError(f"engine is {engine!r}; allowed: auto, children")
+    linear = all(a.linear for a in design.analyses)
+    return "sufficient" if engine == "auto" and linear and qualifies(design) is None else "children"
 
 
 def primary_only(design: Design) -> tuple[Design, str]:
-    """Return the design with its primary analysis alone, and how to simulate it on the same children as the whole."""
-    return design.model_copy(update={"analyses": design.analyses[:1]}), route(design)
+    """Return the design with its primary analysis alone, and the engine that meets it with the children of the whole:
+    "auto", or "children" where another analysis needs them."""
+    first = design.model_copy(update={"analyses": design.analyses[:1]})
+    return first, "children" if engine_of(design) == "children" else "auto"
 
 
 def operate(
-    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, by: str = "auto", advance=lambda: None
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance=lambda: None
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n and return the operating characteristics of every analysis.
 
@@ -82,15 +69,15 @@ def operate(
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
     effects = truths["effect"].transpose("scenario", "arm", "draw").values
     sd, batch = truths["sd_change"].values, truths["batch"].values
-    how = route(design, by)
+    engine = engine_of(design, engine)
 
-    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Estimates], np.ndarray]:
+    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Verdicts], np.ndarray]:
         k, block, rows, i = at
-        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), how)
+        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), engine)
 
     def blocks() -> Iterator[tuple[int, int, slice, int]]:
         for k in n:
-            for block, rows in _blocks(truths, design, k, how):
+            for block, rows in _blocks(truths, design, k, engine):
                 for i in range(len(scenarios)):
                     yield k, block, rows, i
 
@@ -99,7 +86,8 @@ def operate(
         truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
         tallies[scenarios[i], k].add(found, truth, batch[rows], completers)
         advance()
-    return _dataset(truths, design, tallies, scenarios, n, seed, how)
+    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
+    return _dataset(truths, design, tallies, n, attrs)
 
 
 def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
@@ -119,56 +107,30 @@ def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
 
     1 where the limit of the estimate lies inside the claim, 0 outside, alpha/2 on its border. The estimate tends to the
-    estimand; of one arm against natural history it keeps the volunteers' gain less the allowance, of a crossover within
-    children it loses carry_over / 2 of the effect; along doses the largest contrast counts that the analysis tests. The
-    error of historical children stays. Losses that depend on the scores, and for shares of responders responses that
-    vary, may move the limit further; that is not counted.
+    estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
+    and for shares of responders responses that vary, may move the limit further; that is not counted.
     """
-    analysis, theta = design.analyses[0], estimand(design, effect)
-    claim, margin, kept = design.objective.claim, design.objective.margin, 0.0
-    if isinstance(analysis, ALONG_DOSES):
-        theta = _largest_contrast(design, analysis, effect) * design.share_present[design.endpoint]
-    if isinstance(analysis, WithinChild) and isinstance(design, Crossover):
-        theta = theta * (1 - design.carry_over.value / 2)
-    if isinstance(analysis, OneSample | Historical):
-        theta = theta + _gain_without_treatment(design, analysis, seed)
-        if isinstance(analysis, Historical):
-            t = float(special.stdtrit(analysis.n - 1, 1 - design.alpha / 2))
-            kept = t * analysis.sd / math.sqrt(analysis.n)
-    inside = margin - abs(theta) if claim == "equivalence" else theta + margin
-    inside = np.round(inside - kept, 9)  # a gain and the allowance for it cancel, whatever the last digit of their sums
+    theta, kept = design.analyses[0].limit(
+        estimand(design, effect), effect, design, lambda: _change_without_cells(design, seed)
+    )
+    apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
+    # rounded, since a gain and the allowance for it cancel, whatever the last digit of their sums
+    inside = np.round(np.min(apart, axis=0) - kept, 9)
     return (inside > 0) + design.alpha / 2 * (inside == 0)
 
 
-def _largest_contrast(design: Design, analysis: AnalysisSpec, effect: np.ndarray) -> np.ndarray:
-    """Return the largest (R,) of the contrasts of effects (A, R) that an analysis along doses tests, as planned."""
-    if isinstance(analysis, Dunnett | ClosedTest):
-        return np.delete(effect, design.arms.index(design.control), axis=0).max(axis=0)
-    doses = np.array([arm.dose for arm in design.arms], float)
-    if isinstance(analysis, Trend):
-        scores = doses if analysis.scores == "dose" else np.unique(doses, return_inverse=True)[1]
-        shapes = np.asarray(scores, float)[None]
-    else:
-        shapes = standardised_means(analysis.candidates, doses)
-    contrasts = optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms]))
-    return product(contrasts, effect).max(axis=0)
-
-
-def _gain_without_treatment(design: Design, analysis: OneSample | Historical, seed: int) -> float:
-    """Return what the analysis of one arm tends to without an effect: the gain that it does not allow for."""
-    children = design.children
-    if isinstance(analysis, OneSample):
-        gain = 0.0 if children.kind == "normal" else children.volunteer_gain.value * min(design.month / 12, 1)
-        return gain - analysis.allowance
+def _change_without_cells(design: Design, seed: int) -> float:
+    """Return the mean change to the endpoint of children without an effect."""
     from gmfmsim.trial.generate.children import draw_trials  # compiled code: loaded only where it is needed
 
+    children = design.children
     if children.kind == "normal":
-        return children.growth.value * design.month / 12 - analysis.mean
+        return children.growth.value * design.month / 12
     trials, children_each = 64, 2000
     zero = np.zeros((len(design.arms), trials))
     sd = np.full(trials, float(design.sd_change.ppf(np.array(0.5))))
     drawn = draw_trials(design, children_each, zero, sd, stream(seed, "gain without treatment"))
-    return float(np.nanmean(drawn.change[design.endpoint])) - analysis.mean
+    return float(np.nanmean(drawn.change[design.endpoint]))
 
 
 def _one_truth(effect: np.ndarray) -> bool:
@@ -176,10 +138,10 @@ def _one_truth(effect: np.ndarray) -> bool:
     return bool((effect == effect[:1]).all())
 
 
-def _blocks(truths: xr.Dataset, design: Design, n: int, how: str) -> Iterator[tuple[int, slice]]:
+def _blocks(truths: xr.Dataset, design: Design, n: int, engine: str) -> Iterator[tuple[int, slice]]:
     """Yield the address and the rows of each block; rows never cross a round, so that more rounds change none."""
     per_round, rounds = truths.attrs["posterior_draws"], truths.attrs["rounds"]
-    size = block_size(design, n, how)
+    size = block_size(design, n, engine)
     per_block = -(-per_round // size)
     for i in range(rounds):
         for j in range(per_block):
@@ -187,13 +149,13 @@ def _blocks(truths: xr.Dataset, design: Design, n: int, how: str) -> Iterator[tu
             yield i * per_block + j, slice(start, min(start + size, (i + 1) * per_round))
 
 
-def block_size(design: Design, n: int, how: str) -> int:
+def block_size(design: Design, n: int, engine: str) -> int:
     """Return how many trials a block holds: the same for n of one order, so that they meet the same noise.
 
     Where children are kept, trials of 2000 children and more come in blocks of an eighth, those of 16,000 and more of a
     64th, so that memory does not grow with n.
     """
-    if how != "children":
+    if engine != "children":
         return WITHOUT_CHILDREN
     usual = np.clip(SCORES_IN_BLOCK // (USUAL_CHILDREN * (1 + len(design.visits))), FEWEST_IN_BLOCK, MOST_IN_BLOCK)
     orders = max(0, math.floor(math.log(sum(design.sizes(n).values()) / (10 * USUAL_CHILDREN), 8)) + 1)
@@ -201,25 +163,23 @@ def block_size(design: Design, n: int, how: str) -> int:
 
 
 def _trials(
-    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, how: str
-) -> tuple[dict[str, Estimates], np.ndarray]:
-    """Return the estimates of every analysis, and the children observed at the endpoint (R,)."""
-    from gmfmsim.trial.analyse.dispatch import analyse, analyse_moments
+    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, engine: str
+) -> tuple[dict[str, Verdicts], np.ndarray]:
+    """Return the verdicts of every analysis, and the children observed at the endpoint (R,)."""
+    from gmfmsim.trial.analyse.together import analyse, analyse_moments
     from gmfmsim.trial.generate.bartlett import draw_moments
     from gmfmsim.trial.generate.children import draw_trials
-    from gmfmsim.trial.generate.normal_moments import count_children
 
-    if how == "children":
+    if engine == "children":
         trials = draw_trials(design, n, effect, sd, rng)
         return analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)
-    moments = (draw_moments if how == "sufficient" else count_children)(design, n, effect, sd, rng)
+    moments = draw_moments(design, n, effect, sd, rng)
     return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
 
 
-def _dataset(
-    truths, design: Design, tallies: dict, scenarios: list[str], n: list[int], seed: int, how: str
-) -> xr.Dataset:
+def _dataset(truths: xr.Dataset, design: Design, tallies: dict, n: list[int], attrs: dict) -> xr.Dataset:
     """Gather tallies by (scenario, n) into one labelled dataset."""
+    scenarios = truths["scenario"].values.tolist()
     labels = [a.label for a in design.analyses]
     extra = {"difference": ("versus",), "difference_mcse": ("versus",), "selected": ("arm",), "selected_mcse": ("arm",)}
     found = {key: tally.characteristics() for key, tally in tallies.items()}
@@ -233,7 +193,7 @@ def _dataset(
             "completers": (("scenario", "n"), seen[..., 0]),
             "completers_mcse": (("scenario", "n"), seen[..., 1]),
         }
-    plateau = [_plateau(truths.sel(scenario=s), design, seed) for s in scenarios]
+    plateau = [_plateau(truths.sel(scenario=s), design, attrs["seed"]) for s in scenarios]
     variables["plateau"] = ("scenario", [p for p, _ in plateau])
     variables["plateau_mcse"] = ("scenario", [e for _, e in plateau])
     randomised = np.array([sum(design.sizes(k).values()) for k in n])
@@ -247,7 +207,6 @@ def _dataset(
         "randomised": ("n", randomised),
         "enrolled": ("n", np.ceil(np.round(randomised / kept, 9)).astype(int)),
     }
-    attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "route": how}
     return xr.Dataset(variables, coords, attrs)
 
 

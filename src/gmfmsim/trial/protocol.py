@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from gmfmsim.trial.analyses import ALONG_DOSES, AnalysisSpec, Candidate
+from gmfmsim.trial.analyse.spec import joined as _and
+from gmfmsim.trial.analyses import ALONG_DOSES
 from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
 from gmfmsim.trial.designs import Design, TrialArm
 from gmfmsim.trial.reported import in_words
@@ -137,11 +138,6 @@ def _ranged(value: float, low: float | None, high: float | None, scale: float = 
     return f"{value * scale:g}{ends}"
 
 
-def _and(parts: list[str], last: str = "and") -> str:
-    """Join words as a sentence does."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
-
-
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
@@ -266,61 +262,9 @@ def _success(design: Design) -> str:
 
 def _analyses(design: Design) -> list[str]:
     """Say how the trial is analysed, the primary analysis first."""
-    first, *others = (_analysis(a, design) for a in design.analyses)
+    first, *others = (a.words(design) for a in design.analyses)
     primary = f"The primary analysis is {first}."
     return [primary, f"For comparison, on the same children: {'; '.join(others)}."] if others else [primary]
-
-
-def _analysis(a: AnalysisSpec, design: Design) -> str:
-    """Return an analysis in words."""
-    change = f"the change to month {design.month:g}"
-    match a.method:
-        case "t" | "z":
-            return f"a {a.method} test of {change}"
-        case "welch":
-            return f"a Welch test of {change}"
-        case "ancova":
-            return f"an analysis of covariance of the score at month {design.month:g}, adjusted for {_covariates(a)}"
-        case "mmrm":
-            model = "a mixed model of the scores at all visits with unstructured covariance"
-            return f"{model}, adjusted for {_covariates(a)} by visit"
-        case "trend":
-            return f"a linear trend over {'the ranks of the ' if a.scores == 'rank' else ''}doses"
-        case "dunnett":
-            return "Dunnett's test of each dose against control"
-        case "closed_dunnett":
-            return "closed testing of each dose against control by Dunnett's tests"
-        case "mcp_mod":
-            return f"MCP-Mod with the shapes {_and([_shape(c) for c in a.candidates])} (parts of the highest dose)"
-        case "responder":
-            return f"a comparison of the shares who gain more than {a.margin:g} points"
-        case "wilcoxon":
-            return f"a Wilcoxon rank-sum test of {change}"
-        case "bayes":
-            prior = "flat prior" if a.prior_sd is None else f"prior mean {a.prior_mean:g} and SD {a.prior_sd:g} points"
-            return f"a Bayesian analysis of covariance ({prior}; success from probability {1 - design.alpha / 2:g})"
-        case "within_child":
-            return "a comparison within children of the changes in the two periods, between sequences"
-        case "paired_t":
-            return f"a paired t test of {change}"
-        case "cluster_t":
-            return f"a t test of the means of clusters, for {change}"
-        case "one_sample":
-            less = f"less {a.allowance:g} points for what any volunteer gains" if a.allowance else "without allowance"
-            return f"a one-sample t test of observed minus expected change to month {design.month:g}, {less}"
-        case "historical":
-            children = f"{a.n} historical children, mean {a.mean:g} and SD {a.sd:g} points"
-            return f"a Welch test of {change} against that of {children}"
-
-
-def _shape(candidate: Candidate) -> str:
-    """Return a candidate shape with its parameters."""
-    numbers = candidate.model_dump(exclude={"curve"}, exclude_none=True)
-    return " ".join([candidate.curve.replace("_", " "), *(f"{name} {value:g}" for name, value in numbers.items())])
-
-
-def _covariates(a: AnalysisSpec) -> str:
-    return _and([{"level": "GMFCS level"}.get(c, c) for c in a.covariates])
 
 
 def _losses(design: Design, sizes: dict[str, int] | None) -> list[str]:

@@ -18,12 +18,12 @@ def simulate(
     *,
     n: Iterable[int],
     seed: int,
-    by: str = "auto",
+    engine: str = "auto",
     advance=lambda: None,
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n, and return the share that succeeds.
 
-    A Design names its analyses itself and is simulated by `operate`, which says what `by` means and returns more
+    A Design names its analyses itself and is simulated by `operate`, which says what `engine` means and returns more
     figures. The rest is about the two arms of Parallel.
 
     n (children randomised per arm, times the arm's ratio) is the only thing that differs between the trials at
@@ -43,7 +43,7 @@ def simulate(
     is the binomial error (Morris, White & Crowther 2019).
     """
     if isinstance(design, Design):
-        return operate(truths, design, n=n, seed=seed, by=by, advance=advance)
+        return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
     from gmfmsim.trial.two_arm import significant  # compiled code: loaded only where it is needed
 
     n = [int(k) for k in n]

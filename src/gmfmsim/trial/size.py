@@ -160,11 +160,11 @@ def required_n(
     is looked for: no n can reach the target.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
-    first, how = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
-    dear, by = how == "children", "children" if how == "children" else "auto"
+    first, engine = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
+    dear = engine == "children"
 
     def at(n: int) -> tuple[float, float]:
-        surface = simulate(truths, first, analysis, n=[n], seed=seed, by=by)
+        surface = simulate(truths, first, analysis, n=[n], seed=seed, engine=engine)
         advance()
         return surface["success"].item(), surface["success_mcse"].item()
 

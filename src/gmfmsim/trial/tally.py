@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.trial.estimates import Estimates
+from gmfmsim.trial.decide import Verdicts
 
 SUMS = (
     "done",  # trials whose analysis could be done
@@ -33,16 +33,16 @@ class Tally:
         self.selected = np.zeros((len(labels), arms))
         self.completers = np.zeros(2)  # sum and sum of squares
 
-    def add(self, estimates: dict[str, Estimates], truth: dict[str, np.ndarray], batch: np.ndarray, completers) -> None:
-        """Add a block of R trials: estimates and true value (R,) of each analysis, batch (R,), completers (R,)."""
-        found = [estimates[label] for label in self.labels]
-        verdicts = {what: np.array([getattr(e, what) for e in found], float) for what in self.hits}
+    def add(self, verdicts: dict[str, Verdicts], truth: dict[str, np.ndarray], batch: np.ndarray, completers) -> None:
+        """Add a block of R trials: verdicts and true value (R,) of each analysis, batch (R,), completers (R,)."""
+        found = [verdicts[label] for label in self.labels]
+        said = {what: np.array([getattr(e, what) for e in found], float) for what in self.hits}
         self.trials += batch.size
         self.in_batch += np.bincount(batch, minlength=self.in_batch.size)
-        for what, hit in verdicts.items():
+        for what, hit in said.items():
             for i, row in enumerate(hit):
                 self.hits[what][i] += np.bincount(batch, row, self.in_batch.size)
-        self.both += verdicts["benefit"] @ verdicts["benefit"].T
+        self.both += said["benefit"] @ said["benefit"].T
         self.failed += [e.failed.sum() for e in found]
         self.completers += np.sum(completers), np.sum(np.square(completers, dtype=float))
         for i, e in enumerate(found):
@@ -125,7 +125,7 @@ class Tally:
         return difference, np.sqrt(np.maximum(disagree - difference**2, 0) / self.trials)
 
 
-def _sums(e: Estimates, truth: np.ndarray) -> dict[str, float]:
+def _sums(e: Verdicts, truth: np.ndarray) -> dict[str, float]:
     """Return what one analysis adds to its sums; what has no value in points adds NaN, and stays NaN."""
     ok = ~e.failed
     estimate, se, truth = e.estimate[ok], e.se[ok], truth[ok]
@@ -172,7 +172,7 @@ def performance(estimate: np.ndarray, se: np.ndarray, truth: float, *, low: np.n
     """
     excludes = (low > 0) | (high < 0)
     shape = estimate.shape
-    e = Estimates(estimate, se, low, high, excludes, np.zeros(shape, bool), np.zeros(shape, bool))
+    e = Verdicts(estimate, se, low, high, excludes, np.zeros(shape, bool), np.zeros(shape, bool))
     tally = Tally(["estimate"], 1, 1, independent=True)
     tally.add({"estimate": e}, {"estimate": np.full(shape, truth)}, np.zeros(shape, int), 0)
     found = tally.characteristics()

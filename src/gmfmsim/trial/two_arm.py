@@ -2,13 +2,11 @@
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 from scipy import special
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.design import Analysis, Parallel
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 CELLS, GUIDE = 64, 1024
 """Parts of (0, 1) at whose ends the quantile is known beforehand: of the pooled variance, and of the completers."""

@@ -1,1 +1,1 @@
-"""Analyses of simulated trials, as a protocol would name them."""
+"""Analyses of a trial: one file each, with what it declares, computes, tends to and says; see trial.analyses."""

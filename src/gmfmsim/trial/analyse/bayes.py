@@ -1,113 +1,47 @@
-"""Posterior of the effect from a linear model and a normal prior."""
+"""Posterior of the effect under a normal prior."""
 
-import math
+from functools import cache
+from typing import Annotated, Literal
 
-import numba
 import numpy as np
-from scipy import special
+from pydantic import Field
 
-from gmfmsim.trial.analyse.contrast import Contrast
-from gmfmsim.trial.analyse.verdicts import judged, verdicts
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 from gmfmsim.trial.estimates import Estimates
 
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-DEEP = 37.0
-"""Minus the logarithm of the weight, against the largest, below which a node of the mixture counts for nothing."""
+class Bayes(AnalysisSpec):
+    """Posterior of the effect from the ANCOVA on baseline and Normal(prior_mean, prior_sd^2), or a flat prior.
 
-
-def bayes(found: Contrast, design: Design, prior_mean: float, prior_sd: float | None) -> Estimates:
-    """Return posterior mean, SD and equal-tailed interval with probability 1 - alpha of the effect in R trials.
-
-    found: the ANCOVA. Success is P(effect > 0 | data) > 1 - alpha / 2, which is the lower end above 0, and so for the
-    margins of the other objectives. Without prior_sd the prior is flat and the estimates are those of the ANCOVA.
+    Success: P(effect > 0 | data) > 1 - alpha / 2. Without prior_sd the prior is flat, and this is the ANCOVA again.
     """
-    if prior_sd is None:
-        return verdicts(found.estimate, found.se, found.df, design, ok=found.ok)
-    ok = found.ok & np.isfinite(found.estimate) & np.isfinite(found.se) & (found.se > 0) & (found.df >= 1)
-    estimate, se, df = np.where(ok, found.estimate, 0), np.where(ok, found.se, 1), np.where(ok, found.df, 1)
-    numbers = posterior(estimate, se, df, prior_mean, prior_sd, design.alpha / 2)
-    return judged(*numbers, design, ok=ok)
 
+    method: Literal["bayes"]
+    prior_mean: Annotated[float, Field(ge=-50, le=50)] = 0
+    prior_sd: Annotated[float, Field(gt=0, le=1000)] | None = None
 
-def posterior(estimate, se, df, prior_mean: float, prior_sd: float, tail: float) -> tuple[np.ndarray, ...]:
-    """Return mean, SD, and the quantiles at tail and 1 - tail of the posterior of the effect, (R,) each.
+    @property
+    def label(self):
+        return "bayes (flat)" if self.prior_sd is None else f"bayes ({self.prior_mean:g}, {self.prior_sd:g})"
 
-    Under a flat prior of the other coefficients and 1 / sigma, the likelihood of the effect theta is that of Student's
-    t: (theta - estimate) / se on df; here times Normal(prior_mean, prior_sd^2). As a scale mixture, theta given
-    W ~ chi2(df) is normal with precision W / (df se^2), and W counts with weight chi2(W; df)
-    Normal(estimate; prior_mean, prior_sd^2 + df se^2 / W). The mixture is summed by the trapezoidal rule on log W,
-    whose error falls exponentially with the number of nodes: tail probabilities agree with quadrature to 1e-9.
-    """
-    z = float(special.ndtri(1 - tail))
-    parts = (np.asarray(x, float) for x in (estimate, se, df))
-    return _posterior(*parts, float(prior_mean), float(prior_sd), float(tail), z)
+    def words(self, design):
+        mean, sd = self.prior_mean, self.prior_sd
+        prior = "flat prior" if sd is None else f"prior mean {mean:g} and SD {sd:g} points"
+        return f"a Bayesian analysis of covariance ({prior}; success from probability {1 - design.alpha / 2:g})"
 
+    def estimates(self, trials, moments, design):
+        """Return posterior mean and SD of the effect; its bounds are quantiles of the posterior.
 
-@compiled
-def _posterior(estimate, se, df, prior_mean, prior_sd, tail, z):
-    trials = estimate.size
-    mean, sd, low, high = np.empty(trials), np.empty(trials), np.empty(trials), np.empty(trials)
-    room = 4096
-    weight, centre, spread = np.empty(room), np.empty(room), np.empty(room)
-    for r in range(trials):
-        half, apart, prior = df[r] / 2, (estimate[r] - prior_mean) ** 2, prior_sd * prior_sd
-        # No node can gain more than this over the weight that its W has under chi2 alone.
-        gain = min(apart / (2 * (prior + se[r] * se[r])), 300.0)
-        step = min(0.6 / math.sqrt(half), 0.25)
-        count, largest = 0, -np.inf
-        for side in (-1, 1):
-            i = 0 if side < 0 else 1
-            while count < room:
-                u = side * i * step
-                under_chi2 = half * (u - math.exp(u) + 1)
-                if under_chi2 < -DEEP - gain:
-                    break
-                data = se[r] * se[r] * math.exp(-u)
-                total = prior + data
-                weight[count] = under_chi2 - 0.5 * (math.log(total) + apart / total)
-                centre[count] = (estimate[r] * prior + prior_mean * data) / total
-                spread[count] = math.sqrt(prior * data / total)
-                largest = max(largest, weight[count])
-                count += 1
-                i += 1
-        kept, total, first, second = 0, 0.0, 0.0, 0.0
-        for k in range(count):
-            if weight[k] > largest - DEEP:
-                weight[kept], centre[kept], spread[kept] = math.exp(weight[k] - largest), centre[k], spread[k]
-                total += weight[kept]
-                first += weight[kept] * centre[kept]
-                kept += 1
-        first /= total
-        for k in range(kept):
-            weight[k] /= total
-            second += weight[k] * (spread[k] ** 2 + (centre[k] - first) ** 2)
-        mean[r], sd[r] = first, math.sqrt(second)
-        low[r] = _quantile(tail, weight, centre, spread, kept, first, sd[r], -z)
-        high[r] = _quantile(1 - tail, weight, centre, spread, kept, first, sd[r], z)
-    return mean, sd, low, high
+        P(effect > threshold | data) > 1 - level where the lower bound lies above the threshold, and so from above.
+        """
+        from gmfmsim.trial.analyse.kernels.ancova import ancova
+        from gmfmsim.trial.analyse.kernels.posterior import posterior
 
-
-@compiled
-def _quantile(p, weight, centre, spread, count, mean, sd, z):
-    """Return the p quantile of a mixture of normals, by Newton steps within a bracket."""
-    below, above = mean - 60 * sd, mean + 60 * sd
-    x = mean + z * sd
-    for _ in range(100):
-        cdf, density = -p, 0.0
-        for k in range(count):
-            t = (x - centre[k]) / spread[k]
-            cdf += weight[k] * 0.5 * math.erfc(-t / math.sqrt(2.0))
-            density += weight[k] * math.exp(-0.5 * t * t) / (spread[k] * math.sqrt(2 * math.pi))
-        if cdf > 0:
-            above = x
-        else:
-            below = x
-        after = x - cdf / density if density > 0 else 0.5 * (below + above)
-        if not below < after < above:
-            after = 0.5 * (below + above)
-        if abs(after - x) < 1e-12 * (abs(x) + sd):
-            return after
-        x = after
-    return x
+        found = ancova(moments(BASELINE), design.weights)
+        if self.prior_sd is None:
+            return found
+        ok = found.ok & np.isfinite(found.estimate) & np.isfinite(found.se) & (found.se > 0) & (found.df >= 1)
+        data = [np.where(ok, *part) for part in ((found.estimate, 0), (found.se, 1), (found.df, 1))]
+        at = cache(lambda level: posterior(*data, self.prior_mean, self.prior_sd, level))
+        mean, sd, *_ = at(design.alpha / 2)
+        return Estimates(mean, sd, found.df, ok, bounds=lambda level: at(level)[2:])

@@ -1,18 +1,32 @@
 """Crossover: each child against itself."""
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
-from gmfmsim.trial.analyse.contrast import Contrast, grouped, pooled
-from gmfmsim.trial.designs import Design
-from gmfmsim.trial.generate.trials import Trials
+from gmfmsim.trial.analyse.contrast import grouped, pooled
+from gmfmsim.trial.analyse.spec import AnalysisSpec
 
 
-def within_child(trials: Trials, design: Design) -> Contrast:
-    """Return the difference of the changes of the two periods, between sequences, halved, of children seen throughout.
+class WithinChild(AnalysisSpec):
+    """Crossover: difference of the changes of the two periods, between sequences, halved (Hills & Armitage 1979)."""
 
-    With d = (y1 - y0) - (y2 - y1) a child: estimate = (mean of d, cells first, minus mean of d, cells second) / 2, by
-    the two-sample t test of d / 2, which takes out the change and the effect of the periods (Hills & Armitage 1979).
-    """
-    before, middle, after = trials.score[:3]
-    difference = 2 * middle - before - after
-    return pooled(grouped(difference / 2, trials.group, len(design.arms)), np.sign(design.weights))
+    linear: ClassVar = False
+    method: Literal["within_child"]
+
+    def words(self, design):
+        return "a comparison within children of the changes in the two periods, between sequences"
+
+    def estimates(self, trials, moments, design):
+        """Return the difference of the changes of the two periods, of children seen throughout.
+
+        With d = (y1 - y0) - (y2 - y1) a child: estimate = (mean of d, cells first, minus mean of d, cells second) / 2,
+        by the two-sample t test of d / 2, which takes out the change and the effect of the periods.
+        """
+        before, middle, after = trials.score[:3]
+        difference = 2 * middle - before - after
+        return pooled(grouped(difference / 2, trials.group, len(design.arms)), np.sign(design.weights))
+
+    def limit(self, theta, effect, design, untreated):
+        """A further effect in the second period takes half of itself from the difference."""
+        return theta * (1 - design.carry_over.value / 2), 0.0

@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.designs import Cluster, Design, Pairs
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Allocation(NamedTuple):

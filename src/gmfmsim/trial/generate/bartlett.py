@@ -2,14 +2,12 @@
 
 import math
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
 from gmfmsim.trial.generate.chi import chi, chi_table
 from gmfmsim.trial.moments import Moments
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def qualifies(design: Design) -> str | None:

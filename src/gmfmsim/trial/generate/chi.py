@@ -2,11 +2,10 @@
 
 from functools import lru_cache
 
-import numba
 import numpy as np
 from scipy import special
 
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+from gmfmsim.compute.compiled import compiled
 
 TABLED = 255
 """Degrees of freedom with a table of their own; above, a series is as exact."""

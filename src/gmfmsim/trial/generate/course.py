@@ -4,15 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
 from gmfmsim.trial.generate.arms import Allocation
 from gmfmsim.trial.generate.growth import as_shown
 from gmfmsim.trial.generate.people import People
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Treatment(NamedTuple):

@@ -3,15 +3,13 @@
 import math
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 from scipy import special
 
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.generate.course import volunteer_gain
 from gmfmsim.trial.generate.growth import as_shown, expected_scores, score_sd
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 NOTHING_SEEN = np.zeros((0, 0, 0))
 

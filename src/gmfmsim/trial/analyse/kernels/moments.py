@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
-from gmfmsim.trial.designs import Design
+from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
-
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 TILE = 32
 """Trials added up together: their sums fit the first or second level of the cache."""
 
 
-def moments_of(trials: Trials, design: Design, covariates: Sequence[str] = ("baseline",)) -> Moments:
+def moments_of(trials: Trials, design, covariates: Sequence[str] = ("baseline",)) -> Moments:
     """Return the moments of R trials by arm and last observed visit, up to the visit of the endpoint.
 
     covariates, in their order: level as four 0/1 columns for levels II to V, age in years, centre as 0/1 columns for
@@ -33,7 +30,7 @@ def moments_of(trials: Trials, design: Design, covariates: Sequence[str] = ("bas
     return Moments(*_add_up(score, group, columns, np.array(middle, float), len(design.arms)))
 
 
-def covariate_columns(trials: Trials, design: Design, covariates: Sequence[str]) -> list[tuple[np.ndarray, str]]:
+def covariate_columns(trials: Trials, design, covariates: Sequence[str]) -> list[tuple[np.ndarray, str]]:
     """Return the columns (N, R) of the covariates other than the baseline, each with the name it belongs to."""
     columns = []
     for name in covariates:
@@ -45,11 +42,6 @@ def covariate_columns(trials: Trials, design: Design, covariates: Sequence[str])
             at = [trials.unit == centre for centre in range(1, design.children.centres.number)]
             columns += [(np.broadcast_to(here[:, None], trials.group.shape), name) for here in at]
     return [(np.asarray(column, float), name) for column, name in columns]
-
-
-def endpoint_change(trials: Trials, design: Design) -> np.ndarray:
-    """Return the change from baseline to the endpoint (N, R); NaN where not observed."""
-    return trials.score[1 + design.endpoint] - trials.score[0]
 
 
 def until(moments: Moments, visits: int) -> Moments:

@@ -1,9 +1,8 @@
 """Mixed model for repeated measures with an unstructured covariance, for children who miss visits and come back."""
 
-import numba
 import numpy as np
 
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+from gmfmsim.compute.compiled import compiled
 
 MOST_STEPS, CONVERGED = 2000, 1e-9
 STEP_OF_DERIVATIVE = 1e-4

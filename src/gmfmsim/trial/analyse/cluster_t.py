@@ -1,0 +1,33 @@
+"""Clusters of children."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
+from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
+
+
+class ClusterT(AnalysisSpec):
+    """Two-sample t test of the mean changes of clusters (Donner & Klar 2000)."""
+
+    linear: ClassVar = False
+    method: Literal["cluster_t"]
+
+    def words(self, design):
+        return f"a t test of the means of clusters, for {change_words(design)}"
+
+    def estimates(self, trials, moments, design):
+        """Return the two-sample t test of the mean changes of clusters, each with equal weight.
+
+        The mean of a cluster is over its children observed at the endpoint; a cluster without any counts for nothing.
+        Fails where an arm keeps fewer than two clusters.
+        """
+        order = np.argsort(trials.unit, kind="stable")
+        starts = np.flatnonzero(np.diff(trials.unit[order], prepend=-1))
+        change = endpoint_change(trials, design)[order]
+        seen = np.isfinite(change)
+        n = np.add.reduceat(seen, starts, axis=0, dtype=float)
+        with np.errstate(invalid="ignore"):
+            mean = np.add.reduceat(np.where(seen, change, 0), starts, axis=0) / n
+        return pooled(grouped(mean, trials.group[order][starts], len(design.arms)), design.weights)

@@ -1,0 +1,36 @@
+"""One arm against historical children."""
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import special
+
+from gmfmsim.trial.analyse.contrast import Groups, endpoint_change, grouped, separate
+from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
+
+
+class Historical(AnalysisSpec):
+    """Welch test of the mean change against `n` historical children, their mean and SD as published."""
+
+    linear: ClassVar = False
+    method: Literal["historical"]
+    mean: Annotated[float, Field(ge=-50, le=50)]
+    sd: Annotated[float, Field(gt=0, le=50)]
+    n: Annotated[int, Field(ge=2, le=100_000)]
+
+    def words(self, design):
+        children = f"{self.n} historical children, mean {self.mean:g} and SD {self.sd:g} points"
+        return f"a Welch test of {change_words(design)} against that of {children}"
+
+    def estimates(self, trials, moments, design):
+        own = grouped(endpoint_change(trials, design), trials.group, 1)
+        theirs = (np.full(own.n.shape, float(x)) for x in (self.n, self.mean, self.sd**2 * (self.n - 1)))
+        both = Groups(*(np.concatenate(parts) for parts in zip(own, theirs, strict=True)))
+        return separate(both, np.array([1.0, -1.0]))
+
+    def limit(self, theta, effect, design, untreated):
+        """The estimate keeps what children gain beyond the historical mean, and the error of that mean."""
+        t = float(special.stdtrit(self.n - 1, 1 - design.alpha / 2))
+        return theta + (untreated() - self.mean), t * self.sd / math.sqrt(self.n)

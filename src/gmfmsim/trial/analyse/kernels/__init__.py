@@ -1,0 +1,1 @@
+"""Compiled loops of the analyses: loaded only where trials are computed."""

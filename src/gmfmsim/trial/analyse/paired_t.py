@@ -1,0 +1,32 @@
+"""Pairs of children."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
+from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
+
+
+class PairedT(AnalysisSpec):
+    """One-sample t test of the differences within pairs; a pair that loses a child counts as lost."""
+
+    linear: ClassVar = False
+    method: Literal["paired_t"]
+
+    def words(self, design):
+        return f"a paired t test of {change_words(design)}"
+
+    def estimates(self, trials, moments, design):
+        """Return the one-sample t test of the differences of change within pairs, treated minus control.
+
+        Raises ValueError where a unit is not a pair, one child in each arm.
+        """
+        order = np.argsort(trials.unit, kind="stable")
+        sign = np.sign(design.weights)[trials.group[order]]
+        children = np.unique(trials.unit, return_counts=True)[1]
+        if order.size % 2 or np.any(sign[::2] + sign[1::2]) or np.any(children != 2):
+            raise ValueError("unit names no pairs; allowed: two children of each unit, one in each arm")
+        change = sign * endpoint_change(trials, design)[order]
+        difference = change[::2] + change[1::2]
+        return pooled(grouped(difference, np.zeros(difference.shape, np.int8), 1), np.ones(1))
