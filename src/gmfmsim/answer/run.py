@@ -17,8 +17,8 @@ from gmfmsim.evidence.read import copy_tables
 from gmfmsim.faults import GateFailed
 from gmfmsim.files import store
 from gmfmsim.model.average import Member, shares_of
+from gmfmsim.model.effect import dose_response
 from gmfmsim.model.engine import fit
-from gmfmsim.model.predict import dose_response
 from gmfmsim.model.published import published_posterior
 from gmfmsim.progress import Silent
 from gmfmsim.question.experiment import Experiment, experiment_of_design, provenance, read_experiment

@@ -9,6 +9,7 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.model.checks.left_out import blocks, refit
+from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior
@@ -30,6 +31,11 @@ class Member:
     tree: xr.DataTree
     share: float
     log_density: np.ndarray | None = None
+
+    @property
+    def curve(self) -> Curve:
+        """The dose-response curve; that of a published estimate is constant."""
+        return self.spec.shape if self.spec else CURVES["constant"]
 
 
 ALL_WEIGHT = 0.9995

@@ -45,6 +45,11 @@ class ExactPosterior:
         """The parameters at the nodes, (J,) each."""
         return {name: value[:, 0] for name, value in self.prepared.phi(self.box.nodes).items()}
 
+    @property
+    def labelled(self) -> list[tuple[str, str | float | None]]:
+        """Variable and label of every coefficient."""
+        return self.prepared.structure.labelled
+
     def parameter(self, name: str) -> Marginal:
         """Return the marginal distribution of a non-linear parameter, on an axis as fine as a density needs."""
         if name not in self._marginals:
@@ -75,9 +80,7 @@ class ExactPosterior:
 
     def coefficient(self, variable: str, label=None) -> NormalMixture:
         """Return the distribution of a coefficient, by variable and label."""
-        loading = np.array(
-            [float(c.variable == variable and c.label == label) for c in self.prepared.structure.coefficients]
-        )
+        loading = np.array([float(one == (variable, label)) for one in self.labelled])
         if not loading.any():
             raise KeyError(f"no coefficient {variable} [{label}]")
         return self.linear(loading)
