@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ import tomli_w
 from gmfmsim.answer.past import Past, is_past, past_answer, read_past, replan
 from gmfmsim.answer.rerun import Replication, is_replication, read_replication, write_result
 from gmfmsim.answer.result import PlanResult, answer
-from gmfmsim.answer.sensitivity import checks_of, effects_of, truths_of, under_readings
+from gmfmsim.answer.sensitivity import checks_of, effects_of, kept_of, truths_of, under_readings
 from gmfmsim.evidence.read import copy_tables
 from gmfmsim.faults import GateFailed
 from gmfmsim.files import store
 from gmfmsim.model.average import Member, shares_of
 from gmfmsim.model.effect import dose_response
 from gmfmsim.model.engine import fit
-from gmfmsim.model.published import published_posterior
+from gmfmsim.model.published import Published
 from gmfmsim.progress import Silent
 from gmfmsim.question.experiment import Experiment, experiment_of_design, provenance, read_experiment
 from gmfmsim.question.plan import Prepared
@@ -103,8 +104,8 @@ def _compute(experiment: Experiment, draft: Path, progress: Silent) -> None:
     for i, plan_result in enumerate(plan_results):
         place = draft / plan_result.folder(i)
         place.mkdir(parents=True, exist_ok=True)
-        for name, member in plan_result.files().items():
-            member.tree.to_netcdf(place / name, engine="h5netcdf")
+        for (name, member), found in zip_longest(plan_result.files().items(), plan_result.checks):
+            kept_of(plan_result.prepared, member, found).to_netcdf(place / name, engine="h5netcdf")
         plan_result.surface.to_netcdf(place / "surface.nc", engine="h5netcdf")
     write_report(draft, experiment, plan_results)
     store.write_manifest(draft, _manifest(experiment, plan_results, time.perf_counter() - started))
@@ -216,7 +217,8 @@ def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progre
     if prepared.published:
         name = prepared.published.row["meta_id"]
         progress.stage(f"{plan.label}: {name} taken as published")
-        return [Member(name, None, None, published_posterior(prepared.published, plan.sampler, plan.seed), 1.0)]
+        taken = Published(prepared.published)
+        return [Member(name, None, None, taken.tree(plan.sampler, plan.seed), 1.0, published=taken)]
     members = []
     for name, spec in prepared.models.items():
         key = shared, spec.model_dump_json()

@@ -9,6 +9,7 @@ from gmfmsim.compute.algebra import dot
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.effect import Condition, effect_draws
+from gmfmsim.model.kept import kept
 from gmfmsim.model.truths import mixed_draws, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
@@ -30,6 +31,13 @@ def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float
     doses = doses or {arm.name: arm.dose for arm in trial.arms}
     arms = {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
     return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], _shares(members))
+
+
+def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
+    """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
+    trial = prepared.plan.trial
+    arms = {arm.name: Condition(arm.dose, trial.month, trial.setting) for arm in trial.arms}
+    return kept(member, arms, trial.active.name, prepared.contrasts, found, prepared.plan.seed)
 
 
 def target_of(prepared: Prepared) -> Condition:

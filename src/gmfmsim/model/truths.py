@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.dist.distributions import Distribution
-from gmfmsim.model.effect import deviations
+from gmfmsim.model.curves import Curve
+from gmfmsim.model.effect import Condition, Mixture, deviations, effect_at
 from gmfmsim.streams import stream
 
 BATCHES_PER_CHAIN = 50
@@ -45,6 +46,23 @@ def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray 
         raise ValueError(f"{', '.join(wrong)} of {weight.size} components: see Belief")
     columns = {"weight": weight, "mean": mean, "sd": sd, "df": df}
     return xr.Dataset({n: ("component", v) for n, v in columns.items()}, attrs={"unit": "GMFM-66 points"} | attrs)
+
+
+def exact_belief(mixture: Mixture, curve: Curve, at: Condition) -> Belief:
+    """Return the Belief of an exact posterior under a condition: one component for each node and state."""
+    new = effect_at(mixture, curve, at)[1]
+    return belief(new.weight, new.means, new.sds, **said(at))
+
+
+def draws_belief(effects: xr.Dataset, at: Condition) -> Belief:
+    """Return the Belief of a sampled posterior, one component a draw; effects: `effect_draws` of one arm."""
+    mean, sd, df = (effects[name].transpose("chain", "draw").values.ravel() for name in ("mean", "scatter", "df"))
+    return belief(np.full(mean.size, 1 / mean.size), mean, sd, df, **said(at))
+
+
+def said(at: Condition) -> dict[str, float | str]:
+    """Return the condition as attributes."""
+    return {"dose": at.dose, "month": at.month} | at.setting.model_dump(exclude_none=True)
 
 
 def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
