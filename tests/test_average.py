@@ -13,7 +13,7 @@ from gmfmsim.model.average import Member, no_average, shares_of, stacking
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.predict import mix
+from gmfmsim.model.truths import mixed_draws
 from gmfmsim.question.question import read_question
 from gmfmsim.streams import stream
 
@@ -89,12 +89,12 @@ def test_known_mix_takes_models_in_turns_and_in_their_shares():
     def part(value):
         return xr.Dataset({"mean": (("chain", "draw"), np.full((2, 1000), float(value)))})
 
-    mixed = mix([part(0), part(1), part(2)], [0.5, 0.3, 0.2])["mean"]
+    mixed = mixed_draws([part(0), part(1), part(2)], [0.5, 0.3, 0.2])["mean"]
     assert mixed.shape == (2, 1000)
     assert [int((mixed == i).sum()) for i in range(3)] == [1000, 600, 400]
     stretches = mixed.values.reshape(2, 20, 50).mean(axis=-1)
     assert np.abs(stretches - 0.7).max() < 0.03
-    assert mix([part(5)], [1.0])["mean"].identical(part(5)["mean"])
+    assert mixed_draws([part(5)], [1.0])["mean"].identical(part(5)["mean"])
 
 
 def test_the_shares_reach_the_truths(results):

@@ -16,14 +16,14 @@ from gmfmsim.model.checks import as_json, checks, in_words
 from gmfmsim.model.checks.given_draws import block_density, rows_of, smoothed_weights
 from gmfmsim.model.checks.left_out import cross_validate, predictive_cdf, refit
 from gmfmsim.model.checks.power_scaling import power_scaling
-from gmfmsim.model.checks.quantities import effect_at, exceedance, outliers, share_between_studies
+from gmfmsim.model.checks.quantities import exceedance, outliers, share_between_studies
 from gmfmsim.model.checks.replicated import predictive_check, share
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
+from gmfmsim.model.effect import Condition, effect_at, effect_draws
 from gmfmsim.model.engine import Fit, fit
 from gmfmsim.model.exact import fit_exact, posterior
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.predict import effect_draws
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import Structure, structure
 from gmfmsim.model.terms import Coefficient, Level
@@ -214,7 +214,7 @@ def planted():
     """Eleven studies about 2 and one at 14."""
     y = [2.0, 1.2, 2.9, 2.4, 1.5, 2.2, 1.8, 2.6, 1.4, 2.1, 1.9, 14.0]
     data, spec = contrasts_from_arrays(y, [0.5] * 12), with_priors()
-    return spec, data, checks(fitted(spec, data), spec, data, margins=(0, 1.5), dose=5e7)
+    return spec, data, checks(fitted(spec, data), spec, data, margins=(0, 1.5), at=Condition(5e7))
 
 
 def test_recovery_a_planted_outlier_is_found(planted):
@@ -329,7 +329,7 @@ def test_reference_i_squared_equals_quadrature(es24):
 
 def test_known_i_squared_of_one_contrast_is_not_defined():
     data, spec = contrasts_from_arrays([3.0], [1.0]), with_priors()
-    found = checks(fitted(spec, data, 200), spec, data, margins=(0,), dose=5e7)
+    found = checks(fitted(spec, data, 200), spec, data, margins=(0,), at=Condition(5e7))
     assert np.isnan(found.i_squared.mean)
     assert np.isnan(found.contrasts["pit"].item())
     expected = log_marginal([3.0], np.eye(1), np.ones((1, 1)), 10, 2)
@@ -361,9 +361,9 @@ def with_terms():
 
 def test_reference_exceedance_of_the_exact_engine_equals_that_of_draws(with_terms):
     spec, _, found = with_terms
-    setting = Setting(cell_class="MSC", age=5.0)
-    effects = effect_at(found.exact, spec, 6e7, setting, 12.0)
-    draws = effect_draws(found.tree, spec.shape, {"dose": 6e7}, setting, 12.0).isel(arm=0)
+    at = Condition(6e7, setting=Setting(cell_class="MSC", age=5.0))
+    effects = effect_at(found.exact, spec.shape, at)
+    draws = effect_draws(found.tree, spec.shape, {"at": at}).isel(arm=0)
     margins = (0, 1, 1.5)
     exact, sampled = exceedance(effects, margins), exceedance(draws, margins)
     for name in ("mean_of_studies", "new_study"):
@@ -398,7 +398,7 @@ def test_known_density_of_a_block_is_that_of_scipy(two_arms):
 
 def test_the_checks_of_the_primary_contrasts(primary):
     spec, data, found = primary
-    result = checks(found, spec, data, margins=(0.0, 1.0, 1.5), dose=5e7)
+    result = checks(found, spec, data, margins=(0.0, 1.0, 1.5), at=Condition(5e7))
     assert set(result.contrasts["contrast"].values) == set(data["contrast"].values)
     assert result.contrasts["first"].values.sum() == result.studies.sizes["study"] == 8
     assert "Amanat2021 + Zarrabi2022" in result.studies["study"].values
@@ -424,7 +424,7 @@ def test_checks_where_the_exact_engine_refuses(es24):
     spec = ModelSpec.model_validate(base | {"heterogeneity": "student_t", "priors": base["priors"] | {"nu": nu}})
     found = fit(spec, data, Sampler(chains=2, draws=500, target_accept=0.95), seed=3)
     assert found.exact is None
-    result = checks(found, spec, data, margins=(0,), dose=5e7)
+    result = checks(found, spec, data, margins=(0,), at=Condition(5e7))
     assert np.isnan(result.contrasts["elpd"].values).all()
     assert ((result.contrasts["pit"] > 0) & (result.contrasts["pit"] < 1)).all()
     untrusted = result.studies["k_hat"] > 0.7

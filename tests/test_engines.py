@@ -13,12 +13,12 @@ from scipy import stats
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import Refused
 from gmfmsim.model.gate import agreement, agreement_rows, gate
 from gmfmsim.model.nuts import Sampler, build
-from gmfmsim.model.predict import effect_draws, truths
-from gmfmsim.model.setting import Setting
+from gmfmsim.model.truths import truths
 from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.simulate import simulate
 
@@ -134,7 +134,7 @@ def test_a_check_by_sampling_can_be_left_out():
 def test_reference_assurance_and_plateau_on_the_primary_contrasts_equal_quadrature(quickstart_fit, primary_quadrature):
     prepared, tree = quickstart_fit
     trial, n = prepared.plan.trial, [50, 206]
-    effects = effect_draws(tree, prepared.models["random_effects"].shape, doses(trial), Setting(), 12)
+    effects = effect_draws(tree, prepared.models["random_effects"].shape, conditions(trial))
     truth = truths(effects, sd_change=trial.sd_change, planning_value=1.42, replicates=200_000, seed=1)
     surface = simulate(truth, trial, prepared.plan.analysis, n=n, seed=1).squeeze("analysis")
     for scenario, heterogeneity in (("new_study", True), ("pooled_mean", False)):
@@ -146,8 +146,8 @@ def test_reference_assurance_and_plateau_on_the_primary_contrasts_equal_quadratu
             assert abs(part["success"].sel(n=k).item() - exact) < 4 * part["success_mcse"].sel(n=k).item()
 
 
-def doses(trial) -> dict[str, float]:
-    return {arm.name: arm.dose for arm in trial.arms}
+def conditions(trial) -> dict[str, Condition]:
+    return {arm.name: Condition(arm.dose) for arm in trial.arms}
 
 
 def test_reference_required_n_of_the_quick_start_equals_quadrature(primary_quadrature, results):
@@ -163,7 +163,7 @@ def test_reference_as04_assurance_and_its_plateau(reference, es24):
     arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg"}]
     sd = Fixed(dist="fixed", value=10)
     trial = Parallel(month=12, arms=arms, sd_change=sd, dropout=0)
-    effects = effect_draws(es24.tree, es24_model().shape, doses(trial), Setting(), 12)
+    effects = effect_draws(es24.tree, es24_model().shape, conditions(trial))
     truth = truths(effects, sd_change=sd, planning_value=1, replicates=400_000, seed=4)
     n = [25, 50, 100, 200, 400]
     surface = simulate(truth, trial, Analysis(method="z"), n=n, seed=4).squeeze("analysis")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import posterior
 from gmfmsim.model.exact.fit import EFFORT
 from gmfmsim.model.exact.mixture import MANY, NormalMixture, merged
-from gmfmsim.model.exact.study_effects import study_effects
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, UniformShrinkage
 from gmfmsim.model.structure import Structure, structure
@@ -114,16 +112,6 @@ def test_reference_normal_normal_hierarchies(reference, fits, name):
         assert_equals(found.new_study(), gold[new])
     if "logml" in gold:
         assert abs(found.log_marginal - gold["logml"]) < PRINTED
-
-
-def test_reference_study_effects(reference, fits):
-    for name, gold in (
-        ("ES01", reference["ES02"]["expected"]["gold_theta_mean_sd"]),
-        ("ES04", reference["ES04"]["expected"]["gold"]["theta_mean_sd"]),
-        ("ES24", reference["ES24"]["expected"]["gold"]["theta"]),
-    ):
-        found = [(theta.mean, theta.sd) for theta in study_effects(fits[name])]
-        np.testing.assert_allclose(found, gold, rtol=0, atol=PRINTED, err_msg=name)
 
 
 def test_reference_tail_probabilities(reference, fits):
@@ -413,9 +401,3 @@ def test_known_log_marginals_of_independent_data_add_up(first, second):
     own = np.arange(y.size) < len(first)
     both = posterior(linear_model(y, se**2, {"one": own, "other": ~own}, normal(10), 1.5))
     assert abs(both.log_marginal - sum(parts)) < 1e-9
-
-
-def test_known_study_effects_need_a_level_of_studies():
-    model = linear_model([1.0, 2.0, 3.0], np.ones(3), {"mu": 1.0}, normal(10), 1.0)
-    with pytest.raises(ValueError, match="need a level of studies"):
-        study_effects(posterior(replace(model, levels=(replace(model.levels[0], name="arm"),))))

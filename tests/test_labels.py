@@ -22,7 +22,7 @@ from gmfmsim.answer.sensitivity import effects_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.describe import describe
-from gmfmsim.model.predict import dose_response
+from gmfmsim.model.effect import dose_response
 from gmfmsim.report import figures, rerun
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import curves_figure

@@ -48,7 +48,7 @@ def methods(*names: str, **more) -> list[dict]:
 
 
 def truths(design: Design, effects: dict, replicates: int, *, rounds: int = 1, batches: int = 50) -> xr.Dataset:
-    """Truths as model.predict.truths gives them: effects (A,) or (draw, A) by scenario; the same batches in a round."""
+    """Truths as model.truths gives them: effects (A,) or (draw, A) by scenario; the same batches in a round."""
     per_round = replicates // rounds
     rows = [np.broadcast_to(np.asarray(e, float), (replicates, len(design.arms))) for e in effects.values()]
     u = np.concatenate([stream(1, "sd of change", i).random(per_round) for i in range(rounds)])

@@ -30,8 +30,8 @@ from gmfmsim.faults import GateFailed, InputError
 from gmfmsim.files import store
 from gmfmsim.model import engine
 from gmfmsim.model.average import Member
+from gmfmsim.model.effect import dose_response
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.predict import dose_response
 from gmfmsim.progress import Silent
 from gmfmsim.question.question import read_question
 from gmfmsim.question.scaffold import new_evidence

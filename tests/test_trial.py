@@ -12,8 +12,8 @@ from scipy import stats
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
 from gmfmsim.model.curves import CURVES
-from gmfmsim.model.predict import dose_response, effect_draws, truths
-from gmfmsim.model.setting import Setting
+from gmfmsim.model.effect import Condition, dose_response, effect_draws
+from gmfmsim.model.truths import truths
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
 from gmfmsim.trial.design import Analysis, Parallel, completers
@@ -39,9 +39,9 @@ def posterior(mean=0.5, sd=0.1, tau=0.0, draws=1000, seed=0) -> xr.DataTree:
 
 
 def truth(tree=None, *, planning=0.5, sd=SD, replicates=40_000, seed=1) -> xr.Dataset:
-    doses = {"control": 0.0, "cells": 5e7}
+    arms = {"control": Condition(0.0), "cells": Condition(5e7)}
     tree = posterior() if tree is None else tree
-    effects = effect_draws(tree, CURVES["constant"], doses, Setting(), 12)
+    effects = effect_draws(tree, CURVES["constant"], arms)
     return truths(effects, sd_change=sd, planning_value=planning, replicates=replicates, seed=seed)
 
 
@@ -203,10 +203,10 @@ def test_truths_of_a_dose_curve_are_at_the_dose_of_the_trial():
         {k: (("chain", "draw"), np.full((2, 100), v)) for k, v in {"emax": 4, "ed50": 3e7, "tau": 0}.items()}
     )
     tree = xr.DataTree.from_dict({"posterior": group})
-    effects = effect_draws(tree, CURVES["emax"], {"control": 0.0, "cells": 9e7}, Setting(), 12)
+    effects = effect_draws(tree, CURVES["emax"], {"control": Condition(0.0), "cells": Condition(9e7)})
     t = truths(effects, sd_change=SD, planning_value=1, replicates=200, seed=1)
     assert t["effect"].sel(scenario="new_study", arm="cells").values == pytest.approx(3)
-    effects = effect_draws(tree, CURVES["emax"], {"low": 3e7, "high": 9e7}, Setting(), 12)
+    effects = effect_draws(tree, CURVES["emax"], {"low": Condition(3e7), "high": Condition(9e7)})
     band = dose_response(effects, np.array([3e7, 9e7]), seed=1)
     assert band["effect"].sel(kind="mean").values == pytest.approx([2, 3])
     assert band.attrs["interval_prob"] == 0.95

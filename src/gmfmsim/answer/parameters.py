@@ -3,8 +3,8 @@
 import numpy as np
 
 from gmfmsim.model.average import Member
+from gmfmsim.model.effect import INTERVAL_PROB, Condition, effect
 from gmfmsim.model.exact import missing_moments
-from gmfmsim.model.predict import INTERVAL_PROB
 from gmfmsim.model.priors.words import in_words
 
 
@@ -16,10 +16,10 @@ def typical_tau(members: list[Member]) -> float:
     total = 0.0
     for m in members:
         group, data = m.tree["posterior"].to_dataset(), m.tree["constant_data"]
-        dose = float(data["dose"].max()) if m.spec.shape.uses_dose else 1.0
-        shape = m.spec.shape.shape(np.float64(dose), *(group[name].values for name in m.spec.shape.nonlinear))
+        phi = {name: group[name].values for name in ("tau", *m.spec.shape.nonlinear)}
+        found = effect(m.spec.shape, [(m.spec.shape.amplitude, None)], phi, Condition(float(data["dose"].max())))
         middle = np.mean if m.fit.orders["tau"] > 1 else np.median
-        total += m.share * float(middle(group["tau"].values * abs(shape)))
+        total += m.share * float(middle(found.scatter))
     return total
 
 

@@ -10,7 +10,7 @@ from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sensitivity import checks_of, effects_of, truths_of, under_readings
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
-from gmfmsim.model.predict import dose_response
+from gmfmsim.model.effect import dose_response
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance

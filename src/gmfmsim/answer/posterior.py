@@ -3,7 +3,7 @@
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member, shares_of
 from gmfmsim.model.engine import fit
-from gmfmsim.model.published import published_posterior
+from gmfmsim.model.published import Published
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 
@@ -18,7 +18,8 @@ def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progre
     if prepared.published:
         name = prepared.published.row["meta_id"]
         progress.stage(f"{plan.label}: {name} taken as published")
-        return [Member(name, None, None, published_posterior(prepared.published, plan.sampler, plan.seed), 1.0)]
+        taken = Published(prepared.published)
+        return [Member(name, None, None, taken.tree(plan.sampler, plan.seed), 1.0, published=taken)]
     members = []
     for name, spec in prepared.models.items():
         key = shared, spec.model_dump_json()

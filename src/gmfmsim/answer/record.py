@@ -1,6 +1,7 @@
 """From what plans came to, to answer.json and the labelled datasets beside it: all that a page shows."""
 
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered
+from gmfmsim.answer.sensitivity import kept_of
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, total, warnings
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average
@@ -207,9 +209,10 @@ def _datasets(answer: Answered) -> Datasets:
     """Return the datasets of a plan by file name."""
     plan = answer.prepared.plan
     found: Datasets = {}
-    for i, member in enumerate(answer.members):
+    for i, (member, checks) in enumerate(zip_longest(answer.members, answer.checks)):
         several = f"posterior-{i + 1}-{Path(member.name).stem}.nc"
-        found[several if len(answer.members) > 1 else "posterior.nc"] = member.tree
+        kept = kept_of(answer.prepared, member, checks)
+        found[several if len(answer.members) > 1 else "posterior.nc"] = kept
     found |= {"surface.nc": answer.surface, "effect.nc": answer.effect}
     if (data := contrasts(answer)) is not None:
         found["contrasts.nc"] = data

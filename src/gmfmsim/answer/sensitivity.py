@@ -8,8 +8,9 @@ import xarray as xr
 from gmfmsim.compute.algebra import dot
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks, checks
-from gmfmsim.model.curves import CURVES
-from gmfmsim.model.predict import effect_draws, mix, truths
+from gmfmsim.model.effect import Condition, effect_draws
+from gmfmsim.model.kept import kept
+from gmfmsim.model.truths import mixed_draws, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.designs import Design
@@ -28,12 +29,21 @@ def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float
     """
     trial = prepared.plan.trial
     doses = doses or {arm.name: arm.dose for arm in trial.arms}
-    parts = [effect_draws(m.tree, _curve(m), doses, trial.setting, trial.month) for m in members]
-    return mix(parts, [m.share for m in members])
+    arms = {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
+    return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], _shares(members))
 
 
-def _curve(member: Member):
-    return member.spec.shape if member.spec else CURVES["constant"]
+def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
+    """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
+    trial = prepared.plan.trial
+    arms = {arm.name: Condition(arm.dose, trial.month, trial.setting) for arm in trial.arms}
+    return kept(member, arms, trial.active.name, prepared.contrasts, found, prepared.plan.seed)
+
+
+def target_of(prepared: Prepared) -> Condition:
+    """Return the condition that the answer of a plan is about: that of the active arm of its trial."""
+    trial = prepared.plan.trial
+    return Condition(trial.active.dose, trial.month, trial.setting)
 
 
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
@@ -56,14 +66,13 @@ def checks_of(prepared: Prepared, member: Member) -> Checks:
 
     Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
     """
-    trial, margins = prepared.plan.trial, sorted({0.0, 1.0, prepared.plan.search.planning_value})
+    margins = sorted({0.0, 1.0, prepared.plan.search.planning_value})
     draws = member.tree["posterior"].sizes["draw"]
     every = slice(None, None, max(1, draws // CHECK_DRAWS))
     groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
     fewer = {n: g.isel(draw=every) if g.sizes.get("draw") == draws else g for n, g in groups.items()}
     fit = replace(member.fit, tree=xr.DataTree.from_dict(fewer))
-    where = {"margins": margins, "dose": trial.active.dose, "setting": trial.setting, "month": trial.month}
-    return checks(fit, member.spec, prepared.contrasts, **where)
+    return checks(fit, member.spec, prepared.contrasts, margins=margins, at=target_of(prepared))
 
 
 def under_readings(
@@ -81,9 +90,11 @@ def under_readings(
     data, active = prepared.contrasts, prepared.plan.trial.active.name
     if data is None:
         return []
-    probability = mix([reading_probability(m.tree, data).to_dataset(name="p") for m in members], _shares(members))["p"]
+    probability = mixed_draws(
+        [reading_probability(m.tree, data).to_dataset(name="p") for m in members], _shares(members)
+    )["p"]
     effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
-    i2 = mix([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
+    i2 = mixed_draws([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
     draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
     trial, table = prepared.plan.trial, []
     dear = isinstance(trial, Design) and engine_of(trial) == "children"
@@ -120,11 +131,7 @@ def _shares(members: list[Member]) -> list[float]:
 
 def _i_squared(prepared: Prepared, member: Member) -> xr.Dataset:
     """Return I2 (chain, draw, reading) of one model, between-study SD at the dose of the trial."""
-    trial = prepared.plan.trial
-    dose = {trial.active.name: trial.active.dose}
-    scatter = effect_draws(member.tree, _curve(member), dose, trial.setting, trial.month)["scatter"].isel(
-        arm=0, drop=True
-    )
+    scatter = effect_draws(member.tree, member.curve, {"at": target_of(prepared)})["scatter"].isel(arm=0, drop=True)
     group = member.tree["posterior"].to_dataset()
     return i_squared(scatter, group, prepared.contrasts).to_dataset(name="i2")
 

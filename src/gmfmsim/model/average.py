@@ -9,9 +9,13 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.model.checks.left_out import blocks, refit
+from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.effect import Condition, Mixture, effect_draws
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior
+from gmfmsim.model.published import Published
+from gmfmsim.model.truths import Belief, draws_belief, exact_belief, mixed_belief
 
 Weights = Literal["posterior", "stacking"]
 STACKING_STEPS = 5000
@@ -30,6 +34,31 @@ class Member:
     tree: xr.DataTree
     share: float
     log_density: np.ndarray | None = None
+    published: Published | None = None
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The exact posterior, of one component if it is published; None where there are draws alone."""
+        return self.fit.exact if self.fit else self.published
+
+    @property
+    def curve(self) -> Curve:
+        """The dose-response curve; that of a published estimate is constant."""
+        return self.spec.shape if self.spec else CURVES["constant"]
+
+
+def belief_of(members: list[Member], at: Condition) -> Belief:
+    """Return the predictive distribution of the effect in a new trial under a condition, models in their shares.
+
+    Exactly where the posterior of a model is exact; else with one component for each of its draws.
+    """
+    parts = [
+        draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
+        if m.mixture is None
+        else exact_belief(m.mixture, m.curve, at)
+        for m in members
+    ]
+    return mixed_belief(parts, [m.share for m in members])
 
 
 ALL_WEIGHT = 0.9995

@@ -51,7 +51,36 @@ def confounding(data: xr.Dataset, *, tau: float, r: float = 0.56) -> xr.Dataset:
     data = data.isel(reading=0) if "reading" in data.dims else data
     known, against_dose = data["dose"].values > 0, data["control_dose"].values > 0
     keep = np.flatnonzero(known & ~against_dose)
-    data = data.isel(contrast=keep, contrast_=keep)
+    found = _slopes(data.isel(contrast=keep, contrast_=keep), tau, r)
+    estimate, se, contrasts, doses = (np.array(part) for part in zip(*found.values(), strict=True))
+    names, of_class, of_route = (list(part) for part in zip(*found, strict=True))
+    columns = {
+        "slope": estimate,
+        "se": se,
+        "low": estimate - Z975 * se,
+        "high": estimate + Z975 * se,
+        "information": np.nan_to_num((se[0] / se) ** 2),
+        "contrasts": contrasts,
+        "doses": doses,
+        "of_class": of_class,
+        "of_route": of_route,
+    }
+    return xr.Dataset(
+        {name: ("comparison", values) for name, values in columns.items()},
+        coords={"comparison": names},
+        attrs={
+            "unit": "GMFM-66 points per tenfold dose",
+            "interval": "95 %, normal",
+            "tau": tau,
+            "r": r,
+            "dose_unknown": int((~known).sum()),
+            "against_dose": int((known & against_dose).sum()),
+        },
+    )
+
+
+def _slopes(data: xr.Dataset, tau: float, r: float) -> dict[tuple[str, str, str], Slope]:
+    """Return the slope of every comparison, by its name and the class and route that it is of, if it is of one."""
     scale = np.where(data["gmfm66"].values, 1.0, r)
     x, y = np.log10(data["dose"].values), data["effect"].values * scale
     study, cells = data["study"].values, _labels(data, "cell_class")
@@ -74,31 +103,7 @@ def confounding(data: xr.Dataset, *, tau: float, r: float = 0.56) -> xr.Dataset:
         found[one, one, ""] = slope(cells, where=cells == one)
     for one, way in dict.fromkeys(zip(cells.tolist(), route.tolist(), strict=True)):
         found[f"{one} {way}", one, way] = slope(cells, where=(cells == one) & (route == way))
-    estimate, se, contrasts, doses = (np.array(part) for part in zip(*found.values(), strict=True))
-    information = np.nan_to_num((se[0] / se) ** 2)
-    names, of_class, of_route = (list(part) for part in zip(*found, strict=True))
-    return xr.Dataset(
-        {
-            "slope": ("comparison", estimate),
-            "se": ("comparison", se),
-            "low": ("comparison", estimate - Z975 * se),
-            "high": ("comparison", estimate + Z975 * se),
-            "information": ("comparison", information),
-            "contrasts": ("comparison", contrasts),
-            "doses": ("comparison", doses),
-            "of_class": ("comparison", of_class),
-            "of_route": ("comparison", of_route),
-        },
-        coords={"comparison": names},
-        attrs={
-            "unit": "GMFM-66 points per tenfold dose",
-            "interval": "95 %, normal",
-            "tau": tau,
-            "r": r,
-            "dose_unknown": int((~known).sum()),
-            "against_dose": int((known & against_dose).sum()),
-        },
-    )
+    return found
 
 
 def _labels(data: xr.Dataset, name: str) -> np.ndarray:

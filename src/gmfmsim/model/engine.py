@@ -22,7 +22,8 @@ class Fit:
 
     why_not: the reason why the exact engine refused, or None. compared: mean and sd of every parameter by both engines.
     orders: by non-linear parameter, that below which its posterior moments exist.
-    unchecked: why a check of the exact posterior by sampling was asked for and says nothing, or None.
+    unchecked: why a check of the exact posterior by sampling was asked for and says nothing, or None. check_stats: the
+    sampler's statistics (chain, draw) in such a check.
     """
 
     tree: xr.DataTree
@@ -33,6 +34,7 @@ class Fit:
     compared: list[dict]
     orders: dict[str, float] = field(default_factory=dict)
     unchecked: str | None = None
+    check_stats: xr.Dataset | None = None
 
     @property
     def passed(self) -> bool:
@@ -80,7 +82,8 @@ def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, se
     check = data_tree(spec, data, found.exact.prepared.structure, sampled.variables, seed, sampled.stats)
     compared, rows = agreement(found.exact, check), gate(check)
     failed = None if all(row["passed"] for row in rows) else f"the sampler failed ({failures(rows)})"
-    return replace(found, gate=found.gate + rows + agreement_rows(compared), compared=compared, unchecked=failed)
+    gates = found.gate + rows + agreement_rows(compared)
+    return replace(found, gate=gates, compared=compared, unchecked=failed, check_stats=sampled.stats)
 
 
 def exact_draws(exact: ExactPosterior, sampler: Sampler, seed: int) -> dict[str, np.ndarray]:

@@ -29,6 +29,11 @@ class Structure:
     gmfm66: np.ndarray
     likelihood: Likelihood
 
+    @property
+    def labelled(self) -> list[tuple[str, str | float | None]]:
+        """Variable and label of every coefficient."""
+        return [(c.variable, c.label) for c in self.coefficients]
+
     @cached_property
     def slots(self) -> list[tuple[int, np.ndarray]]:
         """Return the units of heterogeneity as (level, mask (B, n)): each block's first unit, its second, and so on."""

@@ -5,7 +5,7 @@ every quantity (Cook, Gelman & Rubin 2006; Talts et al. 2018), derived ones incl
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,10 +15,13 @@ from scipy import special, stats
 
 from gmfmsim.model.complete import from_prior
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.effect import Condition, Labelled, effect, effect_at
 from gmfmsim.model.exact import posterior
 from gmfmsim.model.gate import MISSED_MAX
 from gmfmsim.model.nuts import Sampler, build, with_doses
-from gmfmsim.model.structure import Structure, structure
+from gmfmsim.model.setting import Setting
+from gmfmsim.model.structure import structure
+from gmfmsim.model.terms import covariate
 from gmfmsim.streams import seed_sequence, stream
 
 RANKED = 100
@@ -63,31 +66,41 @@ def simulate(spec: ModelSpec, design: xr.Dataset, seed: int, number: int) -> Sim
         own, given["dose_offset"] = with_doses(model, spec, design), rng.standard_normal((1, design.sizes["contrast"]))
     y = from_prior(own, given, raw[None], rng, nu=phi.get("nu"))[3][0]
     sd = np.array([phi[c.pooled][0] if c.pooled else 1.0 for c in model.coefficients])
-    truth = quantities(model, phi, sd * raw[None], _deviations(phi, len(model.levels), rng), _at(design))
+    truth = quantities(spec, model.labelled, phi, sd * raw[None], rng, highest_dose(design))
     first = design["effect"].isel(reading=0) if "reading" in design.dims else design["effect"]
     effect = design["effect"] + xr.DataArray(y - first.values, dims="contrast")
     return Simulated(design.assign(effect=effect), {name: float(v[0]) for name, v in truth.items()}, seed, number)
 
 
-def quantities(model: Structure, phi: Mapping, coefficients: np.ndarray, z: np.ndarray, at: int) -> dict:
-    """Return what is calibrated, (S,) by name; from parameters phi (S,), coefficients (S, p), deviations z (S, levels).
+def quantities(
+    spec: ModelSpec,
+    labelled: Sequence[Labelled],
+    phi: Mapping[str, np.ndarray],
+    coefficients: np.ndarray,
+    rng: np.random.Generator,
+    at: Condition,
+) -> dict[str, np.ndarray]:
+    """Return what is calibrated, (S,) by name; from parameters phi (S,) and coefficients (S, p), labelled.
 
-    The parameters, the coefficients, and two derived ones under the conditions of contrast `at` (its tabled dose, its
-    cells): the mean `effect` of studies, and the effect in a `new study`, which adds heterogeneity.
+    The parameters, the coefficients, and two derived ones under a condition: the mean `effect` of studies, and the
+    effect in a `new study`, whose deviation is drawn here.
     """
-    loading, sd = conditions(model, phi, at)
-    effect = (loading * coefficients).sum(axis=1)
-    named = {_name(c): coefficients[:, i] for i, c in enumerate(model.coefficients)}
-    return dict(phi) | named | {"effect": effect, "new study": effect + (sd * z).sum(axis=1)}
+    found = effect(spec.shape, labelled, phi, at)
+    z = rng.standard_normal(coefficients.shape[0])
+    if "nu" in phi:
+        z /= np.sqrt(rng.chisquare(found.df) / found.df)
+    mean = (found.loading * coefficients).sum(axis=1)
+    named = {_name(*one): coefficients[:, i] for i, one in enumerate(labelled)}
+    return dict(phi) | named | {"effect": mean, "new study": mean + found.scatter * z}
 
 
-def conditions(model: Structure, phi: Mapping, at: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the coefficients add to the effect of contrast `at`, (S, p), and its SDs by level, (S, levels)."""
-    column = {name: value[:, None] for name, value in phi.items()}
-    size = next(iter(phi.values())).size
-    shape = np.broadcast_to(model.shape(column), (size, model.gmfm66.size))[:, [at]]
-    loading = [c.column[at] * (shape if c.on_curve else np.ones((size, 1))) for c in model.coefficients]
-    return np.hstack(loading), np.hstack([np.abs(shape) * level.sd(column) for level in model.levels])
+def highest_dose(data: xr.Dataset) -> Condition:
+    """Return the condition of the contrast with the highest dose."""
+    row = data.isel(contrast=[int(np.nanargmax(data["dose"].values))])
+    known = {name: covariate(row, name).tolist()[0] for name in Setting.model_fields if name in row}
+    setting = Setting(**{name: value for name, value in known.items() if value not in ("", None) and value == value})
+    month = {"month": float(row["month"].item())} if "month" in row else {}
+    return Condition(float(row["dose"].item()), setting=setting, **month)
 
 
 def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
@@ -97,11 +110,10 @@ def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
         found = posterior(structure(spec, simulated.data))
         if found.missed > MISSED_MAX:
             raise ValueError(f"missed density {found.missed:.2g}, at most {MISSED_MAX:g}")
-        model = found.prepared.structure
-        loading, sd = conditions(model, found.phi, _at(simulated.data))
         laws = {name: found.parameter(name) for name in found.prepared.names}
-        laws |= {_name(c): found.coefficient(c.variable, c.label) for c in model.coefficients}
-        laws |= {"effect": found.linear(loading), "new study": found.linear(loading, (sd**2).sum(axis=1))}
+        laws |= {_name(*one): found.coefficient(*one) for one in found.labelled}
+        both = effect_at(found, spec.shape, highest_dose(simulated.data))
+        laws |= dict(zip(("effect", "new study"), both, strict=True))
         return Placed({name: float(laws[name].cdf(value)) for name, value in simulated.truth.items()})
 
     return place
@@ -145,8 +157,8 @@ def nuts_engine(spec: ModelSpec, design: xr.Dataset, how: Sampler) -> Engine:
         few = few.isel(s=slice(RANKED))
         phi = {name: few[name].values for name in model.parameters}
         values = [few[c.variable].sel({c.dim: c.label}) if c.dim else few[c.variable] for c in model.coefficients]
-        z = _deviations(phi, len(model.levels), rng)
-        ranked = quantities(model, phi, np.column_stack(values), z, _at(simulated.data))
+        at = highest_dose(simulated.data)
+        ranked = quantities(spec, model.labelled, phi, np.column_stack(values), rng, at)
         jitter = rng.random(len(ranked))
         pit = {
             name: float(((ranked[name] < value).sum() + u) / (RANKED + 1))
@@ -157,21 +169,8 @@ def nuts_engine(spec: ModelSpec, design: xr.Dataset, how: Sampler) -> Engine:
     return place
 
 
-def _at(data: xr.Dataset) -> int:
-    """Return the position of the contrast with the highest dose."""
-    return int(np.nanargmax(data["dose"].values))
-
-
-def _name(c) -> str:
-    return c.variable if c.label is None else f"{c.variable}[{c.label}]"
-
-
-def _deviations(phi: Mapping, levels: int, rng: np.random.Generator) -> np.ndarray:
-    """Return standardised deviations of a new study, (S, levels); Student-t between studies where phi has nu."""
-    z = rng.standard_normal((next(iter(phi.values())).size, levels))
-    if "nu" in phi:
-        z[:, 0] /= np.sqrt(rng.chisquare(phi["nu"]) / phi["nu"])
-    return z
+def _name(variable: str, label: str | float | None) -> str:
+    return variable if label is None else f"{variable}[{label}]"
 
 
 def uniformity(pit: np.ndarray) -> dict[str, float]:

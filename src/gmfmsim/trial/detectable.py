@@ -38,7 +38,7 @@ class Precision(Spec):
 def fixed_truths(trial: Parallel | Design, effect: float, replicates: int, seed: int) -> xr.Dataset:
     """Return truths in which every arm with cells has one effect (points) and only the SD of the change varies.
 
-    Scenario "fixed"; dims and attributes as `model.predict.truths`; draws of the SD are addressed, so that the same
+    Scenario "fixed"; dims and attributes as `model.truths`; draws of the SD are addressed, so that the same
     replicates meet the same SD at every effect.
     """
     sd = trial.sd_change.ppf(stream(seed, "sd of change").random(replicates))

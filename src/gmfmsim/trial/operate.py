@@ -54,7 +54,7 @@ def operate(
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n and return the operating characteristics of every analysis.
 
-    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.predict.truths. Every scenario and n
+    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.truths. Every scenario and n
     meets the same noise (common random numbers), and all analyses the same children, so that differences are paired.
 
     Returns the figures of `Tally.characteristics` with dims (scenario, n, analysis) and, for difference, versus, for

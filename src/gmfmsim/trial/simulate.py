@@ -36,7 +36,7 @@ def simulate(
     (Z, W) are the standardised difference of means and pooled variance: for normal changes they are sufficient,
     and no child needs to be drawn. A trial in which an arm keeps fewer than two children does not succeed.
 
-    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.predict.truths.
+    truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.truths.
     Returns success and harm (significant against treatment), each with its MCSE, dims (scenario, n, analysis);
     plateau and plateau_mcse (scenario): P(effect > 0) + alpha/2 P(effect = 0), the limit of success as n grows.
     MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this

@@ -8,12 +8,11 @@ import xarray as xr
 
 from gmfmsim.model.checks.left_out import cross_validate
 from gmfmsim.model.checks.power_scaling import power_scaling
-from gmfmsim.model.checks.quantities import Share, effect_at, exceedance, outliers, share_between_studies
+from gmfmsim.model.checks.quantities import Share, exceedance, outliers, share_between_studies
 from gmfmsim.model.checks.replicated import predictive_check
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.effect import Condition, effect_at, effect_draws
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.predict import effect_draws
-from gmfmsim.model.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -34,23 +33,10 @@ class Checks:
     outliers: xr.Dataset
 
 
-def checks(
-    fit: Fit,
-    spec: ModelSpec,
-    data: xr.Dataset,
-    *,
-    margins: Sequence[float],
-    dose: float,
-    setting: Setting | None = None,
-    month: float = 12.0,
-) -> Checks:
-    """Check a fitted model against its contrasts, and its answer at a dose (cells/kg) against margins (GMFM points).
-
-    setting and month: those of the trial, where the model has terms that ask for them.
-    """
-    setting = setting or Setting()
-    draws = effect_draws(fit.tree, spec.shape, {"dose": dose}, setting, month).isel(arm=0, drop=True)
-    effects = draws if fit.exact is None else effect_at(fit.exact, spec, dose, setting, month)
+def checks(fit: Fit, spec: ModelSpec, data: xr.Dataset, *, margins: Sequence[float], at: Condition) -> Checks:
+    """Check a fitted model against its contrasts, and its effect under the condition against margins (GMFM points)."""
+    draws = effect_draws(fit.tree, spec.shape, {"at": at}).isel(arm=0, drop=True)
+    effects = draws if fit.exact is None else effect_at(fit.exact, spec.shape, at)
     contrasts, studies = cross_validate(fit, spec, data)
     return Checks(
         replicated=predictive_check(fit.tree, data),

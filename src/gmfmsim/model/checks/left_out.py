@@ -140,7 +140,7 @@ def predictive_cdf(exact: ExactPosterior, model: Structure, contrast: int) -> fl
     shape = (exact.box.nodes.shape[0], model.gmfm66.size)
     columns = np.stack([np.broadcast_to(column, shape)[:, contrast] for column in model.columns(phi)], axis=1)
     between = sum(np.broadcast_to(load, shape)[:, contrast] ** 2 for load in model.loads(phi))
-    given = exact.standardised(columns, exact.node, np.zeros(between.size), between)
+    given = exact.standardised(columns, between)
     centre, spread = given.means, given.sds**2
     like = model.likelihood
     ((block, place),) = np.argwhere((like.index == contrast) & like.inside)

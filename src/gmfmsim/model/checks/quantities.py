@@ -10,11 +10,8 @@ from scipy import special
 from gmfmsim.model.checks.given_draws import deviations, rows_of
 from gmfmsim.model.checks.replicated import share
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.exact import ExactPosterior
 from gmfmsim.model.exact.mixture import NormalMixture
-from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import structure
-from gmfmsim.model.terms import REFERENCE, Coefficient
 from gmfmsim.model.under_reading import i_squared, reading_probability
 
 OUTLIERS_BEFORE = 0.05
@@ -30,36 +27,6 @@ class Share:
     low: float
     high: float
     prob: float = 0.95
-
-
-def effect_at(
-    exact: ExactPosterior, spec: ModelSpec, dose: float, setting: Setting, month: float
-) -> tuple[NormalMixture, NormalMixture]:
-    """Return the distribution of the effect at a dose against dose 0: in the mean of studies, and in a new study.
-
-    mean = a f(dose) with a the amplitude in the setting and month of the trial; new study: Normal(mean, (tau^2 +
-    tau_arm^2 + tau_group^2) f(dose)^2). Biases of designs and small studies are no part of it.
-    """
-    phi = exact.phi
-    nodes = exact.box.nodes.shape[0]
-    nonlinear = [phi[name] for name in spec.shape.nonlinear]
-    f = np.broadcast_to(spec.shape.shape(np.float64(dose), *nonlinear), nodes)
-    counts = [1.0, *(_at(c, setting, month) for c in exact.prepared.structure.coefficients[1:])]
-    variance = sum((phi[name] ** 2 for name in ("tau", "tau_arm", "tau_group") if name in phi), np.zeros(nodes))
-    loading = f[:, None] * np.array(counts)
-    return exact.linear(loading), exact.linear(loading, variance * f**2)
-
-
-def _at(c: Coefficient, setting: Setting, month: float) -> float:
-    """Return how often a coefficient counts in the amplitude of the next trial."""
-    wanted = {"class_effect": setting.cell_class, "route_effect": setting.route, "month_effect": month}
-    if c.variable in wanted:
-        return float(c.label == wanted[c.variable])
-    slopes = {"age_slope": (setting.age, "age"), "gmfcs_slope": (setting.gmfcs, "gmfcs")}
-    if c.variable in slopes:
-        value, name = slopes[c.variable]
-        return value - REFERENCE[name]
-    return 0.0
 
 
 def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margins: Sequence[float]) -> xr.Dataset:

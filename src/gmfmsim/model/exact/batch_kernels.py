@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gmfmsim.model.exact.kernels import compiled
+from gmfmsim.compute.compiled import compiled
 
 
 @compiled

@@ -45,6 +45,11 @@ class ExactPosterior:
         """The parameters at the nodes, (J,) each."""
         return {name: value[:, 0] for name, value in self.prepared.phi(self.box.nodes).items()}
 
+    @property
+    def labelled(self) -> list[tuple[str, str | float | None]]:
+        """Variable and label of every coefficient."""
+        return self.prepared.structure.labelled
+
     def parameter(self, name: str) -> Marginal:
         """Return the marginal distribution of a non-linear parameter, on an axis as fine as a density needs."""
         if name not in self._marginals:
@@ -75,9 +80,7 @@ class ExactPosterior:
 
     def coefficient(self, variable: str, label=None) -> NormalMixture:
         """Return the distribution of a coefficient, by variable and label."""
-        loading = np.array(
-            [float(c.variable == variable and c.label == label) for c in self.prepared.structure.coefficients]
-        )
+        loading = np.array([float(one == (variable, label)) for one in self.labelled])
         if not loading.any():
             raise KeyError(f"no coefficient {variable} [{label}]")
         return self.linear(loading)
@@ -87,24 +90,20 @@ class ExactPosterior:
 
         loading (p,) or (J, p) by node; variance a number or (J,): tau^2 for what a new study would have.
         """
-        nodes = self.box.nodes.shape[0]
         loading = np.broadcast_to(loading, self._sd_of_pooled.shape) * self._sd_of_pooled
-        return self.standardised(loading, self.node, np.zeros(nodes), np.broadcast_to(variance, nodes))
+        return self.standardised(loading, np.broadcast_to(variance, self.box.nodes.shape[0]))
 
-    def standardised(
-        self, loading: np.ndarray, row: np.ndarray, shift: np.ndarray, variance: np.ndarray
-    ) -> NormalMixture:
-        """Return the distribution of shift + sum_j loading_j b_j + Normal(0, variance), b with a unit sd if pooled.
+    def standardised(self, loading: np.ndarray, variance: np.ndarray) -> NormalMixture:
+        """Return the distribution of sum_j loading_j b_j + Normal(0, variance), b with a unit sd if pooled.
 
-        loading (R, p), shift and variance (R,); row (C,) says which is for each component.
+        loading (J, p) and variance (J,) by node.
         """
         a, b, _ = self.statistics
-        ready = self.prepared
+        ready, node = self.prepared, self.node
         mean, spread = kernels.linear_at(
-            a, b, ready.states.start, ready.prior_precision, ready.prior_b, self.node, self.combination, loading, row
+            a, b, ready.states.start, ready.prior_precision, ready.prior_b, node, self.combination, loading
         )
-        spread += variance[row]
-        mean += shift[row]
+        spread += variance[node]
         return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
 
     @cached_property

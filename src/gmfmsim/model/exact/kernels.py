@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 
-compiled = numba.njit(cache=True, error_model="numpy")
+from gmfmsim.compute.compiled import compiled
+
 # No fast-math: a cold and a warm compile cache must give the same last bits.
 
 
@@ -223,8 +223,8 @@ def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
 
 
 @compiled
-def linear_at(a, b, start, prior_precision, prior_b, node, number, loading, row):
-    """Return mean and variance (C,) of loading[row]' coefficients at pairs of node and combination; loading (R, p).
+def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
+    """Return mean and variance (C,) of loading[node]' coefficients at pairs of node and combination; loading (J, p).
 
     With the precision L L' of the coefficients and t = L^-1 loading, the variance is t't and the mean t' L^-1 right.
     """
@@ -234,7 +234,7 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading, row)
     factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     for i in range(count):
         for x in range(p):
-            right[x], t[x] = prior_b[x], loading[row[i], x]
+            right[x], t[x] = prior_b[x], loading[node[i], x]
             for y in range(x):
                 factor[x, y] = 0.0
             factor[x, x] = prior_precision[x]

@@ -1,5 +1,6 @@
 """What the priors of a model say before any data, in draws and in words."""
 
+from collections.abc import Container
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.effect import BETWEEN, Condition, Effect, effect
 from gmfmsim.model.priors.tau import OfTheErrors
 from gmfmsim.streams import stream
 
@@ -21,15 +23,16 @@ def prior_effect(
 ) -> np.ndarray:
     """Return draws of the effect of a dose against dose 0 before any data: shape (2, size), GMFM-66 points.
 
-    Row 0 is the mean of studies, a f(dose); row 1 a new study, (a + tau z) f(dose) with z ~ Normal(0, 1), or Student-t
-    with nu degrees of freedom where the model has nu. Dose in cells/kg; the model's terms add nothing. One seed gives
-    the same curves at every dose. `se` (K,) are the standard errors of the studies, for priors that depend on them.
+    Row 0 is the mean of studies, row 1 a new study: `effect` in draws of the priors, z ~ Normal(0, 1), or Student-t
+    with nu degrees of freedom where the model has nu. Dose in cells/kg; cells, route, age and level of the trial add
+    nothing. One seed gives the same curves at every dose. `se` (K,) are the standard errors of the studies, for priors
+    that depend on them.
 
     Raises TypeError if a prior of the effect is improper, or depends on standard errors that are not given.
     """
     draw = partial(_draws, spec, se=se, seed=seed, size=size)
-    mean, shape = draw(spec.shape.amplitude), _shape(spec, dose, draw)
-    return np.stack([mean * shape, (mean + _deviation(spec, 1, draw)) * shape])
+    mean, found = draw(spec.shape.amplitude), _effect(spec, dose, draw)
+    return np.stack([mean * found.share, (mean + _deviation(found, 1, draw)) * found.share])
 
 
 def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> list[str]:
@@ -44,16 +47,16 @@ def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> 
     at = f" at {_dose(HIGH_DOSE)} cells/kg" if curve.uses_dose else ""
     thoughts = []
     if not silent.keys() & set(curve.nonlinear):
-        low, high = (_shape(spec, dose, draw) for dose in (LOW_DOSE, HIGH_DOSE))
-        of_mean, of_scatter = curve.amplitude not in silent, not silent.keys() & {"tau", "nu"}
+        low, high = (_effect(spec, dose, draw, silent) for dose in (LOW_DOSE, HIGH_DOSE))
+        of_mean, of_scatter = curve.amplitude not in silent, not silent.keys() & {*BETWEEN, "nu"}
         if of_mean:
             mean = draw(curve.amplitude)
             if curve.uses_dose:
                 change = f"going from {_dose(LOW_DOSE)} to {_dose(HIGH_DOSE)} cells/kg adds"
-                thoughts.append(f"{change} {_between(mean * (high - low))}")
-            thoughts.append(f"the mean effect{at} lies {_between(mean * high)}")
+                thoughts.append(f"{change} {_between(mean * (high.share - low.share))}")
+            thoughts.append(f"the mean effect{at} lies {_between(mean * high.share)}")
         if of_scatter:
-            one, other = (_deviation(spec, study, draw) * high for study in (1, 2))
+            one, other = (_deviation(high, study, draw) * high.share for study in (1, 2))
             half, most = np.median(np.abs(one - other)), np.quantile(np.abs(one), 0.95)
             thoughts.append(
                 f"two new studies of the same treatment{at} differ by more than {_points(half)} GMFM-66 points "
@@ -63,7 +66,7 @@ def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> 
                 f"a new study{at} lies within {_points(most)} GMFM-66 points of the mean of studies in 95 % of cases"
             )
         if of_mean and of_scatter:
-            thoughts.append(f"the effect in a new study{at} lies {_between(mean * high + one)}")
+            thoughts.append(f"the effect in a new study{at} lies {_between(mean * high.share + one)}")
     if "r" not in silent:
         thoughts.append(f"a gain of 10 per cent points on the GMFM-88 counts as {_between(10 * draw('r'))}")
     lines = [f"{name} has {why}: before the data it says nothing." for name, why in silent.items()]
@@ -94,16 +97,16 @@ def _draws(spec: ModelSpec, name: str, *, se: ArrayLike | None, seed: int, size:
     return (prior if se is None else prior.given(se)).ppf(u)
 
 
-def _shape(spec: ModelSpec, dose: float, draw: partial) -> np.ndarray:
-    """Return draws of f(dose)."""
-    shape = spec.shape.shape(dose, *(draw(name) for name in spec.shape.nonlinear))
-    return np.broadcast_to(shape, draw.keywords["size"])
+def _effect(spec: ModelSpec, dose: float, draw: partial, silent: Container[str] = ()) -> Effect:
+    """Return the effect of a dose in draws of all priors but those that cannot be drawn from."""
+    names = [name for name in (*spec.shape.nonlinear, *BETWEEN, "nu") if name in spec.parameters and name not in silent]
+    return effect(spec.shape, [(spec.shape.amplitude, None)], {name: draw(name) for name in names}, Condition(dose))
 
 
-def _deviation(spec: ModelSpec, study: int, draw: partial) -> np.ndarray:
+def _deviation(found: Effect, study: int, draw: partial) -> np.ndarray:
     """Return draws of the deviation of the amplitude in a new study, of which there may be several."""
-    u = draw(f"new study {study}")
-    return draw("tau") * (special.stdtrit(draw("nu"), u) if "nu" in spec.parameters else special.ndtri(u))
+    u, normal = draw(f"new study {study}"), np.isinf(found.df).all()
+    return np.sqrt(found.between) * (special.ndtri(u) if normal else special.stdtrit(found.df, u))
 
 
 def _between(draws: np.ndarray) -> str:

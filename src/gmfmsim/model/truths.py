@@ -1,0 +1,131 @@
+"""What may be true in the next trial: as a mixture of distributions (Belief), and as draws (Truths)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.dist.distributions import Distribution
+from gmfmsim.model.curves import Curve
+from gmfmsim.model.effect import Condition, Mixture, deviations, effect_at
+from gmfmsim.streams import stream
+
+BATCHES_PER_CHAIN = 50
+
+type Truths = xr.Dataset
+"""What may be true in the next trial, one draw a replicate.
+
+effect (scenario, draw, arm), in attrs["unit"] against dose 0, active minus control; sd_change (draw), the SD of the
+change of children. Coordinates: scenario and arm by name; batch (draw) numbers runs of consecutive posterior draws
+within a chain, for Monte Carlo errors that allow for autocorrelation (batch means, Flegal & Jones 2010). attrs: rounds
+x posterior_draws = draws.
+"""
+
+type Belief = xr.Dataset
+"""The predictive distribution of the effect in a new trial, exactly: sum_m weight_m Student-t(df_m; mean_m, sd_m).
+
+weight, mean, sd, df (component): weights above 0 that sum to 1; mean and scale in attrs["unit"] against dose 0, active
+minus control; df infinite where a component is normal. attrs: unit, and those of the condition that it is for.
+"""
+
+
+def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray | float = np.inf, **attrs) -> Belief:
+    """Return a Belief of components, (M,) each; attrs: of the condition. See `Belief`.
+
+    Raises ValueError unless weights are above 0 and sum to 1, scales are from 0, df above 0, and all are numbers.
+    """
+    weight, mean, sd = (np.asarray(x, float) for x in (weight, mean, sd))
+    df = np.broadcast_to(np.asarray(df, float), weight.shape)
+    right = {
+        "weight": (weight > 0).all() and abs(weight.sum() - 1) < 1e-9,
+        "mean": mean.shape == weight.shape and np.isfinite(mean).all(),
+        "sd": sd.shape == weight.shape and (sd >= 0).all() and np.isfinite(sd).all(),
+        "df": (df > 0).all(),
+    }
+    if wrong := [name for name, held in right.items() if not held]:
+        raise ValueError(f"{', '.join(wrong)} of {weight.size} components: see Belief")
+    columns = {"weight": weight, "mean": mean, "sd": sd, "df": df}
+    return xr.Dataset({n: ("component", v) for n, v in columns.items()}, attrs={"unit": "GMFM-66 points"} | attrs)
+
+
+def exact_belief(mixture: Mixture, curve: Curve, at: Condition) -> Belief:
+    """Return the Belief of an exact posterior under a condition: one component for each node and state."""
+    new = effect_at(mixture, curve, at)[1]
+    return belief(new.weight, new.means, new.sds, **said(at))
+
+
+def draws_belief(effects: xr.Dataset, at: Condition) -> Belief:
+    """Return the Belief of a sampled posterior, one component a draw; effects: `effect_draws` of one arm."""
+    mean, sd, df = (effects[name].transpose("chain", "draw").values.ravel() for name in ("mean", "scatter", "df"))
+    return belief(np.full(mean.size, 1 / mean.size), mean, sd, df, **said(at))
+
+
+def said(at: Condition) -> dict[str, float | str]:
+    """Return the condition as attributes."""
+    return {"dose": at.dose, "month": at.month} | at.setting.model_dump(exclude_none=True)
+
+
+def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
+    """Return the Belief of several models in their shares, which sum to 1; attrs of the first."""
+    pairs = [(part, share) for part, share in zip(parts, shares, strict=True) if share > 0]
+    columns = {name: np.concatenate([part[name].values for part, _ in pairs]) for name in ("mean", "sd", "df")}
+    weight = np.concatenate([share * part["weight"].values for part, share in pairs])
+    return belief(weight, **columns, **parts[0].attrs)
+
+
+def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:
+    """Return draws (chain, draw) of several models in proportion to their shares, as many as the first has.
+
+    Every chain takes the first draws of each model, by largest remainder, in turns: so any stretch of it has all models
+    in their shares, and the Monte Carlo errors by batches do not take the distance of models for noise.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    draws = parts[0].sizes["draw"]
+    exact = np.array(shares) / np.sum(shares) * draws
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact)[: draws - counts.sum()]] += 1
+    taken = xr.concat([p.isel(draw=slice(0, n)) for p, n in zip(parts, counts, strict=True)], dim="draw")
+    turn = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
+    return taken.isel(draw=np.argsort(turn, kind="stable"))
+
+
+def truths(
+    effects: xr.Dataset, *, sd_change: Distribution, planning_value: float, replicates: int, seed: int
+) -> Truths:
+    """Return what may be true in the next trial: see `Truths`.
+
+    effects: `effect_draws`, mixed over models. `draw` runs over replicates, in rounds: every round visits each
+    posterior draw once, in order, with fresh heterogeneity and a fresh SD, so that more replicates extend the rows and
+    change none. Rows: `replicates` rounded up to whole rounds. Scenarios, effects in the model's unit against dose 0:
+
+    - new_study: mean + scatter z, z ~ Normal(0, 1), or Student-t(df): heterogeneity included;
+    - pooled_mean: the mean of study effects, tau left out;
+    - planning_value: the given value for every arm with cells;
+    - null: 0.
+    """
+    arms = effects.sizes["arm"]
+    mean, scatter = (effects[name].values.reshape(-1, arms) for name in ("mean", "scatter"))
+    posterior_draws, per_chain = mean.shape[0], effects.sizes["draw"]
+    rounds = -(-replicates // posterior_draws)
+    z = np.concatenate([deviations(effects, stream(seed, "new study", i)) for i in range(rounds)])
+    u = np.concatenate([stream(seed, "sd of change", i).random(posterior_draws) for i in range(rounds)])
+    mean, scatter = np.tile(mean, (rounds, 1)), np.tile(scatter, (rounds, 1))
+    treated = effects["dose"].values > 0
+    effect = {
+        "new_study": mean + scatter * z[:, None],
+        "pooled_mean": mean,
+        "planning_value": np.broadcast_to(planning_value * treated, mean.shape),
+        "null": np.zeros(mean.shape),
+    }
+    batches = min(BATCHES_PER_CHAIN, per_chain)
+    chain, position = np.divmod(np.arange(posterior_draws), per_chain)
+    batch = chain * batches + position * batches // per_chain
+    return xr.Dataset(
+        {
+            "effect": (("scenario", "draw", "arm"), np.stack(list(effect.values()))),
+            "sd_change": ("draw", sd_change.ppf(u)),
+        },
+        coords={"scenario": list(effect), "arm": effects["arm"].values, "batch": ("draw", np.tile(batch, rounds))},
+        attrs={"rounds": rounds, "posterior_draws": posterior_draws},
+    )
