@@ -118,7 +118,7 @@ def _section(plan_result: PlanResult) -> dict:
             row | {"name": READING_WORDS.get(row["reading"]), "answer": _short_answer(row)}
             for row in plan_result.readings
         ],
-        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes.get("reading", 1),
+        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
         "published": prepared.published,
         "asked": asked_in_words(plan_result),
         "optimise": plan_result.asked.get("optimise", []),
