@@ -59,7 +59,7 @@ def test_reference_many_emax_fits_equal_one_by_one():
     effects = np.random.default_rng(6).normal(2, 2, (4, data.sizes["contrast"]))
     many = fit_many(prepare_batch(structure(model, data)), effects)
     for i, y in enumerate(effects):
-        for figure, value in figures(model, data.assign(effect=("contrast", y))).items():
+        for figure, value in figures(model, data.assign(effect=(("reading", "contrast"), y[None]))).items():
             # three parameters: both engines are right to some 1e-6 standard deviations of the amplitude, here 4 to 7
             assert abs(many[figure][i].item() - value) < 2e-5, (i, figure)
 
@@ -86,7 +86,7 @@ def test_known_data_beyond_all_nodes_are_told():
 
 def test_known_what_is_refused():
     model, data = read_model(ModelChoice(name="random_effects")), data_of(np.zeros(6))
-    data["log_se_sd"] = "contrast", [0.3, 0, 0, 0, 0, 0]
+    data["log_se_sd"].values[0, 0] = 0.3
     with pytest.raises(Refused, match="known standard errors"):
         prepare_batch(structure(model, data))
     batch = prepare_batch(structure(model, data_of(np.zeros(6), np.ones(6, bool))))

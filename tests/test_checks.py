@@ -130,7 +130,7 @@ def log_marginal(y, covariance, same_study, mu_sd, tau_sd) -> float:
 def test_reference_left_out_densities_equal_quadrature(case, mu_sd, request):
     spec, data, found = request.getfixturevalue(case)
     contrasts, studies = cross_validate(found, spec, data)
-    y, covariance, study = (data[v].values for v in ("effect", "covariance", "study"))
+    y, covariance, study = (data.isel(reading=0)[v].values for v in ("effect", "covariance", "study"))
     same = (study[:, None] == study).astype(float)
 
     def kept(rows):
@@ -387,7 +387,7 @@ def test_known_density_of_a_block_is_that_of_scipy(two_arms):
     spec, data, found = two_arms
     group = found.tree["posterior"].to_dataset()
     rows, log_p = rows_of(group), block_density(spec, data, group)
-    v, y = data["covariance"].values[:2, :2], data["effect"].values[:2]
+    v, y = data["covariance"].values[0, :2, :2], data["effect"].values[0, :2]
     for s in (0, 777, 4321):
         normal = stats.multivariate_normal([rows["mu"][s]] * 2, v + rows["tau"][s] ** 2)
         assert log_p[s, 0] == pytest.approx(normal.logpdf(y), rel=1e-10)

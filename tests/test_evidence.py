@@ -285,8 +285,9 @@ def test_children_are_not_counted_twice(tables, selection, reason):
 
 def test_variances_become_a_diagonal_covariance():
     data = contrasts_from_arrays([1, 2], [4, 9], dose=[1e7, 5e7])
-    assert data["covariance"].values.tolist() == [[4, 0], [0, 9]]
-    assert data["se"].values.tolist() == [2, 3]
+    assert data["covariance"].values.tolist() == [[[4, 0], [0, 9]]]
+    assert data["se"].values.tolist() == [[2, 3]]
+    assert data["weight"].values.tolist() == [1]
     assert data["dose"].values.tolist() == [1e7, 5e7]
 
 

@@ -47,7 +47,7 @@ def linear_model(y, covariance, columns: dict, prior, tau, *, study=None, shape=
     units = np.arange(len(y)) if study is None else np.unique(study, return_inverse=True)[1]
     known = isinstance(tau, float)
     return Structure(
-        {} if known else {"tau": tau.given(data["se"].values)},
+        {} if known else {"tau": tau.given(data["se"].values[0])},
         tuple(Coefficient(name, np.broadcast_to(x, len(y)).astype(float), prior) for name, x in columns.items()),
         (Level("study", units, lambda phi: tau if known else phi["tau"]),),
         lambda phi: np.broadcast_to(shape, len(y)),
@@ -257,7 +257,7 @@ def test_reference_dose_curves_equal_dense_quadrature(evidence, name, amplitude,
     found = posterior(structure(read_model(ModelChoice(name=name)), data))
     dose = data["dose"].values
     gold = dense(
-        *(data[v].values for v in ("effect", "covariance", "study", "gmfm66")),
+        *(data.isel(reading=0)[v].values for v in ("effect", "covariance", "study", "gmfm66")),
         amplitude_sd=10,
         tau=TAU,
         r=RATIO,
@@ -317,9 +317,7 @@ def test_known_quantiles_of_very_many_components(narrowest):
 
 def test_reference_an_unknown_standard_error_equals_dense_quadrature():
     data = contrasts_from_arrays([3.2, 7.1, 1.4, 5.9], np.array([1.2, 2, 1.5, 2.5]) ** 2)
-    data["log_se_sd"] = "contrast", [0.0, 0.4, 0.0, 0.0]
-    several = data[["effect", "se", "covariance", "log_se_sd"]].expand_dims(reading=1)
-    data = data.assign({**several.variables, "weight": ("reading", [1.0])})
+    data["log_se_sd"].values[0] = [0.0, 0.4, 0.0, 0.0]
     found = posterior(structure(read_model(ModelChoice(name="random_effects")), data))
     gold = over_readings(data, amplitude_sd=10, tau=TAU, points=(100, 1, 1), hermite=41)
     errors = relative_errors(found, gold, "mu", ("tau",))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_folder import small_folder
 
-from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
+from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import RULES, Reading, read_contrasts
 from gmfmsim.evidence.what_if import Supposed, with_supposed
@@ -36,7 +36,7 @@ def frank(folder, control_se: float, contrasts: int = 2):
 
 def test_known_posterior_of_two_arms_with_one_control(tmp_path):
     """Mean 0.7898 by dense quadrature over tau and the two effects, outside this package."""
-    data = select_contrasts(read_tables(frank(tmp_path, 0.05)), PRIMARY)
+    data = one_reading(select_contrasts(read_tables(frank(tmp_path, 0.05)), PRIMARY))
     mean, _ = fit_exact(read_model(ModelChoice(name="random_effects")), data).moments("mu")
     assert mean == pytest.approx(0.7898, abs=5e-5)
 

@@ -78,9 +78,7 @@ def trials(prepared: Prepared) -> list[dict]:
         *("study", "arm", "control", "cell_class", "route", "dose", "month", "scale", "effect", "se", "measure"),
         *("row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
     )
-    reading = {}
-    if "suspect" in data:
-        reading = dict(zip(data["suspect"].values.tolist(), data["reading_of"].values.tolist(), strict=True))
+    reading = dict(zip(data["suspect"].values.tolist(), data["reading_of"].values.tolist(), strict=True))
     rows = []
     for i in range(data.sizes["contrast"]):
         row = {k: data[k].values[i].item() for k in keep}

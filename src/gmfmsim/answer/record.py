@@ -125,7 +125,7 @@ def _evidence(answer: Answered, audited: dict) -> dict:
         "observed_months": prepared.observed_months,
         "uses_dose": prepared.uses_dose,
         "uses_month": prepared.uses_month,
-        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes.get("reading", 1),
+        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
         "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
         "trials": trials(prepared),
         "notes": prepared.notes,

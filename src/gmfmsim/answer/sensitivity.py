@@ -105,7 +105,7 @@ def under_readings(
         row = {
             "study": study,
             "reading": reading,
-            "prior": float(dot(taken, data["weight"].values if "weight" in data else [1.0])),
+            "prior": float(dot(taken, data["weight"].values)),
             "posterior": float(weight.mean()),
             "effect": float((effect * weight).sum() / weight.sum()),
             "interval": _interval(effect, weight),
@@ -146,8 +146,6 @@ def _effective_draws(member: Member) -> float:
 
 def _cases(data: xr.Dataset) -> list[tuple[str | None, str | None, np.ndarray]]:
     """Return (study, reading, which combinations have it): all of them first, then each reading that has a rival."""
-    if "reading" not in data.dims:
-        return [(None, None, np.ones(1, bool))]
     cases = [(None, None, np.ones(data.sizes["reading"], bool))]
     for study in data["suspect"].values.tolist():
         names = data["reading_of"].sel(suspect=study).values

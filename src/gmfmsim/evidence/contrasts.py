@@ -89,7 +89,7 @@ def contrasts_from_arrays(
     gmfm66: np.ndarray | None = None,
     covariates: Mapping[str, ArrayLike] | None = None,
 ) -> xr.Dataset:
-    """Make a Dataset(contrast) from numbers: effect (K,), covariance (K, K) or variances (K,).
+    """Make contrasts of one reading from numbers: effect (K,), covariance (K, K) or variances (K,).
 
     study (K,) defaults to one study a row, dose (K,) in cells/kg to not known, gmfm66 (K,) to true.
     covariates: further variables (K,) by name, numbers, truth values or texts, such as cell_class, route or age.
@@ -108,10 +108,21 @@ def contrasts_from_arrays(
     study = [f"study_{i + 1}" for i in range(k)] if study is None else list(study)
     dose = np.full(k, np.nan) if dose is None else np.asarray(dose, float)
     gmfm66 = np.ones(k, bool) if gmfm66 is None else np.asarray(gmfm66, bool)
-    return _with_covariates(_bare(effect, covariance, study, dose, gmfm66), covariates or {})
+    return one_reading(_with_covariates(bare(effect, covariance, study, dose, gmfm66), covariates or {}))
 
 
-def _bare(
+def one_reading(data: xr.Dataset) -> xr.Dataset:
+    """Return contrasts as they stand: effect, se, log_se_sd and covariance gain the dim `reading`, of size one.
+
+    Its `weight` (reading) is 1 and no study is `suspect`; see `readings.read_contrasts`.
+    """
+    named = ((name, data[name]) for name in ("effect", "se", "log_se_sd", "covariance"))
+    figures = {name: (("reading", *x.dims), x.values[None]) for name, x in named}
+    of_none = {"weight": ("reading", np.ones(1)), "reading_of": (("reading", "suspect"), np.empty((1, 0), "U1"))}
+    return data.assign(figures | of_none).assign_coords(suspect=np.empty(0, "U1"))
+
+
+def bare(
     effect: np.ndarray, covariance: np.ndarray, study: list[str], dose: np.ndarray, gmfm66: np.ndarray
 ) -> xr.Dataset:
     """Return a Dataset(contrast) of arrays (K,) and a covariance (K, K), none of which is checked."""
@@ -261,7 +272,7 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
     studies = {s["study_id"]: s for s in tables.rows["studies"]}
     dose = np.array(arm("arm_a", "dose_total_cells_per_kg"), float)
     gmfm66 = np.array([r["scale"] in GMFM66_SCALES for r in rows])
-    data = _bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
+    data = bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
     data = _with_covariates(data, contrast_covariates(rows, arms, studies))
     labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
     return (

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance
+from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance, one_reading
 from gmfmsim.evidence.formulas.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.evidence.spread import shipped_tables, spread_field
@@ -49,7 +49,7 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     `reading` runs over the combinations of the studies' readings, the most probable first; `weight` (reading) is the
     product of prior weights. A reading is of a paper: it holds at all selected months of its study. `suspect` runs
     over the studies with readings: `reading_of` (reading, suspect) names theirs. Where none has, or with the choice
-    "as_tabled", there is one combination and data is returned as it is. attrs["field_of_sds"] is the SHA-256 of the
+    "as_tabled", there is one combination, of weight 1. attrs["field_of_sds"] is the SHA-256 of the
     shipped tables where a user's were too few to say how SDs are distributed, and these were asked.
 
     Raises InputError for studies and readings that readings.csv does not have, for months of a study that differ in
@@ -60,7 +60,7 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         _check_tabled(data, file)
     options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
     if not options:
-        return data
+        return one_reading(data)
     weights = _weights(options)
     count = math.prod(map(len, weights.values()))
     if count > MOST_COMBINATIONS:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.evidence.contrasts import bare
 from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.flat.tables import study_row
 from gmfmsim.evidence.formulas.conversions import difference_se_from_sd
@@ -85,7 +85,7 @@ def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
     """
     se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
     dose = math.nan if one.dose is None else one.dose
-    made = contrasts_from_arrays([one.effect], [se**2], study=[one.study], dose=[dose])
+    made = bare(np.array([one.effect]), np.array([[se**2]]), [one.study], np.array([dose]), np.ones(1, bool))
     values = {
         "log_se_sd": one.log_sd,
         "month": one.month,

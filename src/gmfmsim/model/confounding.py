@@ -48,7 +48,7 @@ def confounding(data: xr.Dataset, *, tau: float, r: float = 0.56) -> xr.Dataset:
         raise ValueError(f"tau {tau!r}: a finite number from 0, in GMFM-66 points")
     if not (np.isfinite(r) and r > 0):
         raise ValueError(f"r {r!r}: a finite number above 0, GMFM-66 points per point of another scale")
-    data = data.isel(reading=0) if "reading" in data.dims else data
+    data = data.isel(reading=0)
     known, against_dose = data["dose"].values > 0, data["control_dose"].values > 0
     keep = np.flatnonzero(known & ~against_dose)
     found = _slopes(data.isel(contrast=keep, contrast_=keep), tau, r)

@@ -161,7 +161,7 @@ def head_comment(source: str) -> tuple[str, ...]:
 
 
 def _data_words(data: xr.Dataset, kind: str) -> str:
-    studies, readings = len(set(data["study"].values.tolist())), data.sizes.get("reading", 1)
+    studies, readings = len(set(data["study"].values.tolist())), data.sizes["reading"]
     under = f" under {readings} combinations of readings" if readings > 1 else ""
     return f"{data.sizes['contrast']} {kind}contrasts of {studies} studies{under}"
 

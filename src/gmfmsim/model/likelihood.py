@@ -116,16 +116,14 @@ class Likelihood:
 
 
 def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
-    """Return the likelihood of a Dataset(contrast), with or without readings.
+    """Return the likelihood of a Dataset(contrast) under its readings.
 
     units (L, K): labels of the units of heterogeneity at each level, by default the studies; contrasts with a unit in
     common, or with correlated errors, form a block.
     """
-    several = data if "reading" in data.dims else data.expand_dims(reading=1)
-    effect, log_se_sd = (several[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
-    covariance = several["covariance"].transpose("reading", "contrast", "contrast_").values
-    weight = several["weight"].values if "weight" in several else np.ones(1)
-    study = data["study"].values
+    effect, log_se_sd = (data[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
+    covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
+    weight, study = data["weight"].values, data["study"].values
     units = np.array([study]) if units is None else units
     together = (covariance != 0).any(axis=0) | (units[:, :, None] == units[:, None, :]).any(axis=0)
     blocks = _components(together)

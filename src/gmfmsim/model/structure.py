@@ -97,7 +97,7 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
     amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
     added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
     levels = _levels(spec, data)
-    se = (data["se"].isel(reading=0) if "reading" in data.dims else data["se"]).values
+    se = data["se"].isel(reading=0).values
     se = se * np.where(gmfm66, 1.0, spec.priors["r"].ppf(0.5))  # priors of tau that depend on them are in its points
     return Structure(
         {name: spec.priors[name].given(se) for name in spec.parameters if name not in left_out},

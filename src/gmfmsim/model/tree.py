@@ -40,7 +40,7 @@ def data_tree(
     found = complete(own, phi, _raw(model, flat), stream(seed, "complete"), spread=flat.get("spread_offset"))
     deviation = {name: z * deviation_sd.get(name, 1.0) for name, z in found.deviation.items()}
     posterior = _variables(spec, model, flat, deviation, found.theta, found.spread)
-    first = data.isel(reading=0) if "reading" in data.dims else data
+    first = data.isel(reading=0)
     coords, dims = coords_of(model, data), _dims(spec, model)
 
     def group(variables: Mapping[str, np.ndarray], shape=(chains, draws)) -> xr.Dataset:

@@ -15,7 +15,7 @@ def reading_probability(posterior: xr.DataTree, data: xr.Dataset) -> xr.DataArra
     over draws is the posterior probability of each combination.
     """
     group = posterior["posterior"].to_dataset()
-    like, weight = likelihood(data), _readings(data)["weight"].values
+    like, weight = likelihood(data), data["weight"].values
     u = _values(group, "spread_offset") if like.uncertain_spread else None
     mean = _values(group, "theta") / _ratio(group, data)
     block, parts = np.arange(len(like.index))[:, None], []
@@ -34,24 +34,18 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
     s^2 = (K - 1) sum w / ((sum w)^2 - sum w^2), w = 1 / se^2, is the typical error variance (Higgins & Thompson 2002)
     on the scale of the model, at each draw of `group`, its standard errors and its ratio of scales.
     """
-    several = _readings(data)
-    covariance = several["covariance"].transpose("reading", "contrast", "contrast_").values
+    covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
     se = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)) * _ratio(group, data)[:, None, :]
     like = likelihood(data)
     if like.uncertain_spread:
         u = {name: _values(group, "spread_offset")[:, i] for i, name in enumerate(like.uncertain_spread)}
         offset = np.stack([u.get(s, np.zeros(se.shape[0])) for s in data["study"].values.tolist()], axis=-1)
-        se = se * np.exp(several["log_se_sd"].transpose("reading", "contrast").values * offset[:, None, :])
+        se = se * np.exp(data["log_se_sd"].transpose("reading", "contrast").values * offset[:, None, :])
     w, k = se**-2.0, se.shape[-1]
     spread = w.sum(-1) ** 2 - (w**2).sum(-1)
     typical = (k - 1) * w.sum(-1) / spread if k > 1 else np.nan
     between = tau.transpose("chain", "draw").values.reshape(-1, 1) ** 2
     return _by_draw(between / (between + typical), group)
-
-
-def _readings(data: xr.Dataset) -> xr.Dataset:
-    """Return the contrasts with a dimension of readings; a single one, of weight 1, where nothing is suspect."""
-    return data if "reading" in data.dims else data.expand_dims(reading=1).assign(weight=("reading", np.ones(1)))
 
 
 def _values(group: xr.Dataset, name: str) -> np.ndarray:

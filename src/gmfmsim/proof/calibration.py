@@ -122,7 +122,7 @@ def resampled(spec: ModelSpec, data: xr.Dataset, k: int, seed: int) -> xr.Datase
     Doses are log-uniform between the lowest and the highest of `data`. Every contrast is a study of its own.
     """
     rng = stream(seed, "resampled studies", k)
-    rows = data.isel(contrast=rng.integers(data.sizes["contrast"], size=k))
+    rows = data.isel(reading=0, contrast=rng.integers(data.sizes["contrast"], size=k))
     low, high = np.log(np.nanmin(data["dose"])), np.log(np.nanmax(data["dose"]))
     needs = [TERMS[term].needs for term in spec.terms if TERMS[term].needs]
     return contrasts_from_arrays(

@@ -108,11 +108,11 @@ def _nutpie(spec: ModelSpec, data: xr.Dataset) -> float:
     """Return seconds to sample a compiled model on new effects."""
     import nutpie
 
-    compiled = nutpie.compile_pymc_model(build(spec, data))
+    compiled, first = nutpie.compile_pymc_model(build(spec, data)), data.isel(reading=0)
     rng, how = np.random.default_rng(SEED), {"draws": 1000, "tune": 1000, "chains": 4, "progress_bar": False}
 
     def refit():
-        effect = data["effect"].values + data["se"].values * rng.standard_normal(data.sizes["contrast"])
+        effect = first["effect"].values + first["se"].values * rng.standard_normal(first.sizes["contrast"])
         nutpie.sample(compiled.with_data(effect=effect), seed=SEED, **how)
 
     return _best(refit, 2)
@@ -136,7 +136,7 @@ def dense_emax(data: xr.Dataset, points: tuple[int, int, int] = DENSE) -> dict[s
     y ~ MvNormal(0, V + (tau^2 [same study] + 100) x x') with x = s dose / (ed50 + dose). Gauss and Legendre's rule in
     tau, r and log ed50.
     """
-    y, v, dose = (data[name].values for name in ("effect", "covariance", "dose"))
+    y, v, dose = (data.isel(reading=0)[name].values for name in ("effect", "covariance", "dose"))
     same = data["study"].values[:, None] == data["study"].values
     bounds = ((0.0, 14.0), (0.3, 1.0), (np.log(3e7) - 7.5, np.log(3e7) + 8.5))
     axes = []

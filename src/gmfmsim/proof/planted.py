@@ -67,7 +67,7 @@ def simulate(spec: ModelSpec, design: xr.Dataset, seed: int, number: int) -> Sim
     y = from_prior(own, given, raw[None], rng, nu=phi.get("nu"))[3][0]
     sd = np.array([phi[c.pooled][0] if c.pooled else 1.0 for c in model.coefficients])
     truth = quantities(spec, model.labelled, phi, sd * raw[None], rng, highest_dose(design))
-    first = design["effect"].isel(reading=0) if "reading" in design.dims else design["effect"]
+    first = design["effect"].isel(reading=0)
     effect = design["effect"] + xr.DataArray(y - first.values, dims="contrast")
     return Simulated(design.assign(effect=effect), {name: float(v[0]) for name, v in truth.items()}, seed, number)
 
@@ -135,9 +135,8 @@ def nuts_engine(spec: ModelSpec, design: xr.Dataset, how: Sampler) -> Engine:
         compiled = nutpie.compile_pymc_model(build(spec, design))
 
     def place(simulated: Simulated) -> Placed:
-        effect = simulated.data["effect"]
         tree = nutpie.sample(
-            compiled.with_data(effect=(effect.isel(reading=0) if "reading" in effect.dims else effect).values),
+            compiled.with_data(effect=simulated.data["effect"].isel(reading=0).values),
             draws=how.draws,
             tune=how.tune,
             chains=how.chains,

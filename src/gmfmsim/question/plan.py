@@ -144,7 +144,7 @@ class Prepared:
         if self.published:
             return f"{self.published.row['meta_id']}, as published"
         words = f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
-        several = self.contrasts.sizes.get("reading", 1)
+        several = self.contrasts.sizes["reading"]
         return words if several == 1 else f"{words}, {several} combinations of readings"
 
     @property
@@ -169,8 +169,7 @@ class Prepared:
     @property
     def reported(self) -> xr.Dataset | None:
         """The contrasts under the most probable readings of suspect figures: what figures and tables show."""
-        several = self.contrasts is not None and "reading" in self.contrasts.dims
-        return self.contrasts.isel(reading=0) if several else self.contrasts
+        return None if self.contrasts is None else self.contrasts.isel(reading=0)
 
     @property
     def observed_doses(self) -> tuple[float, float] | None:

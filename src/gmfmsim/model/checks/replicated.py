@@ -24,7 +24,7 @@ def predictive_check(tree: xr.DataTree, data: xr.Dataset) -> xr.Dataset:
     where a prior is improper. Replicates and observed data are on the scale of the most probable reading, with
     its standard errors. Near 0 or 1 the model does not make data like these. Source: Gelman, Meng & Stern (1996).
     """
-    first = data.isel(reading=0) if "reading" in data.dims else data
+    first = data.isel(reading=0)
     y, se = first["effect"].values, first["se"].values
     columns = {"observed": np.array([float(f(y, se)) for f in STATISTICS.values()])}
     for name in ("posterior", "prior"):
