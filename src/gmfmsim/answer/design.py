@@ -29,7 +29,7 @@ def trial_record(answer: Answered) -> dict:
     }
     if is_design(answer.prepared):
         return record
-    return record | {"analysis": ANALYSES[plan.analysis.method], "alpha": plan.analysis.alpha}
+    return record | {"analysis": ANALYSES[trial.analyses[0].method], "alpha": trial.alpha}
 
 
 def design_record(design: Design, n: int, reported: Iterable[Reported] = ()) -> dict:
@@ -53,16 +53,16 @@ def plug_in(answer: Answered) -> dict | None:
     """Return the plan that takes planning value and SD as known, by formula; None for a target below alpha/2 or a
     design with analyses of its own."""
     plan = answer.prepared.plan
-    if plan.analysis is None or plan.search.target.value <= plan.analysis.alpha / 2:
+    if is_design(answer.prepared) or plan.search.target.value <= plan.trial.alpha / 2:
         return None
     sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
     control = sample_size(
         effect=plan.search.planning_value,
         sd=sd,
         power_target=plan.search.target.value,
-        alpha=plan.analysis.alpha,
+        alpha=plan.trial.alpha,
         ratio=plan.trial.active.ratio / plan.trial.control.ratio,
-        method=plan.analysis.method,
+        method=plan.trial.analyses[0].method,
     )
     n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
     return {"sd": sd, "children": children(plan.trial, n)}

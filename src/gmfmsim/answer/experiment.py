@@ -74,7 +74,7 @@ class Experiment:
         if n is None:
             required = self._required(prepared, truths)
             n = design_grid(prepared.plan.trial, required) if is_design(prepared) else curve_grid(required)
-        return simulate(truths, prepared.plan.trial, prepared.plan.analysis, n=n, seed=prepared.plan.seed)
+        return simulate(truths, prepared.plan.trial, n=n, seed=prepared.plan.seed)
 
     def size(self, plan: str | None = None) -> xr.Dataset:
         """Return the required number of children: n_total, n_by_arm (arm), their Monte Carlo interval (end), plateau.
@@ -111,7 +111,7 @@ class Experiment:
 
     def _required(self, prepared: Prepared, truths: xr.Dataset) -> RequiredN:
         plan = prepared.plan
-        return required_n(truths, plan.trial, plan.analysis, plan.search, seed=plan.seed)
+        return required_n(truths, plan.trial, plan.search, seed=plan.seed)
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}/{self.key}: {self.question.text[:200]} Plans: {', '.join(self.labels)[:200]}>"

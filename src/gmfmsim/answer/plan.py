@@ -16,6 +16,7 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import n_for_width, smallest_effect
+from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
@@ -58,7 +59,7 @@ class Answered:
 
 def is_design(prepared: Prepared) -> bool:
     """Return whether the trial of a plan is simulated on children, with all analyses that its design names."""
-    return isinstance(prepared.plan.trial, Design)
+    return engine_of(prepared.plan.trial) != "two_arm"
 
 
 class Laps:
@@ -84,7 +85,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     truths = truths_of(prepared, effects)
     progress.stage(f"{plan.label}: simulating {truths.sizes['draw']:,} trials at each n")
     with progress.steps("search for n") as advance:
-        required = required_n(truths, plan.trial, plan.analysis, plan.search, seed=plan.seed, advance=advance)
+        required = required_n(truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
     laps.lap("search")
     surface = _surface(prepared, truths, required, progress)
     laps.lap("curves")
@@ -107,7 +108,7 @@ def _surface(prepared: Prepared, truths: xr.Dataset, required: RequiredN, progre
     plan, design = prepared.plan, is_design(prepared)
     grid = design_grid(plan.trial, required) if design else curve_grid(required)
     with progress.steps("power and assurance curves", None if design else len(grid) * truths.attrs["rounds"]) as step:
-        surface = simulate(truths, plan.trial, plan.analysis, n=grid, seed=plan.seed, advance=step)
+        surface = simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=step)
     return surface.assign_coords(randomised=("n", [sum(plan.trial.sizes(n).values()) for n in grid]))
 
 
@@ -130,14 +131,13 @@ def _asked(prepared: Prepared, members: list[Member], progress: Silent) -> dict[
     with progress.steps("further questions") as advance:
         if plan.detectable:
             how = effort | {"z": plan.search.z, "advance": advance}
-            found["detectable"] = smallest_effect(plan.trial, plan.analysis, plan.detectable, **how)
+            found["detectable"] = smallest_effect(plan.trial, plan.detectable, **how)
         if plan.precision:
             how = effort | {"z": plan.search.z, "advance": advance, "most": plan.search.max_n_per_arm}
             found["precision"] = n_for_width(plan.trial, plan.precision, **how)
         if plan.optimise:
             found["optimise"] = allocations(
                 plan.trial,
-                plan.analysis,
                 plan.optimise,
                 lambda trial: truths_of(prepared, effects_of(prepared, members, {a.name: a.dose for a in trial.arms})),
                 seed=plan.seed,

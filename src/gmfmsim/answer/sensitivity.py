@@ -13,7 +13,6 @@ from gmfmsim.model.kept import kept
 from gmfmsim.model.truths import mixed_draws, truths
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
-from gmfmsim.trial.designs import Design
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.size import RequiredN, required_n
 
@@ -49,7 +48,7 @@ def target_of(prepared: Prepared) -> Condition:
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
     """Return the truths of the trial of a plan at draws of its effects."""
     plan = prepared.plan
-    if isinstance(plan.trial, Design):  # its trials are dear: no more posterior draws than trials
+    if engine_of(plan.trial) != "two_arm":  # its trials are dear: no more posterior draws than trials
         every = -(-effects.sizes["chain"] * effects.sizes["draw"] // plan.search.replicates)
         effects = effects.isel(draw=slice(None, None, every))
     return truths(
@@ -97,7 +96,7 @@ def under_readings(
     i2 = mixed_draws([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
     draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
     trial, table = prepared.plan.trial, []
-    dear = isinstance(trial, Design) and engine_of(trial) == "children"
+    dear = engine_of(trial) == "children"
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
@@ -164,7 +163,7 @@ def _figures(found: RequiredN | None, why_not: str) -> dict:
 def _required_n(prepared: Prepared, effects: xr.Dataset) -> RequiredN:
     """Return the required n of a plan at other draws of its effects."""
     plan = prepared.plan
-    return required_n(truths_of(prepared, effects), plan.trial, plan.analysis, plan.search, seed=plan.seed)
+    return required_n(truths_of(prepared, effects), plan.trial, plan.search, seed=plan.seed)
 
 
 def _interval(values: xr.DataArray, weight: xr.DataArray) -> list[float]:

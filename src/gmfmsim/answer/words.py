@@ -4,7 +4,6 @@ from gmfmsim.answer.plan import Answered
 from gmfmsim.compute.text import percent
 from gmfmsim.model.average import no_average
 from gmfmsim.question.plan import Prepared
-from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design
 
 
@@ -77,10 +76,10 @@ def _beyond(answer: Answered, plateau: str) -> str:
     return f"whether that effect is there is another question: the assurance is {assurance}"
 
 
-def claimed(trial: Parallel | Design, effect: str = "") -> str:
+def claimed(trial: Design, effect: str = "") -> str:
     """Say what a trial that succeeds shows; effect: where its power is asked, the true effect in words."""
-    objective = getattr(trial, "objective", None)
-    if objective is None or objective.claim == "superiority":
+    objective = trial.objective
+    if objective.claim == "superiority":
         return f"a gain of {effect}" if effect else "a gain"
     limit = f"{objective.margin:g} GMFM-66 points"
     words = {
@@ -139,18 +138,18 @@ def asked_in_words(answer: Answered) -> list[str]:
     return words
 
 
-def total(trial: Parallel | Design, n: int) -> int:
+def total(trial: Design, n: int) -> int:
     """Return how many children are randomised at n."""
     return sum(trial.sizes(n).values())
 
 
-def children(trial: Parallel | Design, n: int, more: str = "") -> str:
+def children(trial: Design, n: int, more: str = "") -> str:
     """Say how many children there are at n, in brackets how many each arm has, and `more`."""
     within = "; ".join(filter(None, (_by_arm(trial, n), more)))
     return f"{total(trial, n)} children" + (f" ({within})" if within else "")
 
 
-def headed(trial: Parallel | Design, n: int) -> str:
+def headed(trial: Design, n: int) -> str:
     """Say it without brackets: 412 children, 206 an arm; 282 children: 188 cells, 94 control."""
     arms = _by_arm(trial, n)
     if not arms:
@@ -158,11 +157,11 @@ def headed(trial: Parallel | Design, n: int) -> str:
     return f"{total(trial, n)} children{':' if ', ' in arms else ','} {arms}"
 
 
-def _by_arm(trial: Parallel | Design, n: int) -> str:
+def _by_arm(trial: Design, n: int) -> str:
     sizes = trial.sizes(n)
     if len(sizes) == 1:
         return ""
-    if getattr(trial, "kind", "") == "pairs":
+    if trial.kind == "pairs":
         return f"{n} pairs"
     if len(set(sizes.values())) == 1:
         return f"{n} an arm"

@@ -9,7 +9,6 @@ import numpy as np
 
 from gmfmsim.progress import Silent
 from gmfmsim.streams import stream
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.presets import read_design
@@ -32,26 +31,21 @@ def trials(*, progress: Silent | None = None) -> dict[str, float]:
     normal = read_design("normal")
     once = {"visits": [12.0], "onset": None}
     cases = {
-        "two_arm_per_s": (_two_arms(), Analysis(), 4_000_000, "auto"),
-        "ancova_200_per_s": (_only(normal, "ancova", **once), None, 400_000, "auto"),
-        "ancova_200_children_per_s": (_only(normal, "ancova", **once), None, 20_000, "children"),
-        "mmrm_4_per_s": (_only(_losing(normal, 0.3), "mmrm", visits=[3.0, 6.0, 9.0, 12.0]), None, 100_000, "auto"),
+        "two_arm_per_s": (read_design("parallel"), 4_000_000, "auto"),
+        "ancova_200_per_s": (_only(normal, "ancova", **once), 400_000, "auto"),
+        "ancova_200_children_per_s": (_only(normal, "ancova", **once), 20_000, "children"),
+        "mmrm_4_per_s": (_only(_losing(normal, 0.3), "mmrm", visits=[3.0, 6.0, 9.0, 12.0]), 100_000, "auto"),
     }
     found = {}
     with _one_core():
-        for name, (trial, analysis, replicates, engine) in cases.items():
+        for name, (trial, replicates, engine) in cases.items():
             progress.stage(name.removesuffix("_per_s"))
             truths = fixed_truths(trial, 1.42, replicates, SEED)
-            seconds = _best(lambda: simulate(truths, trial, analysis, n=[CHILDREN_PER_ARM], seed=SEED, engine=engine))  # noqa: B023
+            seconds = _best(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED, engine=engine))  # noqa: B023
             found[name] = replicates / seconds
         progress.stage("scipy")
         found["scipy_ttest_per_s"] = _scipy()
     return found
-
-
-def _two_arms() -> Parallel:
-    arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg"}]
-    return Parallel.model_validate({"month": 12.0, "arms": arms, "dropout": 0.08})
 
 
 def _only(design: Design, method: str, **changes) -> Design:

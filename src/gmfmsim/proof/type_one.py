@@ -101,7 +101,7 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
         }
         for i, analysis in enumerate(design.analyses)
     ]
-    about = {"design_sha256": design_hash(design), "kind": design.kind, "engine": engine_of(design)}
+    about = {"design_sha256": design_hash(design), "kind": design.kind, "engine": engine_of(design, "sufficient")}
     return about | origin(SEED, PACKAGES) | {"n_per_arm": n, "replicates": replicates, "analyses": rows}
 
 

@@ -10,38 +10,27 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.covariates import IN_WORDS
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.evidence.schema import Tables
-from gmfmsim.faults import Fault, InputError
+from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.toml import Spec, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
-from gmfmsim.trial.design import Analysis, Parallel
-from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.detectable import Detectable, Precision
+from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
+from gmfmsim.trial.short import PLAINEST, SOURCE
 from gmfmsim.trial.size import Search
-
-
-def _trial_class(raw: object) -> str:
-    """Return which of the two a [trial] is: a design has a kind."""
-    kind = raw.get("kind") if isinstance(raw, dict) else getattr(raw, "kind", None)
-    return "design" if kind is not None else "parallel"
-
-
-Trial = Annotated[
-    Annotated[Parallel, Tag("parallel")] | Annotated[AnyDesign, Tag("design")], Discriminator(_trial_class)
-]
-"""Two arms with normal changes, said in a few keys; or a design on simulated children."""
 
 DESIGN_REPLICATES = 10_000
 """Trials at each n and scenario of a design where the search does not say: children cost more than two numbers."""
@@ -58,34 +47,19 @@ class Plan(Spec):
     evidence: EvidenceSpec
     model: ModelChoice | None = None
     sampler: Sampler = Sampler()
-    trial: Trial
-    analysis: Analysis | None = Asked
+    trial: AnyDesign
     search: Search
     detectable: Detectable | None = Asked
     precision: Precision | None = Asked
     optimise: Optimise | None = Asked
 
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_trial(cls, raw: object) -> object:
-        if not isinstance(raw, dict):
-            return raw
-        if _trial_class(raw.get("trial")) == "parallel":
-            return {"analysis": {}} | raw
-        search = raw.get("search")
-        return raw | {"search": {"replicates": DESIGN_REPLICATES} | search} if isinstance(search, dict) else raw
-
     @model_validator(mode="after")
     def _fits_the_trial(self):
-        design = isinstance(self.trial, Design)
-        if design and self.analysis is not None:
-            raise PydanticCustomError("analysis", "no [analysis]: the analyses of a design are trial.analyses")
-        if self.precision and not design:
-            raise PydanticCustomError("precision", "[precision] with a design of designs/, such as normal")
-        if self.optimise and (len(self.trial.arms) != 2 or getattr(self.trial, "kind", "parallel") != "parallel"):
+        if self.optimise and (len(self.trial.arms) != 2 or self.trial.kind != "parallel"):
             raise PydanticCustomError("optimise", "[optimise] with a parallel trial of two arms")
-        if design and self.evidence.pooled:
-            raise PydanticCustomError("evidence", "evidence.select with a design: its children are in GMFM-66 points")
+        if self.evidence.pooled and engine_of(self.trial) != "two_arm":
+            words = "evidence.select with simulated children, who are in GMFM-66 points"
+            raise PydanticCustomError("evidence", words)
         return self
 
     @model_validator(mode="after")
@@ -276,17 +250,44 @@ def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
 
 
 def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
-    """Return a plan whose trial names files of designs/ or children/ with all they say, and the faults of doing so."""
-    trial = raw.get("trial")
-    if not isinstance(trial, dict) or (trial.get("design") in (None, "parallel") and "kind" not in trial):
-        return raw, []
+    """Return a plan whose trial is written out, with all that its files and its short form say, and the faults.
+
+    [analysis] is the short way to say the one analysis of a design, and alpha. Where children cost more than two
+    numbers there are fewer replicates by default. A trial without faults is returned as the design that it is.
+    """
+    trial, analysis = raw.get("trial"), raw.get("analysis")
+    rest = {k: v for k, v in raw.items() if k != "analysis"}
+    if not isinstance(trial, dict):
+        return rest, []
+    trial = trial if {"design", "kind"} & trial.keys() else {"design": PLAINEST} | trial
     try:
         whole = resolve(trial, path.parent, path.name)
     except InputError as error:
-        return raw, [_within_trial(f) if f.file == path.name else f for f in error.faults]
+        return rest, [_within_trial(f) if f.file == path.name else f for f in error.faults]
     if isinstance(name := whole.get("design"), str):  # a file counts by what it holds, not by where it stands
         whole = whole | {"design": Path(name).name}
-    return raw | {"trial": whole}, []
+    if isinstance(analysis, dict):
+        one = {k: v for k, v in analysis.items() if k != "alpha"}
+        whole |= {"analyses": [one]} if one else {}
+        whole |= {"alpha": analysis["alpha"]} if "alpha" in analysis else {}
+    elif analysis is not None:
+        return rest, [Fault(path.name, "key analysis", f"{shown(analysis)} is not allowed", "a table: method, alpha")]
+    design, faults = parse(AnyDesign, whole, path.name)
+    if design is None:
+        return rest, [_of_analysis(_within_trial(f), analysis) for f in faults]
+    search = raw.get("search")
+    if isinstance(search, dict) and engine_of(design) != "two_arm":
+        rest |= {"search": {"replicates": DESIGN_REPLICATES} | search}
+    return rest | {"trial": design}, []
+
+
+def _of_analysis(fault: Fault, analysis: dict | None) -> Fault:
+    """Say that a fault of the one analysis, or of alpha, stands in [analysis]."""
+    if not analysis:
+        return fault
+    if fault.where == "key trial.alpha" and "alpha" in analysis:
+        return replace(fault, where="key analysis.alpha")
+    return replace(fault, where=fault.where.replace("key trial.analyses.0", "key analysis"))
 
 
 def _within_trial(fault: Fault) -> Fault:
@@ -334,7 +335,7 @@ def _size_faults(plan: Plan, file: str) -> list[Fault]:
 
 def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault]:
     """Return a fault where the SD of a trial is not in the unit of a published effect."""
-    sd, given = plan.trial.sd_change, "sd_change" in plan.trial.model_fields_set
+    sd, given = plan.trial.sd_change, plan.trial.children.excess_sd.source == SOURCE["source"]
     if published.unit == "standard deviations" and not (isinstance(sd, Fixed) and sd.value == 1):
         problem = f"{sd if given else 'the default in points'} does not fit an effect in standard deviations"
         return [Fault(file, "key trial.sd_change", problem, '{ dist = "fixed", value = 1 }')]

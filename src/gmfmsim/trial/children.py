@@ -129,7 +129,7 @@ class Children(Spec):
     scale: Spread | None = Told
     reported: Reported | None = Told
 
-    _sd = field_validator("excess_sd")(_held(0.1, 50, "an SD"))
+    _sd = field_validator("excess_sd")(_held(1e-3, 1e3, "an SD"))
     _exponent = field_validator("excess_growth")(_held(0, 1, "an exponent"))
     _correlation = field_validator("visit_correlation")(_held(0.01, 1, "a correlation"))
     _error = field_validator("measurement_error")(_held(0, 20, "an SD"))

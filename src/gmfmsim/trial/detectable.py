@@ -9,9 +9,8 @@ from pydantic import Field
 from gmfmsim.compute.algebra import dot
 from gmfmsim.files.toml import Spec
 from gmfmsim.streams import stream
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
-from gmfmsim.trial.operate import primary_only
+from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve
 
@@ -35,7 +34,7 @@ class Precision(Spec):
     width: Annotated[float, Field(gt=0, le=100)]
 
 
-def fixed_truths(trial: Parallel | Design, effect: float, replicates: int, seed: int) -> xr.Dataset:
+def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr.Dataset:
     """Return truths in which every arm with cells has one effect (points) and only the SD of the change varies.
 
     Scenario "fixed"; dims and attributes as `model.truths`; draws of the SD are addressed, so that the same
@@ -61,8 +60,7 @@ def fixed_truths(trial: Parallel | Design, effect: float, replicates: int, seed:
 
 
 def smallest_effect(
-    trial: Parallel | Design,
-    analysis: Analysis | None,
+    trial: Design,
     wanted: Detectable,
     *,
     replicates: int,
@@ -78,13 +76,13 @@ def smallest_effect(
     Raises ValueError for an n that the trial cannot have.
     """
     trial.sizes(wanted.n_per_arm)
-    first, engine = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
+    first, engine = primary_only(trial)
     seen = {}
 
     def power(steps: int) -> tuple[float, float]:
         if steps not in seen:
             truths = fixed_truths(trial, steps * STEP, replicates, seed)
-            surface = simulate(truths, first, analysis, n=[wanted.n_per_arm], seed=seed, engine=engine)
+            surface = simulate(truths, first, n=[wanted.n_per_arm], seed=seed, engine=engine)
             seen[steps] = surface["success"].item(), surface["success_mcse"].item()
             advance()
         return seen[steps]
@@ -113,7 +111,7 @@ def n_for_width(
     truths = fixed_truths(design, 0.0, replicates, seed)
 
     def precision(n: int) -> tuple[float, float]:
-        surface = simulate(truths, first, n=[n], seed=seed, engine=engine)
+        surface = operate(truths, first, n=[n], seed=seed, engine=engine)
         width, mcse = surface["width"].item(), surface["width_mcse"].item()
         advance()
         return (1 / width, mcse / width**2) if np.isfinite(width) else (0.0, 0.0)

@@ -26,27 +26,51 @@ WITHOUT_CHILDREN = 8192
 """Trials in a block whose children are not kept."""
 
 
-def engine_of(design: Design, engine: str = "auto") -> str:
-    """Return how trials of a design are computed: "sufficient" or "children".
+ENGINES = ("two_arm", "sufficient", "children")
+"""How trials of a design are computed, the fastest first.
 
-    sufficient: group means and cross-products drawn as such, where that is exact and every analysis takes no more;
-    children: every child drawn. engine: "auto" takes the first where it is right, "children" never.
+two_arm: standardised difference and pooled variance of two arms, for one t or z test of normal changes; sufficient:
+group means and cross-products drawn as such, where that is exact and every analysis takes no more; children: every
+child drawn.
+"""
+
+
+def engine_of(design: Design, engine: str = "auto") -> str:
+    """Return the fastest engine that is right for a design: any by "auto", else `engine` and those after it.
 
     Raises ValueError for another `engine`.
     """
+    if engine not in ("auto", *ENGINES):
+        raise ValueError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
+    if engine in ("auto", "two_arm") and _two_arm(design):
+        return "two_arm"
     from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed
 
-    if engine not in ("auto", "children"):
-        raise ValueError(f"engine is {engine!r}; allowed: auto, children")
     linear = all(a.linear for a in design.analyses)
-    return "sufficient" if engine == "auto" and linear and qualifies(design) is None else "children"
+    return "sufficient" if engine != "children" and linear and qualifies(design) is None else "children"
+
+
+def _two_arm(design: Design) -> bool:
+    """Return whether a design is one t or z test of the changes of two arms at one visit, all of them independent."""
+    children, (first, *others) = design.children, design.analyses
+    return (
+        (design.kind, children.kind, len(design.arms), len(design.visits)) == ("parallel", "normal", 2, 1)
+        and not others
+        and first.method in ("t", "z")
+        and design.objective.claim == "superiority"
+        and design.randomisation.method in ("block", "none")
+        and children.dropout.mechanism == "completely_at_random"
+        and children.missed.value == children.response_sd.value == 0
+        and children.centres is None
+        and design.run_in is None
+        and list(design.share_present) == [1.0]
+    )
 
 
 def primary_only(design: Design) -> tuple[Design, str]:
-    """Return the design with its primary analysis alone, and the engine that meets it with the children of the whole:
-    "auto", or "children" where another analysis needs them."""
-    first = design.model_copy(update={"analyses": design.analyses[:1]})
-    return first, "children" if engine_of(design) == "children" else "auto"
+    """Return the design with its primary analysis alone, and the engine of the whole, which meets it with the same
+    trials."""
+    return design.model_copy(update={"analyses": design.analyses[:1]}), engine_of(design)
 
 
 def operate(
@@ -69,7 +93,7 @@ def operate(
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
     effects = truths["effect"].transpose("scenario", "arm", "draw").values
     sd, batch = truths["sd_change"].values, truths["batch"].values
-    engine = engine_of(design, engine)
+    engine = engine_of(design, "children" if engine == "children" else "sufficient")
 
     def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Verdicts], np.ndarray]:
         k, block, rows, i = at

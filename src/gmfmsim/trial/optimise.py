@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.sizes import FEWEST_UNITS
@@ -36,10 +35,9 @@ class Optimise(Spec):
 
 
 def allocations(
-    trial: Parallel | Design,
-    analysis: Analysis | None,
+    trial: Design,
     wanted: Optimise,
-    truths_at: Callable[[Parallel | Design], xr.Dataset],
+    truths_at: Callable[[Design], xr.Dataset],
     *,
     seed: int,
     advance=lambda: None,
@@ -55,7 +53,7 @@ def allocations(
             variant = with_allocation(trial, dose, ratio)
             n = largest_n(variant, wanted.n_total)
             truths = truths_at(variant).sel(scenario=["new_study"])
-            surface = simulate(truths, variant, analysis, n=[n], seed=seed).isel(analysis=0)
+            surface = simulate(truths, variant, n=[n], seed=seed).isel(analysis=0)
             sizes = variant.sizes(n)
             rows.append(
                 {
@@ -71,17 +69,15 @@ def allocations(
     return sorted(rows, key=lambda row: -row["assurance"])
 
 
-def with_allocation(trial: Parallel | Design, dose: float, ratio: float) -> Parallel | Design:
+def with_allocation(trial: Design, dose: float, ratio: float) -> Design:
     """Return the two-arm trial with another dose, and `ratio` children with cells for each control child."""
     smaller = min(ratio, 1.0)
     new = {trial.active.name: {"dose": dose, "ratio": ratio / smaller}, trial.control.name: {"ratio": 1 / smaller}}
-    arms = [
-        arm.model_copy(update=new[arm.name] | ({"n": None} if isinstance(trial, Design) else {})) for arm in trial.arms
-    ]
+    arms = [arm.model_copy(update=new[arm.name] | {"n": None}) for arm in trial.arms]
     return trial.model_copy(update={"arms": arms})
 
 
-def largest_n(trial: Parallel | Design, n_total: int) -> int:
+def largest_n(trial: Design, n_total: int) -> int:
     """Return the largest n of the smaller arm with at most n_total children in all."""
     n = trial.at_least(n_total / sum(arm.ratio for arm in trial.arms)) + trial.step
     while sum(trial.sizes(n).values()) > n_total and n > trial.fewest:

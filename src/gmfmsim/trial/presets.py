@@ -10,6 +10,7 @@ from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import parse, read_toml
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
 from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.short import parted, written_out
 
 AnyChildren = Annotated[NormalChildren | PopulationChildren, Field(discriminator="kind")]
 
@@ -57,7 +58,23 @@ def titles(kind: str) -> dict[str, str]:
 
 
 def _design(raw: dict, beside: Path | None, file: str, depth: int) -> dict:
-    """Return a declaration laid over the one it names, which must be whole."""
+    """Return a declaration laid over the one it names, which must be whole, with its short form written out."""
+    short, raw = parted(raw)
+    laid = _laid(raw, beside, file, depth)
+    if not short:
+        return laid
+    if isinstance(laid.get("design"), str):  # a file counts by what it holds, not by where it stands
+        laid = laid | {"design": Path(laid["design"]).name}
+    if "month" in short and "visits" in raw:
+        raise InputError([Fault(file, "key month", "stands beside visits", "one of them: month is the last visit")])
+    whole, faults = written_out(laid, short, file)
+    if faults:
+        raise InputError(faults)
+    return whole
+
+
+def _laid(raw: dict, beside: Path | None, file: str, depth: int) -> dict:
+    """Return a declaration laid over the one it names."""
     base = {}
     if "design" in raw and "kind" not in raw:
         path = _file("designs", raw["design"], beside, file, "key design", depth)

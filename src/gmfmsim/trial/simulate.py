@@ -1,4 +1,4 @@
-"""Simulated trials from exact sufficient statistics, with a Monte Carlo error on every figure."""
+"""Simulate trials of a design by the fastest engine that is right for it, with a Monte Carlo error on every figure."""
 
 from collections.abc import Iterable
 
@@ -6,25 +6,17 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
-from gmfmsim.trial.operate import operate
+from gmfmsim.trial.operate import engine_of, operate
 
 
 def simulate(
-    truths: xr.Dataset,
-    design: Parallel | Design,
-    analysis: Analysis | None = None,
-    *,
-    n: Iterable[int],
-    seed: int,
-    engine: str = "auto",
-    advance=lambda: None,
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance=lambda: None
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n, and return the share that succeeds.
 
-    A Design names its analyses itself and is simulated by `operate`, which says what `engine` means and returns more
-    figures. The rest is about the two arms of Parallel.
+    engine: "auto" for that of `engine_of`, or one that it names. The children and their sufficient statistics are
+    simulated by `operate`, which returns more figures; what follows is about two arms and one test.
 
     n (children randomised per arm, times the arm's ratio) is the only thing that differs between the trials at
     one truth: they share the same noise (common random numbers), so curves over n are smooth, and scenarios and
@@ -42,7 +34,7 @@ def simulate(
     MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this
     is the binomial error (Morris, White & Crowther 2019).
     """
-    if isinstance(design, Design):
+    if engine_of(design, engine) != "two_arm":
         return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
     from gmfmsim.trial.two_arm import significant  # compiled code: loaded only where it is needed
 
@@ -60,11 +52,11 @@ def simulate(
         u = rng.random((3, per_round))
         in_sds = effect[:, rows] / sd[rows]
         for k, children in enumerate(n):
-            benefit, harm = significant(design, analysis, children, in_sds, z, u)
+            benefit, harm = significant(design, children, in_sds, z, u)
             hits[0, :, k] += _by_batch(benefit, starts)
             hits[1, :, k] += _by_batch(harm, starts)
             advance()
-    limit = (effect > 0) + analysis.alpha / 2 * (effect == 0)
+    limit = (effect > 0) + design.alpha / 2 * (effect == 0)
     blocks = np.split(limit, truths.attrs["rounds"], axis=1)
     certain = sum(_by_batch(block, starts) for block in blocks)
     (success, harm), (success_mcse, harm_mcse) = _mean_and_mcse(hits, size)
@@ -79,8 +71,8 @@ def simulate(
             "plateau": ("scenario", plateau),
             "plateau_mcse": ("scenario", plateau_mcse),
         },
-        coords={"scenario": truths["scenario"].values, "n": n, "analysis": [analysis.method]},
-        attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": analysis.alpha, "seed": seed},
+        coords={"scenario": truths["scenario"].values, "n": n, "analysis": [design.analyses[0].label]},
+        attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed},
     )
 
 

@@ -11,7 +11,6 @@ from pydantic import Field
 from scipy import special
 
 from gmfmsim.files.toml import Spec
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.operate import primary_only
 from gmfmsim.trial.simulate import simulate
@@ -142,15 +141,7 @@ class Curve:
         return min(max(math.floor(root**2), low + 1), high - 1)
 
 
-def required_n(
-    truths: xr.Dataset,
-    trial: Parallel | Design,
-    analysis: Analysis | None,
-    search: Search,
-    *,
-    seed: int,
-    advance=lambda: None,
-) -> RequiredN:
+def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, advance=lambda: None) -> RequiredN:
     """Return the smallest n per arm with success >= target, its Monte Carlo interval, and the plateau.
 
     Every n looked at is one that the trial can have: whole clusters, where those are randomised. Success is that of the
@@ -160,15 +151,15 @@ def required_n(
     is looked for: no n can reach the target.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
-    first, engine = primary_only(trial) if isinstance(trial, Design) else (trial, "auto")
+    first, engine = primary_only(trial)
     dear = engine == "children"
 
     def at(n: int) -> tuple[float, float]:
-        surface = simulate(truths, first, analysis, n=[n], seed=seed, engine=engine)
+        surface = simulate(truths, first, n=[n], seed=seed, engine=engine)
         advance()
         return surface["success"].item(), surface["success_mcse"].item()
 
-    limit = simulate(truths, trial, analysis, n=[], seed=seed)
+    limit = simulate(truths, trial, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
     curve = Curve(at, time.monotonic() + (search.max_seconds or math.inf), step=trial.step)
     z, target, most = search.z, search.target.value, search.max_n_per_arm

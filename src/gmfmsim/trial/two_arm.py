@@ -6,14 +6,14 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.design import Analysis, Parallel
+from gmfmsim.trial.designs import Design
 
 CELLS, GUIDE = 64, 1024
 """Parts of (0, 1) at whose ends the quantile is known beforehand: of the pooled variance, and of the completers."""
 
 
 def significant(
-    design: Parallel, analysis: Analysis, n: int, effect: np.ndarray, z: np.ndarray, u: np.ndarray
+    design: Design, n: int, effect: np.ndarray, z: np.ndarray, u: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which trials show benefit and which harm, (scenario, draw) each; effect in SDs, noise z, u (3, draw).
 
@@ -25,12 +25,12 @@ def significant(
     sizes = design.sizes(n)
     arms = (sizes[design.active.name], least[0], largest[0]), (sizes[design.control.name], least[1], largest[1])
     (*active, fewest1, most1), (*control, fewest0, most0) = (_completers(*arm, design.dropout) for arm in arms)
-    if analysis.method == "z":
-        critical = np.full((1, CELLS + 1), special.ndtri(1 - analysis.alpha / 2))
+    if design.analyses[0].method == "z":
+        critical = np.full((1, CELLS + 1), special.ndtri(1 - design.alpha / 2))
         return _decide(effect, z, u, *active, *control, 0, critical)[:2]
     fewest, most = max(fewest1 + fewest0, 4), max(most1 + most0, 4)
     df = np.arange(fewest, most + 1) - 2
-    quantile = special.stdtrit(df, 1 - analysis.alpha / 2)
+    quantile = special.stdtrit(df, 1 - design.alpha / 2)
     high, low = (np.sqrt(special.chdtri(df, edge) / df)[:, None] for edge in (least[2], largest[2]))
     inner = np.array([_spread(k) for k in df.tolist()])
     critical = quantile[:, None] * np.hstack([high, inner, low])

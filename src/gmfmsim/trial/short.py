@@ -1,0 +1,113 @@
+"""The short form: keys that every design takes, for what is mostly changed. Each takes the place of a sourced value."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
+from gmfmsim.faults import Fault
+from gmfmsim.files.toml import Spec, parse
+
+SOURCE = {"source": "this experiment", "verified": "assumed"}
+PLAINEST = "parallel"
+"""The design that a trial has where it names none. Its SD of change is known for twelve months."""
+
+
+class Short(Spec):
+    """What a trial may say in a few keys, over a design that it names or declares.
+
+    month: of the endpoint, the last visit. ratio: children with cells for each control child, of a trial of two arms.
+    dropout: share of children lost before the last visit, completely at random. sd_change: SD of the change at the
+    endpoint without treatment, over children; of children on growth curves that of the excess over their curves. A
+    number, or a distribution over trials. baseline_correlation: of the baseline with later scores, of normal children.
+    """
+
+    month: Annotated[float, Field(gt=0, le=120)] | None = None
+    ratio: Annotated[float, Field(ge=0.05, le=20)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    sd_change: Annotated[LogNormal | Fixed, Field(discriminator="dist")] | None = None
+    baseline_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @field_validator("sd_change", mode="before")
+    @classmethod
+    def _a_number_is_known(cls, sd: object) -> object:
+        number = isinstance(sd, int | float) and not isinstance(sd, bool)
+        return {"dist": "fixed", "value": sd} if number else sd
+
+    @field_validator("sd_change")
+    @classmethod
+    def _above_zero(cls, sd: LogNormal | Fixed | None) -> LogNormal | Fixed | None:
+        if sd is not None and not 1e-3 <= sd.ppf(np.array(0.5)) <= 1e3:
+            raise PydanticCustomError("sd", "an SD above 0, from 0.001 to 1000")
+        return sd
+
+
+def parted(raw: dict) -> tuple[dict, dict]:
+    """Return the keys of a declaration that are of the short form, and the others."""
+    return {k: raw[k] for k in raw if k in Short.model_fields}, {k: raw[k] for k in raw if k not in Short.model_fields}
+
+
+def written_out(whole: dict, short: dict, file: str) -> tuple[dict, list[Fault]]:
+    """Return a whole declaration with what the short form says in its place, and every fault of saying it.
+
+    whole: a design as its file would declare it, children included; short: the keys of `Short`.
+    """
+    said, faults = parse(Short, short, file)
+    children, arms = whole.get("children"), whole.get("arms")
+    if said is None or not isinstance(children, dict):
+        return whole, faults
+    if said.month is not None:
+        whole = whole | _until(said.month, whole)
+    if said.ratio is not None:
+        whole = whole | {"arms": _allocated(arms, said.ratio)}
+        if whole["arms"] is None:
+            allowed = "with one arm with cells and one without, no ratio of their own"
+            faults.append(Fault(file, "key ratio", "does not say how these arms are allocated", allowed))
+    if whole.get("design") == PLAINEST and "sd_change" not in short and whole.get("visits") != [12]:
+        allowed = "an sd_change of its own where month is not 12: the default is for 12 months"
+        faults.append(Fault(file, "key sd_change", "is missing", allowed))
+    if said.dropout is not None:
+        children = children | {"dropout": {"value": said.dropout} | SOURCE}
+    if said.sd_change is not None:
+        children = children | {"excess_sd": _spread(said.sd_change, children, whole["visits"])}
+    if said.baseline_correlation is not None:
+        if children.get("kind") != "normal" or whole.get("kind") in ("pairs", "cluster"):
+            allowed = "with normal children who are randomised one by one; elsewhere it follows from who they are"
+            faults.append(Fault(file, "key baseline_correlation", "cannot be set for these children", allowed))
+        children = children | {"baseline_correlation": {"value": said.baseline_correlation} | SOURCE}
+    return whole | {"children": children}, faults
+
+
+def _until(month: float, whole: dict) -> dict:
+    """Return the visits of a design that ends at another month, and its onset there."""
+    visits = whole.get("visits") if isinstance(whole.get("visits"), list) else []
+    kept = [v for v in visits if isinstance(v, int | float) and v < month]
+    onset = whole.get("onset")
+    if not isinstance(onset, list) or len(onset) != len(visits):
+        return {"visits": [*kept, month]}
+    return {"visits": [*kept, month], "onset": [*onset[: len(kept)], onset[min(len(kept), len(onset) - 1)]]}
+
+
+def _allocated(arms: object, ratio: float) -> list[dict] | None:
+    """Return two arms with `ratio` children with cells for each control child; None for other arms."""
+    if not isinstance(arms, list) or len(arms) != 2 or not all(isinstance(arm, dict) for arm in arms):
+        return None
+    control = [str(arm.get("dose", "")).split(" ")[0] in ("0", "0.0") for arm in arms]
+    if sorted(control) != [False, True]:
+        return None
+    smaller = min(ratio, 1.0)
+    ratios = [(1 if without else ratio) / smaller for without in control]
+    return [{k: v for k, v in arm.items() if k != "n"} | {"ratio": r} for arm, r in zip(arms, ratios, strict=True)]
+
+
+def _spread(sd: LogNormal | Fixed, children: dict, visits: list) -> dict:
+    """Return the SD of the change over 12 months that gives `sd` at the last visit."""
+    growth = children.get("excess_growth")
+    exponent = growth["value"] if isinstance(growth, dict) and "baseline_correlation" not in children else 0
+    factor = (visits[-1] / 12) ** exponent
+    if isinstance(sd, Fixed):
+        return {"value": sd.value / factor} | SOURCE
+    return {"value": sd.median / factor, "sigma": sd.sigma} | SOURCE
