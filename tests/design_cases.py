@@ -2,7 +2,9 @@
 
 from pydantic import TypeAdapter
 
+from gmfmsim.trial.analyses import TTest
 from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.presets import read_design
 
 SOURCE = {"source": "made up for a test", "verified": "assumed"}
 KINDS = ("parallel", "factorial", "crossover", "pairs", "cluster", "single_arm")
@@ -110,3 +112,15 @@ def _design(kind: str, children: dict, changes: dict) -> Design:
     changed = changes.get("children", {}).items()
     raw["children"] = children | {k: figure(v) if isinstance(v, int | float | list) else v for k, v in changed}
     return TypeAdapter(AnyDesign).validate_python(raw)
+
+
+def two_arms(**keys) -> Design:
+    """Return the plainest design, two arms and one test, with keys of its short form and others."""
+    return read_design("parallel", overrides={"dropout": 0, **keys})
+
+
+def with_test(design: Design, method: str = "t", alpha: float = 0.05) -> Design:
+    """Return a design with one t or z test at two-sided level alpha."""
+    return design.model_copy(
+        update={"analyses": [TTest(method=method, sd="known" if method == "z" else "observed")], "alpha": alpha}
+    )

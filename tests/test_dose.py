@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.evidence.formulas.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.question.question import read_question
-from gmfmsim.trial.design import Arm
+from gmfmsim.trial.designs import TrialArm
 
 DOSES = st.floats(0, 1e12, allow_subnormal=True)
 
@@ -24,8 +24,8 @@ def test_a_dose_reads_as_it_was_written(dose, unit):
 
 @given(dose=DOSES)
 def test_a_dose_survives_the_resolved_configuration(dose):
-    arm = Arm(name="cells", dose=f"{dose!r} cells/kg")
-    assert Arm.model_validate(arm.model_dump(mode="json")).dose == dose
+    arm = TrialArm(name="cells", dose=f"{dose!r} cells/kg")
+    assert TrialArm.model_validate(arm.model_dump(mode="json")).dose == dose
 
 
 def test_different_doses_have_different_keys(tmp_path):
@@ -55,7 +55,7 @@ def test_text_that_is_no_dose_is_refused(text):
 )
 def test_what_is_no_dose_is_refused(value):
     with pytest.raises(ValidationError, match="a dose with its unit"):
-        Arm(name="cells", dose=value)
+        TrialArm(name="cells", dose=value)
 
 
 # amounts: per kg or per child

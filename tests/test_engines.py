@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from conftest import committed
+from design_cases import two_arms, with_test
 from quadrature import over_readings, posterior, t_test_success
 from scipy import stats
 
@@ -19,7 +20,6 @@ from gmfmsim.model.exact import Refused
 from gmfmsim.model.gate import agreement, agreement_rows, gate
 from gmfmsim.model.nuts import Sampler, build
 from gmfmsim.model.truths import truths
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.simulate import simulate
 
 RATIO = stats.truncnorm(-2.6, 4.4, loc=0.56, scale=0.10)
@@ -136,7 +136,7 @@ def test_reference_assurance_and_plateau_on_the_primary_contrasts_equal_quadratu
     trial, n = prepared.plan.trial, [50, 206]
     effects = effect_draws(tree, prepared.models["random_effects"].shape, conditions(trial))
     truth = truths(effects, sd_change=trial.sd_change, planning_value=1.42, replicates=200_000, seed=1)
-    surface = simulate(truth, trial, prepared.plan.analysis, n=n, seed=1).squeeze("analysis")
+    surface = simulate(truth, trial, n=n, seed=1).squeeze("analysis")
     for scenario, heterogeneity in (("new_study", True), ("pooled_mean", False)):
         effect = primary_quadrature.effect(heterogeneity=heterogeneity)
         part = surface.sel(scenario=scenario)
@@ -162,11 +162,11 @@ def test_reference_as04_assurance_and_its_plateau(reference, es24):
     gold = reference["AS04"]["expected"]
     arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg"}]
     sd = Fixed(dist="fixed", value=10)
-    trial = Parallel(month=12, arms=arms, sd_change=sd, dropout=0)
+    trial = with_test(two_arms(arms=arms, sd_change=sd.model_dump()), "z")
     effects = effect_draws(es24.tree, es24_model().shape, conditions(trial))
     truth = truths(effects, sd_change=sd, planning_value=1, replicates=400_000, seed=4)
     n = [25, 50, 100, 200, 400]
-    surface = simulate(truth, trial, Analysis(method="z"), n=n, seed=4).squeeze("analysis")
+    surface = simulate(truth, trial, n=n, seed=4).squeeze("analysis")
     # 4 MCSE, not the 3 of the reference: eleven figures are held
     for scenario, key in (("new_study", "new study"), ("pooled_mean", "ignoring tau")):
         part = surface.sel(scenario=scenario)

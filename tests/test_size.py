@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from design_cases import arm, figure, normal_design, population_design
+from design_cases import arm, figure, normal_design, population_design, two_arms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,7 +25,6 @@ from gmfmsim.trial.closed_form import (
     sample_size,
     solve,
 )
-from gmfmsim.trial.design import Analysis, Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.nuisance import border, type_one
@@ -133,7 +132,7 @@ def test_reference_required_n_of_two_arms(method, arms):
     covariance = design.children.moments([12], SD)[1]
     sd = SD if method == "t" else math.sqrt(covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0])
     exact = sample_size(effect=2, sd=sd, power_target=0.8, ratio=2 if arms else 1)
-    answer = required_n(truths(design, 2, 40_000), design, None, search(), seed=2)
+    answer = required_n(truths(design, 2, 40_000), design, search(), seed=2)
     low, high = answer.interval
     assert (answer.status, answer.why, answer.plateau) == ("reached", "reached", 1)
     assert low - 1 <= exact <= high  # the n that is found is rounded up
@@ -145,7 +144,7 @@ def test_reference_required_n_with_losses():
     """n times the share who stay is the closed form, to a child: power is nearly linear in the number who stay."""
     design = normal_design(analyses=methods("t"), children={"dropout": 0.25})
     exact = sample_size(effect=2, sd=SD, power_target=0.8) / 0.75
-    low, high = required_n(truths(design, 2, 40_000), design, None, search(), seed=2).interval
+    low, high = required_n(truths(design, 2, 40_000), design, search(), seed=2).interval
     assert low - 2 <= exact <= high + 1
 
 
@@ -155,11 +154,11 @@ def test_reference_required_n_child_by_child():
     covariance, w = crossover.children.moments([12, 24], SD)[1], np.array([-1, 2, -1])
     sd = math.sqrt(w @ covariance @ w)
     exact = solve(lambda n: claim_power(3, of_crossover(n, n, sd)), 0.8, low=2)
-    low, high = required_n(truths(crossover, 3, 4000), crossover, None, search(), seed=2).interval
+    low, high = required_n(truths(crossover, 3, 4000), crossover, search(), seed=2).interval
     assert low - 1 <= exact <= high
     one = normal_design("single_arm", analyses=methods("one_sample", allowance=1))
     exact = solve(lambda n: claim_power(2, of_one_sample(n, SD)), 0.8, low=2)
-    low, high = required_n(truths(one, 3, 4000), one, None, search(), seed=2).interval
+    low, high = required_n(truths(one, 3, 4000), one, search(), seed=2).interval
     assert low - 1 <= exact <= high
 
 
@@ -168,14 +167,14 @@ def test_reference_required_n_of_other_claims(claim):
     objective = {"claim": claim, "margin": 3}
     design = normal_design(analyses=methods("t"), objective=objective)
     exact = solve(lambda n: claim_power(0.5, of_contrast([n, n], [-1, 1], SD), **objective), 0.8, low=4)
-    low, high = required_n(truths(design, 0.5, 40_000), design, None, search(), seed=2).interval
+    low, high = required_n(truths(design, 0.5, 40_000), design, search(), seed=2).interval
     assert low - 1 <= exact <= high
 
 
 def test_required_n_is_the_smallest_that_reaches_the_target():
     design = normal_design(children={"excess_sd": figure(SD, sigma=0.2)})
     what = truths(design, 2.5, sd=1.5)
-    answer = required_n(what, design, None, search(metric="assurance"), seed=3)
+    answer = required_n(what, design, search(metric="assurance"), seed=3)
     around = simulate(what, design, n=[answer.n - 1, answer.n], seed=3).sel(scenario="new_study", analysis="ancova")
     assert around["success"].values[0] < 0.8 <= around["success"].values[1]
     nearly = simulate(what, design, n=[answer.n_at_95_plateau], seed=3).sel(scenario="new_study", analysis="ancova")
@@ -186,10 +185,10 @@ def test_a_plateau_below_the_target_is_not_searched_child_by_child():
     """An allowance of 3 points leaves nothing of 2, and of effects that differ between studies a share."""
     design = normal_design("single_arm", analyses=methods("one_sample", allowance=3))
     steps = []
-    answer = required_n(truths(design, 2), design, None, search(), seed=1, advance=lambda: steps.append(1))
+    answer = required_n(truths(design, 2), design, search(), seed=1, advance=lambda: steps.append(1))
     assert (answer.n, answer.why, answer.plateau, answer.reference_n, steps) == (None, "plateau", 0, None, [])
     varied = truths(design, 5, 2000, sd=4)
-    answer = required_n(varied, design, None, search(metric="assurance"), seed=1)
+    answer = required_n(varied, design, search(metric="assurance"), seed=1)
     share = special.ndtr(2 / 4)
     assert answer.plateau == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 2000))
     assert (answer.n, answer.interval, answer.why) == (None, None, "plateau")
@@ -203,11 +202,11 @@ def test_a_search_out_of_time_returns_its_bracket(budget):
     """A clock that ticks once a simulation: n reaches the target, and the interval holds the answer."""
     design = normal_design(analyses=methods("t"))
     what = truths(design, 2, 1000)
-    right = required_n(what, design, None, search(), seed=4)
+    right = required_n(what, design, search(), seed=4)
     ticks = iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(size.time, "monotonic", lambda: next(ticks))
-        answer = required_n(what, design, None, search(max_seconds=budget), seed=4)
+        answer = required_n(what, design, search(max_seconds=budget), seed=4)
     if answer.why == "time":
         assert answer.n_at_95_plateau is None
         if answer.n is None:
@@ -221,15 +220,15 @@ def test_a_search_out_of_time_returns_its_bracket(budget):
 
 def test_what_was_found_in_time_stays():
     """Time over in the search for 95 % of the plateau, which nobody asked for: the answer is there already."""
-    design = normal_design(analyses=methods("t"))
+    design = normal_design(analyses=methods("t", "ancova"))
     for effect, sd, why in ((2, 0, "reached"), (2, 4, "plateau")):
         what, goal = truths(design, effect, 1000, sd=sd), {"metric": "assurance", "max_n_per_arm": 1000}
         asked = []
-        whole = required_n(what, design, None, search(**goal), seed=4, advance=lambda asked=asked: asked.append(1))
+        whole = required_n(what, design, search(**goal), seed=4, advance=lambda asked=asked: asked.append(1))
         ticks = iter(range(1000))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(size.time, "monotonic", lambda ticks=ticks: next(ticks))
-            cut = required_n(what, design, None, search(**goal, max_seconds=len(asked) - 1), seed=4)
+            cut = required_n(what, design, search(**goal, max_seconds=len(asked) - 1), seed=4)
         assert whole.why == why
         assert whole.n_at_95_plateau is not None
         assert (cut.n, cut.interval, cut.why, cut.n_at_95_plateau) == (whole.n, whole.interval, why, None)
@@ -242,7 +241,7 @@ def test_reference_smallest_effect():
     design = normal_design(analyses=methods("t"), arms=TWO_TO_ONE)
     error = of_contrast([30, 60], [-1, 1], SD)
     wanted = Detectable(n_per_arm=30, power=0.9)
-    found = smallest_effect(design, None, wanted, replicates=20_000, seed=3, z=4)
+    found = smallest_effect(design, wanted, replicates=20_000, seed=3, z=4)
     exact = solve(lambda effect: claim_power(effect, error), 0.9, low=0)
     low, high = found["interval"]
     assert low - 0.01 <= exact <= high
@@ -253,14 +252,14 @@ def test_reference_smallest_effect_child_by_child():
     design = normal_design("pairs")
     shared = 0.6 * design.children.true_excess_sd([12], SD).item() ** 2
     error = of_one_sample(25, math.sqrt(2 * (SD**2 - shared)))
-    found = smallest_effect(design, None, Detectable(n_per_arm=25), replicates=4000, seed=3, z=4)
+    found = smallest_effect(design, Detectable(n_per_arm=25), replicates=4000, seed=3, z=4)
     exact = solve(lambda effect: claim_power(effect, error), 0.8, low=0)
     assert found["interval"][0] - 0.01 <= exact <= found["interval"][1]
 
 
 def test_no_effect_is_large_enough_for_two_children_in_an_arm_who_are_lost():
     design = normal_design(analyses=methods("t"), children={"dropout": 0.9})
-    found = smallest_effect(design, None, Detectable(n_per_arm=2), replicates=1000, seed=3, z=4)
+    found = smallest_effect(design, Detectable(n_per_arm=2), replicates=1000, seed=3, z=4)
     assert found["effect"] is found["interval"] is None
 
 
@@ -285,21 +284,14 @@ def test_reference_n_of_a_width(width):
 # allocations
 
 
-def two_arms(**more) -> Parallel:
-    arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg"}]
-    return Parallel(month=12, arms=arms, dropout=0, sd_change={"dist": "fixed", "value": SD}, **more)
-
-
 @pytest.mark.parametrize(
-    "trial", [two_arms(), normal_design(analyses=methods("t", "ancova"))], ids=["inline", "design"]
+    "trial", [two_arms(sd_change=SD), normal_design(analyses=methods("t", "ancova"))], ids=["inline", "design"]
 )
 def test_known_best_allocation_of_equal_variances(trial):
-    analysis = Analysis() if isinstance(trial, Parallel) else None
     ratios = [0.25, 0.5, 1, 2, 4]
     steps = []
     rows = allocations(
         trial,
-        analysis,
         Optimise(n_total=120, ratios=ratios),
         lambda variant: truths(variant, 2, 20_000),
         seed=2,
@@ -319,8 +311,7 @@ def test_known_best_allocation_of_equal_variances(trial):
 def test_doses_are_compared_at_their_truths():
     doses = [1e7, 5e7]
     rows = allocations(
-        two_arms(),
-        Analysis(),
+        two_arms(sd_change=SD),
         Optimise(n_total=100, doses=[f"{dose:g} cells/kg" for dose in doses]),
         lambda variant: truths(variant, variant.active.dose / 2.5e7, 4000),
         seed=2,
@@ -333,14 +324,14 @@ def test_doses_are_compared_at_their_truths():
 @settings(max_examples=150, deadline=None)
 def test_known_sizes_are_the_largest_within_n_total(n_total, ratio):
     """Every child of n_total is used but those that the ratio cannot place; too few for two in each arm are refused."""
-    trial = two_arms()
+    trial = two_arms(sd_change=SD)
     largest = max(ratio, 1 / ratio)
     if 2 + math.floor(2 * largest + 0.5) > n_total:
         with pytest.raises(ValidationError, match="n_total"):
             Optimise(n_total=n_total, ratios=[ratio])
         return
     wanted = Optimise(n_total=n_total, ratios=[ratio])
-    (row,) = allocations(trial, Analysis(), wanted, lambda variant: truths(variant, 2, 1000), seed=1)
+    (row,) = allocations(trial, wanted, lambda variant: truths(variant, 2, 1000), seed=1)
     smaller = min(row["sizes"].values())
     assert smaller >= 2
     assert sum(row["sizes"].values()) <= n_total

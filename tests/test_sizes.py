@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import tomli_w
 import xarray as xr
-from design_cases import KINDS, SOURCE, arm, figure, normal_design
+from design_cases import KINDS, SOURCE, arm, figure, normal_design, two_arms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from test_size import FOUR_MCSE, search, truths, two_arms
+from test_size import FOUR_MCSE, search, truths
 
 from gmfmsim import run
 from gmfmsim.answer.plan import design_grid
@@ -21,7 +21,6 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
 from gmfmsim.question.question import read_question
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
-from gmfmsim.trial.design import Parallel
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import Optimise, largest_n, with_allocation
@@ -85,7 +84,7 @@ def test_sizes_are_whole_units_at_the_ratio_of_the_arms(kind, ratio, size, n, di
 def test_known_halves_are_rounded_up(ratio, n, other):
     """As written in decimals: as floating-point products some of them lie just below the half; none goes to even."""
     arms = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg", "ratio": ratio}]
-    assert Parallel(month=12, arms=arms, dropout=0).sizes(n) == {"control": n, "cells": other}
+    assert two_arms(arms=arms).sizes(n) == {"control": n, "cells": other}
     design = normal_design(arms=[arm("control"), arm("cells", 5e7, ratio=ratio)])
     assert design.sizes(n) == {"control": n, "cells": other}
     assert Fraction(str(ratio)) * n % 1 == Fraction(1, 2)
@@ -113,7 +112,7 @@ def test_known_required_n_of_clusters(size, effect, icc, n):
     """The smallest number of whole clusters by the closed form, and one less does not do."""
     assert exact_power(n, n, effect, size, icc) >= 0.8 > exact_power(n - size, n - size, effect, size, icc)
     design = clusters(size, icc)
-    answer = required_n(truths(design, effect, 4000), design, None, search(), seed=2)
+    answer = required_n(truths(design, effect, 4000), design, search(), seed=2)
     low, high = answer.interval
     assert (answer.n, low % size, high % size) == (n, 0, 0)
     assert low <= n <= high
@@ -138,7 +137,7 @@ def test_known_required_n_of_clusters_at_an_uneven_ratio():
         return exact_power(math.floor(1.5 * k + 0.5) * size, k * size, effect, size, icc) >= 0.8
 
     exact = next(k for k in range(2, 100) if reached(k)) * size
-    answer = required_n(truths(design, effect, 10_000), design, None, search(), seed=2)
+    answer = required_n(truths(design, effect, 10_000), design, search(), seed=2)
     assert answer.n == exact
     assert all(k % size == 0 for sizes in [design.sizes(answer.n)] for k in sizes.values())
 
@@ -168,7 +167,7 @@ def test_a_search_out_of_time_brackets_whole_clusters(monkeypatch):
     design = clusters(20)
     ticks = iter(range(1000))
     monkeypatch.setattr("gmfmsim.trial.size.time.monotonic", lambda: next(ticks))
-    answer = required_n(truths(design, 3, 1000), design, None, search(max_seconds=4), seed=4)
+    answer = required_n(truths(design, 3, 1000), design, search(max_seconds=4), seed=4)
     low, high = answer.interval
     assert (answer.why, answer.n, low % 20, high % 20) == ("time", high, 0, 0)
     assert low <= 120 <= high
@@ -194,8 +193,8 @@ def test_known_precision_of_clusters():
 
 def test_smallest_effect_of_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="n = 110: must be a multiple of 20, such as 100 or 120"):
-        smallest_effect(clusters(20), None, Detectable(n_per_arm=110), replicates=1000, seed=1, z=4)
-    found = smallest_effect(clusters(20), None, Detectable(n_per_arm=120), replicates=4000, seed=1, z=4)
+        smallest_effect(clusters(20), Detectable(n_per_arm=110), replicates=1000, seed=1, z=4)
+    found = smallest_effect(clusters(20), Detectable(n_per_arm=120), replicates=4000, seed=1, z=4)
     low, high = found["interval"]
     assert exact_power(120, 120, low - 0.01, 20, 0.05) <= 0.8 <= exact_power(120, 120, high + 0.01, 20, 0.05)
 

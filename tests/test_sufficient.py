@@ -4,13 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+from design_cases import two_arms, with_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.streams import stream
 from gmfmsim.trial.analyse.kernels.moments import moments_of
-from gmfmsim.trial.design import Analysis, Parallel, completers
 from gmfmsim.trial.designs import Crossover, Factorial, ParallelArms
 from gmfmsim.trial.generate.bartlett import arm_means, binomial, draw_moments, factors, qualifies
 from gmfmsim.trial.generate.chi import TABLED, chi, chi_table
@@ -262,7 +262,7 @@ def test_designs_without_sufficient_statistics(changes, words):
 
 def two_arm(dropout, ratio):
     arms = [ARMS[0], ARMS[1] | {"ratio": ratio}]
-    return Parallel.model_validate({"month": 12.0, "arms": arms, "dropout": dropout})
+    return two_arms(arms=arms, dropout=dropout)
 
 
 @pytest.mark.parametrize("method", ["t", "z"])
@@ -276,7 +276,7 @@ def test_known_two_arm_verdicts(method, dropout, ratio, n):
     z, u = rng.standard_normal(draws), rng.random((3, draws))
     effect = np.array([np.zeros(draws), rng.normal(0.3, 0.3, draws)])
     sizes = design.sizes(n)
-    n1, n0 = (completers(sizes[name], dropout, x) for name, x in (("cells", u[0]), ("control", u[1])))
+    n1, n0 = (stats.binom.ppf(x, sizes[name], 1 - dropout) for name, x in (("cells", u[0]), ("control", u[1])))
     enough = (n1 >= 2) & (n0 >= 2)
     n1, n0 = np.maximum(n1, 2), np.maximum(n0, 2)
     df = n1 + n0 - 2
@@ -284,7 +284,7 @@ def test_known_two_arm_verdicts(method, dropout, ratio, n):
     if method == "t":
         critical = special.stdtrit(df, 0.975) * np.sqrt(special.chdtri(df, u[2]) / df)
     statistic = effect / np.sqrt(1 / n1 + 1 / n0) + z
-    benefit, harm = significant(design, Analysis(method=method), n, effect, z, u)
+    benefit, harm = significant(with_test(design, method), n, effect, z, u)
     np.testing.assert_array_equal(benefit, enough & (statistic > critical))
     np.testing.assert_array_equal(harm, enough & (statistic < -critical))
     assert benefit.any()

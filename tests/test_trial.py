@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from design_cases import two_arms, with_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -16,19 +17,19 @@ from gmfmsim.model.effect import Condition, dose_response, effect_draws
 from gmfmsim.model.truths import truths
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
-from gmfmsim.trial.design import Analysis, Parallel, completers
+from gmfmsim.trial.designs import Design
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Search, required_n
 
 SD = Fixed(dist="fixed", value=1)
 
 
-def design(*, ratio=1.0, dropout=0.0, sd=SD) -> Parallel:
+def design(*, ratio=1.0, dropout=0.0, sd=SD) -> Design:
     arms = [
         {"name": "control", "dose": "0 cells/kg", "ratio": max(1, 1 / ratio)},
         {"name": "cells", "dose": "5e7 cells/kg", "ratio": max(1, ratio)},
     ]
-    return Parallel(month=12, arms=arms, dropout=dropout, sd_change=sd)
+    return two_arms(arms=arms, dropout=dropout, sd_change=sd.model_dump())
 
 
 def posterior(mean=0.5, sd=0.1, tau=0.0, draws=1000, seed=0) -> xr.DataTree:
@@ -108,7 +109,7 @@ def within(surface: xr.Dataset, scenario: str, n: int, exact: float, name="succe
 @pytest.mark.parametrize(("method", "ratio"), [("t", 1.0), ("t", 2.0), ("t", 0.5), ("z", 1.0), ("z", 2.0)])
 def test_reference_simulated_power_equals_the_closed_form(method, ratio):
     trial = design(ratio=ratio)
-    surface = simulate(truth(), trial, Analysis(method=method), n=[4, 20, 60], seed=3)
+    surface = simulate(truth(), with_test(trial, method=method), n=[4, 20, 60], seed=3)
     for n in (4, 20, 60):
         sizes = trial.sizes(n)
         exact = closed_form.power(sizes["cells"], sizes["control"], effect=0.5, sd=1, method=method)
@@ -117,13 +118,13 @@ def test_reference_simulated_power_equals_the_closed_form(method, ratio):
 
 def test_reference_simulated_power_of_gs02(reference):
     sd = Fixed(dist="fixed", value=24)
-    surface = simulate(truth(planning=10, sd=sd), design(sd=sd), Analysis(), n=[105], seed=5)
+    surface = simulate(truth(planning=10, sd=sd), design(sd=sd), n=[105], seed=5)
     assert within(surface, "planning_value", 105, reference["GS02"]["expected"]["power"])
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.10])
 def test_known_null_rejects_at_the_nominal_rate_in_each_direction(alpha):
-    surface = simulate(truth(replicates=200_000), design(dropout=0.1), Analysis(alpha=alpha), n=[5, 50], seed=3)
+    surface = simulate(truth(replicates=200_000), with_test(design(dropout=0.1), alpha=alpha), n=[5, 50], seed=3)
     for n in (5, 50):
         assert within(surface, "null", n, alpha / 2)
         assert within(surface, "null", n, alpha / 2, "harm")
@@ -131,7 +132,7 @@ def test_known_null_rejects_at_the_nominal_rate_in_each_direction(alpha):
 
 def test_known_assurance_of_a_normal_posterior_by_z_test():
     tree = posterior(mean=0.3, sd=0.2, tau=0.4, draws=20_000)
-    surface = simulate(truth(tree, replicates=400_000), design(), Analysis(method="z"), n=[50, 200], seed=3)
+    surface = simulate(truth(tree, replicates=400_000), with_test(design(), method="z"), n=[50, 200], seed=3)
     for n in (50, 200):
         spread = np.sqrt(0.2**2 + 0.4**2 + 2 / n)
         assert within(surface, "new_study", n, stats.norm.sf((1.959964 * np.sqrt(2 / n) - 0.3) / spread))
@@ -152,21 +153,14 @@ def test_sufficient_statistics_and_simulated_children_agree():
             test = stats.ttest_ind(active, control)
             hits += test.pvalue < 0.05 and test.statistic > 0
     share = hits / trials
-    surface = simulate(truth(planning=1, sd=sd), design(dropout=0.2, sd=sd), Analysis(), n=[n], seed=3)
+    surface = simulate(truth(planning=1, sd=sd), design(dropout=0.2, sd=sd), n=[n], seed=3)
     part = surface.sel(scenario="planning_value", n=n)
     error = np.hypot(part["success_mcse"].item(), np.sqrt(share * (1 - share) / trials))
     assert abs(part["success"].item() - share) < 4 * error
 
 
-def test_completers_are_binomial():
-    u = (np.arange(20_000) + 0.5) / 20_000
-    counts = np.bincount(completers(30, 0.2, u), minlength=31) / u.size
-    assert np.allclose(counts, stats.binom.pmf(np.arange(31), 30, 0.8), atol=1e-4)
-    assert completers(30, 0, u[:3]).tolist() == [30, 30, 30]
-
-
 def test_an_arm_with_fewer_than_two_children_never_succeeds():
-    surface = simulate(truth(planning=50), design(dropout=0.99), Analysis(), n=[2], seed=3)
+    surface = simulate(truth(planning=50), design(dropout=0.99), n=[2], seed=3)
     exact = (1 - stats.binom.cdf(1, 2, 0.01)) ** 2
     assert (
         within(surface, "planning_value", 2, exact) or surface["success"].sel(scenario="planning_value").item() < 1e-3
@@ -174,7 +168,7 @@ def test_an_arm_with_fewer_than_two_children_never_succeeds():
 
 
 def test_curves_share_their_noise_over_n():
-    surface = simulate(truth(), design(dropout=0.1), Analysis(), n=range(10, 80), seed=3)
+    surface = simulate(truth(), design(dropout=0.1), n=range(10, 80), seed=3)
     curve = surface["success"].sel(scenario="new_study").values[:, 0]
     independent = np.sqrt(2) * surface["success_mcse"].sel(scenario="new_study").values[:, 0]
     assert (np.diff(curve) > -0.25 * independent[1:]).all()
@@ -219,7 +213,7 @@ def test_mcse_of_an_autocorrelated_posterior_exceeds_the_binomial_one():
         steps[:, i] = 0.95 * steps[:, i - 1] + np.sqrt(1 - 0.95**2) * steps[:, i]
     group = {"mu": (("chain", "draw"), 0.3 + 0.5 * steps), "tau": (("chain", "draw"), np.zeros((4, 4000)))}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(group)})
-    surface = simulate(truth(tree), design(), Analysis(), n=[100], seed=3).sel(n=100)
+    surface = simulate(truth(tree), design(), n=[100], seed=3).sel(n=100)
     p = surface["success"].sel(scenario="new_study").item()
     binomial = np.sqrt(p * (1 - p) / surface.attrs["replicates"])
     assert surface["success_mcse"].sel(scenario="new_study").item() > 3 * binomial
@@ -236,7 +230,7 @@ def search(metric="power", value=0.8, **more) -> Search:
 
 
 def test_reference_required_n_equals_the_closed_form():
-    answer = required_n(truth(replicates=400_000), design(), Analysis(), search(), seed=9)
+    answer = required_n(truth(replicates=400_000), design(), search(), seed=9)
     exact = int(np.ceil(closed_form.sample_size(effect=0.5, sd=1, power_target=0.8)))
     assert exact == 64
     assert answer.interval[0] <= exact <= answer.interval[1]
@@ -246,14 +240,14 @@ def test_reference_required_n_equals_the_closed_form():
 
 def test_required_n_is_the_smallest_that_reaches_the_target():
     t, trial = truth(posterior(mean=0.5, sd=0.2, tau=0.2)), design(dropout=0.1)
-    answer = required_n(t, trial, Analysis(), search("assurance"), seed=9)
-    around = simulate(t, trial, Analysis(), n=[answer.n - 1, answer.n], seed=9)["success"].sel(scenario="new_study")
+    answer = required_n(t, trial, search("assurance"), seed=9)
+    around = simulate(t, trial, n=[answer.n - 1, answer.n], seed=9)["success"].sel(scenario="new_study")
     assert around.values[0, 0] < 0.8 <= around.values[1, 0]
     assert answer.interval[0] <= answer.n <= answer.interval[1]
 
 
 def test_uneven_allocation_counts_children_by_their_ratio():
-    answer = required_n(truth(), design(ratio=2), Analysis(), search(), seed=9)
+    answer = required_n(truth(), design(ratio=2), search(), seed=9)
     exact = closed_form.sample_size(effect=0.5, sd=1, power_target=0.8, ratio=2)
     assert answer.interval[0] - 1 <= exact <= answer.interval[1] + 1
     assert design(ratio=1.5).sizes(9) == {"control": 9, "cells": 14}
@@ -261,11 +255,11 @@ def test_uneven_allocation_counts_children_by_their_ratio():
 
 def test_a_target_above_the_plateau_is_unreachable():
     t = truth(posterior(mean=0.2, sd=0.1, tau=0.5))
-    answer = required_n(t, design(), Analysis(), search("assurance", 0.9), seed=9)
+    answer = required_n(t, design(), search("assurance", 0.9), seed=9)
     exact = stats.norm.sf(-0.2 / np.hypot(0.1, 0.5))
     assert (answer.status, answer.why, answer.n, answer.interval) == ("unreachable", "plateau", None, None)
     assert abs(answer.plateau - exact) < 4 * answer.plateau_mcse
-    nearly = simulate(t, design(), Analysis(), n=[answer.n_at_95_plateau - 1, answer.n_at_95_plateau], seed=9)
+    nearly = simulate(t, design(), n=[answer.n_at_95_plateau - 1, answer.n_at_95_plateau], seed=9)
     below, above = nearly["success"].sel(scenario="new_study").values[:, 0]
     assert below < 0.95 * answer.plateau <= above
     assert answer.reference_n == answer.n_at_95_plateau
@@ -273,31 +267,31 @@ def test_a_target_above_the_plateau_is_unreachable():
 
 def test_a_plateau_within_its_error_of_the_target_decides_nothing():
     t = truth(posterior(mean=0.2, sd=0.1, tau=0.5))
-    plateau = required_n(t, design(), Analysis(), search("assurance", 0.9), seed=9).plateau
-    above = required_n(t, design(), Analysis(), search("assurance", plateau + 1e-4), seed=9)
+    plateau = required_n(t, design(), search("assurance", 0.9), seed=9).plateau
+    above = required_n(t, design(), search("assurance", plateau + 1e-4), seed=9)
     assert (above.status, above.why, above.n) == ("unreachable", "undecided", None)
-    below = required_n(t, design(), Analysis(), search("assurance", plateau - 1e-2, max_n_per_arm=100_000), seed=9)
+    below = required_n(t, design(), search("assurance", plateau - 1e-2, max_n_per_arm=100_000), seed=9)
     assert below.why == "reached"
     assert below.interval[0] < below.n
     assert below.interval[1] is None or below.interval[1] > below.n
 
 
 def test_a_search_stops_at_its_limit():
-    answer = required_n(truth(planning=0.01), design(), Analysis(), search(max_n_per_arm=500), seed=9)
+    answer = required_n(truth(planning=0.01), design(), search(max_n_per_arm=500), seed=9)
     assert (answer.status, answer.why, answer.plateau) == ("unreachable", "limit", 1.0)
     assert answer.n_at_95_plateau is None
 
 
 def test_known_plateau_of_the_null_is_half_of_alpha():
-    surface = simulate(truth(), design(), Analysis(alpha=0.1), n=[], seed=1)
+    surface = simulate(truth(), with_test(design(), alpha=0.1), n=[], seed=1)
     assert surface["plateau"].sel(scenario="null").item() == pytest.approx(0.05)
     assert surface["plateau"].sel(scenario="planning_value").item() == 1
 
 
 def test_two_searches_are_identical():
-    runs = [required_n(truth(), design(dropout=0.1), Analysis(), search("assurance"), seed=9) for _ in range(2)]
+    runs = [required_n(truth(), design(dropout=0.1), search("assurance"), seed=9) for _ in range(2)]
     assert runs[0] == runs[1]
-    other = required_n(truth(), design(dropout=0.1), Analysis(), search("assurance"), seed=10)
+    other = required_n(truth(), design(dropout=0.1), search("assurance"), seed=10)
     assert json.dumps(vars(other)) != json.dumps(vars(runs[0]))
 
 

@@ -7,8 +7,6 @@ import numpy as np
 from gmfmsim.answer.children import Reported
 from gmfmsim.answer.plan import Answered, is_design
 from gmfmsim.answer.words import children, total
-from gmfmsim.dist.distributions import Fixed
-from gmfmsim.dist.positive import LogNormal
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
@@ -24,7 +22,7 @@ def trial_record(answer: Answered) -> dict:
         "month": trial.month,
         "arms": [{"name": a.name, "dose": a.dose, "ratio": float(a.ratio)} for a in trial.arms],
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
-        "sd_change": _spread(trial.sd_change, answer.prepared.unit),
+        "sd_change": _spread(trial, answer.prepared.unit),
         "dropout": trial.dropout,
     }
     if is_design(answer.prepared):
@@ -55,7 +53,8 @@ def plug_in(answer: Answered) -> dict | None:
     plan = answer.prepared.plan
     if is_design(answer.prepared) or plan.search.target.value <= plan.trial.alpha / 2:
         return None
-    sd = float(plan.trial.sd_change.ppf(np.array(0.5)))
+    trial = plan.trial
+    sd = float(trial.children.change_sd(trial.month, trial.sd_change.ppf(np.array(0.5))))
     control = sample_size(
         effect=plan.search.planning_value,
         sd=sd,
@@ -68,8 +67,11 @@ def plug_in(answer: Answered) -> dict | None:
     return {"sd": sd, "children": children(plan.trial, n)}
 
 
-def _spread(sd: LogNormal | Fixed, unit: str) -> str:
-    """Say what is assumed of the between-child SD of the change."""
-    low, middle, high = (float(x) for x in sd.ppf(np.array([0.025, 0.5, 0.975])))
+def _spread(trial: Design, unit: str) -> str:
+    """Say what is assumed of the between-child SD of the change: to the endpoint, of children the excess in a year."""
+    sd = trial.sd_change
+    over = sd.ppf(np.array([0.025, 0.5, 0.975]))
+    over = trial.children.change_sd(trial.month, over) if trial.two_arms_one_test else over
+    low, middle, high = over.tolist()
     known = "taken as known" if low == high else f"uncertain: {low:.2g} to {high:.2g} in 95 % ({sd})"
     return f"{middle:.3g} {unit}, {known}"

@@ -114,6 +114,16 @@ _WORDS = {
 }
 
 
+MEANT = {
+    **dict.fromkeys(("sd", "SD", "sd_of_change", "change_sd", "standard_deviation"), "sd_change"),
+    **dict.fromkeys(("correlation", "rho", "r", "baseline_cor"), "baseline_correlation"),
+    **dict.fromkeys(("drop_out", "attrition", "loss", "losses"), "dropout"),
+    **dict.fromkeys(("allocation", "allocation_ratio"), "ratio"),
+    **dict.fromkeys(("endpoint", "follow_up", "months"), "month"),
+}
+"""Keys that people write for others."""
+
+
 def parse[T](cls: type[T], data: object, file: str) -> tuple[T | None, list[Fault]]:
     """Validate `data` as a `cls`, a spec or a union of specs with a tag; return the value or None, and every fault.
 
@@ -139,8 +149,10 @@ def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
             keys.append(str(part))
     where = key_of(keys)
     if error["type"] == "extra_forbidden":
-        known = sorted({name for spec in specs for name in spec.model_fields})
-        return Fault(file, where, "unknown key", choices(loc[-1], known))
+        known = sorted({name for spec in specs for name in (*spec.model_fields, *getattr(spec, "SHORT", ()))})
+        meant = [MEANT[loc[-1]]] if MEANT.get(loc[-1]) in known else []
+        said = f"meant: {meant[0]}; of {', '.join(known)}" if meant else choices(loc[-1], known, len(known))
+        return Fault(file, where, "unknown key", said)
     if error["type"] == "missing":
         return Fault(file, where, "is missing", "this key is required")
     if error["type"].startswith("union_tag"):

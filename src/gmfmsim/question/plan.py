@@ -268,6 +268,8 @@ def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
         whole = whole | {"design": Path(name).name}
     if isinstance(analysis, dict):
         one = {k: v for k, v in analysis.items() if k != "alpha"}
+        if one.get("method") == "z" and whole.get("design") == PLAINEST:
+            one = {"sd": "known"} | one
         whole |= {"analyses": [one]} if one else {}
         whole |= {"alpha": analysis["alpha"]} if "alpha" in analysis else {}
     elif analysis is not None:
@@ -287,7 +289,8 @@ def _of_analysis(fault: Fault, analysis: dict | None) -> Fault:
         return fault
     if fault.where == "key trial.alpha" and "alpha" in analysis:
         return replace(fault, where="key analysis.alpha")
-    return replace(fault, where=fault.where.replace("key trial.analyses.0", "key analysis"))
+    where = fault.where.replace("key trial.analyses.0", "key analysis")
+    return replace(fault, where="key analysis.method" if where == "key analysis" else where)
 
 
 def _within_trial(fault: Fault) -> Fault:

@@ -154,6 +154,15 @@ class Children(Spec):
         )
         return np.sqrt(np.maximum(observed**2 - 2 * self.measurement_error.value**2, 0))
 
+    def error_sd(self, excess_sd: np.ndarray) -> np.ndarray | float:
+        """Return the SD of measurement errors in trials of excess_sd (...)."""
+        return self.measurement_error.value
+
+    def change_sd(self, month: float, excess_sd: np.ndarray) -> np.ndarray:
+        """Return the SD of observed minus expected change to a month in trials of excess_sd (...) at 12 months."""
+        observed = np.asarray(excess_sd, float) * (month / 12) ** self.excess_growth.value
+        return np.maximum(observed, math.sqrt(2) * self.error_sd(excess_sd))
+
     def relative_spread(self, excess_sd: np.ndarray) -> np.ndarray:
         """Return how many times its figure the SD of responses is in trials of excess_sd (R,): once."""
         return np.ones(np.shape(excess_sd))
@@ -163,22 +172,50 @@ class NormalChildren(Children):
     """Children with jointly normal scores: one baseline distribution, one expected change, no limits of the scale.
 
     Observed baseline ~ Normal(baseline, baseline_sd^2), measurement error included; expected change growth t / 12.
-    Closed forms and sufficient statistics hold exactly here.
+    Closed forms and sufficient statistics hold exactly here. With a baseline_correlation rho all scores of a child have
+    one SD and correlation rho (compound symmetry): for an SD s of change, SD of scores s / sqrt(2 (1 - rho)), whatever
+    baseline_sd, error and visit_correlation say; residual SD of ANCOVA s sqrt((1 + rho) / 2) (Frison & Pocock 1992).
     """
 
     kind: Literal["normal"] = "normal"
     title: str = Field(default="Normal children", min_length=3, max_length=200)
     baseline: Figure
     baseline_sd: Figure
+    baseline_correlation: Figure | None = Told
     growth: Figure
 
     _sd_of_baseline = field_validator("baseline_sd")(_held(0.1, 100, "an SD"))
+    _correlated = field_validator("baseline_correlation")(_held(0, 0.999, "a correlation"))
 
     @model_validator(mode="after")
     def _error_within_baseline(self):
         if self.measurement_error.value >= self.baseline_sd.value:
             raise PydanticCustomError("children", "a measurement_error below baseline_sd, which includes it")
+        if self.baseline_correlation and self.excess_growth.value:
+            words = "excess_growth 0 with a baseline_correlation: changes to all visits have one SD"
+            raise PydanticCustomError("children", words)
         return self
+
+    def error_sd(self, excess_sd: np.ndarray) -> np.ndarray | float:
+        if self.baseline_correlation is None:
+            return super().error_sd(excess_sd)
+        return np.asarray(excess_sd, float) / math.sqrt(2)
+
+    def true_excess_sd(self, months: np.ndarray, excess_sd: np.ndarray | float) -> np.ndarray:
+        found = super().true_excess_sd(months, excess_sd)
+        return found if self.baseline_correlation is None else np.zeros(found.shape)
+
+    def score_sd(self, excess_sd: np.ndarray | float) -> np.ndarray | float:
+        """Return the SD of observed baseline scores in trials of excess_sd (...)."""
+        if self.baseline_correlation is None:
+            return self.baseline_sd.value
+        return np.asarray(excess_sd, float) / math.sqrt(2 * (1 - self.baseline_correlation.value))
+
+    def true_score_sd(self, excess_sd: np.ndarray | float) -> np.ndarray | float:
+        """Return the SD of true baseline scores in trials of excess_sd (...)."""
+        if self.baseline_correlation is None:
+            return math.sqrt(self.baseline_sd.value**2 - self.measurement_error.value**2)
+        return math.sqrt(self.baseline_correlation.value) * self.score_sd(excess_sd)
 
     def moments(self, visits: np.ndarray, excess_sd: float) -> tuple[np.ndarray, np.ndarray]:
         """Return mean (1 + V,) and covariance (1 + V, 1 + V) of the observed scores without treatment.
@@ -188,8 +225,8 @@ class NormalChildren(Children):
         visits = np.asarray(visits, float)
         mean = self.baseline.value + self.growth.value * np.concatenate([[0.0], visits]) / 12
         sd = self.true_excess_sd(visits, excess_sd)
-        error = self.measurement_error.value**2
-        covariance = np.full((1 + visits.size, 1 + visits.size), self.baseline_sd.value**2 - error)
+        error = self.error_sd(excess_sd) ** 2
+        covariance = np.full((1 + visits.size, 1 + visits.size), self.score_sd(excess_sd) ** 2 - error)
         covariance[1:, 1:] += np.outer(sd, sd) * self.excess_correlation(visits)
         return mean, covariance + error * np.eye(1 + visits.size)
 

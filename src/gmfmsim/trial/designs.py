@@ -100,6 +100,9 @@ class Design(Sized):
     ALLOWED: ClassVar[tuple] = ()
     """The classes of analyses that are valid for this kind."""
 
+    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "baseline_correlation")
+    """The keys of the short form, which every design takes; see `trial.short`."""
+
     design: str = Field(default="", max_length=300)
     kind: str
     title: str = Field(min_length=3, max_length=200)
@@ -144,6 +147,8 @@ class Design(Sized):
                 problems.append("children of kind population, where an analysis adjusts for level or age")
         if self.randomisation.strata and self.children.kind == "normal":
             problems.append("children of kind population, where randomisation is stratified")
+        if any(getattr(a, "sd", "observed") == "known" for a in self.analyses) and not self.two_arms_one_test:
+            problems.append("sd known only for one z test of two arms of normal children at one visit")
         problems += self._own_problems()
         if problems:
             raise PydanticCustomError("design", "{words}", {"words": "; ".join(dict.fromkeys(problems))})
@@ -157,6 +162,23 @@ class Design(Sized):
     def month(self) -> float:
         """The month of the endpoint."""
         return self.visits[-1]
+
+    @property
+    def two_arms_one_test(self) -> bool:
+        """Whether this is one t test, or z test with known SD, of the independent normal changes of two arms."""
+        children, (first, *others) = self.children, self.analyses
+        return (
+            (self.kind, children.kind, len(self.arms), len(self.visits)) == ("parallel", "normal", 2, 1)
+            and not others
+            and (first.method == "t" or (first.method == "z" and first.sd == "known"))
+            and self.objective.claim == "superiority"
+            and self.randomisation.method in ("block", "none")
+            and children.dropout.mechanism == "completely_at_random"
+            and children.missed.value == children.response_sd.value == 0
+            and children.centres is None
+            and self.run_in is None
+            and list(self.share_present) == [1.0]
+        )
 
     @property
     def endpoint(self) -> int:

@@ -42,29 +42,12 @@ def engine_of(design: Design, engine: str = "auto") -> str:
     """
     if engine not in ("auto", *ENGINES):
         raise ValueError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
-    if engine in ("auto", "two_arm") and _two_arm(design):
+    if engine in ("auto", "two_arm") and design.two_arms_one_test:
         return "two_arm"
     from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed
 
     linear = all(a.linear for a in design.analyses)
     return "sufficient" if engine != "children" and linear and qualifies(design) is None else "children"
-
-
-def _two_arm(design: Design) -> bool:
-    """Return whether a design is one t or z test of the changes of two arms at one visit, all of them independent."""
-    children, (first, *others) = design.children, design.analyses
-    return (
-        (design.kind, children.kind, len(design.arms), len(design.visits)) == ("parallel", "normal", 2, 1)
-        and not others
-        and first.method in ("t", "z")
-        and design.objective.claim == "superiority"
-        and design.randomisation.method in ("block", "none")
-        and children.dropout.mechanism == "completely_at_random"
-        and children.missed.value == children.response_sd.value == 0
-        and children.centres is None
-        and design.run_in is None
-        and list(design.share_present) == [1.0]
-    )
 
 
 def primary_only(design: Design) -> tuple[Design, str]:

@@ -68,8 +68,9 @@ def _design(raw: dict, beside: Path | None, file: str, depth: int) -> dict:
     if "month" in short and "visits" in raw:
         raise InputError([Fault(file, "key month", "stands beside visits", "one of them: month is the last visit")])
     whole, faults = written_out(laid, short, file)
-    if faults:
-        raise InputError(faults)
+    if faults:  # those of the rest of the declaration too
+        _, others = parse(AnyDesign, laid, file)
+        raise InputError([*faults, *others])
     return whole
 
 

@@ -26,6 +26,7 @@ FIGURES = {
     "children.volunteer_gain": ("12-month gain of volunteers beyond the curve", "GMFM-66 points"),
     "children.baseline": ("mean baseline", "GMFM-66 points"),
     "children.baseline_sd": ("SD of the baseline", "GMFM-66 points"),
+    "children.baseline_correlation": ("correlation of the baseline with later scores", ""),
     "children.growth": ("12-month change without cells", "GMFM-66 points"),
     "children.excess_sd": ("SD of observed minus expected 12-month change", "GMFM-66 points"),
     "children.excess_growth": ("exponent of that SD over time", ""),

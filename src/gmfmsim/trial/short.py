@@ -66,29 +66,34 @@ def written_out(whole: dict, short: dict, file: str) -> tuple[dict, list[Fault]]
         if whole["arms"] is None:
             allowed = "with one arm with cells and one without, no ratio of their own"
             faults.append(Fault(file, "key ratio", "does not say how these arms are allocated", allowed))
-    if whole.get("design") == PLAINEST and "sd_change" not in short and whole.get("visits") != [12]:
+    if whole.get("design") == PLAINEST and "sd_change" not in short and whole.get("visits", [12])[-1:] != [12]:
         allowed = "an sd_change of its own where month is not 12: the default is for 12 months"
         faults.append(Fault(file, "key sd_change", "is missing", allowed))
     if said.dropout is not None:
         children = children | {"dropout": {"value": said.dropout} | SOURCE}
     if said.sd_change is not None:
-        children = children | {"excess_sd": _spread(said.sd_change, children, whole["visits"])}
+        children = children | {"excess_sd": _spread(said, children, whole)}
     if said.baseline_correlation is not None:
         if children.get("kind") != "normal" or whole.get("kind") in ("pairs", "cluster"):
             allowed = "with normal children who are randomised one by one; elsewhere it follows from who they are"
             faults.append(Fault(file, "key baseline_correlation", "cannot be set for these children", allowed))
-        children = children | {"baseline_correlation": {"value": said.baseline_correlation} | SOURCE}
+        known = {"baseline_correlation": {"value": said.baseline_correlation}, "excess_growth": {"value": 0}}
+        children = children | {name: figure | SOURCE for name, figure in known.items()}
     return whole | {"children": children}, faults
 
 
 def _until(month: float, whole: dict) -> dict:
-    """Return the visits of a design that ends at another month, and its onset there."""
+    """Return the visits of a design whose last one is at another month, and its onset there; of a crossover the ends of
+    both periods, in proportion."""
     visits = whole.get("visits") if isinstance(whole.get("visits"), list) else []
-    kept = [v for v in visits if isinstance(v, int | float) and v < month]
-    onset = whole.get("onset")
+    if not all(isinstance(v, int | float) and v > 0 for v in visits):
+        return {}  # told where the whole is validated
+    if whole.get("kind") == "crossover" and len(visits) == 2:
+        return {"visits": [month, month * visits[1] / visits[0]]}
+    kept, onset = [v for v in visits[:-1] if v < month], whole.get("onset")
     if not isinstance(onset, list) or len(onset) != len(visits):
         return {"visits": [*kept, month]}
-    return {"visits": [*kept, month], "onset": [*onset[: len(kept)], onset[min(len(kept), len(onset) - 1)]]}
+    return {"visits": [*kept, month], "onset": [*onset[: len(kept)], onset[-1]]}
 
 
 def _allocated(arms: object, ratio: float) -> list[dict] | None:
@@ -103,11 +108,13 @@ def _allocated(arms: object, ratio: float) -> list[dict] | None:
     return [{k: v for k, v in arm.items() if k != "n"} | {"ratio": r} for arm, r in zip(arms, ratios, strict=True)]
 
 
-def _spread(sd: LogNormal | Fixed, children: dict, visits: list) -> dict:
-    """Return the SD of the change over 12 months that gives `sd` at the last visit."""
-    growth = children.get("excess_growth")
-    exponent = growth["value"] if isinstance(growth, dict) and "baseline_correlation" not in children else 0
-    factor = (visits[-1] / 12) ** exponent
+def _spread(said: Short, children: dict, whole: dict) -> dict:
+    """Return the SD of the change over 12 months that gives the SD that is said at the endpoint."""
+    sd, growth = said.sd_change, children.get("excess_growth")
+    exponent = growth.get("value", 0) if isinstance(growth, dict) and said.baseline_correlation is None else 0
+    visits = whole.get("visits")
+    end = visits[0 if whole.get("kind") == "crossover" else -1] if visits else 12
+    factor = (end / 12) ** exponent
     if isinstance(sd, Fixed):
         return {"value": sd.value / factor} | SOURCE
     return {"value": sd.median / factor, "sigma": sd.sigma} | SOURCE

@@ -41,7 +41,8 @@ def simulate(
     n = [int(k) for k in n]
     per_round = truths.attrs["posterior_draws"]
     effect = (truths["effect"].sel(arm=design.active.name) - truths["effect"].sel(arm=design.control.name)).values
-    sd, batch = truths["sd_change"].values, truths["batch"].values[:per_round]
+    sd = design.children.change_sd(design.month, truths["sd_change"].values)
+    batch = truths["batch"].values[:per_round]
     size = np.bincount(batch) * truths.attrs["rounds"]
     starts = np.searchsorted(batch, np.arange(size.size))
     hits = np.zeros((2, effect.shape[0], len(n), size.size))

@@ -2,14 +2,20 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from gmfmsim.trial.analyse.contrast import changes, normal, pooled, separate
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, change_words
 
 
 class TTest(AnalysisSpec):
-    """Change at the last visit between arms: t (pooled variance), welch (Welch 1947), or z (SDs as observed)."""
+    """Change at the last visit between arms: t (pooled variance), welch (Welch 1947), or z.
+
+    sd: of a z test, the SDs "observed" in the trial, or "known" beforehand, which only two arms and one test take.
+    """
 
     method: Literal["t", "welch", "z"]
+    sd: Literal["observed", "known"] = Field(default="observed", exclude_if=lambda sd: sd == "observed")
 
     def words(self, design):
         return f"a {self.method.replace('welch', 'Welch')} test of {change_words(design)}"

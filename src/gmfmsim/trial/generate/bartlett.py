@@ -58,8 +58,9 @@ def factors(design: Design, excess_sd: np.ndarray) -> np.ndarray:
     constant = np.ptp(excess_sd) == 0
     distinct = excess_sd[:1] if constant else excess_sd
     d = 1 + visits.size
-    error = children.measurement_error.value**2
-    covariance = np.full((d, d, distinct.size), children.baseline_sd.value**2 - error)
+    error = children.error_sd(distinct) ** 2
+    covariance = np.empty((d, d, distinct.size))
+    covariance[:] = children.score_sd(distinct) ** 2 - error
     sd = children.true_excess_sd(visits, distinct).T
     covariance[1:, 1:] += sd[:, None] * sd[None, :] * children.excess_correlation(visits)[..., None]
     covariance[np.arange(d), np.arange(d)] += error

@@ -62,7 +62,7 @@ def excess_parts(design: Design, excess_sd: np.ndarray) -> tuple[np.ndarray, np.
     if isinstance(design, Cluster):
         icc = design.icc.value
         observed = np.outer((months / 12) ** children.excess_growth.value, excess_sd)
-        own = (1 - icc) * observed**2 - 2 * children.measurement_error.value**2
+        own = (1 - icc) * observed**2 - 2 * children.error_sd(excess_sd) ** 2
         return np.sqrt(np.maximum(own, 0)), math.sqrt(icc) * observed
     return true, np.zeros((0, 0))
 
@@ -100,7 +100,7 @@ def observed_scores(
         np.concatenate([[0.0], (months[:-1] / months[1:]) ** children.decay]),
         centre,
         np.zeros(len(people.baseline), np.int64) if allocation.centre is None else allocation.centre,
-        children.measurement_error.value,
+        np.broadcast_to(children.error_sd(excess_sd), excess_sd.shape).astype(float),
         children.response_sd.value * children.relative_spread(excess_sd),
         (children.floor.value, children.ceiling.value) if population else (-np.inf, np.inf),
         tuple(noise[kind] for kind in ("excess", "shared excess", "error", "response")),
@@ -161,7 +161,7 @@ def _scores(
                 if treated[group[i, r]]:
                     own_response[r] += deviation
         for r in range(trials):
-            y = baseline[i, r] + error * rng_error.standard_normal()
+            y = baseline[i, r] + error[r] * rng_error.standard_normal()
             score[0, i, r] = min(max(y, floor), ceiling)
         x[:] = 0.0
         for v in range(visits):
@@ -170,6 +170,6 @@ def _scores(
                 a = group[i, r]
                 x[r] = rho[v] * x[r] + new * rng.standard_normal()
                 y = baseline[i, r] + expected[v, i, r] + gain[v] + own[v, r] * x[r] + common[v, r] + centre[at[i], r]
-                y += times[a, v] * own_response[r] + other[a, v] + error * rng_error.standard_normal()
+                y += times[a, v] * own_response[r] + other[a, v] + error[r] * rng_error.standard_normal()
                 score[1 + v, i, r] = min(max(y, floor), ceiling)
     return score

@@ -34,10 +34,10 @@ def standing(
     level. It holds nothing that stays hidden, so loss that depends on an earlier standing is at random.
     """
     children, months = design.children, np.concatenate([[0.0], design.visits])
-    error = children.measurement_error.value
+    error = children.error_sd(excess_sd)
     if children.kind == "normal":
         expected = (children.baseline.value + children.growth.value * months / 12)[:, None, None]
-        sd = np.array(children.baseline_sd.value)
+        sd = np.asarray(children.score_sd(excess_sd))
     else:
         expected = expected_scores(children, level, age, months)
         growth = expected[1:] - expected[0]

@@ -20,15 +20,17 @@ class People(NamedTuple):
     age: np.ndarray | None
 
 
-def draw_people(design: Design, shape: tuple[int, int], noise: Mapping[str, np.random.Generator]) -> People:
-    """Return the children of a block of shape (N, R), without measurement error.
+def draw_people(
+    design: Design, shape: tuple[int, int], excess_sd: np.ndarray, noise: Mapping[str, np.random.Generator]
+) -> People:
+    """Return the children of a block of shape (N, R), without measurement error, in trials of excess_sd (R,).
 
     The two children of a pair have the same level and age; what sets them apart from others of that level and age
     (normal children: the baseline) has correlation pair_correlation between them.
     """
     children, months = design.children, np.asarray(design.visits, float)
     if isinstance(children, NormalChildren):
-        sd = math.sqrt(children.baseline_sd.value**2 - children.measurement_error.value**2)
+        sd = children.true_score_sd(excess_sd)
         baseline = children.baseline.value + sd * _standard_normal(design, shape, noise["limit"])
         expected = np.empty((months.size, *shape))
         expected[:] = (children.growth.value * months / 12)[:, None, None]
