@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from filelock import FileLock
+from hypothesis import settings
 from matplotlib.figure import Figure
 
 from gmfmsim.answer.past import is_past, read_past
@@ -19,6 +20,14 @@ from gmfmsim.question.experiment import read_experiment
 
 LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
+
+
+settings.register_profile("slow", max_examples=100, deadline=None)
+
+
+def examples(few: int, many: int) -> int:
+    """Return how many examples a property is held to: few, or many on the slow shelf."""
+    return many if settings.get_current_profile_name() == "slow" else few
 
 
 def pytest_collection_modifyitems(items):
@@ -100,6 +109,20 @@ def svg_alone(monkeypatch):
             draw(self, path, **how)
 
     monkeypatch.setattr(Figure, "savefig", once)
+
+
+BLANK = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+def blank(self, path, **how):
+    """What stands for `Figure.savefig`: a figure that was made is written as an empty one, without setting its type."""
+    Path(path).write_text(BLANK, encoding="utf-8")
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures are made and not drawn: for pages of which the words are asked."""
+    monkeypatch.setattr(Figure, "savefig", blank)
 
 
 @pytest.fixture(scope="session")
