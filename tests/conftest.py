@@ -94,21 +94,20 @@ class Results(dict):
         self.folder = folder
 
     def __missing__(self, name: str):
-        with FileLock(self.folder / f"{name}.lock"):
+        with FileLock(self.folder / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
+            if name != "quickstart":
+                patch.setattr(Figure, "savefig", svg_alone)
             self[name] = run(str(small(name, self.folder)), self.folder)
         return self[name]
 
 
-@pytest.fixture
-def svg_alone(monkeypatch):
-    """Figures are drawn once, as the page shows them: what test_pipeline draws is drawn as PNG too."""
-    draw = Figure.savefig
+DRAW = Figure.savefig
 
-    def once(self, path, **how):
-        if Path(path).suffix == ".svg":
-            draw(self, path, **how)
 
-    monkeypatch.setattr(Figure, "savefig", once)
+def svg_alone(self, path, **how):
+    """What stands for `Figure.savefig`: figures drawn once, as a page shows them; the quick start's are PNG too."""
+    if Path(path).suffix == ".svg":
+        DRAW(self, path, **how)
 
 
 BLANK = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from conftest import blank, svg_alone
 from damage import command, faults_of
+from matplotlib.figure import Figure
 from scipy import interpolate, special, stats
 
 from gmfmsim.answer import run as pipeline
@@ -114,8 +116,9 @@ def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, t
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Type I errors over nuisance settings from fewer trials."""
+    """Type I errors over nuisance settings from fewer trials; figures drawn once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", svg_alone)
         patch.setattr(pipeline, "NUISANCE_REPLICATES", 1000)
         yield
 
@@ -305,6 +308,7 @@ def mixed(tmp_path_factory):
     clock = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gmfmsim.trial.size.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+        patch.setattr(Figure, "savefig", blank)
         return run(path, folder / "results")
 
 
@@ -340,6 +344,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
 def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
+    monkeypatch.setattr(Figure, "savefig", blank)
     monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
     monkeypatch.setattr(pipeline, "experiment_of_design", lambda name: experiment_of_design(name, base))
 
