@@ -17,7 +17,7 @@ slow: .venv/ready
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow
 
 style: .venv/ready
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 # The shipped results: every experiment once more, into results/.
 reproduce: .venv/ready

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 
 def in_order[T, R](work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -17,7 +17,7 @@ def in_order[T, R](work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         yield from map(work, items)
         return
     with ThreadPoolExecutor(cores) as pool:
-        waiting = deque()
+        waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > cores:
