@@ -1,15 +1,23 @@
 # Set-up lives in .venv: uv when it is on PATH, else the first Python >= 3.12 that really runs.
 SHELL := /bin/bash
-.PHONY: run test style reproduce calibrate clean
+.PHONY: run test slow style reproduce calibrate clean
 
 run: .venv/ready
 	.venv/bin/gmfmsim run quickstart
 
+# One thread for linear algebra in each process that tests; two more threads for two cores only wait for each other.
+test slow: export OMP_NUM_THREADS ?= 1
+PYTEST := .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: .venv/ready
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# What `make test` runs at small size only: whole sizes, more damage, speed, the wheel and all models with sampling.
+slow: .venv/ready
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow
 
 style: .venv/ready
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 # The shipped results: every experiment once more, into results/.
 reproduce: .venv/ready

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from filelock import FileLock
+from hypothesis import settings
 from matplotlib.figure import Figure
 
 from gmfmsim import run
@@ -18,6 +19,14 @@ from gmfmsim.question.question import read_question
 
 LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
+
+
+settings.register_profile("slow", max_examples=100, deadline=None)
+
+
+def examples(few: int, many: int) -> int:
+    """Return how many examples a property is held to: few, or many on the slow shelf."""
+    return many if settings.get_current_profile_name() == "slow" else few
 
 
 def pytest_collection_modifyitems(items):
@@ -83,21 +92,34 @@ class Results(dict):
         self.folder = folder
 
     def __missing__(self, name: str):
-        with FileLock(self.folder / f"{name}.lock"):
+        with FileLock(self.folder / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
+            if name != "quickstart":
+                patch.setattr(Figure, "savefig", svg_alone)
             self[name] = run(str(small(name, self.folder)), self.folder)
         return self[name]
 
 
+DRAW = Figure.savefig
+
+
+def svg_alone(self, path, **how):
+    """What stands for `Figure.savefig`: figures drawn once, as a page shows them; the quick start's are PNG too."""
+    if Path(path).suffix == ".svg":
+        DRAW(self, path, **how)
+
+
+BLANK = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+
+
+def blank(self, path, **how):
+    """What stands for `Figure.savefig`: a figure that was made is written as an empty one, without setting its type."""
+    Path(path).write_text(BLANK, encoding="utf-8")
+
+
 @pytest.fixture
-def svg_alone(monkeypatch):
-    """Figures are drawn once, as the page shows them: what test_pipeline draws is drawn as PNG too."""
-    draw = Figure.savefig
-
-    def once(self, path, **how):
-        if Path(path).suffix == ".svg":
-            draw(self, path, **how)
-
-    monkeypatch.setattr(Figure, "savefig", once)
+def blank_figures(monkeypatch):
+    """Figures are made and not drawn: for pages of which the words are asked."""
+    monkeypatch.setattr(Figure, "savefig", blank)
 
 
 @pytest.fixture(scope="session")

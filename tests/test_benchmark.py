@@ -1,6 +1,9 @@
 """The benchmark of the exact engine says what the README says, on any machine."""
 
+import pytest
+
 from gmfmsim import proof as benchmark
+from gmfmsim.proof import fits
 from gmfmsim.proof.fits import DENSE, _default_model, dense_emax
 
 
@@ -10,6 +13,19 @@ def test_reference_the_dense_grid_of_the_benchmark_has_converged():
     assert max(abs(coarse[name] / fine[name] - 1) for name in fine) < 1e-8
 
 
+def test_reference_the_benchmark_of_the_exact_engine_beside_a_dense_grid(monkeypatch):
+    """Without sampling, and on fewer data sets."""
+    monkeypatch.setattr(fits, "DATA_SETS", 2_000)
+    monkeypatch.setattr(fits, "_nuts", lambda spec, data, fit: (5.0, 1.0))
+    monkeypatch.setattr(fits, "_nutpie", lambda spec, data: 0.1)
+    measured = benchmark.exact()
+    assert measured["max_rel_error"] <= 1e-6
+    assert abs(measured["ratio"] - 5 / measured["fit_ms"] * 1e3) < 1e-6
+    for name in ("fit_ms", "batched_fits_per_s", "batched_emax_fits_per_s"):
+        assert measured[name] > 0
+
+
+@pytest.mark.slow
 def test_reference_the_benchmark_of_the_exact_engine():
     measured = benchmark.exact()
     assert measured["max_rel_error"] <= 1e-6

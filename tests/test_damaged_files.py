@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tomli_w
+from conftest import examples
 from damage import ABSENT, VALID, changed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import read_question
 
 DAMAGE = settings(
-    max_examples=80,
+    max_examples=examples(25, 80),
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -207,7 +208,7 @@ def test_what_is_damaged_below_is_valid(tmp_path, name):
     assert check(str(path))["key"]
 
 
-@settings(DAMAGE, max_examples=100)
+@settings(DAMAGE, max_examples=examples(30, 100))
 @given(data=st.data(), name=st.sampled_from(sorted(SHIPPED)))
 def test_damaged_shipped_experiments(tmp_path, data, name):
     """What is deleted, replaced or added anywhere: a dict that can be written as JSON and TOML, or a refusal."""

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from conftest import blank, svg_alone
 from damage import command, faults_of
+from matplotlib.figure import Figure
 from scipy import interpolate, special, stats
 
 import gmfmsim
@@ -116,8 +118,9 @@ def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, t
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Type I errors over nuisance settings from fewer trials."""
+    """Type I errors over nuisance settings from fewer trials; figures drawn once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", svg_alone)
         patch.setattr(answering, "NUISANCE_REPLICATES", 1000)
         yield
 
@@ -310,6 +313,7 @@ def mixed(tmp_path_factory):
     clock = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gmfmsim.trial.size.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+        patch.setattr(Figure, "savefig", blank)
         return run(path, folder / "results")
 
 
@@ -345,6 +349,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
 def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
+    monkeypatch.setattr(Figure, "savefig", blank)
     monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
     monkeypatch.setattr("gmfmsim.question.question.question_of_design", lambda name: question_of_design(name, base))
 

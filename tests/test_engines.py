@@ -49,8 +49,10 @@ def sampled():
 
 @pytest.fixture(scope="module")
 def primary_quadrature(quickstart_fit):
-    """With 25 nodes in place of 9 the plateau moves by 4e-5, a seventeenth of the Monte Carlo error it is held to."""
-    return over_readings(quickstart_fit[0].contrasts, amplitude_sd=10, tau=TAU, r=RATIO, hermite=9)
+    """With 25 nodes in place of 9 the plateau moves by 4e-5, a seventeenth of the Monte Carlo error it is held to; with
+    30 x 12 points for tau and r in place of 20 x 8 by 3e-7."""
+    priors = {"amplitude_sd": 10, "tau": TAU, "r": RATIO}
+    return over_readings(quickstart_fit[0].contrasts, hermite=9, points=(20, 8, 1), **priors)
 
 
 def test_both_engines_run_and_agree(es24):

@@ -109,12 +109,12 @@ def test_there_is_a_prior_for_every_term():
 
 
 @pytest.mark.parametrize("term", PRIORS)
-def test_every_term_runs_by_the_exact_engine(tmp_path, svg_alone, term):
+def test_every_term_runs_by_the_exact_engine(tmp_path, blank_figures, term):
     assert_runs(written(tmp_path, with_term(tmp_path, term), EXACT, term))
 
 
-@pytest.mark.parametrize("term", PRIORS)
-def test_every_term_runs_on_sampled_draws(tmp_path, monkeypatch, taken_as_it_comes, term):
+@pytest.fixture
+def drawn_exactly(monkeypatch, taken_as_it_comes):
     """The graph that would be sampled has its variables; draws of the exact engine stand in for the sampler's."""
 
     def drawn(spec, data, how, seed, *, progress=False):
@@ -127,13 +127,34 @@ def test_every_term_runs_on_sampled_draws(tmp_path, monkeypatch, taken_as_it_com
         return Sampled(found, xr.Dataset(stats))
 
     monkeypatch.setattr(engine, "sample", drawn)
+
+
+@pytest.mark.parametrize("term", PRIORS)
+def test_every_term_runs_on_sampled_draws(tmp_path, drawn_exactly, term):
     assert_fits(written(tmp_path, with_term(tmp_path, term), NUTS, term))
 
 
+SAMPLED = ("dose_error", "robust")
+"""Models that the exact engine refuses."""
+EXACTLY = [name for name in names("models") if name not in SAMPLED]
+
+
 @pytest.mark.parametrize("name", names("models"))
-def test_every_model_runs(tmp_path, svg_alone, taken_as_it_comes, name):
-    """By the exact engine where it can, and by sampling."""
+def test_the_exact_engine_takes_every_model_that_is_not_sampled(tmp_path, name):
     (plan,) = read_question(written(tmp_path, {"name": name}, NUTS)).plans
-    if refusal(plan.models[name], plan.contrasts) is None:
-        assert_runs(written(tmp_path, {"name": name}, EXACT))
+    assert (refusal(plan.models[name], plan.contrasts) is None) == (name in EXACTLY)
+
+
+@pytest.mark.parametrize("name", EXACTLY)
+def test_every_model_runs_by_the_exact_engine(tmp_path, blank_figures, name):
+    assert_runs(written(tmp_path, {"name": name}, EXACT))
+
+
+@pytest.mark.parametrize("name", EXACTLY)
+def test_every_model_fits_on_sampled_draws(tmp_path, drawn_exactly, name):
+    assert_fits(written(tmp_path, {"name": name}, NUTS))
+
+
+@pytest.mark.parametrize("name", [*SAMPLED, *(pytest.param(name, marks=pytest.mark.slow) for name in EXACTLY)])
+def test_every_model_runs_by_sampling(tmp_path, blank_figures, taken_as_it_comes, name):
     assert_runs(written(tmp_path, {"name": name}, NUTS))

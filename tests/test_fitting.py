@@ -1,10 +1,9 @@
 """Fitting without trials, and the doors to models, benchmark and calibration."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from damage import command
 
 import gmfmsim
 from gmfmsim import fit
@@ -12,12 +11,6 @@ from gmfmsim.answer.fit import to_json, to_text
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
 from gmfmsim.report import show as lookup
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "gmfmsim", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +67,11 @@ def test_a_model_is_shown_in_words_as_its_file_and_as_a_page(tmp_path):
         lookup.write_model_page("loglinear", tmp_path / "no" / "model.html")
 
 
-def test_the_command_shows_a_model_for_machines_and_to_start_from(tmp_path):
-    done = command("show", "model", "emax", "--json")
-    assert json.loads(done.stdout)["model"] == "emax"
-    done = command("show", "model", "emax", "--toml")
-    assert done.stdout == find("models", "emax").read_text(encoding="utf-8")
+def test_the_command_shows_a_model_for_machines_and_to_start_from(monkeypatch, capsys):
+    assert command(monkeypatch, "show", "model", "emax", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "emax"
+    assert command(monkeypatch, "show", "model", "emax", "--toml") == 0
+    assert capsys.readouterr().out == find("models", "emax").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -91,8 +84,8 @@ def test_the_command_shows_a_model_for_machines_and_to_start_from(tmp_path):
         (["fit", "quickstat"], "quickstart"),
     ],
 )
-def test_a_wrong_name_is_a_fault_with_what_there_is(tmp_path, arguments, said):
-    done = command(*[str(tmp_path) if a == "OUT" else a for a in arguments])
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_wrong_name_is_a_fault_with_what_there_is(tmp_path, monkeypatch, capsys, arguments, said):
+    assert command(monkeypatch, *(tmp_path if a == "OUT" else a for a in arguments)) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told

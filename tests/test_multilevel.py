@@ -339,13 +339,14 @@ def test_fixed_effect_has_no_variance_and_no_prediction():
 # recovery
 
 
-def test_recovery_of_planted_covariance():
-    """20 meta-analyses of 30 studies, two outcomes, a third of the second missing: means within 3.5 standard errors."""
+@pytest.mark.parametrize("size", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_recovery_of_planted_covariance(size):
+    """Meta-analyses of 30 studies, two outcomes, a third of the second missing: means within 3.5 standard errors."""
     rng, g, means = np.random.default_rng(2011), np.array([[4.0, 1.8], [1.8, 1.5]]), np.array([2.0, -1.0])
     unit, outcome = np.repeat(range(30), 2), np.tile([0, 1], 30)
     keep = (outcome == 0) | (unit % 3 > 0)
     unit, outcome, x, found = unit[keep], outcome[keep], np.eye(2)[outcome[keep]], []
-    for _ in range(20):
+    for _ in range(size):
         sd = rng.uniform(0.4, 1.2, unit.size)
         v = np.outer(sd, sd) * np.where(same(unit), 0.5, 0) + np.diag(0.5 * sd**2)
         total = v + same(unit) * (x @ g @ x.T)
@@ -353,15 +354,16 @@ def test_recovery_of_planted_covariance():
         found.append([*fit.coefficients, *fit.outcomes[0].covariance[np.triu_indices(2)], *fit.se**2])
     found = np.array(found)
     spread = found.std(axis=0, ddof=1)
-    assert (np.abs(found.mean(axis=0)[:5] - [*means, 4.0, 1.8, 1.5]) < 3.5 * spread[:5] / math.sqrt(20)).all()
+    assert (np.abs(found.mean(axis=0)[:5] - [*means, 4.0, 1.8, 1.5]) < 3.5 * spread[:5] / math.sqrt(size)).all()
     ratio = spread[:2] ** 2 / found[:, 5:].mean(axis=0)
-    assert (np.abs(ratio - 1) < 3.5 * math.sqrt(2 / 19)).all()  # the relative spread of a variance of 20
+    assert (np.abs(ratio - 1) < 3.5 * math.sqrt(2 / (size - 1))).all()  # the relative spread of a variance
 
 
-def test_recovery_of_planted_levels():
-    """20 meta-analyses of 12 districts with 4 schools: mean variances within 3.5 standard errors."""
+@pytest.mark.parametrize("size", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_recovery_of_planted_levels(size):
+    """Meta-analyses of 12 districts with 4 schools: mean variances within 3.5 standard errors."""
     rng, district, found = np.random.default_rng(1998), np.repeat(range(12), 4), []
-    for _ in range(20):
+    for _ in range(size):
         v = rng.uniform(0.1, 0.5, 48)
         y = 1 + rng.normal(0, 1.5, 12)[district] + rng.normal(0, 0.9, 48) + rng.normal(0, np.sqrt(v))
         found.append(fit_multilevel(y, v, None, [Level(district), Level(range(48))]).sigma2)

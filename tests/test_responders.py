@@ -71,9 +71,14 @@ def test_reference_es19_es20_responders(reference, target, sd):
     ("r", "n", "tau"),
     [
         ([23, 12, 19, 9, 39, 6, 9, 10], [107, 44, 51, 39, 139, 20, 78, 35], half_normal(0.5)),
-        ([23, 12, 19, 9, 39, 6, 9, 10], [107, 44, 51, 39, 139, 20, 78, 35], HalfCauchy(dist="half_cauchy", scale=5)),
+        pytest.param(
+            [23, 12, 19, 9, 39, 6, 9, 10],
+            [107, 44, 51, 39, 139, 20, 78, 35],
+            HalfCauchy(dist="half_cauchy", scale=5),
+            marks=pytest.mark.slow,
+        ),
         ([0] * 5, [12, 27, 18, 57, 40], half_normal(1)),
-        ([900, 100, 500] * 9, [1000] * 27, half_normal(10)),
+        pytest.param([900, 100, 500] * 9, [1000] * 27, half_normal(10), marks=pytest.mark.slow),
         ([3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1)),
     ],
 )

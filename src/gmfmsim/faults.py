@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import accumulate, islice
+from typing import Any
 
 MOST_TOLD = 20
 """Faults that are told one by one; what comes after them is counted."""
@@ -32,7 +33,7 @@ class Fault:
     problem: str
     allowed: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for part in fields(self):
             text = getattr(self, part.name)
             object.__setattr__(self, part.name, _printable(shortened(text, LONGEST[part.name])))
@@ -64,7 +65,7 @@ class InputError(Exception):
 class GateFailed(Exception):
     """A fit that does not meet the sampling criteria. Carries every measurement as `rows`."""
 
-    def __init__(self, plan: str, rows: list[dict]):
+    def __init__(self, plan: str, rows: list[dict[str, Any]]):
         self.rows = rows
         lines = [f"the posterior of plan {plan!r} failed the sampling gate; nothing was written"]
         lines += [
@@ -117,8 +118,9 @@ def choices(value: object, allowed: Iterable[object], limit: int = 12) -> str:
     """List what is allowed, the nearest match to `value` first when there is one."""
     allowed = list(allowed)
     names = [str(a) for a in allowed]
-    if allowed and all(isinstance(a, int | float) for a in [value, *allowed]):
-        near = [str(min(allowed, key=lambda a: abs(a - value)))]
+    numbers = [a for a in allowed if isinstance(a, int | float)]
+    if numbers and len(numbers) == len(names) and isinstance(value, int | float):
+        near = [str(min(numbers, key=lambda a: abs(a - value)))]
     else:
         near = difflib.get_close_matches(str(value)[:LONGEST_NAME], names, n=1, cutoff=0.6)
     listed = ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -5,6 +5,7 @@ sums run in NumPy's own loops, one term after another, and matrices are small: l
 stack at once.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -15,12 +16,14 @@ NEWTON_STEPS = 8
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return sum_i a_i b_i over the last axis of a (..., n) and b (..., n)."""
-    return (np.asarray(a) * b).sum(axis=-1)
+    total: np.ndarray = (np.asarray(a) * b).sum(axis=-1)
+    return total
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the matrix products of a (..., n, m) and b (..., m, k), (..., n, k)."""
-    return np.einsum("...ij,...jk->...ik", a, b)
+    total: np.ndarray = np.einsum("...ij,...jk->...ik", a, b)
+    return total
 
 
 def transposed(a: np.ndarray) -> np.ndarray:
@@ -56,7 +59,7 @@ def solve_upper(factor: np.ndarray, b: np.ndarray) -> np.ndarray:
     return _substituted(factor, b, reversed(range(factor.shape[-1])))
 
 
-def _substituted(factor: np.ndarray, b: np.ndarray, rows) -> np.ndarray:
+def _substituted(factor: np.ndarray, b: np.ndarray, rows: Iterable[int]) -> np.ndarray:
     """Return the solution of triangular equations, one row after another; rows not yet solved are 0."""
     shape = np.broadcast_shapes(factor.shape[:-2], b.shape[:-2])
     x = np.zeros((*shape, *b.shape[-2:]))

@@ -2,9 +2,10 @@
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def numbers(name: str, value: object, allowed: str = "") -> np.ndarray:
 
 def valid(
     name: str,
-    value: Number,
+    value: Number | Iterable[float],
     *,
     above: Number | None = None,
     least: Number | None = None,
@@ -66,7 +67,7 @@ def scalar(name: str, value: float, **bounds: float) -> float:
     return float(array)
 
 
-def vector(name: str, value: Iterable[float], **bounds: Number) -> np.ndarray:
+def vector(name: str, value: Number | Iterable[float], **bounds: Number) -> np.ndarray:
     """Return a list of numbers (K,), K > 0, within its bounds. Raises ValueError as `valid`, and for another shape."""
     array = valid(name, value, **bounds)
     if array.ndim != 1 or not array.size:
@@ -141,13 +142,13 @@ def probability(name: str, value: float) -> float:
     return float(array)
 
 
-def alike(function):
+def alike[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Return the function that first raises ValueError, with names and shapes, for arrays that do not broadcast."""
     takes = signature(function)
 
     @wraps(function)
-    def checked(*args, **kwargs):
-        shapes = {}
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        shapes: dict[str, tuple[int, ...]] = {}
         for name, value in takes.bind(*args, **kwargs).arguments.items():
             fields = value._asdict() if hasattr(value, "_asdict") else {"": value}
             shapes |= {f"{name}.{f}".rstrip("."): _shape(v) for f, v in fields.items()}
@@ -161,8 +162,8 @@ def alike(function):
     return checked
 
 
-def _shape(value: object) -> tuple[int, ...]:
+def _shape(value: Any) -> tuple[int, ...]:
     try:
-        return np.shape(value)
+        return tuple(np.shape(value))
     except ValueError:  # rows of different lengths: refused by name where the value is read
         return ()

@@ -15,7 +15,7 @@ from gmfmsim.faults import Fault, InputError
 try:
     import fcntl
 except ImportError:  # not a POSIX system
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
@@ -171,7 +171,7 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_manifest(draft: Path, manifest: dict) -> None:
+def write_manifest(draft: Path, manifest: dict[str, object]) -> None:
     """Write the manifest with the SHA-256 of every other file of the draft."""
     files = {str(p.relative_to(draft)): _sha256(p) for p in sorted(draft.rglob("*")) if p.is_file()}
     write_json(draft / MANIFEST, manifest | {"files": files})

@@ -5,10 +5,11 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from gmfmsim.faults import MOST_TOLD, Fault, InputError, choices, has_control_character, shortened, shown
 
@@ -57,7 +58,7 @@ def read_text(path: Path, allowed: str = "a readable file") -> str:
         raise InputError([Fault(str(path), f"byte {error.start}", "is not UTF-8", "UTF-8 text")]) from None
 
 
-def read_toml(path: Path) -> dict:
+def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises InputError if the file is missing, unreadable, not UTF-8 or not TOML, or holds more than a question needs.
@@ -77,11 +78,12 @@ def read_toml(path: Path) -> dict:
     return data
 
 
-def _faults_of_values(data: dict, file: str) -> list[Fault]:
+def _faults_of_values(data: dict[str, Any], file: str) -> list[Fault]:
     """Return what no file may hold, whatever its grammar: too deep, too many side by side, too large, not printable."""
-    faults, level = [], [((), data)]
+    faults: list[Fault] = []
+    level: list[tuple[tuple[object, ...], object]] = [((), data)]
     for _ in range(DEEPEST + 1):
-        below = []
+        below: list[tuple[tuple[object, ...], object]] = []
         for keys, node in level:
             if isinstance(node, dict | list) and len(node) > MOST_ENTRIES:
                 where = key_of(keys) if keys else "file"
@@ -137,7 +139,7 @@ def parse[T](cls: type[T], data: object, file: str) -> tuple[T | None, list[Faul
         return None, faults + [Fault(file, key_of(e["loc"]), "is not allowed", e["msg"]) for e in found[MOST_TOLD:]]
 
 
-def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
+def _fault(cls: type, error: ErrorDetails, data: Any, file: str) -> Fault:
     """Translate one of pydantic's errors; `where` is the key as written in the file."""
     loc, specs = _descend(cls, error["loc"])
     keys, node = [], data
@@ -163,7 +165,7 @@ def _fault(cls: type, error: dict, data: object, file: str) -> Fault:
     return Fault(file, where, f"{shown(error['input'])} is not allowed", allowed)
 
 
-def _fault_of_tag(context: dict, keys: list[str], file: str) -> Fault:
+def _fault_of_tag(context: dict[str, Any], keys: list[str], file: str) -> Fault:
     """Return the fault of a key that says of which kind a table is."""
     key = context["discriminator"].strip("'")
     where = key_of(keys or [key])
@@ -173,7 +175,9 @@ def _fault_of_tag(context: dict, keys: list[str], file: str) -> Fault:
     return Fault(file, where, f"{shown(context['tag'])} is not allowed", choices(repr(context["tag"]), tags, len(tags)))
 
 
-def _descend(kind: object, loc: tuple, tag: str | None = None) -> tuple[list, list[type[BaseModel]]]:
+def _descend(
+    kind: object, loc: tuple[Any, ...], tag: str | Discriminator | None = None
+) -> tuple[list[Any], list[type[BaseModel]]]:
     """Return what the file itself says of `loc`, the tags of unions left out, and the specs that its last key is of.
 
     tag: the key by which a union tells its members apart, where `kind` is one.
@@ -201,7 +205,7 @@ def _descend(kind: object, loc: tuple, tag: str | None = None) -> tuple[list, li
     return [key, *keys], specs
 
 
-def _tags(member: object, key: str | None) -> tuple:
+def _tags(member: object, key: str | Discriminator | None) -> tuple[Any, ...]:
     """Return what pydantic calls a member of a union: its Tag, or the values that its `key` may have."""
     given = tuple(m.tag for m in get_args(member)[1:] if isinstance(m, Tag))
     field = getattr(member, "model_fields", {}).get(key)
