@@ -41,7 +41,7 @@ def once():
     """The fit of the quick start's model and its checks, which all designs share, as the figures of the evidence."""
     (prepared,) = small("normal").plans
     members: list[Member] = answering.posterior_of(prepared, {}, Silent())
-    return members, answering.checks_of(prepared, members[0])
+    return members, answering.checks_of(prepared, members[0]), record.fitted(members)
 
 
 DRAWN = {read_design(name).kind: name for name in names("designs")}.values()
@@ -50,12 +50,14 @@ DRAWN = {read_design(name).kind: name for name in names("designs")}.values()
 
 @pytest.mark.parametrize("name", names("designs"))
 def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once, name):
-    members, checks = once
+    members, checks, models = once
     monkeypatch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank)
     monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 64)
     monkeypatch.setattr(answering, "posterior_of", lambda prepared, fits, progress: members)
     monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
     monkeypatch.setattr(page, "figures_of", lambda plan: {})
+    monkeypatch.setattr(record, "fitted", lambda members: models)
+    monkeypatch.setattr(record, "findings", lambda prepared, audited: [])
     monkeypatch.setattr(record, "kept_of", lambda prepared, member, found: xr.DataTree())  # the shared posterior
     design = read_design(name)
     text, shown = lookup.show("design", name), lookup.design_json(name)

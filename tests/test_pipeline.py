@@ -401,15 +401,18 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
         answer = committed(name)
         assert f"results/{name}/{answer['key']}/report.html" in readme
         for plan in [answer, *answer.get("alternatives", [])]:
-            assert f"**{plan['n_per_arm']}** ({plan['n_interval'][0]} to {plan['n_interval'][1]})" in readme
+            low, high = plan["n_total_interval"]
+            arms = plan["headline"].split("children", 1)[1]
+            assert f"**{plan['n_total']}** ({low} to {high}){arms} |" in readme
             assert f"| {percent(plan['plateau'])} |" in readme
     quick, unpublished = committed("quickstart"), committed("unpublished_trials")
     first, *others = quick["readings"]
     low, high = first["interval"]
     assert f"mean effect is {first['effect']:.2f} GMFM-66 points ({low:.2f} to {high:.2f} in 95 %)" in readme
     assert f"between-study SD of {first['tau']:.2f}" in readme
-    assert f"from {quick['n_per_arm']} to {unpublished['alternatives'][0]['n_per_arm']} per arm" in readme
-    assert f"from {min(r['n'] for r in others)} to {max(r['n'] for r in others)} here" in readme
+    assert f"from {quick['n_total']} to {unpublished['alternatives'][0]['n_total']} children" in readme
+    totals = [r["n_total"] for r in others]
+    assert f"from {min(totals)} to {max(totals)} children here" in readme
     past = committed("past_trials")
     assert f"results/past_trials/{past['key']}/report.html" in readme
     controlled = [t["power"] for t in past["trials"] if t["controlled"]]

@@ -27,7 +27,7 @@ from gmfmsim.trial.presets import read_children, read_design, resolve, titles
 from gmfmsim.trial.protocol import protocol, sources
 
 DESIGNS, CHILDREN = names("designs"), names("children")
-OF_EVIDENCE = [name for name in DESIGNS if not name.startswith("next_") and name != "normal"]
+OF_EVIDENCE = [name for name in DESIGNS if not name.startswith("next_") and name not in ("normal", "parallel")]
 QUICK = settings(
     max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
