@@ -17,7 +17,7 @@ from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.question.question import read_question
 
-LONGEST = ("test_packaging", "test_every_design", "test_pipeline", "test_every_model", "test_designs", "test_engines")
+LONGEST = ("test_pipeline", "test_every_design", "test_every_model", "test_designs", "test_engines", "test_calibration")
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
 
 

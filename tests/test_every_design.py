@@ -22,7 +22,7 @@ from gmfmsim.report import show as lookup
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.presets import read_children, read_design
 
-SMALL = {"replicates": 500, "max_n_per_arm": 200}
+SMALL = {"replicates": 200, "max_n_per_arm": 200}
 FIT = {"draws": 250, "cross_check": False}
 
 

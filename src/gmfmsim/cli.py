@@ -61,7 +61,7 @@ def simulate(
     _print_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
 
-@app.command(epilog="Example: gmfmsim report results/quickstart/83c74fd2176d")
+@app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder, with its data.", metavar="FOLDER")],
     as_json: Json = False,

@@ -1,6 +1,7 @@
 """Fit the models of an experiment and check them, without simulating trials."""
 
 from dataclasses import dataclass
+from html import escape
 
 import xarray as xr
 
@@ -19,7 +20,7 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FittedPlan:
     """The fitted models of one plan: members with their shares, the checks of each, the confounding of the dose."""
 
@@ -27,6 +28,13 @@ class FittedPlan:
     members: list[Member]
     checks: list[Checks]
     confounding: xr.Dataset
+
+    def __repr__(self) -> str:
+        models = ", ".join(f"{m.name} ({m.share:.3g})" for m in self.members)
+        return f"<FittedPlan {self.prepared.plan.label!r}: {models}; {self.prepared.source}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(to_text([self]))}</pre>"
 
 
 def fit(question: Question, progress: Silent) -> list[FittedPlan]:

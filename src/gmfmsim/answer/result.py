@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 import xarray as xr
@@ -21,7 +22,7 @@ from gmfmsim.question.rerun import Rerun
 
 PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "h5netcdf", "pydantic")
 
-type Draw = Callable[[Path], None]
+type Draw = Callable[[Path], object]
 """What draws a result: it adds figures and a page to the folder, and computes nothing."""
 
 
@@ -32,7 +33,7 @@ class Result:
     reused: whether it was there, from an earlier run with the same key.
     """
 
-    answer: dict
+    answer: dict[str, Any]
     folder: Path
     reused: bool = False
 
@@ -53,10 +54,10 @@ class Result:
     @property
     def kind(self) -> str:
         """What was asked: plans, past or rerun."""
-        return self.answer["kind"]
+        return str(self.answer["kind"])
 
     @property
-    def plans(self) -> list[tuple[dict, Path]]:
+    def plans(self) -> list[tuple[dict[str, Any], Path]]:
         """The answer of each plan, and the folder of its files; the first gives the answer."""
         others = [(a, self.folder / "alternatives" / a["slug"]) for a in self.answer.get("alternatives", [])]
         return [(self.answer, self.folder), *others]
@@ -114,12 +115,12 @@ class Outcome:
     """What an experiment came to, before it is written: answer.json without its head, datasets by file name, and what
     the manifest says more."""
 
-    answer: dict
+    answer: dict[str, Any]
     datasets: dict[str, xr.Dataset | xr.DataTree]
-    manifest: dict
+    manifest: dict[str, Any]
 
 
-def head(question: Question, kind: str) -> dict:
+def head(question: Question, kind: str) -> dict[str, Any]:
     """Return what every answer.json begins with."""
     return {"experiment": question.name, "key": question.key, "kind": kind, "question": question.text}
 
@@ -137,7 +138,7 @@ def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Dr
     store.write_manifest(draft, provenance(question, PACKAGES, seconds) | outcome.manifest)
 
 
-def provenance(question: Question, packages: Iterable[str], seconds: float) -> dict:
+def provenance(question: Question, packages: Iterable[str], seconds: float) -> dict[str, Any]:
     """Return what every manifest says: which experiment, when, how long, and with which versions."""
     return {
         "experiment": question.name,

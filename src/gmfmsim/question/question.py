@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -51,7 +52,7 @@ class Question:
         return self.asked.plans
 
     @property
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """The resolved configuration: every default written out. Running it again gives the same key."""
         return {"name": self.name, "question": self.text} | self.asked.config
 
@@ -62,7 +63,7 @@ class Question:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read_question(source: str | Path | Mapping) -> Question:
+def read_question(source: str | Path | Mapping[str, Any]) -> Question:
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
     Nothing is fitted or simulated. Raises InputError with every fault of the file, of the tables and of the models and
@@ -94,7 +95,7 @@ def question_of_design(name: str, base: str = "quickstart") -> Question:
     return question_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
 
 
-def question_from(raw: dict, path: Path) -> Question:
+def question_from(raw: dict[str, Any], path: Path) -> Question:
     """Check what an experiment file holds; paths in it are relative to the folder of `path`.
 
     Raises InputError with every fault, as `read_question`.
@@ -109,6 +110,6 @@ def question_from(raw: dict, path: Path) -> Question:
         faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
     read = next((KINDS[section] for section in KINDS if section in raw), read_plans)
     asked, found = read({k: v for k, v in raw.items() if k not in Header.model_fields}, Sources(path))
-    if faults or found:
+    if header is None or asked is None or faults or found:
         raise InputError([*faults, *found])
     return Question(str(name), header.question, asked)

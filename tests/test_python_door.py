@@ -1,0 +1,113 @@
+"""The package in Python: the verbs of the command line, values as well as names, and short words for each."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import small
+
+import gmfmsim
+from gmfmsim.answer.result import Result
+from gmfmsim.faults import InputError
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return gmfmsim.load(small("quickstart", tmp_path_factory.mktemp("door")))
+
+
+def test_every_verb_is_typed_and_documented():
+    assert set(gmfmsim.__all__) >= {"load", "run", "simulate", "fit", "check", "draw", "shipped", "show", "audit"}
+    for name in gmfmsim.__all__:
+        verb = getattr(gmfmsim, name)
+        if inspect.isfunction(verb):
+            assert "return" in verb.__annotations__
+            assert verb.__doc__
+
+
+def test_no_builtin_is_shadowed_and_no_verb_by_a_room():
+    code = "import builtins, gmfmsim, gmfmsim.report.draw, gmfmsim.answer.run, gmfmsim.proof.type_one; "
+    code += "assert not set(gmfmsim.__all__) & set(dir(builtins)); "
+    code += "assert all(callable(getattr(gmfmsim, v)) for v in gmfmsim.__all__ if v.islower() and v[0] != '_')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_name_a_path_and_what_a_file_holds_are_one_experiment(tmp_path):
+    raw = read_toml(find("experiments", "quickstart"))
+    (tmp_path / "quickstart.toml").write_bytes(find("experiments", "quickstart").read_bytes())
+    keys = {
+        gmfmsim.load(source).key
+        for source in ("quickstart", tmp_path / "quickstart.toml", raw | {"name": "quickstart"})
+    }
+    assert len(keys) == 1
+
+
+def test_every_step_is_a_labelled_object(experiment):
+    assert experiment.contrasts().sizes["contrast"] == 12
+    assert {"posterior", "constant_data"} <= set(experiment.posterior().children)
+    assert experiment.truths()["effect"].dims == ("scenario", "draw", "arm")
+    surface = experiment.surface(n=[50, 200])
+    assert surface["success"].dims == ("scenario", "n", "analysis")
+    assert surface["randomised"].values.tolist() == [100, 400]
+    size = experiment.size()
+    assert size["n_total"] == size["n_by_arm"].sum() == 2 * size["n_by_arm"].sel(arm="cells")
+    low, high = size["n_total_interval"].values
+    assert low <= size["n_total"] <= high
+    assert (size.attrs["status"], size.attrs["why"]) == ("reached", "reached")
+
+
+def test_the_size_in_python_is_the_answer_of_a_run(experiment, results):
+    answer = results["quickstart"].answer
+    assert experiment.size()["n_total"] == answer["n_total"]
+    assert (
+        dict(zip(["control", "cells"], experiment.size()["n_by_arm"].values.tolist(), strict=True))
+        == answer["n_by_arm"]
+    )
+
+
+def test_an_unreachable_size_is_no_number():
+    raw = read_toml(find("experiments", "quickstart")) | {"sampler": {"draws": 500, "cross_check": False}}
+    raw["search"] = raw["search"] | {"target": {"metric": "assurance", "value": 0.99}, "replicates": 2000}
+    size = gmfmsim.load(raw).size()
+    assert np.isnan(size["n_total"])
+    assert size.attrs["status"] == "unreachable"
+
+
+def test_another_plan_has_its_label(experiment):
+    with pytest.raises(InputError, match="is no plan"):
+        experiment.contrasts("another")
+    with pytest.raises(InputError, match="no contrasts"):
+        gmfmsim.load("review_plug_in").contrasts()
+    with pytest.raises(InputError, match="has no plan"):
+        gmfmsim.load("xie2020").size()
+
+
+def test_a_result_reads_back_and_is_drawn_again_alike(results):
+    folder = results["quickstart"].folder
+    again = Result.read(folder)
+    assert again.answer == results["quickstart"].answer
+    assert again.data("surface").identical(xr.load_dataset(folder / "surface.nc", engine="h5netcdf"))
+    before = {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")}
+    page = results["quickstart"].report.read_bytes()
+    assert gmfmsim.draw(folder) == results["quickstart"].report
+    assert results["quickstart"].report.read_bytes() == page
+    assert {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")} == before
+
+
+def test_a_folder_without_its_data_says_so(tmp_path):
+    with pytest.raises(InputError, match="is no result"):
+        gmfmsim.draw(tmp_path)
+
+
+def test_representations_are_short(experiment, results):
+    for value in (experiment, results["quickstart"]):
+        assert len(repr(value)) < 700
+        assert len(value._repr_html_()) < 3000
+    (fitted,) = gmfmsim.fit(experiment)
+    assert len(repr(fitted)) < 300
