@@ -489,7 +489,7 @@ def test_past_page_stands_alone_and_escapes(past, tmp_path):
         assert words in text
     assert "in 61 % of repetitions" in others[-1]
     assert others[-1] in text
-    assert re.search(r"Sun 2017\s+63\s+crossover, first period\s+12\s+ancova\s+20 %\s+&plusmn; 0.30 %\s+2.4 %", text)
+    assert re.search(r"Sun 2017\s+63\s+crossover, first period\s+12\s+ancova\s+20 %\s+\u00b1 0.30 %\s+2.4 %", text)
 
 
 def test_past_says_where_its_gain_comes_from_only_of_that_gain(past, tmp_path):

@@ -28,6 +28,7 @@ from gmfmsim.progress import Silent
 from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.designs import Design
+from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.protocol import protocol, sources
 
 SOURCE = {"source": "made up <for> a test", "verified": "assumed"}
@@ -105,7 +106,8 @@ def test_every_shipped_design_is_the_trial_of_an_experiment(name):
     design, plan = prepared.plan.trial, prepared.plan
     assert isinstance(design, Design)
     assert (experiment.name, design.design) == (f"design-{name}", name)
-    assert (plan.analysis, plan.search.replicates, plan.sampler.cross_check) == (None, 10_000, False)
+    usual = 100_000 if engine_of(design) == "two_arm" else 10_000
+    assert (plan.search.replicates, plan.sampler.cross_check) == (usual, False)
 
 
 @pytest.mark.parametrize("name", ["sun2022", "min2020", "sun2017", "next_twins", "next_cluster", "next_historical"])
@@ -338,7 +340,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
     assert "No n that gives 80 % power to show a gain of 3 GMFM-66 points was found" in sooner["sentence"]
     assert "Monte Carlo interval" not in later["sentence"] + sooner["sentence"]
     text = page(mixed)
-    assert f"<strong>At most {high} children per arm</strong>" in text
+    assert f"<strong>At most {2 * high} children, {high} an arm</strong>" in text
     assert "<strong>Not found in the time given</strong>" in text
 
 
@@ -463,16 +465,6 @@ FAULTS = {
     ),
     "unknown analysis": (trial(analyses=[{"method": "anova"}]), "key trial.analyses.0", "'ancova'"),
     "no arms": (trial(arms=[]), "key trial.arms", "at least 1"),
-    "analysis beside a design": (
-        trial() | {"analysis": {"method": "t"}},
-        "sections",
-        "no [analysis]: the analyses of a design are trial.analyses",
-    ),
-    "precision of two arms said in a few keys": (
-        {"trial": INLINE, "precision": {"width": 4}},
-        "sections",
-        "[precision] with a design of designs/, such as normal",
-    ),
     "allocation of three arms": (
         {"trial": {"design": "next_doses"}, "optimise": {"n_total": 100}},
         "sections",
@@ -502,7 +494,7 @@ def test_a_fault_says_where_it_is_and_what_is_allowed(name, tmp_path):
 def test_a_published_estimate_has_no_children(tmp_path):
     pooled = {"evidence": {"pooled": {"meta_id": "Eggenberger2019", "measure": "SMD"}}}
     path = write(tmp_path, {k: v for k, v in (BASE | trial() | pooled).items() if k != "model"})
-    with pytest.raises(InputError, match="a design: its children are in GMFM-66 points"):
+    with pytest.raises(InputError, match="with simulated children, who are in GMFM-66 points"):
         read_question(path)
 
 

@@ -73,7 +73,7 @@ def with_term(folder: Path, term: str) -> dict:
 def assert_fits(path: str) -> None:
     """Check and fit a plan: every parameter has figures."""
     found = check(path)
-    (plan,) = fitting.fit(path)
+    (plan,) = gmfmsim.fit(path)
     text, (spec,) = fitting.to_text([plan]), plan.prepared.models.values()
     assert found["plans"][0]["contrasts"] == plan.prepared.contrasts["contrast"].values.tolist()
     assert all(name in text for name in {*spec.parameters} - {"r"})

@@ -10,7 +10,7 @@ from damage import trial
 from scipy import stats
 
 from gmfmsim.evidence.audit import audit
-from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.contrasts import Selection, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.schema import TABLES, Tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
@@ -56,7 +56,7 @@ def printed(name: str) -> list[dict[str, str]]:
 
 
 def moments(data, model: str, *names: str) -> np.ndarray:
-    posterior = fit_exact(read_model(ModelChoice(name=model)), data)
+    posterior = fit_exact(read_model(ModelChoice(name=model)), one_reading(data))
     return np.array([posterior.moments(name) for name in names])
 
 

@@ -528,7 +528,7 @@ def test_the_report_shows_every_reading(results):
     answer = results["quickstart"].answer
     assert len(answer["readings"]) == 11
     for row in answer["readings"][1:]:
-        assert re.search(rf"<td>{row['study']}</td>.*{row['n']} \({row['n_interval'][0]} to", page), row
+        assert re.search(rf"<td>{row['study']}</td>.*{row['n_total']} \({row['n_total_interval'][0]} to", page), row
 
 
 # what an unpublished trial would do

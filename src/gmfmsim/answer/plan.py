@@ -108,8 +108,7 @@ def _surface(prepared: Prepared, truths: xr.Dataset, required: RequiredN, progre
     plan, design = prepared.plan, is_design(prepared)
     grid = design_grid(plan.trial, required) if design else curve_grid(required)
     with progress.steps("power and assurance curves", None if design else len(grid) * truths.attrs["rounds"]) as step:
-        surface = simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=step)
-    return surface.assign_coords(randomised=("n", [sum(plan.trial.sizes(n).values()) for n in grid]))
+        return simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=step)
 
 
 def _effects(prepared: Prepared, members: list[Member], effects: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset | None]:

@@ -72,7 +72,12 @@ def simulate(
             "plateau": ("scenario", plateau),
             "plateau_mcse": ("scenario", plateau_mcse),
         },
-        coords={"scenario": truths["scenario"].values, "n": n, "analysis": [design.analyses[0].label]},
+        coords={
+            "scenario": truths["scenario"].values,
+            "n": n,
+            "randomised": ("n", [sum(design.sizes(k).values()) for k in n]),
+            "analysis": [design.analyses[0].label],
+        },
         attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed},
     )
 
