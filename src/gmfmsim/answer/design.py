@@ -6,7 +6,7 @@ import numpy as np
 
 from gmfmsim.answer.children import Reported
 from gmfmsim.answer.plan import Answered, is_design
-from gmfmsim.answer.words import children, total
+from gmfmsim.answer.words import children
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.protocol import protocol, sources
@@ -34,7 +34,7 @@ def design_record(design: Design, n: int, reported: Iterable[Reported] = ()) -> 
     """Return the protocol of a design at n, its figures with their sources, and what its section of a page needs."""
     return {
         "n": n,
-        "total": total(design, n),
+        "total": design.total(n),
         "words": children(design, n),
         "protocol": protocol(design, n),
         "sources": [row._asdict() for row in sources(design)],

@@ -6,7 +6,7 @@ from html import escape
 
 import xarray as xr
 
-from gmfmsim.answer.plan import curve_grid, design_grid, is_design
+from gmfmsim.answer.plan import grid_of
 from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sensitivity import effects_of, truths_of
 from gmfmsim.faults import Fault, InputError, choices, shown
@@ -73,7 +73,7 @@ class Experiment:
         prepared, truths = self._plan(plan), self.truths(plan)
         if n is None:
             required = self._required(prepared, truths)
-            n = design_grid(prepared.plan.trial, required) if is_design(prepared) else curve_grid(required)
+            n = grid_of(prepared, required)
         return simulate(truths, prepared.plan.trial, n=n, seed=prepared.plan.seed)
 
     def size(self, plan: str | None = None) -> xr.Dataset:
@@ -85,7 +85,7 @@ class Experiment:
         required, trial = self._required(prepared, self.truths(plan)), prepared.plan.trial
         arms = [arm.name for arm in trial.arms]
         sizes = trial.sizes(required.n) if required.n else dict.fromkeys(arms, float("nan"))
-        ends = [sum(trial.sizes(n).values()) if n else float("nan") for n in required.interval or (None, None)]
+        ends = [n or float("nan") for n in trial.totals(required.interval) or (None, None)]
         return xr.Dataset(
             {
                 "n_total": sum(sizes.values()),

@@ -16,7 +16,6 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.detectable import n_for_width, smallest_effect
-from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
@@ -52,14 +51,24 @@ class Answered:
         """The model with the largest share: the one that figures of single studies show."""
         return max(self.members, key=lambda m: m.share)
 
+    @property
+    def shown_n(self) -> int:
+        """The n that analyses are shown at: that of the answer, or the largest of the surface where it has none."""
+        return shown_n(self.required, self.surface)
+
     def at(self, scenario: str, n: int, variable: str = "success") -> float:
         """Return one figure of the surface, of the primary analysis."""
         return self.surface[variable].isel(analysis=0).sel(scenario=scenario, n=n).item()
 
 
+def shown_n(required: RequiredN, surface: xr.Dataset) -> int:
+    """Return the n of the answer, or the largest of the surface where it has none."""
+    return required.reference_n or int(surface["n"].values[-1])
+
+
 def is_design(prepared: Prepared) -> bool:
     """Return whether the trial of a plan is simulated on children, with all analyses that its design names."""
-    return engine_of(prepared.plan.trial) != "two_arm"
+    return not prepared.plan.trial.two_arms_one_test
 
 
 class Laps:
@@ -98,16 +107,16 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     checks = [checks_of(prepared, m) for m in members if m.fit]
     laps.lap("checks")
     asked = _asked(prepared, members, progress)
-    type_one = _type_one(prepared, required.reference_n or int(surface["n"][-1]), progress)
+    type_one = _type_one(prepared, shown_n(required, surface), progress)
     laps.lap("asked")
     return Answered(prepared, members, required, surface, effect, band, readings, checks, laps.seconds, asked, type_one)
 
 
 def _surface(prepared: Prepared, truths: xr.Dataset, required: RequiredN, progress: Silent) -> xr.Dataset:
     """Return success over n in every scenario, at the n that are shown."""
-    plan, design = prepared.plan, is_design(prepared)
-    grid = design_grid(plan.trial, required) if design else curve_grid(required)
-    with progress.steps("power and assurance curves", None if design else len(grid) * truths.attrs["rounds"]) as step:
+    plan, grid = prepared.plan, grid_of(prepared, required)
+    steps = None if is_design(prepared) else len(grid) * truths.attrs["rounds"]
+    with progress.steps("power and assurance curves", steps) as step:
         return simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=step)
 
 
@@ -152,6 +161,11 @@ def _type_one(prepared: Prepared, n: int, progress: Silent) -> xr.Dataset | None
     plan = prepared.plan
     with progress.steps("type I error over nuisance settings") as advance:
         return nuisance.type_one(plan.trial, n, replicates=NUISANCE_REPLICATES, seed=plan.seed, advance=advance)
+
+
+def grid_of(prepared: Prepared, required: RequiredN) -> list[int]:
+    """Return the n at which a plan is shown."""
+    return design_grid(prepared.plan.trial, required) if is_design(prepared) else curve_grid(required)
 
 
 def design_grid(design: Design, required: RequiredN) -> list[int]:

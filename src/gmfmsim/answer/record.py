@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.children import children_seen, reported_changes
+from gmfmsim.answer.children import Reported, children_seen, reported_changes
 from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered
 from gmfmsim.answer.sensitivity import kept_of
-from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, total, warnings
+from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
+from gmfmsim.trial.designs import Design
 
 type Datasets = dict[str, xr.Dataset | xr.DataTree]
 
@@ -55,11 +56,11 @@ def _record(answer: Answered, audited: dict) -> dict:
         "label": plan.label,
         "target": plan.search.target.model_dump(),
         "status": required.status,
-        "n_total": None if n is None else total(plan.trial, n),
+        "n_total": None if n is None else plan.trial.total(n),
         "n_by_arm": None if n is None else plan.trial.sizes(n),
         "n_per_arm": n,
         "n_interval": list(required.interval) if required.interval else None,
-        "n_total_interval": [k and total(plan.trial, k) for k in required.interval] if required.interval else None,
+        "n_total_interval": plan.trial.totals(required.interval),
         "interval_prob": plan.search.interval_prob,
         "plateau": required.plateau,
         "plateau_mcse": required.plateau_mcse,
@@ -164,8 +165,12 @@ def _reference(answer: Answered) -> dict | None:
 def _design(answer: Answered) -> dict | None:
     if answer.type_one is None:
         return None
-    trial, n = answer.prepared.plan.trial, answer.required.reference_n or int(answer.surface["n"].values[-1])
-    return design_record(trial, n, reported_changes(answer.prepared.tables, trial.month))
+    return design_record(answer.prepared.plan.trial, answer.shown_n, _published_changes(answer))
+
+
+def _published_changes(answer: Answered) -> list[Reported]:
+    """Return what control arms of published trials changed at the month of the trial."""
+    return reported_changes(answer.prepared.tables, answer.prepared.plan.trial.month)
 
 
 def _effects(answer: Answered) -> list[dict]:
@@ -176,13 +181,10 @@ def _effects(answer: Answered) -> list[dict]:
     ]
 
 
-def _reading(row: dict, trial) -> dict:
+def _reading(row: dict, trial: Design) -> dict:
     """Return a row of the readings with its words, and totals beside the n of the smaller arm."""
-    ends = row["n_interval"]
-    totals = {
-        "n_total": None if row["n"] is None else total(trial, row["n"]),
-        "n_total_interval": ends and [k and total(trial, k) for k in ends],
-    }
+    n = row["n"]
+    totals = {"n_total": n and trial.total(n), "n_total_interval": trial.totals(row["n_interval"])}
     return row | totals | {"words": READING_WORDS.get(row["reading"])}
 
 
@@ -190,7 +192,7 @@ def _of_design(answer: Answered) -> dict:
     """Return each analysis of a design at the answer's n, and its largest false claims over nuisance settings."""
     if answer.type_one is None:
         return {}
-    n = answer.required.reference_n or int(answer.surface["n"].values[-1])
+    n = answer.shown_n
     at, analyses = answer.surface.sel(n=n), []
     for label in at["analysis"].values.tolist():
         row = at.sel(analysis=label)
@@ -220,6 +222,5 @@ def _datasets(answer: Answered) -> Datasets:
         found["dose_response.nc"] = answer.dose_response
     if answer.type_one is not None:
         found["type_one.nc"] = answer.type_one
-        reported = reported_changes(answer.prepared.tables, plan.trial.month)
-        found["children.nc"] = children_seen(plan.trial, plan.seed, reported)
+        found["children.nc"] = children_seen(plan.trial, plan.seed, _published_changes(answer))
     return found

@@ -26,29 +26,32 @@ def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float
 
     doses: others than those of the arms, by name.
     """
+    arms = _conditions(prepared, doses)
+    return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], _shares(members))
+
+
+def _conditions(prepared: Prepared, doses: dict[str, float] | None = None) -> dict[str, Condition]:
+    """Return the condition of each arm of the trial of a plan, or at other doses, by name."""
     trial = prepared.plan.trial
     doses = doses or {arm.name: arm.dose for arm in trial.arms}
-    arms = {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
-    return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], _shares(members))
+    return {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
 
 
 def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
     """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
-    trial = prepared.plan.trial
-    arms = {arm.name: Condition(arm.dose, trial.month, trial.setting) for arm in trial.arms}
-    return kept(member, arms, trial.active.name, prepared.contrasts, found, prepared.plan.seed)
+    plan = prepared.plan
+    return kept(member, _conditions(prepared), plan.trial.active.name, prepared.contrasts, found, plan.seed)
 
 
 def target_of(prepared: Prepared) -> Condition:
     """Return the condition that the answer of a plan is about: that of the active arm of its trial."""
-    trial = prepared.plan.trial
-    return Condition(trial.active.dose, trial.month, trial.setting)
+    return _conditions(prepared)[prepared.plan.trial.active.name]
 
 
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
     """Return the truths of the trial of a plan at draws of its effects."""
     plan = prepared.plan
-    if engine_of(plan.trial) != "two_arm":  # its trials are dear: no more posterior draws than trials
+    if not plan.trial.two_arms_one_test:  # its trials are dear: no more posterior draws than trials
         every = -(-effects.sizes["chain"] * effects.sizes["draw"] // plan.search.replicates)
         effects = effects.isel(draw=slice(None, None, every))
     return truths(

@@ -86,10 +86,6 @@ def shares(models: list[dict]) -> Table:
     return table(["model", "#share", "engine", "#log marginal likelihood"], rows)
 
 
-def _share(value: float | None) -> str:
-    return "" if value is None else percent(value)
-
-
 def _places(places: int, sign: str = "-") -> Callable[[float | None], str]:
     return lambda value: decimals(value, places, sign)
 
@@ -97,14 +93,14 @@ def _places(places: int, sign: str = "-") -> Callable[[float | None], str]:
 CHECKS: dict[str, dict[str, tuple[str, Callable]]] = {
     "exceeds": {
         "probability that the effect exceeds": ("margin", "{:g}".format),
-        "#mean of studies": ("mean_of_studies", _share),
-        "#a new study": ("new_study", _share),
+        "#mean of studies": ("mean_of_studies", percent),
+        "#a new study": ("new_study", percent),
     },
     "studies": {
         "without": ("study", str),
         "#amplitude": ("mean", _places(2)),
         "#sd": ("sd", _places(2)),
-        "#P(> 0)": ("above", _share),
+        "#P(> 0)": ("above", percent),
         "#tau": ("tau", _places(2)),
         "#change in sd": ("change", _places(2, "+")),
         "#log density of it": ("elpd", _places(2)),
@@ -118,15 +114,15 @@ CHECKS: dict[str, dict[str, tuple[str, Callable]]] = {
     },
     "outliers": {
         "study": ("study", str),
-        "#outlier before the data": ("prior", _share),
-        "#after": ("posterior", _share),
-        "#MCSE": ("posterior_mcse", _share),
+        "#outlier before the data": ("prior", percent),
+        "#after": ("posterior", percent),
+        "#MCSE": ("posterior_mcse", percent),
     },
     "replicated": {
         "replicated data": ("statistic", str),
         "#observed": ("observed", _places(2)),
-        "#reached by (posterior)": ("posterior", _share),
-        "#by (prior)": ("prior", _share),
+        "#reached by (posterior)": ("posterior", percent),
+        "#by (prior)": ("prior", percent),
     },
     "scaling": {
         "power scaling": ("quantity", str),

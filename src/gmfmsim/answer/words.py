@@ -40,7 +40,7 @@ def sentence(answer: Answered) -> str:
         text = f"No n that gives {goal} was found"
         if required.n:
             low, high = required.interval
-            least, most_of = (total(plan.trial, n) for n in (low, high))
+            least, most_of = plan.trial.totals((low, high))
             smallest = f"is {most_of}" if low == high else f"lies from {least} to {most_of}"
             text = f"{children(plan.trial, high)} give {goal}, and the smallest number that does {smallest}"
         text += f": the search ended after {plan.search.max_seconds:g} s; the plateau is {plateau}."
@@ -61,8 +61,8 @@ def _most(answer: Answered) -> int:
 
 def _with_interval(answer: Answered) -> str:
     plan, required = answer.prepared.plan, answer.required
-    low, high = (n and total(plan.trial, n) for n in required.interval)
-    interval = f"{low} to {high}" if high else f"{low} to more than {total(plan.trial, _most(answer))}"
+    low, high = plan.trial.totals(required.interval)
+    interval = f"{low} to {high}" if high else f"{low} to more than {plan.trial.total(_most(answer))}"
     more = f"{percent(plan.search.interval_prob)} Monte Carlo interval {interval} in all"
     return children(plan.trial, required.n, more)
 
@@ -132,29 +132,24 @@ def asked_in_words(answer: Answered) -> list[str]:
         if found["n_per_arm"] is None:
             words.append(f"No number up to {children(trial, _most(answer))} gives {width}.")
         else:
-            low, high = (n and total(trial, n) for n in found["n_interval"])
+            low, high = trial.totals(found["n_interval"])
             interval = f"{level} Monte Carlo interval {low} to {high or 'more'} in all"
             words.append(f"{children(trial, found['n_per_arm'], interval)} give {width}.")
     return words
 
 
-def total(trial: Design, n: int) -> int:
-    """Return how many children are randomised at n."""
-    return sum(trial.sizes(n).values())
-
-
 def children(trial: Design, n: int, more: str = "") -> str:
     """Say how many children there are at n, in brackets how many each arm has, and `more`."""
     within = "; ".join(filter(None, (_by_arm(trial, n), more)))
-    return f"{total(trial, n)} children" + (f" ({within})" if within else "")
+    return f"{trial.total(n)} children" + (f" ({within})" if within else "")
 
 
 def headed(trial: Design, n: int) -> str:
     """Say it without brackets: 412 children, 206 an arm; 282 children: 188 cells, 94 control."""
     arms = _by_arm(trial, n)
     if not arms:
-        return f"{total(trial, n)} children"
-    return f"{total(trial, n)} children{':' if ', ' in arms else ','} {arms}"
+        return f"{trial.total(n)} children"
+    return f"{trial.total(n)} children{':' if ', ' in arms else ','} {arms}"
 
 
 def _by_arm(trial: Design, n: int) -> str:

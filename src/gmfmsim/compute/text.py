@@ -1,6 +1,7 @@
 """Numbers as people and machines read them: one way each."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -11,11 +12,13 @@ class Written(NamedTuple):
     mcse: str
 
 
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """Write a share as per cent: whole numbers where they are, else one decimal, two near 0 and 100 %.
 
-    Nothing is rounded to certainty: what is not 0 or 100 % does not read as if it were.
+    Nothing is rounded to certainty: what is not 0 or 100 % does not read as if it were. Nothing where there is none.
     """
+    if share is None:
+        return ""
     value = 100 * share
     if 0 < value < 0.005:
         return "< 0.01 %"
@@ -54,21 +57,20 @@ NONE = Written("", "")
 
 def plain(value: object) -> object:
     """Return a value for JSON: lists and tables of it, numbers to six decimals, null where one is not finite."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    return value
+    return _each(value, lambda number: round(number, 6))
 
 
 def exact(value: object) -> object:
     """Return a value for JSON as `plain`, numbers to nine digits: figures that a page shows with few of them."""
+    return _each(value, lambda number: float(f"{number:.9g}"))
+
+
+def _each(value: object, rounded: Callable[[float], float]) -> object:
+    """Return a value with every finite number in it rounded, and None in place of the others."""
     if isinstance(value, dict):
-        return {k: exact(v) for k, v in value.items()}
+        return {k: _each(v, rounded) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [exact(v) for v in value]
+        return [_each(v, rounded) for v in value]
     if isinstance(value, float):
-        return float(f"{value:.9g}") if math.isfinite(value) else None
+        return rounded(value) if math.isfinite(value) else None
     return value

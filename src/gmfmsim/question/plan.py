@@ -26,7 +26,6 @@ from gmfmsim.model.structure import not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.detectable import Detectable, Precision
-from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.short import PLAINEST, SOURCE
@@ -57,7 +56,7 @@ class Plan(Spec):
     def _fits_the_trial(self):
         if self.optimise and (len(self.trial.arms) != 2 or self.trial.kind != "parallel"):
             raise PydanticCustomError("optimise", "[optimise] with a parallel trial of two arms")
-        if self.evidence.pooled and engine_of(self.trial) != "two_arm":
+        if self.evidence.pooled and not self.trial.two_arms_one_test:
             words = "evidence.select with simulated children, who are in GMFM-66 points"
             raise PydanticCustomError("evidence", words)
         return self
@@ -278,7 +277,7 @@ def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
     if design is None:
         return rest, [_of_analysis(_within_trial(f), analysis) for f in faults]
     search = raw.get("search")
-    if isinstance(search, dict) and engine_of(design) != "two_arm":
+    if isinstance(search, dict) and not design.two_arms_one_test:
         rest |= {"search": {"replicates": DESIGN_REPLICATES} | search}
     return rest | {"trial": design}, []
 

@@ -103,10 +103,10 @@ def _readings(readings: list[dict]) -> Table:
                 r["study"] or "all",
                 r["words"] or "averaged",
                 needed,
-                "" if r["plateau"] is None else percent(r["plateau"]),
+                percent(r["plateau"]),
                 Cell(decimals(r["effect"]), "{:.2f} to {:.2f}".format(*r["interval"])),
                 decimals(r["tau"]),
-                "" if r["i2"] is None else percent(r["i2"]),
+                percent(r["i2"]),
                 percent(r["prior"]),
                 percent(r["posterior"]),
             ]

@@ -165,7 +165,7 @@ def block_size(design: Design, n: int, engine: str) -> int:
     if engine != "children":
         return WITHOUT_CHILDREN
     usual = np.clip(SCORES_IN_BLOCK // (USUAL_CHILDREN * (1 + len(design.visits))), FEWEST_IN_BLOCK, MOST_IN_BLOCK)
-    orders = max(0, math.floor(math.log(sum(design.sizes(n).values()) / (10 * USUAL_CHILDREN), 8)) + 1)
+    orders = max(0, math.floor(math.log(design.total(n) / (10 * USUAL_CHILDREN), 8)) + 1)
     return max(1, int(usual) // 8**orders)
 
 
@@ -203,7 +203,7 @@ def _dataset(truths: xr.Dataset, design: Design, tallies: dict, n: list[int], at
     plateau = [_plateau(truths.sel(scenario=s), design, attrs["seed"]) for s in scenarios]
     variables["plateau"] = ("scenario", [p for p, _ in plateau])
     variables["plateau_mcse"] = ("scenario", [e for _, e in plateau])
-    randomised = np.array([sum(design.sizes(k).values()) for k in n])
+    randomised = np.array([design.total(k) for k in n])
     kept = 1 - design.run_in.loss.value if design.run_in else 1
     coords = {
         "scenario": scenarios,

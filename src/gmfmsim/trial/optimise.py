@@ -12,7 +12,7 @@ from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.trial.designs import Design
 from gmfmsim.trial.simulate import simulate
-from gmfmsim.trial.sizes import FEWEST_UNITS
+from gmfmsim.trial.sizes import FEWEST_UNITS, allocation
 
 
 class Optimise(Spec):
@@ -71,8 +71,8 @@ def allocations(
 
 def with_allocation(trial: Design, dose: float, ratio: float) -> Design:
     """Return the two-arm trial with another dose, and `ratio` children with cells for each control child."""
-    smaller = min(ratio, 1.0)
-    new = {trial.active.name: {"dose": dose, "ratio": ratio / smaller}, trial.control.name: {"ratio": 1 / smaller}}
+    cells, control = allocation(ratio)
+    new = {trial.active.name: {"dose": dose, "ratio": cells}, trial.control.name: {"ratio": control}}
     arms = [arm.model_copy(update=new[arm.name] | {"n": None}) for arm in trial.arms]
     return trial.model_copy(update={"arms": arms})
 
@@ -80,6 +80,6 @@ def with_allocation(trial: Design, dose: float, ratio: float) -> Design:
 def largest_n(trial: Design, n_total: int) -> int:
     """Return the largest n of the smaller arm with at most n_total children in all."""
     n = trial.at_least(n_total / sum(arm.ratio for arm in trial.arms)) + trial.step
-    while sum(trial.sizes(n).values()) > n_total and n > trial.fewest:
+    while trial.total(n) > n_total and n > trial.fewest:
         n -= trial.step
     return n

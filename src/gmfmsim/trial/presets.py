@@ -63,8 +63,6 @@ def _design(raw: dict, beside: Path | None, file: str, depth: int) -> dict:
     laid = _laid(raw, beside, file, depth)
     if not short:
         return laid
-    if isinstance(laid.get("design"), str):  # a file counts by what it holds, not by where it stands
-        laid = laid | {"design": Path(laid["design"]).name}
     if "month" in short and "visits" in raw:
         raise InputError([Fault(file, "key month", "stands beside visits", "one of them: month is the last visit")])
     whole, faults = written_out(laid, short, file)

@@ -8,8 +8,10 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
+from gmfmsim.evidence.formulas.dose import parse_dose
 from gmfmsim.faults import Fault
 from gmfmsim.files.toml import Spec, parse
+from gmfmsim.trial.sizes import allocation
 
 SOURCE = {"source": "this experiment", "verified": "assumed"}
 PLAINEST = "parallel"
@@ -100,12 +102,17 @@ def _allocated(arms: object, ratio: float) -> list[dict] | None:
     """Return two arms with `ratio` children with cells for each control child; None for other arms."""
     if not isinstance(arms, list) or len(arms) != 2 or not all(isinstance(arm, dict) for arm in arms):
         return None
-    control = [str(arm.get("dose", "")).split(" ")[0] in ("0", "0.0") for arm in arms]
-    if sorted(control) != [False, True]:
+    try:
+        cells = [parse_dose(arm.get("dose")) > 0 for arm in arms]
+    except PydanticCustomError:  # told where the whole is validated
         return None
-    smaller = min(ratio, 1.0)
-    ratios = [(1 if without else ratio) / smaller for without in control]
-    return [{k: v for k, v in arm.items() if k != "n"} | {"ratio": r} for arm, r in zip(arms, ratios, strict=True)]
+    if sorted(cells) != [False, True]:
+        return None
+    ratios = dict(zip((True, False), allocation(ratio), strict=True))
+    return [
+        {k: v for k, v in arm.items() if k != "n"} | {"ratio": ratios[treated]}
+        for arm, treated in zip(arms, cells, strict=True)
+    ]
 
 
 def _spread(said: Short, children: dict, whole: dict) -> dict:

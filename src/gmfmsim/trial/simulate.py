@@ -75,7 +75,7 @@ def simulate(
         coords={
             "scenario": truths["scenario"].values,
             "n": n,
-            "randomised": ("n", [sum(design.sizes(k).values()) for k in n]),
+            "randomised": ("n", [design.total(k) for k in n]),
             "analysis": [design.analyses[0].label],
         },
         attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed},

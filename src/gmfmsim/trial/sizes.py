@@ -1,12 +1,20 @@
 """Which n a trial can have, and how many children that is in each arm."""
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 from gmfmsim.files.toml import Spec
 
 FEWEST_UNITS = 2
 """Children, pairs or clusters that an arm needs: one alone does not say how much they differ."""
+
+
+def allocation(ratio: float) -> tuple[float, float]:
+    """Return the ratios of the arm with cells and of control, 1 in the smaller, at `ratio` children with cells for
+    each control child."""
+    smaller = min(ratio, 1.0)
+    return ratio / smaller, 1 / smaller
 
 
 class Sized(Spec):
@@ -46,6 +54,14 @@ class Sized(Spec):
             raise ValueError(f"n = {n}: must be a multiple of {self.step}, such as {self.in_words(n)}")
         ratios = {arm.name: Fraction(str(arm.ratio)) for arm in self.arms}
         return {name: math.floor(units * ratio + Fraction(1, 2)) * self.step for name, ratio in ratios.items()}
+
+    def total(self, n: int) -> int:
+        """Return how many children are randomised at n, in all arms. Raises ValueError as `sizes`."""
+        return sum(self.sizes(n).values())
+
+    def totals(self, ends: Iterable[int | None] | None) -> list[int | None] | None:
+        """Return `total` at the ends of an interval of n; None for an end, or an interval, that there is not."""
+        return None if ends is None else [n and self.total(n) for n in ends]
 
     def in_words(self, n: float) -> str:
         """Return the possible n next to one that is not, below and above."""

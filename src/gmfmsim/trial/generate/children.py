@@ -42,7 +42,7 @@ def draw_trials(design: Design, n: int, effect: np.ndarray, excess_sd: np.ndarra
     if effect.shape != (len(design.arms), trials):
         raise ValueError(f"effect has shape {effect.shape}; allowed: one row an arm, {(len(design.arms), trials)}")
     noise = dict(zip(NOISE, rng.spawn(len(NOISE)), strict=True))
-    children = sum(design.sizes(n).values())
+    children = design.total(n)
     people = draw_people(design, (children, trials), excess_sd, noise)
     allocation = allocate(design, n, trials, people.level, people.age, noise["arm"])
     score = observed_scores(design, people, allocation, treatment(design, effect), excess_sd, noise)
