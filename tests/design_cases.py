@@ -3,7 +3,8 @@
 from pydantic import TypeAdapter
 
 from gmfmsim.trial.analyses import TTest
-from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.presets import read_design
 
 SOURCE = {"source": "made up for a test", "verified": "assumed"}

@@ -97,6 +97,13 @@ def test_the_root_holds_the_ground_and_the_doors():
     }
 
 
+def test_a_kind_of_design_is_named_in_its_file_alone():
+    """What a kind does differently it says itself: none asks which kind a design is."""
+    kinds = {m for m in PATHS if m.startswith("gmfmsim.trial.kinds.")}
+    assert len(kinds) == 6
+    assert {m for m in PATHS if uses(m) & kinds} == {"gmfmsim.trial.designs"}
+
+
 OFF_THE_PATH = {
     "gmfmsim.proof.fits",
     "gmfmsim.evidence.formulas.multilevel",
@@ -151,6 +158,7 @@ def test_slow_packages_are_imported_only_where_used(code):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_help_is_quick():
     """Under 0.4 s; on a machine where bare NumPy takes longer to import than it should (0.1 s), in proportion."""
 

@@ -27,7 +27,7 @@ from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
 from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.protocol import protocol, sources
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.evidence.formulas.dose import Amount, cells_per_kg, parse_amount, parse_dose, weight_kg
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.question.question import read_question
-from gmfmsim.trial.designs import TrialArm
+from gmfmsim.trial.design import TrialArm
 
 DOSES = st.floats(0, 1e12, allow_subnormal=True)
 

@@ -8,7 +8,7 @@ from scipy import special
 
 from gmfmsim.files.shelf import names
 from gmfmsim.trial.closed_form import claim_power, historical_power, of_one_sample
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.nuisance import gains, settings, type_one
 from gmfmsim.trial.presets import read_design
 

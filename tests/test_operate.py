@@ -28,10 +28,10 @@ from gmfmsim.trial.closed_form import (
     of_mmrm,
     of_one_sample,
 )
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.dose_power import contrast_power
 from gmfmsim.trial.dose_shapes import Candidate, optimal_contrasts, standardised_means
-from gmfmsim.trial.operate import engine_of, estimand, limit, operate, primary_only
+from gmfmsim.trial.operate import engine_of, limit, operate, primary_only
 from gmfmsim.trial.tally import Tally
 
 SD = 5.0
@@ -463,7 +463,7 @@ def test_known_limit_of_doses_that_differ_in_sign():
 
 def test_the_estimand_takes_the_share_present():
     design = normal_design("factorial", onset=[0.5], interaction=2)
-    assert estimand(design, np.array([[0], [3], [0], [3.0]])) == pytest.approx([0.5 * (3 + 1)])
+    assert design.estimand(np.array([[0], [3], [0], [3.0]])) == pytest.approx([0.5 * (3 + 1)])
 
 
 def test_known_children_enrolled_before_a_run_in():

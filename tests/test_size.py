@@ -25,7 +25,7 @@ from gmfmsim.trial.closed_form import (
     sample_size,
     solve,
 )
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.nuisance import border, type_one
 from gmfmsim.trial.optimise import Optimise, allocations

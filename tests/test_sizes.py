@@ -21,7 +21,7 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
 from gmfmsim.question.question import read_question
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import Optimise, largest_n, with_allocation
 from gmfmsim.trial.simulate import simulate

@@ -11,10 +11,12 @@ from scipy import special, stats
 
 from gmfmsim.streams import stream
 from gmfmsim.trial.analyse.kernels.moments import moments_of
-from gmfmsim.trial.designs import Crossover, Factorial, ParallelArms
 from gmfmsim.trial.generate.bartlett import arm_means, binomial, draw_moments, factors, qualifies
 from gmfmsim.trial.generate.chi import TABLED, chi, chi_table
 from gmfmsim.trial.generate.children import draw_trials
+from gmfmsim.trial.kinds.crossover import Crossover
+from gmfmsim.trial.kinds.factorial import Factorial
+from gmfmsim.trial.kinds.parallel import ParallelArms
 from gmfmsim.trial.two_arm import significant
 
 ARMS = [{"name": "control", "dose": "0 cells/kg"}, {"name": "cells", "dose": "5e7 cells/kg", "ratio": 2}]

@@ -17,7 +17,7 @@ from gmfmsim.model.effect import Condition, dose_response, effect_draws
 from gmfmsim.model.truths import truths
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Search, required_n
 

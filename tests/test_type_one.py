@@ -20,7 +20,7 @@ from gmfmsim.proof.record import read_record
 from gmfmsim.proof.type_one import RECORD as FILE
 from gmfmsim.proof.type_one import REPLICATES, design_hash, entry_of, record_type_one
 from gmfmsim.trial.analyses import Ancova, Bayes, Historical, OneSample
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.presets import read_design
 
 RECORD = read_record(Path(__file__).parent / "validation" / FILE)

@@ -10,7 +10,7 @@ from scipy import special
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.streams import stream
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.sourced import LEVELS
 

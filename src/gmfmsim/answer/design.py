@@ -8,7 +8,7 @@ from gmfmsim.answer.children import Reported
 from gmfmsim.answer.plan import Answered, is_design
 from gmfmsim.answer.words import children
 from gmfmsim.trial.closed_form import sample_size
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.protocol import protocol, sources
 
 ANALYSES = {"t": "two-sample t test, pooled variance", "z": "z test, SD known"}

@@ -10,7 +10,7 @@ from gmfmsim.faults import shortened
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.past import ENOUGH, Past
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import operate, primary_only
 
 FIGURES = {

@@ -14,7 +14,7 @@ from gmfmsim.model.effect import dose_response
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import n_for_width, smallest_effect
 from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.simulate import simulate

@@ -18,7 +18,7 @@ from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 
 type Datasets = dict[str, xr.Dataset | xr.DataTree]
 

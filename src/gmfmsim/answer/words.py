@@ -4,7 +4,7 @@ from gmfmsim.answer.plan import Answered
 from gmfmsim.compute.text import percent
 from gmfmsim.model.average import no_average
 from gmfmsim.question.plan import Prepared
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 
 
 def headline(answer: Answered) -> str:
@@ -156,8 +156,8 @@ def _by_arm(trial: Design, n: int) -> str:
     sizes = trial.sizes(n)
     if len(sizes) == 1:
         return ""
-    if trial.kind == "pairs":
-        return f"{n} pairs"
+    if trial.unit > trial.step:
+        return f"{n} {trial.UNIT}"
     if len(set(sizes.values())) == 1:
         return f"{n} an arm"
     return ", ".join(f"{size} {name}" for name, size in sizes.items())

@@ -9,7 +9,7 @@ import numpy as np
 
 from gmfmsim.progress import Silent
 from gmfmsim.streams import stream
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.presets import read_design
 from gmfmsim.trial.simulate import simulate

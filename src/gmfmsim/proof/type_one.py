@@ -16,7 +16,7 @@ from gmfmsim.progress import Silent
 from gmfmsim.proof.record import origin, read_record, write_record
 from gmfmsim.trial.analyse.spec import AnalysisSpec
 from gmfmsim.trial.analyses import Bayes, Historical
-from gmfmsim.trial.designs import Design, Objective
+from gmfmsim.trial.design import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.nuisance import border
 from gmfmsim.trial.operate import engine_of, limit, operate

@@ -12,7 +12,7 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from scipy import special
 
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.estimates import Criterion, Estimates
 
 Claim = tuple[Criterion, ...]

@@ -9,7 +9,7 @@ from pydantic import Field
 from gmfmsim.compute.algebra import dot
 from gmfmsim.files.toml import Spec
 from gmfmsim.streams import stream
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve

@@ -9,7 +9,7 @@ from scipy import special
 from gmfmsim.trial.analyses import Historical
 from gmfmsim.trial.children import Children, Dropout
 from gmfmsim.trial.decide import claim
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import operate
 

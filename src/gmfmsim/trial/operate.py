@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import tee
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.executors import in_order
 from gmfmsim.streams import stream
 from gmfmsim.trial.decide import Verdicts, claim
-from gmfmsim.trial.designs import Design, Factorial
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.tally import Tally
 
 SCORES_IN_BLOCK = 400_000
@@ -74,40 +75,15 @@ def operate(
     fixed = {s: _one_truth(truths["effect"].sel(scenario=s).values) for s in scenarios}
     batches = int(truths["batch"].max()) + 1
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
-    effects = truths["effect"].transpose("scenario", "arm", "draw").values
-    sd, batch = truths["sd_change"].values, truths["batch"].values
     engine = engine_of(design, "children" if engine == "children" else "sufficient")
-
-    def simulated(at: tuple[int, int, slice, int]) -> tuple[dict[str, Verdicts], np.ndarray]:
-        k, block, rows, i = at
-        return _trials(design, k, effects[i][:, rows], sd[rows], stream(seed, "children", block), engine)
-
-    def blocks() -> Iterator[tuple[int, int, slice, int]]:
-        for k in n:
-            for block, rows in _blocks(truths, design, k, engine):
-                for i in range(len(scenarios)):
-                    yield k, block, rows, i
-
-    for (k, _, rows, i), (found, completers) in zip(blocks(), in_order(simulated, blocks()), strict=True):
-        theta = estimand(design, effects[i][:, rows])
+    work, beside = tee(_blocks(truths, design, n, seed, engine))
+    for block, (found, completers) in zip(beside, in_order(_trials, work), strict=True):
+        theta = design.estimand(block.effect)
         truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
-        tallies[scenarios[i], k].add(found, truth, batch[rows], completers)
+        tallies[block.scenario, block.n].add(found, truth, block.batch, completers)
         advance()
     attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
     return _dataset(truths, design, tallies, n, attrs)
-
-
-def estimand(design: Design, effect: np.ndarray) -> np.ndarray:
-    """Return the true value (R,) of the primary contrast at the endpoint, for effects (A, R) of the arms.
-
-    Between arms: sum of weight x effect x share present, plus half of the interaction in a factorial design; in one
-    arm the effect itself.
-    """
-    weights = design.weights if design.control else np.ones(1)
-    theta = dot(weights, effect.T) * design.share_present[design.endpoint]
-    if isinstance(design, Factorial):
-        theta = theta + design.interaction.value / 2 * design.share_present[design.endpoint]
-    return theta
 
 
 def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
@@ -118,7 +94,7 @@ def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     and for shares of responders responses that vary, may move the limit further; that is not counted.
     """
     theta, kept = design.analyses[0].limit(
-        estimand(design, effect), effect, design, lambda: _change_without_cells(design, seed)
+        design.estimand(effect), effect, design, lambda: _change_without_cells(design, seed)
     )
     apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
     # rounded, since a gain and the allowance for it cancel, whatever the last digit of their sums
@@ -145,15 +121,36 @@ def _one_truth(effect: np.ndarray) -> bool:
     return bool((effect == effect[:1]).all())
 
 
-def _blocks(truths: xr.Dataset, design: Design, n: int, engine: str) -> Iterator[tuple[int, slice]]:
-    """Yield the address and the rows of each block; rows never cross a round, so that more rounds change none."""
-    per_round, rounds = truths.attrs["posterior_draws"], truths.attrs["rounds"]
-    size = block_size(design, n, engine)
-    per_block = -(-per_round // size)
-    for i in range(rounds):
-        for j in range(per_block):
-            start = i * per_round + j * size
-            yield i * per_block + j, slice(start, min(start + size, (i + 1) * per_round))
+class Block(NamedTuple):
+    """A block of trials of one scenario at one n: all that their figures depend on, whoever simulates them.
+
+    effect (A, R), sd (R,), batch (R,) of the truths; at: where in the seed's stream of children it stands.
+    """
+
+    design: Design
+    scenario: str
+    n: int
+    effect: np.ndarray
+    sd: np.ndarray
+    batch: np.ndarray
+    seed: int
+    at: int
+    engine: str
+
+
+def _blocks(truths: xr.Dataset, design: Design, sizes: list[int], seed: int, engine: str) -> Iterator[Block]:
+    """Yield the blocks of trials; their rows never cross a round, so that more rounds change none."""
+    effects = truths["effect"].transpose("scenario", "arm", "draw").values
+    sd, batch = truths["sd_change"].values, truths["batch"].values
+    per_round = truths.attrs["posterior_draws"]
+    for n in sizes:
+        size = block_size(design, n, engine)
+        per_block = -(-per_round // size)
+        for at in range(truths.attrs["rounds"] * per_block):
+            i, j = divmod(at, per_block)
+            rows = slice(i * per_round + j * size, min(i * per_round + (j + 1) * size, (i + 1) * per_round))
+            for scenario, effect in zip(truths["scenario"].values.tolist(), effects, strict=True):
+                yield Block(design, scenario, n, effect[:, rows], sd[rows], batch[rows], seed, at, engine)
 
 
 def block_size(design: Design, n: int, engine: str) -> int:
@@ -169,18 +166,17 @@ def block_size(design: Design, n: int, engine: str) -> int:
     return max(1, int(usual) // 8**orders)
 
 
-def _trials(
-    design: Design, n: int, effect: np.ndarray, sd: np.ndarray, rng: np.random.Generator, engine: str
-) -> tuple[dict[str, Verdicts], np.ndarray]:
+def _trials(block: Block) -> tuple[dict[str, Verdicts], np.ndarray]:
     """Return the verdicts of every analysis, and the children observed at the endpoint (R,)."""
     from gmfmsim.trial.analyse.together import analyse, analyse_moments
     from gmfmsim.trial.generate.bartlett import draw_moments
     from gmfmsim.trial.generate.children import draw_trials
 
-    if engine == "children":
-        trials = draw_trials(design, n, effect, sd, rng)
+    design, rng = block.design, stream(block.seed, "children", block.at)
+    if block.engine == "children":
+        trials = draw_trials(design, block.n, block.effect, block.sd, rng)
         return analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)
-    moments = draw_moments(design, n, effect, sd, rng)
+    moments = draw_moments(design, block.n, block.effect, block.sd, rng)
     return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
 
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.sizes import FEWEST_UNITS, allocation
 

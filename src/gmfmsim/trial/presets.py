@@ -9,7 +9,8 @@ from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import parse, read_toml
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
-from gmfmsim.trial.designs import AnyDesign, Design
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.short import parted, written_out
 
 AnyChildren = Annotated[NormalChildren | PopulationChildren, Field(discriminator="kind")]

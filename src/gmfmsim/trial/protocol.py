@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from gmfmsim.trial.analyse.spec import joined as _and
 from gmfmsim.trial.analyses import ALONG_DOSES
 from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
-from gmfmsim.trial.designs import Design, TrialArm
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.reported import in_words
 from gmfmsim.trial.sourced import LEVELS, ByLevel, Figure, Source
 
@@ -42,14 +42,8 @@ FIGURES = {
     "children.scale": ("what a point of the trial's own scale is worth", "GMFM-66 points"),
     "children.reported": ("change as reported and as simulated", ""),
     "run_in.loss": ("children lost in the run-in", "%"),
-    "drug_effect": ("effect of the other drug", "GMFM-66 points"),
-    "interaction": ("effect of cells and drug together beyond their sum", "GMFM-66 points"),
-    "carry_over": ("further effect in the period after treatment, as a multiple", ""),
-    "period_effect": ("gain of the second period beside growth", "GMFM-66 points"),
-    "pair_correlation": ("correlation of the changes within pairs", ""),
-    "icc": ("correlation of the changes within clusters", ""),
 }
-"""What each figure of a design is, and its unit."""
+"""What each figure of any design is, and its unit."""
 
 LOSS = {
     "completely_at_random": "completely at random",
@@ -71,9 +65,9 @@ class SourceRow(NamedTuple):
 
 def sources(design: Design) -> list[SourceRow]:
     """Return a row for every figure of a design that has a source, in the order of the design."""
-    rows = []
+    rows, figures = [], FIGURES | design.FIGURES
     for key, figure in _sourced(design):
-        name, unit = FIGURES[key]
+        name, unit = figures[key]
         value = in_words(design, figure) if isinstance(figure, Reported) else _value(key, figure)
         rows.append(SourceRow(key, name, value, unit, figure.source, figure.verified))
     return rows
@@ -89,7 +83,7 @@ def protocol(design: Design, n: int | None = None) -> str:
         design.title.rstrip(".") + ".",
         _children(design),
         _arms(design, sizes),
-        *_kind(design),
+        *design.own_words(),
         _visits(design),
         _success(design),
         *_analyses(design),
@@ -167,14 +161,11 @@ def _children(design: Design) -> str:
 
 def _arms(design: Design, sizes: dict[str, int] | None) -> str:
     """Say how children come to arms and what each arm gets."""
-    arms = [_arm(design, arm, sizes) for arm in design.arms]
-    if design.kind == "single_arm":
-        return f"All are in one arm, without control: {arms[0]}. {TOTAL}"
-    unit = {"pairs": "Of each pair one child is", "cluster": "Whole clusters are"}.get(design.kind, "They are")
-    ratios = ":".join(f"{arm.ratio:g}" for arm in design.arms)
-    share = " to each arm" if design.kind == "pairs" else f" {ratios}{_method(design)}"
+    counts = ["" if sizes is None else ", " + _count(sizes[arm.name], "child", "children") for arm in design.arms]
+    arms = [f"{a.name} ({design.dose_words(a)}{count})" for a, count in zip(design.arms, counts, strict=True)]
     verb = "allocated" if design.randomisation.method == "none" else "randomised"
-    return f"{unit} {verb}{share}: {_and(arms)}. {TOTAL}"
+    ratios = ":".join(f"{arm.ratio:g}" for arm in design.arms)
+    return f"{design.allocated(verb, ratios, _method(design))}: {_and(arms)}. {TOTAL}"
 
 
 def _method(design: Design) -> str:
@@ -182,47 +173,12 @@ def _method(design: Design) -> str:
     plan = design.randomisation
     if plan.method == "none":
         return " without randomisation"
-    if design.kind == "cluster":
-        return ""
     if plan.method == "stratified":
         strata = _and([{"level": "GMFCS level", "age": "age"}[s] for s in plan.strata])
         return f" in permuted blocks of {plan.block}, stratified by {strata}"
     if plan.method == "simple":
         return ", each child by itself"
     return " in permuted blocks" + (f" of {plan.block}" if plan.block else "")
-
-
-def _arm(design: Design, arm: TrialArm, sizes: dict[str, int] | None) -> str:
-    """Return an arm with its dose and size."""
-    dose = f"{arm.dose:.3g} cells/kg".replace("e+0", "e").replace("e+", "e") if arm.dose else "no cells"
-    if design.kind == "crossover":
-        dose = f"{dose}, at once" if arm.dose else "no cells in the first period, the same dose at the crossover"
-    drug = f", with {design.drug}" if arm.drug else ""
-    size = "" if sizes is None else ", " + _count(sizes[arm.name], "child", "children")
-    return f"{arm.name} ({dose}{drug}{size})"
-
-
-def _kind(design: Design) -> list[str]:
-    """Say what only this kind of design has."""
-    if design.kind == "crossover":
-        more, period = design.carry_over.value, design.period_effect.value
-        again = f", changed by {more:g} times its size in the second period" if more else ""
-        every = f", and every child gains {period:g} points beside growth in the second period" if period else ""
-        return [
-            f"Children cross over after {_months(design.visits[:1])}; those treated in the first period are supposed "
-            f"to keep the effect{again}{every}."
-        ]
-    if design.kind == "factorial":
-        return [
-            f"The effect of the cells is the mean over children with and without {design.drug}, for which "
-            f"{design.drug_effect.value:g} points are supposed, and {design.interaction.value:g} for both together."
-        ]
-    if design.kind == "pairs":
-        return [f"Changes within a pair are supposed to correlate by {design.pair_correlation.value:g}."]
-    if design.kind == "cluster":
-        size = _count(design.cluster_size, "child", "children")
-        return [f"A cluster has {size}; changes within it are supposed to correlate by {design.icc.value:g}."]
-    return []
 
 
 def _visits(design: Design) -> str:
@@ -253,11 +209,9 @@ def _success(design: Design) -> str:
         "non_inferiority": f"above -{margin:g} points (non-inferiority)",
         "equivalence": f"between -{margin:g} and {margin:g} points (equivalence)",
     }[claim]
-    two = design.control is not None and design.kind != "factorial"
-    effect = f"{design.active.name} against {design.control.name}" if two else "the cells"
     return (
-        f"The trial succeeds if the {100 * (1 - design.alpha):g} % interval of the effect of {effect} lies {where} "
-        f"(two-sided alpha {design.alpha:g})."
+        f"The trial succeeds if the {100 * (1 - design.alpha):g} % interval of the effect of {design.contrast_words} "
+        f"lies {where} (two-sided alpha {design.alpha:g})."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gmfmsim.streams import stream
 from gmfmsim.trial.children import Reported
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 
 SEED = 20261121
 CHILDREN, TRIALS = 2000, 50

@@ -1,6 +1,6 @@
 """The short form: keys that every design takes, for what is mostly changed. Each takes the place of a sourced value."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -11,6 +11,8 @@ from gmfmsim.dist.positive import LogNormal
 from gmfmsim.evidence.formulas.dose import parse_dose
 from gmfmsim.faults import Fault
 from gmfmsim.files.toml import Spec, parse
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.designs import KINDS
 from gmfmsim.trial.sizes import allocation
 
 SOURCE = {"source": "this experiment", "verified": "assumed"}
@@ -76,7 +78,7 @@ def written_out(whole: dict, short: dict, file: str) -> tuple[dict, list[Fault]]
     if said.sd_change is not None:
         children = children | {"excess_sd": _spread(said, children, whole)}
     if said.baseline_correlation is not None:
-        if children.get("kind") != "normal" or whole.get("kind") in ("pairs", "cluster"):
+        if children.get("kind") != "normal" or _kind(whole).UNIT:
             allowed = "with normal children who are randomised one by one; elsewhere it follows from who they are"
             faults.append(Fault(file, "key baseline_correlation", "cannot be set for these children", allowed))
         known = {"baseline_correlation": {"value": said.baseline_correlation}, "excess_growth": {"value": 0}}
@@ -84,18 +86,23 @@ def written_out(whole: dict, short: dict, file: str) -> tuple[dict, list[Fault]]
     return whole | {"children": children}, faults
 
 
+def _kind(whole: dict) -> type[Design]:
+    """Return the kind of design that a declaration says it is; what none has of its own, where it says no kind."""
+    return next((kind for kind in KINDS if whole.get("kind") in get_args(kind.model_fields["kind"].annotation)), Design)
+
+
 def _until(month: float, whole: dict) -> dict:
-    """Return the visits of a design whose last one is at another month, and its onset there; of a crossover the ends of
-    both periods, in proportion."""
+    """Return the visits of a design whose endpoint is at another month, and its onset there; visits after the endpoint,
+    the end of the second period of a crossover, move in proportion."""
     visits = whole.get("visits") if isinstance(whole.get("visits"), list) else []
     if not all(isinstance(v, int | float) and v > 0 for v in visits):
         return {}  # told where the whole is validated
-    if whole.get("kind") == "crossover" and len(visits) == 2:
-        return {"visits": [month, month * visits[1] / visits[0]]}
-    kept, onset = [v for v in visits[:-1] if v < month], whole.get("onset")
+    at = _kind(whole).ENDPOINT % max(len(visits), 1)
+    kept, onset = [v for v in visits[:at] if v < month], whole.get("onset")
+    moved = {"visits": [*kept, month, *(month * v / visits[at] for v in visits[at + 1 :])]}
     if not isinstance(onset, list) or len(onset) != len(visits):
-        return {"visits": [*kept, month]}
-    return {"visits": [*kept, month], "onset": [*onset[: len(kept)], onset[-1]]}
+        return moved
+    return moved | {"onset": [*onset[: len(kept)], *onset[at:]]}
 
 
 def _allocated(arms: object, ratio: float) -> list[dict] | None:
@@ -120,7 +127,7 @@ def _spread(said: Short, children: dict, whole: dict) -> dict:
     sd, growth = said.sd_change, children.get("excess_growth")
     exponent = growth.get("value", 0) if isinstance(growth, dict) and said.baseline_correlation is None else 0
     visits = whole.get("visits")
-    end = visits[0 if whole.get("kind") == "crossover" else -1] if visits else 12
+    end = visits[_kind(whole).ENDPOINT] if visits else 12
     factor = (end / 12) ** exponent
     if isinstance(sd, Fixed):
         return {"value": sd.value / factor} | SOURCE

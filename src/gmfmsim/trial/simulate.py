@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import engine_of, operate
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from scipy import special
 
 from gmfmsim.files.toml import Spec
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.sizes import FEWEST_UNITS

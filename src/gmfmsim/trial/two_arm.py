@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 
 CELLS, GUIDE = 64, 1024
 """Parts of (0, 1) at whose ends the quantile is known beforehand: of the pooled variance, and of the completers."""

@@ -5,7 +5,7 @@ from functools import cache
 from gmfmsim.trial.analyse.kernels.moments import moments_of, until
 from gmfmsim.trial.analyse.spec import MomentsOf
 from gmfmsim.trial.decide import Verdicts, claim, decide
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
 

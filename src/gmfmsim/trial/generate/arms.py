@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.designs import Cluster, Design, Pairs
+from gmfmsim.trial.design import Design
 
 
 class Allocation(NamedTuple):
@@ -33,10 +33,10 @@ def allocate(
     ratio = np.array([arm.ratio for arm in design.arms], float)
     sizes = np.array(list(design.sizes(n).values()))
     method, children = design.randomisation.method, int(sizes.sum())
-    together = design.cluster_size if isinstance(design, Cluster) else 2 if isinstance(design, Pairs) else 1
+    together = design.unit
     units = children // together
     turn = np.arange(units)
-    if isinstance(design, Pairs):
+    if together > design.step:  # a unit has a child in each arm
         group = _same_in_all(np.arange(children) % 2, trials)
     elif method == "simple":
         bounds = np.cumsum(ratio / ratio.sum())[:-1]
@@ -56,7 +56,7 @@ def allocate(
         order = enrolment_order(ratio, sizes // together)
         turn = _turn_within_arm(order)
         group = _same_in_all(np.repeat(order, together), trials)
-    unit = np.repeat(np.arange(units), together) if together > 1 or isinstance(design, Cluster) else None
+    unit = np.repeat(np.arange(units), together) if design.UNIT else None
     centres = design.children.centres
     return Allocation(group, unit, None if centres is None else np.repeat(turn % centres.number, together))
 

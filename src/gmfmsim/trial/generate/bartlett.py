@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.chi import chi, chi_table
 from gmfmsim.trial.moments import Moments
 
@@ -20,7 +20,7 @@ def qualifies(design: Design) -> str | None:
         "children of a centre resemble each other": children.centres is not None,
         "children respond differently": children.response_sd.value > 0,
         "arm sizes vary under simple randomisation": design.randomisation.method not in ("block", "none"),
-        "children of a pair or a cluster resemble each other": isinstance(design, Pairs | Cluster),
+        "children of a pair or a cluster resemble each other": bool(design.UNIT),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -28,23 +28,14 @@ def qualifies(design: Design) -> str | None:
 def arm_means(design: Design, effect: np.ndarray) -> np.ndarray:
     """Return the mean observed scores (A, 1 + V, R) of normal children, for effects (A, R) of the arms.
 
-    Expected score, plus the effect (and drug_effect, interaction of a factorial design) times the share present at the
-    visit; in the second period of a crossover the arm treated second has the effect too, the arm treated first
-    (1 + carry_over) times it, and both period_effect.
+    Expected score at baseline and visits, then plus what `Design.treatment` gives a child that responds as the mean.
     """
     months = np.concatenate([[0.0], design.visits])
-    share = np.concatenate([[0.0], design.share_present])
     expected = design.children.baseline.value + design.children.growth.value * months / 12
-    mean = expected[None, :, None] + effect[:, None, :] * share[None, :, None]
-    if isinstance(design, Factorial):
-        drug = np.array([arm.drug for arm in design.arms])
-        both = drug & np.array([arm.dose > 0 for arm in design.arms])
-        mean += ((design.drug_effect.value * drug + design.interaction.value * both)[:, None] * share)[..., None]
-    if isinstance(design, Crossover):
-        first, second = design.arms.index(design.active), design.arms.index(design.control)
-        mean[:, 2] += design.period_effect.value
-        mean[second, 2] += effect[first]
-        mean[first, 2] += design.carry_over.value * effect[first]
+    given = design.treatment(effect)
+    mean = np.tile(expected[:, None], (len(effect), 1, effect.shape[1]))
+    mean[:, 1:] += given.times[:, :, None] * given.response[:, None]
+    mean[:, 1:] += given.other[:, :, None]
     return mean
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.arms import allocate
-from gmfmsim.trial.generate.course import observed_scores, treatment
+from gmfmsim.trial.generate.course import observed_scores
 from gmfmsim.trial.generate.losses import remove_unseen
 from gmfmsim.trial.generate.people import draw_people
 from gmfmsim.trial.generate.trials import Trials
@@ -45,7 +45,7 @@ def draw_trials(design: Design, n: int, effect: np.ndarray, excess_sd: np.ndarra
     children = design.total(n)
     people = draw_people(design, (children, trials), excess_sd, noise)
     allocation = allocate(design, n, trials, people.level, people.age, noise["arm"])
-    score = observed_scores(design, people, allocation, treatment(design, effect), excess_sd, noise)
+    score = observed_scores(design, people, allocation, design.treatment(effect), excess_sd, noise)
     remove_unseen(design, score, people.level, people.age, excess_sd, noise)
     unit = allocation.centre if allocation.unit is None else allocation.unit
     return Trials(score, allocation.group, people.expected, people.level, people.age, unit)

@@ -2,69 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.designs import Cluster, Crossover, Design, Factorial, Pairs
+from gmfmsim.trial.design import Design, Treatment
 from gmfmsim.trial.generate.arms import Allocation
 from gmfmsim.trial.generate.growth import as_shown
 from gmfmsim.trial.generate.people import People
-
-
-class Treatment(NamedTuple):
-    """What the arms get: points of a child = times x its own response + other, in GMFM-66 points.
-
-    response (A, R): mean response of the children of an arm to its cells; times (A, V): how much of it is present at
-    each visit; other (A, V): what does not depend on the child; treated (A,): whether an arm ever gets cells.
-    """
-
-    response: np.ndarray
-    times: np.ndarray
-    other: np.ndarray
-    treated: np.ndarray
-
-
-def treatment(design: Design, effect: np.ndarray) -> Treatment:
-    """Return what the arms of a design get for effects (A, R) of the arms at the endpoint.
-
-    Times are the onset in every arm; crossover: the arm treated second has the response of the other from the second
-    period on, the arm treated first then (1 + carry_over) times its own. Other is drug_effect and interaction by onset,
-    or the period_effect.
-    """
-    share = design.share_present
-    times = np.tile(share, (len(design.arms), 1))
-    other = np.zeros(times.shape)
-    cells = np.array([arm.dose > 0 for arm in design.arms])
-    if isinstance(design, Factorial):
-        drug = np.array([arm.drug for arm in design.arms])
-        other = np.outer(design.drug_effect.value * drug + design.interaction.value * (drug & cells), share)
-    if isinstance(design, Crossover):
-        effect = np.broadcast_to(effect[cells], effect.shape)
-        times = np.where(cells[:, None], [1, 1 + design.carry_over.value], [0.0, 1.0])
-        other[:, 1] = design.period_effect.value
-        cells = np.ones(2, bool)
-    return Treatment(np.ascontiguousarray(effect, float), times, other, cells)
-
-
-def excess_parts(design: Design, excess_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the SDs (V, R) of a child's own true excess and of the part that its pair or cluster shares.
-
-    Pairs: the shared variance is pair_correlation times that of the true excess. Clusters: it is icc x excess_sd(t)^2,
-    of the change as observed, and the child's own is (1 - icc) excess_sd(t)^2 - 2 error^2, so that the total stays.
-    """
-    children, months = design.children, np.array(design.visits)
-    true = children.true_excess_sd(months, excess_sd).T
-    if isinstance(design, Pairs):
-        r = design.pair_correlation.value
-        return math.sqrt(1 - r) * true, math.sqrt(r) * true
-    if isinstance(design, Cluster):
-        icc = design.icc.value
-        observed = np.outer((months / 12) ** children.excess_growth.value, excess_sd)
-        own = (1 - icc) * observed**2 - 2 * children.error_sd(excess_sd) ** 2
-        return np.sqrt(np.maximum(own, 0)), math.sqrt(icc) * observed
-    return true, np.zeros((0, 0))
 
 
 def observed_scores(
@@ -95,8 +40,8 @@ def observed_scores(
         children.multiples if population else np.ones(1),
         allocation.group,
         given,
-        excess_parts(design, excess_sd),
-        len(people.baseline) if allocation.unit is None else np.bincount(allocation.unit)[0],
+        design.excess_parts(excess_sd),
+        design.unit if design.UNIT else len(people.baseline),
         np.concatenate([[0.0], (months[:-1] / months[1:]) ** children.decay]),
         centre,
         np.zeros(len(people.baseline), np.int64) if allocation.centre is None else allocation.centre,

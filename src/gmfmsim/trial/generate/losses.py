@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.compiled import compiled
-from gmfmsim.trial.designs import Design
+from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.course import volunteer_gain
 from gmfmsim.trial.generate.growth import as_shown, expected_scores, score_sd
 

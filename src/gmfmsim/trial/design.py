@@ -1,0 +1,293 @@
+"""What every design of a trial declares and answers; what a kind has of its own is in its file of trial.kinds."""
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gmfmsim.compute.algebra import dot
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.positive import LogNormal
+from gmfmsim.evidence.formulas.dose import Dose
+from gmfmsim.files.toml import Spec
+from gmfmsim.model.setting import Setting
+from gmfmsim.trial.analyses import AnyAnalysis, Responder
+from gmfmsim.trial.children import NormalChildren, PopulationChildren
+from gmfmsim.trial.sizes import Sized
+from gmfmsim.trial.sourced import Figure
+
+
+class TrialArm(Spec):
+    """One arm: total dose, allocation ratio, children randomised as the trial was run, a second drug or none."""
+
+    name: str = Field(min_length=1, max_length=40)
+    dose: Dose
+    ratio: Annotated[float, Field(ge=1, le=20)] = 1
+    n: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    drug: bool = False
+
+
+class Randomisation(Spec):
+    """How children come to arms.
+
+    simple: each child by itself, so that arm sizes vary; block: permuted blocks over all children, so that arm sizes
+    are as planned; stratified: permuted blocks of `block` children within every stratum of `strata`; none: not
+    randomised, arm sizes as planned, as if children alternated (who chooses which arm is not simulated).
+    """
+
+    method: Literal["simple", "block", "stratified", "none"] = "block"
+    block: Annotated[int, Field(ge=2, le=60)] | None = None
+    strata: list[Literal["level", "age"]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _strata_where_stratified(self):
+        if (self.method == "stratified") != (bool(self.strata) and self.block is not None):
+            raise PydanticCustomError("randomisation", "block and strata exactly where the method is stratified")
+        if self.block is not None and self.method in ("simple", "none"):
+            raise PydanticCustomError("randomisation", "no block where the method is simple or none")
+        return self
+
+
+class Objective(Spec):
+    """What success means, at two-sided level alpha: the interval is the one with probability 1 - alpha.
+
+    superiority: it lies above 0; non_inferiority: above -margin; equivalence: within (-margin, margin), by two
+    one-sided tests at alpha / 2 each. margin in GMFM-66 points.
+    """
+
+    claim: Literal["superiority", "non_inferiority", "equivalence"] = "superiority"
+    margin: Annotated[float, Field(ge=0, le=50)] = 0
+
+    @model_validator(mode="after")
+    def _margin_where_needed(self):
+        if (self.claim == "superiority") != (self.margin == 0):
+            raise PydanticCustomError("objective", "a margin above 0, exactly for non_inferiority and equivalence")
+        return self
+
+
+class RunIn(Spec):
+    """Months before randomisation in which children are lost: it costs enrolment, not power."""
+
+    months: Annotated[float, Field(gt=0, le=24)]
+    loss: Figure
+
+    @model_validator(mode="after")
+    def _is_a_share(self):
+        if not 0 <= self.loss.value < 1:
+            raise PydanticCustomError("run_in", "a loss from 0 to below 1")
+        return self
+
+
+class Treatment(NamedTuple):
+    """What the arms get: points of a child = times x its own response + other, in GMFM-66 points.
+
+    response (A, R): mean response of the children of an arm to its cells; times (A, V): how much of it is present at
+    each visit; other (A, V): what does not depend on the child; treated (A,): whether an arm ever gets cells.
+    """
+
+    response: np.ndarray
+    times: np.ndarray
+    other: np.ndarray
+    treated: np.ndarray
+
+
+class Design(Sized):
+    """What every design declares. The first analysis is the primary one; arms are in the order of the file.
+
+    visits: months since the first infusion, the last one the endpoint. onset: share of the effect present at each
+    visit. A kind declares its own figures, and answers otherwise where its children, arms or contrast differ from
+    children randomised one by one to arms side by side.
+    """
+
+    ALLOWED: ClassVar[tuple] = ()
+    """The classes of analyses that are valid for this kind."""
+
+    FIGURES: ClassVar[dict[str, tuple[str, str]]] = {}
+    """What each figure of this kind alone is, and its unit."""
+
+    ENDPOINT: ClassVar[int] = -1
+    """The position of the endpoint among the visits."""
+
+    UNIT: ClassVar[str] = ""
+    """What groups of children who resemble each other are called, pairs or clusters; nothing where there are none."""
+
+    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "baseline_correlation")
+    """The keys of the short form, which every design takes; see `trial.short`."""
+
+    design: str = Field(default="", max_length=300)
+    kind: str
+    title: str = Field(min_length=3, max_length=200)
+    source: str = Field(min_length=3, max_length=400)
+    arms: Annotated[list[TrialArm], Field(min_length=1, max_length=8)]
+    visits: Annotated[list[Annotated[float, Field(gt=0, le=120)]], Field(min_length=1, max_length=8)]
+    onset: list[Annotated[float, Field(ge=0, le=2)]] | None = None
+    children: Annotated[NormalChildren | PopulationChildren, Field(discriminator="kind")]
+    randomisation: Randomisation = Randomisation()
+    objective: Objective = Objective()
+    run_in: RunIn | None = None
+    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
+    analyses: Annotated[list[AnyAnalysis], Field(min_length=1, max_length=12)]
+    setting: Setting = Setting()
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        problems = []
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names):
+            problems.append("a different name for each arm")
+        if min(arm.ratio for arm in self.arms) != 1:
+            problems.append("ratio 1 for the smallest arm: n counts its children")
+        if len({arm.n is None for arm in self.arms}) > 1:
+            problems.append("n for all arms or for none")
+        if sorted(set(self.visits)) != self.visits:
+            problems.append("visits in rising order, none twice")
+        if self.onset is not None and len(self.onset) != len(self.visits):
+            problems.append("as many values of onset as visits")
+        labels = [a.label for a in self.analyses]
+        if len(set(labels)) != len(labels):
+            problems.append("no analysis twice")
+        for analysis in self.analyses:
+            if not isinstance(analysis, self.ALLOWED):
+                problems.append(f"no analysis {analysis.method}: it is not valid for a {self.kind} design")
+            if isinstance(analysis, Responder) and self.objective.claim != "superiority":
+                problems.append("claim superiority for a responder analysis: a margin in points says nothing of shares")
+            wants = set(getattr(analysis, "covariates", ())) - {"baseline"}
+            if "centre" in wants and self.children.centres is None:
+                problems.append("centres among the children, where an analysis adjusts for centre")
+            if wants - {"centre"} and self.children.kind == "normal":
+                problems.append("children of kind population, where an analysis adjusts for level or age")
+        if self.randomisation.strata and self.children.kind == "normal":
+            problems.append("children of kind population, where randomisation is stratified")
+        if any(getattr(a, "sd", "observed") == "known" for a in self.analyses) and not self.two_arms_one_test:
+            problems.append("sd known only for one z test of two arms of normal children at one visit")
+        if any(arm.drug for arm in self.arms) and "drug" not in type(self).model_fields:
+            problems.append("an arm with drug only in a factorial design")
+        problems += self._own_problems()
+        if problems:
+            raise PydanticCustomError("design", "{words}", {"words": "; ".join(dict.fromkeys(problems))})
+        return self
+
+    def _own_problems(self) -> list[str]:
+        """Return what a kind asks beyond the rest."""
+        return []
+
+    @property
+    def month(self) -> float:
+        """The month of the endpoint."""
+        return self.visits[self.ENDPOINT]
+
+    @property
+    def two_arms_one_test(self) -> bool:
+        """Whether this is one t test, or z test with known SD, of the independent normal changes of two arms."""
+        return False
+
+    @property
+    def endpoint(self) -> int:
+        """The position of the endpoint among the visits."""
+        return self.visits.index(self.month)
+
+    @property
+    def sd_change(self) -> LogNormal | Fixed:
+        """The nuisance parameter that differs between truths: SD of observed minus expected change over 12 months."""
+        return self.children.excess_sd.distribution
+
+    @property
+    def dropout(self) -> float:
+        """The share of children lost before the last visit."""
+        return self.children.dropout.value
+
+    @property
+    def control(self) -> TrialArm | None:
+        """The first arm without cells; None in a trial of one arm."""
+        return next((arm for arm in self.arms if arm.dose == 0), None)
+
+    @property
+    def active(self) -> TrialArm:
+        """The arm with the highest dose."""
+        return max(self.arms, key=lambda arm: arm.dose)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights (A,) of the arms in the primary contrast, adding up to 0: the active arm minus control."""
+        return np.array([float(arm == self.active) - float(arm == self.control) for arm in self.arms])
+
+    @property
+    def share_present(self) -> np.ndarray:
+        """The share of the effect present at each visit (V,)."""
+        return np.array(self.onset if self.onset is not None else [1.0] * len(self.visits))
+
+    def rerun(self) -> "tuple[Design, int]":
+        """Return the design with the allocation of the trial as it was run, and the n that gives its sizes exactly.
+
+        Raises ValueError for a trial that was not run: its arms have no n.
+        """
+        if self.as_run is None:
+            raise ValueError(f"the arms of {self.title} have no n: it was not run")
+        smallest = min(self.as_run.values())
+        arms = [arm.model_copy(update={"ratio": arm.n / smallest}) for arm in self.arms]
+        return self.model_copy(update={"arms": arms}), smallest
+
+    @property
+    def as_run(self) -> dict[str, int] | None:
+        """The children randomised to each arm as the trial was run; None for a trial not run."""
+        return {arm.name: arm.n for arm in self.arms} if self.arms[0].n else None
+
+    @property
+    def unit(self) -> int:
+        """Children of one unit, who resemble each other."""
+        return 1
+
+    def estimand(self, effect: np.ndarray) -> np.ndarray:
+        """Return the true value (R,) of the primary contrast at the endpoint, for effects (A, R) of the arms.
+
+        Between arms: sum of weight x effect x share present; in one arm the effect itself.
+        """
+        weights = self.weights if self.control else np.ones(1)
+        return dot(weights, effect.T) * self.share_present[self.endpoint]
+
+    def treatment(self, effect: np.ndarray) -> Treatment:
+        """Return what the arms get for effects (A, R) of the arms at the endpoint: by onset, the same in every arm."""
+        times = np.tile(self.share_present, (len(self.arms), 1))
+        cells = np.array([arm.dose > 0 for arm in self.arms])
+        return Treatment(np.ascontiguousarray(effect, float), times, np.zeros(times.shape), cells)
+
+    def excess_parts(self, excess_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the SDs (V, R) of a child's own true excess and of the part that its unit shares (0, 0: no unit)."""
+        return self.children.true_excess_sd(np.array(self.visits), excess_sd).T, np.zeros((0, 0))
+
+    def uniform(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """Draw uniforms (N, R) for level or age of the children."""
+        return rng.random(shape)
+
+    def standard_normal(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """Draw standard normals (N, R) for what sets children of one level and age apart."""
+        return rng.standard_normal(shape)
+
+    def allocated(self, verb: str, ratios: str, how: str) -> str:
+        """Say who is allocated or randomised (`verb`) to arms in which ratios, and how."""
+        return f"They are {verb} {ratios}{how}"
+
+    def dose_words(self, arm: TrialArm) -> str:
+        """Say what an arm gets."""
+        return in_cells(arm.dose) if arm.dose else "no cells"
+
+    def own_words(self) -> list[str]:
+        """Say, in whole sentences, what only this kind of design has."""
+        return []
+
+    @property
+    def contrast_words(self) -> str:
+        """What the primary contrast is the effect of."""
+        return f"{self.active.name} against {self.control.name}" if self.control else "the cells"
+
+
+def in_cells(dose: float) -> str:
+    """Return a dose above 0 in words."""
+    return f"{dose:.3g} cells/kg".replace("e+0", "e").replace("e+", "e")
+
+
+def one_with_cells(design: Design) -> list[str]:
+    """Return what is asked of arms that are not one with and one without cells."""
+    ok = sorted(arm.dose > 0 for arm in design.arms) == [False, True]
+    return [] if ok else ["one arm with and one without cells"]

@@ -1,0 +1,58 @@
+"""Whole clusters of children randomised."""
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from gmfmsim.trial.analyses import ClusterT
+from gmfmsim.trial.design import Design, one_with_cells
+from gmfmsim.trial.sourced import Figure
+
+
+class Cluster(Design):
+    """Whole clusters of children (therapists, centres) randomised; n counts children, in clusters of cluster_size.
+
+    So n is a multiple of cluster_size, and in every arm: its ratio is one of clusters.
+    """
+
+    ALLOWED = (ClusterT,)
+    FIGURES: ClassVar = {"icc": ("correlation of the changes within clusters", "")}
+    UNIT = "clusters"
+    kind: Literal["cluster"]
+    cluster_size: Annotated[int, Field(ge=1, le=500)]
+    icc: Figure
+
+    def _own_problems(self):
+        share = [] if 0 <= self.icc.value < 1 else ["an icc from 0 to below 1"]
+        strata = ["no strata: whole clusters are randomised"] if self.randomisation.strata else []
+        split = any(n % self.cluster_size for n in (self.as_run or {}).values())
+        whole = [f"an n of whole clusters of {self.cluster_size} in each arm"] if split else []
+        return one_with_cells(self) + share + strata + whole
+
+    @property
+    def step(self):
+        return self.cluster_size
+
+    @property
+    def unit(self):
+        return self.cluster_size
+
+    def excess_parts(self, excess_sd):
+        """Return the SDs (V, R): the shared variance is icc x excess_sd(t)^2, of the change as observed.
+
+        The child's own is (1 - icc) excess_sd(t)^2 - 2 error^2, so that the total stays.
+        """
+        icc, children = self.icc.value, self.children
+        observed = np.outer((np.array(self.visits) / 12) ** children.excess_growth.value, excess_sd)
+        own = (1 - icc) * observed**2 - 2 * children.error_sd(excess_sd) ** 2
+        return np.sqrt(np.maximum(own, 0)), math.sqrt(icc) * observed
+
+    def allocated(self, verb, ratios, how):
+        without = how if self.randomisation.method == "none" else ""
+        return f"Whole clusters are {verb} {ratios}{without}"
+
+    def own_words(self):
+        size = f"{self.cluster_size} {'child' if self.cluster_size == 1 else 'children'}"
+        return [f"A cluster has {size}; changes within it are supposed to correlate by {self.icc.value:g}."]

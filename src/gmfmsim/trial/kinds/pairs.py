@@ -1,0 +1,56 @@
+"""Pairs of children, one of each to each arm."""
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from gmfmsim.trial.analyses import PairedT
+from gmfmsim.trial.design import Design, one_with_cells
+from gmfmsim.trial.sourced import Figure
+
+
+class Pairs(Design):
+    """Pairs of children, twins for example (Wang 2015), one of each to each arm; n counts pairs.
+
+    The children of a pair have the same level and age; what sets them apart from others of that level and age, and
+    their true excess, has correlation pair_correlation between them.
+    """
+
+    ALLOWED = (PairedT,)
+    FIGURES: ClassVar = {"pair_correlation": ("correlation of the changes within pairs", "")}
+    UNIT = "pairs"
+    kind: Literal["pairs"]
+    pair_correlation: Figure
+
+    def _own_problems(self):
+        ratio = [] if all(arm.ratio == 1 for arm in self.arms) else ["no ratio: a pair has a child in each arm"]
+        share = [] if 0 <= self.pair_correlation.value < 1 else ["a pair_correlation from 0 to below 1"]
+        block = [] if self.randomisation.method == "block" else ["block randomisation: a pair has a child in each arm"]
+        return one_with_cells(self) + ratio + share + block
+
+    @property
+    def unit(self):
+        return 2
+
+    def excess_parts(self, excess_sd):
+        """Return the SDs (V, R): the shared variance is pair_correlation times that of the true excess."""
+        true, _ = super().excess_parts(excess_sd)
+        r = self.pair_correlation.value
+        return math.sqrt(1 - r) * true, math.sqrt(r) * true
+
+    def uniform(self, shape, rng):
+        """Draw uniforms (N, R), the same for both children of a pair."""
+        return np.repeat(rng.random((shape[0] // 2, shape[1])), 2, axis=0)
+
+    def standard_normal(self, shape, rng):
+        """Draw standard normals (N, R), correlated between the two children of a pair."""
+        z, r = rng.standard_normal(shape), self.pair_correlation.value
+        z[1::2] = r * z[::2] + math.sqrt(1 - r**2) * z[1::2]
+        return z
+
+    def allocated(self, verb, ratios, how):
+        return f"Of each pair one child is {verb} to each arm"
+
+    def own_words(self):
+        return [f"Changes within a pair are supposed to correlate by {self.pair_correlation.value:g}."]
