@@ -108,7 +108,7 @@ def test_the_shares_reach_the_truths(results):
     shapes = {"random_effects": 1.0, "linear": 1.0, "loglinear": np.log10(11)}
     for m in answer["models"]:
         (path,) = (p for name, p in tree.items() if m["name"] == name.split("-", 2)[2].removesuffix(".nc"))
-        group = xr.open_datatree(path, engine="h5netcdf")["posterior"].to_dataset()
+        group = xr.open_datatree(path)["posterior"].to_dataset()
         amplitude = group[read_model(ModelChoice(name=m["name"])).shape.amplitude]
         shape = shapes.get(m["name"]) or 1e8 / (group["ed50"] + 1e8)
         above = special.ndtr((amplitude * shape / (group["tau"] * shape)).values)

@@ -154,8 +154,8 @@ def test_everything_in_a_kept_posterior_has_a_name_and_a_unit(fitted, name, tmp_
     found = checks(member.fit, member.spec, data, margins=(0.0,), at=at)
     arms = {"control": Condition(0.0, setting=at.setting), "cells": at}
     before = member.tree["posterior"].to_dataset().copy(deep=True)
-    kept(member, arms, "cells", data, found, seed=5).to_netcdf(tmp_path / "p.nc", engine="h5netcdf")
-    tree = xr.open_datatree(tmp_path / "p.nc", engine="h5netcdf")
+    kept(member, arms, "cells", data, found, seed=5).to_netcdf(tmp_path / "p.nc")
+    tree = xr.open_datatree(tmp_path / "p.nc")
     lacking = [
         f"{group.path}/{v}"
         for group in tree.subtree

@@ -468,7 +468,7 @@ def test_past_figure_of_one_group_has_its_heading_alone(past, controlled):
 
 def past_text(past: xr.Dataset, folder: Path, effect: float = 1.42) -> str:
     """The page drawn from a folder with these figures."""
-    past.to_netcdf(folder / "past.nc", engine="h5netcdf")
+    past.to_netcdf(folder / "past.nc")
     answer = {"kind": "past", "effect": effect, "sentences": past_sentences(past, effect)}
     result = Result(answer, folder)
     past_page(result)

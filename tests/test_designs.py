@@ -237,7 +237,7 @@ def test_the_page_says_what_was_asked(asked, answer):
 
 def test_a_result_of_a_design_holds_everything(asked, answer):
     for place, analyses in ((asked.folder, 2), (asked.folder / "alternatives" / "far", 2)):
-        surface = xr.load_dataset(place / "surface.nc", engine="h5netcdf")
+        surface = xr.load_dataset(place / "surface.nc")
         assert surface["success"].dims == ("scenario", "n", "analysis")
         assert surface["difference"].dims == ("scenario", "n", "analysis", "versus")
         assert surface.sizes["analysis"] == analyses
@@ -247,7 +247,7 @@ def test_a_result_of_a_design_holds_everything(asked, answer):
         assert {"analyses.svg", "children.svg", "curves.svg"} <= {
             p.name.split("-")[-1] for p in place.glob("figures/*")
         }
-    surface = xr.load_dataset(asked.folder / "surface.nc", engine="h5netcdf")
+    surface = xr.load_dataset(asked.folder / "surface.nc")
     at = surface["success"].sel(scenario="planning_value", n=answer["n_per_arm"], analysis="t").item()
     assert at == pytest.approx(answer["power_at_planning_value"], abs=1e-6)
     assert answer["n_of_analyses"] == answer["n_per_arm"]

@@ -189,7 +189,7 @@ def test_reference_quadrature_reproduces_the_gold_figures(reference):
 
 
 def test_one_data_tree_holds_every_group_and_opens_with_arviz_alone(quickstart_fit, tmp_path):
-    quickstart_fit[1].to_netcdf(tmp_path / "tree.nc", engine="h5netcdf")
+    quickstart_fit[1].to_netcdf(tmp_path / "tree.nc")
     tree = az.from_netcdf(tmp_path / "tree.nc")
     groups = {"prior", "prior_predictive", "posterior", "posterior_predictive", "log_likelihood", "observed_data"}
     assert groups | {"log_prior", "constant_data"} == set(tree.children)

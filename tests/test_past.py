@@ -65,7 +65,7 @@ def result(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(result):
-    return xr.load_dataset(result.folder / "past.nc", engine="h5netcdf")
+    return xr.load_dataset(result.folder / "past.nc")
 
 
 def at(data: xr.Dataset, design: str) -> xr.Dataset:
@@ -130,7 +130,7 @@ def test_a_change_to_a_shipped_design_is_simulated(data):
 
 def test_trials_with_and_without_control_are_told_apart(result):
     with_control, _, exaggeration, without = past_sentences(
-        xr.load_dataset(result.folder / "past.nc", engine="h5netcdf"), EFFECT
+        xr.load_dataset(result.folder / "past.nc"), EFFECT
     )
     assert "of 3 trials with a control group" in with_control
     assert "overstates it" in exaggeration

@@ -104,7 +104,7 @@ def test_the_quick_start_answers(results):
 
 
 def test_the_quick_start_curves_are_those_of_the_answer(results):
-    surface = xr.load_dataset(results["quickstart"].folder / "surface.nc", engine="h5netcdf")
+    surface = xr.load_dataset(results["quickstart"].folder / "surface.nc")
     assert surface["success"].dims == ("scenario", "n", "analysis")
     answer = results["quickstart"].answer
     curve = surface["success"].sel(scenario="new_study", analysis="t")

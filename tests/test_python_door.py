@@ -92,7 +92,7 @@ def test_a_result_reads_back_and_is_drawn_again_alike(results):
     folder = results["quickstart"].folder
     again = Result.read(folder)
     assert again.answer == results["quickstart"].answer
-    assert again.data("surface").identical(xr.load_dataset(folder / "surface.nc", engine="h5netcdf"))
+    assert again.data("surface").identical(xr.load_dataset(folder / "surface.nc"))
     before = {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")}
     page = results["quickstart"].report.read_bytes()
     assert gmfmsim.draw(folder) == results["quickstart"].report

@@ -259,7 +259,7 @@ def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
     assert (answer["n_per_arm"], answer["n_total"]) == (120, 240)
     assert answer["sentence"].startswith("240 children (120 an arm; ")
-    surface = xr.load_dataset(result.folder / "surface.nc", engine="h5netcdf")
+    surface = xr.load_dataset(result.folder / "surface.nc")
     assert (surface["n"] % 20 == 0).all()
     assert (surface["randomised"] == 2 * surface["n"]).all()
     page = result.report.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from gmfmsim.files import store
 from gmfmsim.question.question import METHOD, Question
 from gmfmsim.question.rerun import Rerun
 
-PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "h5netcdf", "pydantic")
+PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "netCDF4", "pydantic")
 
 type Draw = Callable[[Path], object]
 """What draws a result: it adds figures and a page to the folder, and computes nothing."""
@@ -78,14 +78,14 @@ class Result:
         models = self.answer["models"]
         leading = max(range(len(models)), key=lambda i: models[i]["share"])
         several = f"posterior-{leading + 1}-{Path(models[leading]['name']).stem}"
-        return xr.open_datatree(self._file(several if len(models) > 1 else "posterior"), engine="h5netcdf")
+        return xr.open_datatree(self._file(several if len(models) > 1 else "posterior"))
 
     def data(self, name: str, plan: int = 0) -> xr.Dataset:
         """Return a labelled dataset that stands beside the answer of a plan: surface, effect, contrasts, ...
 
         Raises InputError with what there is, if there is none of that name.
         """
-        with xr.open_dataset(self._file(name, plan), engine="h5netcdf") as data:
+        with xr.open_dataset(self._file(name, plan)) as data:
             return data.load()
 
     def has(self, name: str, plan: int = 0) -> bool:
@@ -133,7 +133,7 @@ def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Dr
     store.write_json(draft / "answer.json", answer)
     for name, data in outcome.datasets.items():
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(draft / name, engine="h5netcdf")
+        data.to_netcdf(draft / name)
     draw(draft)
     store.write_manifest(draft, provenance(question, PACKAGES, seconds) | outcome.manifest)
 
