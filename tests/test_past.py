@@ -129,9 +129,7 @@ def test_a_change_to_a_shipped_design_is_simulated(data):
 
 
 def test_trials_with_and_without_control_are_told_apart(result):
-    with_control, _, exaggeration, without = past_sentences(
-        xr.load_dataset(result.folder / "past.nc"), EFFECT
-    )
+    with_control, _, exaggeration, without = past_sentences(xr.load_dataset(result.folder / "past.nc"), EFFECT)
     assert "of 3 trials with a control group" in with_control
     assert "overstates it" in exaggeration
     assert without.startswith("2 trials had no control group")

@@ -26,7 +26,7 @@ from gmfmsim.trial.closed_form import (
     solve,
 )
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
+from gmfmsim.trial.detectable import Detectable, Effort, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.nuisance import border, type_one
 from gmfmsim.trial.optimise import Optimise, allocations
 from gmfmsim.trial.simulate import simulate
@@ -241,7 +241,7 @@ def test_reference_smallest_effect():
     design = normal_design(analyses=methods("t"), arms=TWO_TO_ONE)
     error = of_contrast([30, 60], [-1, 1], SD)
     wanted = Detectable(n_per_arm=30, power=0.9)
-    found = smallest_effect(design, wanted, replicates=20_000, seed=3, z=4)
+    found = smallest_effect(design, wanted, Effort(20_000, 3, 4))
     exact = solve(lambda effect: claim_power(effect, error), 0.9, low=0)
     low, high = found["interval"]
     assert low - 0.01 <= exact <= high
@@ -252,14 +252,14 @@ def test_reference_smallest_effect_child_by_child():
     design = normal_design("pairs")
     shared = 0.6 * design.children.true_excess_sd([12], SD).item() ** 2
     error = of_one_sample(25, math.sqrt(2 * (SD**2 - shared)))
-    found = smallest_effect(design, Detectable(n_per_arm=25), replicates=4000, seed=3, z=4)
+    found = smallest_effect(design, Detectable(n_per_arm=25), Effort(4000, 3, 4))
     exact = solve(lambda effect: claim_power(effect, error), 0.8, low=0)
     assert found["interval"][0] - 0.01 <= exact <= found["interval"][1]
 
 
 def test_no_effect_is_large_enough_for_two_children_in_an_arm_who_are_lost():
     design = normal_design(analyses=methods("t"), children={"dropout": 0.9})
-    found = smallest_effect(design, Detectable(n_per_arm=2), replicates=1000, seed=3, z=4)
+    found = smallest_effect(design, Detectable(n_per_arm=2), Effort(1000, 3, 4))
     assert found["effect"] is found["interval"] is None
 
 
@@ -273,12 +273,12 @@ def test_reference_n_of_a_width(width):
         return 2 * special.stdtrit(df, 0.975) * se * (weight @ s)
 
     design = normal_design(analyses=methods("t"))
-    found = n_for_width(design, Precision(width=width), most=10_000, replicates=4000, seed=3, z=4)
+    found = n_for_width(design, Precision(width=width), 10_000, Effort(4000, 3, 4))
     exact = solve(mean_width, width, low=2)
     low, high = found["n_interval"]
     assert low - 1 <= exact <= high
     assert low <= found["n_per_arm"] <= high <= low + 0.03 * exact + 1
-    assert n_for_width(design, Precision(width=width), most=10, replicates=1000, seed=3, z=4)["n_per_arm"] is None
+    assert n_for_width(design, Precision(width=width), 10, Effort(1000, 3, 4))["n_per_arm"] is None
 
 
 # allocations

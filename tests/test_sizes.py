@@ -22,7 +22,7 @@ from gmfmsim.faults import InputError
 from gmfmsim.question.question import read_question
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.detectable import Detectable, Precision, fixed_truths, n_for_width, smallest_effect
+from gmfmsim.trial.detectable import Detectable, Effort, Precision, fixed_truths, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import Optimise, largest_n, with_allocation
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve, RequiredN, required_n
@@ -186,15 +186,15 @@ def test_known_precision_of_clusters():
         return interval_width(error) * float(weight @ s)
 
     exact = next(k for k in range(2, 100) if mean_width(k) <= width) * size
-    found = n_for_width(clusters(size, icc), Precision(width=width), most=5000, replicates=4000, seed=3, z=4)
+    found = n_for_width(clusters(size, icc), Precision(width=width), 5000, Effort(4000, 3, 4))
     assert found["n_per_arm"] == exact
     assert all(n % size == 0 for n in found["n_interval"])
 
 
 def test_smallest_effect_of_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="n = 110: must be a multiple of 20, such as 100 or 120"):
-        smallest_effect(clusters(20), Detectable(n_per_arm=110), replicates=1000, seed=1, z=4)
-    found = smallest_effect(clusters(20), Detectable(n_per_arm=120), replicates=4000, seed=1, z=4)
+        smallest_effect(clusters(20), Detectable(n_per_arm=110), Effort(1000, 1, 4))
+    found = smallest_effect(clusters(20), Detectable(n_per_arm=120), Effort(4000, 1, 4))
     low, high = found["interval"]
     assert exact_power(120, 120, low - 0.01, 20, 0.05) <= 0.8 <= exact_power(120, 120, high + 0.01, 20, 0.05)
 

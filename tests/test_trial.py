@@ -49,12 +49,17 @@ def truth(tree=None, *, planning=0.5, sd=SD, replicates=40_000, seed=1) -> xr.Da
 # closed forms
 
 
+def either_way(n, effect, sd):
+    """The power of benefit and that of harm: what other systems call two-sided power."""
+    return sum(closed_form.power(n, n, effect=e, sd=sd) for e in (effect, -effect))
+
+
 def test_reference_gs01_sample_size_of_the_t_test(reference):
     expected = reference["GS01"]["expected"]
     goal = {"effect": 10, "sd": 24, "power_target": 0.8, "alpha": 0.05}
     # the reference counts rejections in either direction, the package only those in favour of treatment
     n = expected["exact noncentral t"] / 2
-    assert closed_form.power(n, n, effect=10, sd=24, direction="either") == pytest.approx(0.8, abs=1e-8)
+    assert either_way(n, 10, 24) == pytest.approx(0.8, abs=1e-8)
     assert 2 * closed_form.sample_size(**goal) == pytest.approx(expected["N_total_continuous"], abs=1e-3)
     assert 2 * closed_form.sample_size(**goal, method="z") == pytest.approx(expected["z_test"], abs=1e-5)
     assert 3 * closed_form.sample_size(**goal, ratio=2) == pytest.approx(expected["ratio 2:1"], abs=1e-3)
@@ -62,7 +67,7 @@ def test_reference_gs01_sample_size_of_the_t_test(reference):
 
 
 def test_reference_gs02_power_of_the_t_test(reference):
-    power = closed_form.power(105, 105, effect=10, sd=24, direction="either")
+    power = either_way(105, 10, 24)
     assert power == pytest.approx(reference["GS02"]["expected"]["power"], abs=1e-7)
 
 

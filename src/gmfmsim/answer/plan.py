@@ -15,7 +15,7 @@ from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.detectable import n_for_width, smallest_effect
+from gmfmsim.trial.detectable import Effort, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import RequiredN, required_n
@@ -135,14 +135,12 @@ def _effects(prepared: Prepared, members: list[Member], effects: xr.Dataset) -> 
 def _asked(prepared: Prepared, members: list[Member], progress: Silent) -> dict[str, object]:
     """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose."""
     plan, found = prepared.plan, {}
-    effort = {"replicates": plan.search.replicates, "seed": plan.seed}
     with progress.steps("further questions") as advance:
+        effort = Effort(plan.search.replicates, plan.seed, plan.search.z, advance)
         if plan.detectable:
-            how = effort | {"z": plan.search.z, "advance": advance}
-            found["detectable"] = smallest_effect(plan.trial, plan.detectable, **how)
+            found["detectable"] = smallest_effect(plan.trial, plan.detectable, effort)
         if plan.precision:
-            how = effort | {"z": plan.search.z, "advance": advance, "most": plan.search.max_n_per_arm}
-            found["precision"] = n_for_width(plan.trial, plan.precision, **how)
+            found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
         if plan.optimise:
             found["optimise"] = allocations(
                 plan.trial,

@@ -32,23 +32,20 @@ def power(
     sd: float | tuple[float, float],
     alpha: float = 0.05,
     method: Test = "t",
-    direction: Literal["benefit", "either"] = "benefit",
 ) -> float:
-    """Return the probability of a two-sided significant result, in favour of treatment or in either direction.
+    """Return the probability of a two-sided significant result in favour of treatment.
 
     With delta = effect / sqrt(sd_active^2/n_active + sd_control^2/n_control), F the non-central t:
     t: 1 - F(t(1 - alpha/2, df); df, delta), df = n_active + n_control - 2, one sd of both arms; welch: the same with
     the df of `of_welch`, as rpact has it: not exact, see there; z: Phi(delta - z(1 - alpha/2)). welch and z take one
-    sd, or a pair (active, control). "either" adds the same at -delta. Sizes are analysed children and need not be
+    sd, or a pair (active, control).. Sizes are analysed children and need not be
     whole. Source: Julious 2010, chapter 3; Welch 1947.
 
     Raises ValueError for an argument that cannot be, fewer than three children in all for a t test, or no more than
     one in an arm for a Welch test.
     """
     error = _two_arms(n_active, n_control, sd, one_of("method", method, get_args(Test)))
-    delta, critical = scalar("effect", effect) / error.se, _critical(error.df, alpha)
-    ways = {"benefit": (delta,), "either": (delta, -delta)}
-    return sum(beyond(critical, error.df, shift) for shift in ways[one_of("direction", direction, ways)])
+    return beyond(_critical(error.df, alpha), error.df, scalar("effect", effect) / error.se)
 
 
 def sample_size(

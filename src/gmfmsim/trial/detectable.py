@@ -1,6 +1,7 @@
 """Two questions the other way round: the smallest effect that n children detect, and the n of a given precision."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -34,6 +35,16 @@ class Precision(Spec):
     width: Annotated[float, Field(gt=0, le=100)]
 
 
+class Effort(NamedTuple):
+    """What the answer to such a question may take: replicates at each step and their seed, z of its Monte Carlo
+    interval, and whom each step is told to."""
+
+    replicates: int
+    seed: int
+    z: float
+    advance: Callable[[], None] = lambda: None
+
+
 def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr.Dataset:
     """Return truths in which every arm with cells has one effect (points) and only the SD of the change varies.
 
@@ -59,15 +70,7 @@ def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr
     )
 
 
-def smallest_effect(
-    trial: Design,
-    wanted: Detectable,
-    *,
-    replicates: int,
-    seed: int,
-    z: float,
-    advance=lambda: None,
-) -> dict:
+def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
     """Return the smallest effect with the wanted power at n, and its Monte Carlo interval, to 0.01 points.
 
     Bisection on common random numbers; the interval repeats it for power +- z MCSE. None where even 40 points do not
@@ -81,10 +84,10 @@ def smallest_effect(
 
     def power(steps: int) -> tuple[float, float]:
         if steps not in seen:
-            truths = fixed_truths(trial, steps * STEP, replicates, seed)
-            surface = simulate(truths, first, n=[wanted.n_per_arm], seed=seed, engine=engine)
+            truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
+            surface = simulate(truths, first, n=[wanted.n_per_arm], seed=effort.seed, engine=engine)
             seen[steps] = surface["success"].item(), surface["success_mcse"].item()
-            advance()
+            effort.advance()
         return seen[steps]
 
     def root(z: float) -> float | None:
@@ -99,24 +102,22 @@ def smallest_effect(
         return round(high * STEP, 2)
 
     effect = root(0.0)
-    interval = None if effect is None else [root(z), root(-z)]
+    interval = None if effect is None else [root(effort.z), root(-effort.z)]
     return wanted.model_dump() | {"effect": effect, "interval": interval}
 
 
-def n_for_width(
-    design: Design, wanted: Precision, *, most: int, replicates: int, seed: int, z: float, advance=lambda: None
-) -> dict:
+def n_for_width(design: Design, wanted: Precision, most: int, effort: Effort) -> dict:
     """Return the smallest n per arm with a mean interval of at most `width` points, and its Monte Carlo interval."""
     first, engine = primary_only(design)
-    truths = fixed_truths(design, 0.0, replicates, seed)
+    truths = fixed_truths(design, 0.0, effort.replicates, effort.seed)
 
     def precision(n: int) -> tuple[float, float]:
-        surface = operate(truths, first, n=[n], seed=seed, engine=engine)
+        surface = operate(truths, first, n=[n], seed=effort.seed, engine=engine)
         width, mcse = surface["width"].item(), surface["width_mcse"].item()
-        advance()
+        effort.advance()
         return (1 / width, mcse / width**2) if np.isfinite(width) else (0.0, 0.0)
 
     curve = Curve(precision, straight=lambda value: value, step=design.step)
     n = curve.crossing(1 / wanted.width, most=most)
-    interval = None if n is None else [curve.crossing(1 / wanted.width, most=most, z=s) for s in (z, -z)]
+    interval = None if n is None else [curve.crossing(1 / wanted.width, most=most, z=s) for s in (effort.z, -effort.z)]
     return {"width": wanted.width, "n_per_arm": n, "n_interval": interval}
