@@ -1,7 +1,7 @@
 """Named distributions of the model and experiment files: one class a distribution."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,34 +16,23 @@ LOG_ROOT_2PI = math.log(2 * math.pi) / 2
 
 
 class Distribution(Spec):
-    """A named distribution: density, quantiles, and a node of the open PyMC model."""
+    """A named distribution: density, quantiles, and a node of the open PyMC model.
+
+    support: the interval that holds all of the mass; proper: whether the density integrates to 1; scale_of_effects: of
+    the effects that it was made for, where that is not the points of the evidence; tail: the exponent a of the density
+    far out, x^-a, inf where it falls faster than any power.
+    """
 
     dist: str
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The interval that holds all of the mass, (low, high)."""
-        return -math.inf, math.inf
+    support: ClassVar[tuple[float, float]] = -math.inf, math.inf
+    proper: ClassVar[bool] = True
+    scale_of_effects: ClassVar[str | None] = None
+    tail: ClassVar[float] = math.inf
 
     @property
     def positive(self) -> bool:
         """Whether all of the mass lies above 0."""
         return self.support[0] >= 0
-
-    @property
-    def proper(self) -> bool:
-        """Whether the density integrates to 1."""
-        return True
-
-    @property
-    def scale_of_effects(self) -> str | None:
-        """The scale of the effects that it was made for, where that is not the points of the evidence."""
-        return None
-
-    @property
-    def tail(self) -> float:
-        """The exponent a of the density far out, x^-a; inf where it falls faster than any power."""
-        return math.inf
 
     def given(self, se: ArrayLike) -> "Distribution":
         """Return the distribution for studies with standard errors se (K,); itself unless it depends on them."""
@@ -58,11 +47,11 @@ class Distribution(Spec):
 
     def _log_density(self, x: np.ndarray) -> np.ndarray:
         """Return the log density at x, wherever x is within the support."""
-        raise TypeError(f"{self.dist} has no density")
+        raise TypeError(self._why_not("has no density"))
 
     def ppf(self, p: ArrayLike) -> np.ndarray:
         """Return the quantiles at probabilities p (same shape)."""
-        raise TypeError(f"{self.dist} has no quantile function")
+        raise TypeError(self._why_not("has no quantile function"))
 
     def node(self, name: str, dims: str | None = None, transform=None):
         """Return the variable `name` of the open PyMC model, one for each coordinate of `dims`.
@@ -87,7 +76,10 @@ class Distribution(Spec):
 
     def _in_pymc(self) -> tuple[str, dict[str, float]]:
         """Return the name of a distribution of PyMC and its arguments; "exp " before it says that log x has it."""
-        raise TypeError(f"{self.dist} cannot be sampled")
+        raise TypeError(self._why_not("cannot be sampled"))
+
+    def _why_not(self, lacks: str) -> str:
+        return f"{self.dist} {lacks}"
 
     def __str__(self):
         parameters = [getattr(self, name) for name in type(self).model_fields]
@@ -189,10 +181,7 @@ class Beta(Distribution):
     dist: Literal["beta"]
     a: Positive
     b: Positive
-
-    @property
-    def support(self):
-        return 0.0, 1.0
+    support = 0.0, 1.0
 
     def _log_density(self, x):
         return special.xlogy(self.a - 1, x) + special.xlog1py(self.b - 1, -x) - special.betaln(self.a, self.b)

@@ -15,9 +15,7 @@ LOG_2 = math.log(2)
 class AboveZero(Distribution):
     """A distribution of the positive numbers."""
 
-    @property
-    def support(self):
-        return 0.0, math.inf
+    support = 0.0, math.inf
 
 
 class HalfNormal(AboveZero):
@@ -41,10 +39,7 @@ class HalfCauchy(AboveZero):
 
     dist: Literal["half_cauchy"]
     scale: Positive
-
-    @property
-    def tail(self):
-        return 2.0
+    tail = 2.0
 
     def _log_density(self, x):
         return LOG_2 + _log_t_density(x / self.scale, 1) - math.log(self.scale)
@@ -149,9 +144,7 @@ class LogStudentTLaw(AboveZero):
     as 0.
     """
 
-    @property
-    def tail(self):
-        return 1.0  # with a power of the logarithm that makes it proper
+    tail = 1.0  # with a power of the logarithm that makes it proper
 
     def _log_density(self, x):
         log_x = np.log(x)
