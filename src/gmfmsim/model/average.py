@@ -1,6 +1,5 @@
 """Several models side by side: each fitted, each with its share of the answer."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,12 +7,11 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.model.checks.left_out import blocks, refit
+from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, Mixture, effect_draws
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import ExactPosterior
 from gmfmsim.model.published import Published
 from gmfmsim.model.truths import Belief, draws_belief, exact_belief, mixed_belief
 
@@ -99,23 +97,13 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
             raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
         share = special.softmax([e.log_marginal for e in exact])
         return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
-    density = [psis_density(m.tree) for m in members] if None in exact else [left_out_density(e, data) for e in exact]
+    if None in exact:
+        density = [psis_contrasts(m.tree)[0] for m in members]
+    else:
+        parts = [(e, blocks(e.prepared.structure, data)[1]) for e in exact]
+        density = [np.array([refit(e, data, inside).log_density for inside in members_of]) for e, members_of in parts]
     share = stacking(np.stack(density, axis=1))
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
-
-
-def left_out_density(exact: ExactPosterior, data: xr.Dataset) -> np.ndarray:
-    """Return log p(y_b | all other blocks of studies), (B,), exactly: studies that share children leave together."""
-    return np.array([refit(exact, data, inside).log_density for inside in blocks(exact.prepared.structure, data)[1]])
-
-
-def psis_density(tree: xr.DataTree) -> np.ndarray:
-    """Return log p(y_c | y of the other contrasts), (K,), by Pareto-smoothed importance sampling."""
-    import arviz as az
-
-    with warnings.catch_warnings():  # the k-hat of each contrast stands in the checks
-        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        return az.loo(tree, pointwise=True).elpd_i.values
 
 
 def stacking(log_density: np.ndarray) -> np.ndarray:

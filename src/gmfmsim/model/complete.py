@@ -1,12 +1,13 @@
 """What both engines leave to Gaussian algebra: draws of readings, study effects and replicated data, given the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.model.draws import choose, inverse_cdf
 from gmfmsim.model.likelihood import NEVER, Likelihood
 from gmfmsim.model.structure import Structure
 
@@ -14,18 +15,15 @@ SPREAD_GRID = np.linspace(-6, 6, 121)
 """Points on which the offset of an unknown standard error is drawn where the engine has integrated it."""
 
 
-@dataclass(frozen=True)
-class Completed:
-    """Draws (S, ...) of what is normal or discrete given parameters and coefficients.
+class Completed(NamedTuple):
+    """Draws of what is normal or discrete given parameters and coefficients.
 
-    state_probability (S, B, states): of the readings of every block; spread (S, uncertain); deviation: by level, in
-    standard deviations (S, units); mean (S, K): of the reported effects, study effects included; theta (S, K): the
-    effects in GMFM-66 points; log_likelihood and replicated (S, K).
+    spread (S, uncertain); deviation (S, studies), in standard deviations; theta (S, K): the effects in GMFM-66 points;
+    log_likelihood and replicated (S, K).
     """
 
-    state_probability: np.ndarray
     spread: np.ndarray
-    deviation: dict[str, np.ndarray]
+    deviation: np.ndarray
     theta: np.ndarray
     log_likelihood: np.ndarray
     replicated: np.ndarray
@@ -50,12 +48,7 @@ def complete(
     for rows in np.array_split(np.arange(size), max(1, size * per_draw // 8_000_000)):
         some = {name: value[rows, None] if value.ndim == 1 else value[rows] for name, value in phi.items()}
         parts.append(_complete(model, some, coefficients[rows], rng, None if spread is None else spread[rows]))
-    joined = {
-        name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("state_probability", "spread", "theta", "log_likelihood", "replicated")
-    }
-    deviation = {name: np.concatenate([p.deviation[name] for p in parts]) for name in parts[0].deviation}
-    return Completed(**joined, deviation=deviation)
+    return Completed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _complete(model, phi, coefficients, rng, spread) -> Completed:
@@ -64,25 +57,17 @@ def _complete(model, phi, coefficients, rng, spread) -> Completed:
     columns = np.stack(np.broadcast_arrays(*model.columns(phi), np.zeros((size, 1)))[:-1], axis=-1)
     loads = [np.broadcast_to(load, columns.shape[:2]) for load in model.loads(phi)]
     mean = (columns * coefficients[:, None, :]).sum(-1)
-    gains = [like.place(loads[n]) * mask for n, mask in model.slots]
+    gains = model.gains(loads)
     if spread is None:
         spread = _draw_spread(like, mean, gains, rng)
     log_scale = like.log_scale(spread) if like.uncertain_spread else 0.0
-    log_p = like.by_state(mean, gains, log_scale)
-    probability = special.softmax(log_p, axis=-1)
-    state = _choose(probability, rng)
+    state = choose(special.softmax(like.by_state(mean, gains, log_scale), axis=-1), rng)
     deviation = _deviations(model, gains, mean, log_scale, state, rng)
-    with_studies = mean
-    for number, level in enumerate(model.levels):
-        with_studies = with_studies + loads[number] * deviation[level.name][:, level.units]
-    return Completed(
-        probability,
-        spread,
-        deviation,
-        with_studies / model.scale(phi),
-        _pointwise(like, with_studies, log_scale),
-        replicate(like, with_studies, log_scale, rng),
-    )
+    for level, load in zip(model.levels, loads, strict=True):
+        mean = mean + load * deviation[level.name][:, level.units]
+    theta = mean / model.scale(phi)
+    pointwise = _pointwise(like, mean, log_scale)
+    return Completed(spread, deviation["study"], theta, pointwise, replicate(like, mean, log_scale, rng))
 
 
 def from_prior(
@@ -108,12 +93,6 @@ def from_prior(
     return deviation, spread, mean / model.scale(phi), y
 
 
-def _choose(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an index of the last axis of probability (..., S) drawn by it."""
-    below = np.cumsum(probability, axis=-1)
-    return np.minimum((below < rng.random(below.shape[:-1])[..., None]).sum(-1), probability.shape[-1] - 1)
-
-
 def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
     """Return offsets u (S, uncertain) of unknown standard errors given all else, readings integrated."""
     size, count = mean.shape[0], len(like.uncertain_spread)
@@ -126,12 +105,7 @@ def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
         log_p = part.by_state(mean[:, None], [g[:, None, blocks] for g in gains], part.log_scale(grid))
         log_p = special.logsumexp(log_p, axis=-1).sum(-1) - SPREAD_GRID**2 / 2
         f = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        below = np.concatenate([np.zeros((size, 1)), np.cumsum(f[:, 1:] + f[:, :-1], axis=1)], axis=1)
-        goal = rng.random(size) * below[:, -1]
-        k = np.clip((below <= goal[:, None]).sum(axis=1) - 1, 0, SPREAD_GRID.size - 2)
-        row = np.arange(size)
-        step = SPREAD_GRID[1] - SPREAD_GRID[0]
-        out[:, u] = SPREAD_GRID[k] + step * (goal - below[row, k]) / (below[row, k + 1] - below[row, k])
+        out[:, u] = inverse_cdf(SPREAD_GRID, f, rng.random(size))
     return out
 
 
@@ -163,10 +137,7 @@ def _pointwise(like: Likelihood, mean, log_scale) -> np.ndarray:
     """Return log p(y_c | the other contrasts, study effects, parameters), (S, K)."""
     whole = like.by_state(mean, (), log_scale)
     left_out = whole[..., None] - like.conditional(mean, log_scale)
-    value = special.logsumexp(whole, axis=-1)[..., None] - special.logsumexp(left_out, axis=-2)
-    out = np.empty(mean.shape)
-    out[:, like.index[like.inside]] = value[:, like.inside]
-    return out
+    return like.taken(special.logsumexp(whole, axis=-1)[..., None] - special.logsumexp(left_out, axis=-2))
 
 
 def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Generator) -> np.ndarray:
@@ -175,13 +146,10 @@ def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Gene
     A reading by its weight, then MvNormal(mean, D V D), moved by what that reading adds to the reported effect.
     """
     weight = np.where(like.log_weight > NEVER, np.exp(like.log_weight), 0.0)
-    state = _choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
+    state = choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
     rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
     root = cholesky(inverse(like.precision))[block, state]
     noise = product(root, rng.standard_normal((*state.shape, like.index.shape[1], 1)))[..., 0]
     if like.uncertain_spread:
         noise = noise * np.exp(log_scale[rows, block, state])
-    y = like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise
-    out = np.empty(mean.shape)
-    out[:, like.index[like.inside]] = y[:, like.inside]
-    return out
+    return like.taken(like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise)

@@ -126,12 +126,7 @@ CURVES = {
     "constant": Curve("mu", (), False, constant, POINTS, "mu if dose > 0, else 0"),
     "linear": Curve("slope", (), True, linear, f"{POINTS} per 1e8 cells/kg", "slope dose / 1e8"),
     "log_linear": Curve(
-        "slope",
-        (),
-        True,
-        log_linear,
-        f"{POINTS} per tenfold 1 + dose / 1e7 cells/kg",
-        "slope log10(1 + dose / 1e7)",
+        "slope", (), True, log_linear, f"{POINTS} per tenfold 1 + dose / 1e7 cells/kg", "slope log10(1 + dose / 1e7)"
     ),
     "emax": Curve("emax", ("ed50",), True, emax, POINTS, "emax dose / (ed50 + dose)", (POSITIVE,)),
     "sigmoid_emax": Curve(

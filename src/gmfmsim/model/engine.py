@@ -88,18 +88,8 @@ def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, se
 
 def exact_draws(exact: ExactPosterior, sampler: Sampler, seed: int) -> dict[str, np.ndarray]:
     """Return independent draws of parameters and coefficients from an exact posterior, (chain, draw, ...) by name."""
-    shape = (sampler.chains, sampler.draws)
-    coefficients = exact.prepared.structure.coefficients
+    shape, model = (sampler.chains, sampler.draws), exact.prepared.structure
     rng = stream(seed, "exact")
     uniform = rng.random((shape[0] * shape[1], len(exact.prepared.names) + 1))
-    phi, values = exact.draws(uniform, rng.standard_normal((uniform.shape[0], len(coefficients))))
-    out = {name: value.reshape(shape) for name, value in phi.items()}
-    for i, c in enumerate(coefficients):
-        name = f"{c.variable}_offset" if c.pooled else c.variable
-        value = values[:, i].reshape(shape)
-        out[name] = (
-            np.concatenate([out[name], value[..., None]] if name in out else [value[..., None]], axis=-1)
-            if c.dim
-            else value
-        )
-    return out
+    phi, values = exact.draws(uniform, rng.standard_normal((uniform.shape[0], len(model.coefficients))))
+    return {name: value.reshape(*shape, *value.shape[1:]) for name, value in (phi | model.named(values)).items()}

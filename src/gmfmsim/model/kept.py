@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import xarray as xr
 
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
+from gmfmsim.model.draws import choose
 from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_at, effect_draws
 from gmfmsim.model.exact.mixture import merged
 from gmfmsim.model.truths import belief, said
@@ -103,7 +103,9 @@ def kept(
     """
     groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
     if data is not None:
-        groups["posterior"] = groups["posterior"].assign(reading=_readings(member.tree, data, seed))
+        p = reading_probability(member.tree, data).values
+        number = choose(p, stream(seed, "reading of a draw"))
+        groups["posterior"] = groups["posterior"].assign(reading=(("chain", "draw"), number))
     groups["predictions"] = _predictions(effect_draws(member.tree, member.curve, arms), seed)
     if member.mixture is not None:
         new = merged(effect_at(member.mixture, member.curve, arms[active])[1])
@@ -124,15 +126,6 @@ def kept(
         "interval_prob": INTERVAL_PROB,
     }
     return tree
-
-
-def _readings(tree: xr.DataTree, data: xr.Dataset, seed: int) -> xr.DataArray:
-    """Return the number of the combination of readings of each draw (chain, draw), drawn from P(reading | draw, y)."""
-    p = reading_probability(tree, data).transpose("chain", "draw", "reading")
-    below = np.cumsum(p.values, axis=-1)
-    u = stream(seed, "reading of a draw").random(below.shape[:-1])
-    number = np.minimum((below < u[..., None]).sum(axis=-1), p.sizes["reading"] - 1)
-    return xr.DataArray(number, dims=("chain", "draw"))
 
 
 def _predictions(effects: xr.Dataset, seed: int) -> xr.Dataset:

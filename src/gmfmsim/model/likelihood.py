@@ -1,6 +1,6 @@
 """The likelihood of reported effects, block by block: contrasts of different blocks are independent given the model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -55,6 +55,12 @@ class Likelihood:
         """Return values (..., K) at the places of the blocks, (..., B, n), 0 at padding."""
         return values[..., self.index] * self.inside
 
+    def taken(self, values: np.ndarray) -> np.ndarray:
+        """Return values (..., B, n) at places of the blocks by contrast, (..., K)."""
+        out = np.empty((*values.shape[:-2], self.inside.sum()))
+        out[..., self.index[self.inside]] = values[..., self.inside]
+        return out
+
     def log_scale(self, spread):
         """Return log D, (..., B, S, n), at the offsets u (..., uncertain_spread)."""
         return self.log_se_sd * spread[..., self.uncertain][..., None, :]
@@ -89,18 +95,8 @@ class Likelihood:
 
     def take(self, blocks: np.ndarray) -> "Likelihood":
         """Return the likelihood of some of the blocks, (B,) true where taken."""
-        arrays = (
-            "index",
-            "inside",
-            "effect",
-            "precision",
-            "log_se_sd",
-            "log_weight",
-            "log_constant",
-            "state_of",
-            "uncertain",
-        )
-        return replace(self, **{name: getattr(self, name)[blocks] for name in arrays})
+        arrays = {f.name: getattr(self, f.name)[blocks] for f in fields(self) if f.name != "uncertain_spread"}
+        return replace(self, **arrays)
 
     def _solve(self, vectors, log):
         """Return W^-1 vectors[0] and log |W| - log |V| for W = V + sum g g' over the other vectors, (..., B, S, n)."""

@@ -69,7 +69,7 @@ def build(spec: ModelSpec, data: xr.Dataset):
         coefficients = _coefficients(model, phi)
         mean = sum(column * b for column, b in zip(model.columns(phi), coefficients, strict=True))
         spread = pm.Normal("spread_offset", dims="uncertain_spread") if like.uncertain_spread else np.zeros(1)
-        _observe(like, mean, model.loads(phi), model.slots, spread)
+        _observe(model, mean, model.loads(phi), spread)
     return graph
 
 
@@ -148,7 +148,7 @@ def _coefficients(model: Structure, phi: Mapping) -> list:
     for c in model.coefficients:
         if c.variable not in vectors:
             if c.pooled:
-                raw = pm.Normal(f"{c.variable}_offset", dims=c.dim)
+                raw = pm.Normal(c.drawn, dims=c.dim)
                 pm.Deterministic(c.variable, phi[c.pooled] * raw, dims=c.dim)
                 vectors[c.variable] = [raw, 0]
             else:
@@ -159,18 +159,18 @@ def _coefficients(model: Structure, phi: Mapping) -> list:
     return out
 
 
-def _observe(like, mean, loads, slots, spread) -> None:
+def _observe(model: Structure, mean, loads, spread) -> None:
     """Add the reported effects to the open PyMC model: `y`, under the most probable reading."""
     import pymc as pm
     import pytensor.tensor as pt
 
+    like = model.likelihood
     first = np.empty(like.inside.sum())
     first[like.index[like.inside]] = like.effect[:, 0][like.inside]
 
     def logp(value, mean, loads, spread):
         moved = mean - (value - first)
-        gains = [like.place(loads[level]) * mask for level, mask in slots]
-        log_p = like.by_state(moved, gains, like.log_scale(spread), pt.exp, pt.log)
+        log_p = like.by_state(moved, model.gains(loads), like.log_scale(spread), pt.exp, pt.log)
         return pt.logsumexp(log_p, axis=-1).sum()
 
     def random(mean, loads, spread, rng=None, size=None):

@@ -34,6 +34,17 @@ class Structure:
         """Variable and label of every coefficient."""
         return [(c.variable, c.label) for c in self.coefficients]
 
+    def named(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Return values (S, p) of the coefficients as they are drawn: by name, (S,) or (S, labels)."""
+        places: dict[str, list[int]] = {}
+        for i, c in enumerate(self.coefficients):
+            places.setdefault(c.drawn, []).append(i)
+        labelled = {c.drawn for c in self.coefficients if c.dim}
+        return {
+            n: np.stack([values[:, i] for i in at], axis=-1) if n in labelled else values[:, at[0]]
+            for n, at in places.items()
+        }
+
     @cached_property
     def slots(self) -> list[tuple[int, np.ndarray]]:
         """Return the units of heterogeneity as (level, mask (B, n)): each block's first unit, its second, and so on."""
@@ -68,7 +79,7 @@ class Structure:
         effect = scale * shape
         return [effect * level.sd(phi) for level in self.levels]
 
-    def gains(self, loads: list) -> list:
+    def gains(self, loads) -> list:
         """Return the loads by unit, at the places of the blocks: (..., B, n) for each slot."""
         return [self.likelihood.place(loads[level]) * mask for level, mask in self.slots]
 

@@ -1,6 +1,7 @@
 """One DataTree for both engines: posterior, predictive, log-likelihood, prior and data, under the same names."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -32,20 +33,14 @@ def data_tree(
     """
     chains, draws = next(iter(sampled.values())).shape[:2]
     flat = {name: value.reshape(chains * draws, *value.shape[2:]) for name, value in sampled.items()}
-    own = _with_doses(model, spec, data, flat)
-    phi, deviation_sd = _phi(model, flat), {}
+    (own, phi), deviation_sd = _given(model, spec, data, flat), 1.0
     if "study_precision" in flat:
         own, phi["study_precision"] = with_tails(own), flat["study_precision"]
-        deviation_sd["study"] = flat["study_precision"] ** -0.5
-    found = complete(own, phi, _raw(model, flat), stream(seed, "complete"), spread=flat.get("spread_offset"))
-    deviation = {name: z * deviation_sd.get(name, 1.0) for name, z in found.deviation.items()}
-    posterior = _variables(spec, model, flat, deviation, found.theta, found.spread)
-    first = data.isel(reading=0)
-    coords, dims = coords_of(model, data), _dims(spec, model)
-
-    def group(variables: Mapping[str, np.ndarray], shape=(chains, draws)) -> xr.Dataset:
-        return _dataset(variables, spec, coords, dims, shape)
-
+        deviation_sd = flat["study_precision"] ** -0.5
+    raw = np.column_stack([flat[name] for name in dict.fromkeys(c.drawn for c in model.coefficients)])
+    found = complete(own, phi, raw, stream(seed, "complete"), spread=flat.get("spread_offset"))
+    posterior = _variables(spec, model, flat, found.deviation * deviation_sd, found.theta, found.spread)
+    first, group = data.isel(reading=0), partial(_dataset, spec, model, coords_of(model, data), (chains, draws))
     groups = {
         "posterior": group(posterior),
         "posterior_predictive": group({"y": found.replicated}),
@@ -58,23 +53,19 @@ def data_tree(
     if stats is not None:
         groups["sample_stats"] = stats
     if prior := _from_prior(spec, data, model, seed):
-        groups |= {name: group(values, (1, PRIOR_DRAWS)) for name, values in prior.items()}
+        from_prior = partial(_dataset, spec, model, coords_of(model, data), (1, PRIOR_DRAWS))
+        groups |= {name: from_prior(values) for name, values in prior.items()}
     return xr.DataTree.from_dict(groups)
 
 
-def _with_doses(model, spec, data, flat) -> Structure:
-    return with_doses(model, spec, data) if "dose_offset" in flat else model
-
-
-def _phi(model: Structure, flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    sampled = [name for name in ("dose_offset",) if name in flat]
-    return {name: flat[name] for name in (*model.parameters, *sampled)}
-
-
-def _raw(model: Structure, flat: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the coefficients (S, p) as the columns of the structure take them."""
-    names = dict.fromkeys(f"{c.variable}_offset" if c.pooled else c.variable for c in model.coefficients)
-    return np.column_stack([flat[name] for name in names])
+def _given(
+    model: Structure, spec: ModelSpec, data: xr.Dataset, flat: Mapping[str, np.ndarray]
+) -> tuple[Structure, dict]:
+    """Return the structure with the doses of the draws, where these have errors, and its parameters (S, ...)."""
+    phi = {name: flat[name] for name in model.parameters}
+    if "dose_offset" not in flat:
+        return model, phi
+    return with_doses(model, spec, data), phi | {"dose_offset": flat["dose_offset"]}
 
 
 def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndarray]:
@@ -82,15 +73,13 @@ def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndar
     amplitude, phi = spec.shape.amplitude, {name: flat[name] for name in model.parameters}
     out = {amplitude: flat[amplitude]} | phi
     for c in model.coefficients[1:]:
-        if c.variable not in out:
-            out[c.variable] = flat[f"{c.variable}_offset"] * phi[c.pooled][:, None] if c.pooled else flat[c.variable]
+        out[c.variable] = flat[c.drawn] * phi[c.pooled][:, None] if c.pooled else flat[c.drawn]
     if model.likelihood.uncertain_spread:
         out["spread_offset"] = spread
     if "dose_offset" in flat:
         out["dose_offset"] = flat["dose_offset"]
-    level = model.levels[0]
-    sd = level.sd({name: value[:, None] for name, value in phi.items()})
-    return out | {f"study_{amplitude}": flat[amplitude][:, None] + sd * deviation[level.name], "theta": theta}
+    sd = model.levels[0].sd({name: value[:, None] for name, value in phi.items()})
+    return out | {f"study_{amplitude}": flat[amplitude][:, None] + sd * deviation, "theta": theta}
 
 
 def _from_prior(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | None:
@@ -100,16 +89,18 @@ def _from_prior(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | N
         return None
     rng = stream(seed, "prior")
     flat = {name: prior.ppf(rng.random(PRIOR_DRAWS)) for name, prior in model.parameters.items()}
-    for c in model.coefficients:
-        name = f"{c.variable}_offset" if c.pooled else c.variable
-        value = rng.standard_normal(PRIOR_DRAWS) if c.pooled else c.prior.ppf(rng.random(PRIOR_DRAWS))
-        flat[name] = np.column_stack([flat[name], value] if name in flat else [value]) if c.dim else value
+    draws = [
+        rng.standard_normal(PRIOR_DRAWS) if c.pooled else c.prior.ppf(rng.random(PRIOR_DRAWS))
+        for c in model.coefficients
+    ]
+    raw = np.column_stack(draws)
+    flat |= model.named(raw)
     if "dose_error" in spec.terms:
         flat["dose_offset"] = rng.standard_normal((PRIOR_DRAWS, data.sizes["contrast"]))
-    own = _with_doses(model, spec, data, flat)
-    t = _phi(model, flat)["nu"] if spec.heterogeneity == "student_t" else None
-    deviation, spread, theta, y = from_prior(own, _phi(model, flat), _raw(model, flat), rng, nu=t)
-    return {"prior": _variables(spec, model, flat, deviation, theta, spread), "prior_predictive": {"y": y}}
+    own, phi = _given(model, spec, data, flat)
+    t = phi["nu"] if spec.heterogeneity == "student_t" else None
+    deviation, spread, theta, y = from_prior(own, phi, raw, rng, nu=t)
+    return {"prior": _variables(spec, model, flat, deviation["study"], theta, spread), "prior_predictive": {"y": y}}
 
 
 def _log_prior(model: Structure, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -119,22 +110,18 @@ def _log_prior(model: Structure, posterior: Mapping[str, np.ndarray]) -> dict[st
     return out | {name: prior.logpdf(posterior[name]) for name, prior in own.items()}
 
 
-def _dims(spec: ModelSpec, model: Structure) -> dict[str, str]:
-    """Return the dimension of every variable that has one."""
-    fixed = {"theta": "contrast", "y": "contrast", "dose_offset": "contrast", "spread_offset": "uncertain_spread"}
-    return fixed | {c.variable: c.dim for c in model.coefficients if c.dim} | {f"study_{spec.shape.amplitude}": "study"}
-
-
-def _dataset(variables, spec: ModelSpec, coords: Mapping[str, list], dims: Mapping[str, str], shape) -> xr.Dataset:
+def _dataset(spec: ModelSpec, model: Structure, coords: Mapping[str, list], shape, variables) -> xr.Dataset:
     """Return variables (S, ...) as a Dataset with dims chain, draw and their own, with units."""
+    dims = {"theta": "contrast", "y": "contrast", "dose_offset": "contrast", "spread_offset": "uncertain_spread"}
+    dims |= {c.variable: c.dim for c in model.coefficients if c.dim} | {f"study_{spec.shape.amplitude}": "study"}
     own = {name: (dims[name],) if name in dims else () for name in variables}
     data = {
-        name: (("chain", "draw", *own[name]), value.reshape(*shape, *value.shape[1:]))
+        name: (
+            ("chain", "draw", *own[name]),
+            value.reshape(*shape, *value.shape[1:]),
+            {"unit": spec.priors[name].unit} if name in spec.priors else {},
+        )
         for name, value in variables.items()
     }
     labels = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
-    dataset = xr.Dataset(data, coords=labels | {dim: coords[dim] for used in own.values() for dim in used})
-    for name in dataset:
-        if name in spec.priors:
-            dataset[name].attrs["unit"] = spec.priors[name].unit
-    return dataset
+    return xr.Dataset(data, coords=labels | {dim: coords[dim] for used in own.values() for dim in used})

@@ -7,17 +7,12 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.nuts import with_doses
 from gmfmsim.model.structure import Structure, structure
 
 K_HAT_MAX = 0.7
 """Above this shape of the importance ratios' tail their mean is not to be trusted (Vehtari et al. 2024)."""
-
-
-def rows_of(posterior: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the variables of a posterior with one row a draw, (S, ...)."""
-    flat = {name: posterior[name].transpose("chain", "draw", ...).values for name in posterior}
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in flat.items()}
 
 
 def block_density(spec: ModelSpec, data: xr.Dataset, posterior: xr.Dataset) -> np.ndarray:
@@ -39,19 +34,15 @@ def _block_density(spec: ModelSpec, data: xr.Dataset, model: Structure, rows: Ma
     phi = {name: rows[name][:, None] for name in model.parameters}
     if "dose_offset" in rows:
         model, phi["dose_offset"] = with_doses(model, spec, data), rows["dose_offset"]
-    like, slots = model.likelihood, model.slots
-    mean, seen = 0.0, {}
-    for column, c in zip(model.columns(phi), model.coefficients, strict=True):
-        value = rows[c.variable]
-        if c.dim:
-            seen[c.variable] = seen.get(c.variable, -1) + 1
-            value = value[:, seen[c.variable]]
-        mean = mean + column * (value[:, None] / phi[c.pooled] if c.pooled else value[:, None])
-    loads = model.loads(phi)
+    like, mean = model.likelihood, 0.0
+    values = np.column_stack([rows[name] for name in dict.fromkeys(c.variable for c in model.coefficients)])
+    for i, (column, c) in enumerate(zip(model.columns(phi), model.coefficients, strict=True)):
+        mean = mean + column * (values[:, [i]] / phi[c.pooled] if c.pooled else values[:, [i]])
+    loads = [np.broadcast_to(load, mean.shape) for load in model.loads(phi)]
+    gains = model.gains(loads)
     if spec.heterogeneity == "student_t":
         mean = mean + loads[0] * deviations(spec, model, rows)[:, model.levels[0].units]
-        slots = [(level, mask) for level, mask in slots if level != 0]
-    gains = [like.place(np.broadcast_to(loads[level], mean.shape)) * mask for level, mask in slots]
+        gains = [gain for gain, (level, _) in zip(gains, model.slots, strict=True) if level != 0]
     log_scale = like.log_scale(rows["spread_offset"]) if like.uncertain_spread else 0.0
     return special.logsumexp(like.by_state(mean, gains, log_scale), axis=-1)
 

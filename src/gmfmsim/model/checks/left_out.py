@@ -9,11 +9,12 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_hermite, inverse
-from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
+from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior, impropriety, posterior
-from gmfmsim.model.exact.states import HERMITE
+from gmfmsim.model.exact.quadrature import HERMITE
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.structure import Structure, structure
 

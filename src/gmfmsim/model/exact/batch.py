@@ -7,9 +7,8 @@ import xarray as xr
 from scipy import linalg, special
 
 from gmfmsim.dist.distributions import Distribution
-from gmfmsim.model.exact import batch_kernels
-from gmfmsim.model.exact.exact_posterior import ExactPosterior
-from gmfmsim.model.exact.fit import posterior
+from gmfmsim.model.exact import kernels
+from gmfmsim.model.exact.exact_posterior import ExactPosterior, posterior
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Rule, rule
@@ -38,22 +37,14 @@ class Batch:
     For effects y (K,), log p(y, node j) = constant_j - sum_f squares_fj y_a(f) y_b(f) + sum_p z_jp^2 / 2 with
     z_j = z_fixed_j + y' z_slope_j; the amplitude is Normal(sum_p to_mean_jp z_jp, sd_j^2), a new study's has sd_new_j.
 
-    pairs (F, 2): a and b; squares (F, J); z_slope (p, K, J), z_fixed and to_mean (p, J); the others (J,); outermost: 1
-    at the last nodes of an open end.
+    densities: pairs (F, 2), a and b; squares (F, J); z_slope (p, K, J), z_fixed and to_mean (p, J); constant (J,).
+    figures (J,) each: sd, sd_new, tau, and outermost, 1 at the last nodes of an open end.
     """
 
     structure: Structure
     box: Box
-    pairs: np.ndarray
-    squares: np.ndarray
-    z_slope: np.ndarray
-    z_fixed: np.ndarray
-    to_mean: np.ndarray
-    constant: np.ndarray
-    sd: np.ndarray
-    sd_new: np.ndarray
-    tau: np.ndarray
-    outermost: np.ndarray
+    densities: tuple[np.ndarray, ...]
+    figures: tuple[np.ndarray, ...]
 
 
 def prepare_batch(model: Structure) -> Batch:
@@ -99,37 +90,16 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
     effects, k = np.ascontiguousarray(effects, float), batch.structure.gmfm66.size
     if effects.ndim != 2 or effects.shape[1] != k or not np.isfinite(effects).all():
         raise ValueError(f"effects of shape {effects.shape}: need (data sets, {k}), all finite")
-    nodes, out = batch.sd.size, np.empty((effects.shape[0], len(FIGURES)))
+    nodes, out = batch.box.nodes.shape[0], np.empty((effects.shape[0], len(FIGURES)))
     rows = max(1, IN_CACHE // nodes)
     for first in range(0, effects.shape[0], rows):
         y = effects[first : first + rows]
         log_p, mean = np.empty((2, y.shape[0], nodes))
-        batch_kernels.batch_densities(
-            y,
-            batch.pairs,
-            batch.squares,
-            batch.z_slope,
-            batch.z_fixed,
-            batch.to_mean,
-            batch.constant,
-            log_p,
-            mean,
-        )
+        kernels.batch_densities(y, *batch.densities, log_p, mean)
         top = log_p.max(axis=1)
         np.exp(np.subtract(log_p, top[:, None], out=log_p), out=log_p)
-        batch_kernels.batch_figures(
-            log_p,
-            top,
-            mean,
-            batch.sd,
-            batch.sd_new,
-            batch.tau,
-            batch.outermost,
-            NORMAL,
-            NORMAL_FROM,
-            float(NORMAL_STEPS),
-            out[first : first + rows],
-        )
+        table = NORMAL, NORMAL_FROM, float(NORMAL_STEPS)
+        kernels.batch_figures(log_p, top, mean, *batch.figures, *table, out[first : first + rows])
     found = xr.Dataset({name: ("fit", out[:, i]) for i, name in enumerate(FIGURES)})
     return found if "tau" in batch.structure.parameters else found.drop_vars("tau_mean")
 
@@ -160,29 +130,18 @@ def _at_nodes(ready: Prepared, box: Box) -> Batch:
     variance = (down[:, :, 0] ** 2).sum(axis=1)
     log_root = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     constant = ready.prior_c - 0.5 * (k * np.log(2 * np.pi) + logdet) - log_root
-    return Batch(
-        model,
-        box,
+    outermost = np.zeros(nodes)
+    for at, axis, r in zip(box.nodes.T, ready.axes, box.rules, strict=True):
+        outermost[((at == r.nodes[0]) & (r.low > axis.low)) | ((at == r.nodes[-1]) & (r.high < axis.high))] = 1.0
+    densities = (
         np.array(pairs),
         np.concatenate(factors)[:, None] * np.concatenate(places, axis=1).T,
         np.ascontiguousarray((down @ weighted).transpose(1, 2, 0)),
         np.ascontiguousarray((down @ ready.prior_b).T),
         np.ascontiguousarray(down[:, :, 0].T),
         constant + ready.log_prior(box.nodes, phi) + box.log_weights,
-        np.sqrt(variance),
-        np.sqrt(variance + tau**2),
-        tau,
-        _outermost(ready, box),
     )
-
-
-def _outermost(ready: Prepared, box: Box) -> np.ndarray:
-    """Return 1 for the last nodes of every axis at an end beyond which there is more, (J,)."""
-    out = np.zeros(box.nodes.shape[0])
-    for i, (axis, r) in enumerate(zip(ready.axes, box.rules, strict=True)):
-        at = box.nodes[:, i]
-        out[((at == r.nodes[0]) & (r.low > axis.low)) | ((at == r.nodes[-1]) & (r.high < axis.high))] = 1.0
-    return out
+    return Batch(model, box, densities, (np.sqrt(variance), np.sqrt(variance + tau**2), tau, outermost))
 
 
 def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
@@ -191,21 +150,18 @@ def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
     The trapezoidal rule of an even density would miss the mean of tau, which is odd.
     """
     rules: list[Rule] = []
-    points = EFFORT[len(ready.axes)].points
+    effort = EFFORT[len(ready.axes)]
     for i, axis in enumerate(ready.axes):
-        reached = [_reached(f, i) for f in fits]
-        low, high = min(low for low, _ in reached), max(high for _, high in reached)
+        ends = []  # of every posterior: the first and last node that it does not leave out, and one more on either side
+        for fit in fits:
+            nodes, marginal = fit.box.rules[i].nodes, fit.box.marginal(fit.density, i)
+            inside = np.flatnonzero(marginal > effort.edge * marginal.max())
+            ends += nodes[[max(inside[0] - 1, 0), min(inside[-1] + 1, nodes.size - 1)]].tolist()
+        low, high = min(ends), max(ends)
         low, high = max(axis.low, low - 0.1 * (high - low)), min(axis.high, high + 0.1 * (high - low))
         shape = "interval" if axis.shape == "even" else axis.shape
-        rules.append(rule(low, high, points[axis.shape], shape))
+        rules.append(rule(low, high, effort.points[axis.shape], shape))
     return Box(tuple(rules))
-
-
-def _reached(fit: ExactPosterior, i: int) -> tuple[float, float]:
-    """Return the first and last node of an axis that the posterior does not leave out, and one more on either side."""
-    nodes, marginal = fit.box.rules[i].nodes, fit.box.marginal(fit.density, i)
-    inside = np.flatnonzero(marginal > EFFORT[len(fit.box.rules)].edge * marginal.max())
-    return float(nodes[max(inside[0] - 1, 0)]), float(nodes[min(inside[-1] + 1, nodes.size - 1)])
 
 
 def _pilots(model: Structure, ready: Prepared) -> np.ndarray:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize
 
 from gmfmsim.compute.algebra import dot, product
 from gmfmsim.compute.roots import root
-from gmfmsim.model.exact.mixture import shortest_interval
+from gmfmsim.model.draws import inverse_cdf
 from gmfmsim.model.exact.quadrature import Box
 from gmfmsim.model.exact.rules import Coordinate, Rule, rule
 
@@ -29,13 +28,11 @@ class Marginal:
         """The integral of the values, by which they are divided."""
         return float(dot(self.rule.weights, self.values))
 
-    def _coordinate(self, value) -> np.ndarray:
-        low, high = self.coordinate.value(np.array([self.rule.low, self.rule.high]))
-        return self.coordinate.inverse(np.clip(value, low, high))
-
     def cdf(self, value) -> np.ndarray:
         """Return P(parameter <= value)."""
-        return np.clip(dot(self.rule.integral(self._coordinate(value)), self.values) / self.total, 0, 1)
+        low, high = self.coordinate.value(np.array([self.rule.low, self.rule.high]))
+        x = self.coordinate.inverse(np.clip(value, low, high))
+        return np.clip(dot(self.rule.integral(x), self.values) / self.total, 0, 1)
 
     def moments(self) -> tuple[float, float]:
         """Return mean and standard deviation, as far as the nodes reach.
@@ -57,13 +54,6 @@ class Marginal:
         """Return s cosh(x) - s sinh(x) for a coordinate whose values are s sinh(x)."""
         return np.exp(self.coordinate.log_slope(np.zeros_like(x)) - x)
 
-    def density(self, value) -> np.ndarray:
-        """Return the density of the parameter at values; 0 outside the range that was integrated."""
-        x = self._coordinate(value)
-        inside = np.isclose(self.coordinate.value(x), value, rtol=1e-12)
-        f = np.maximum(dot(self.rule.basis(x), self.values), 0) / self.total
-        return np.where(inside, f * np.exp(-self.coordinate.log_slope(x)), 0.0)
-
     def quantile(self, p: float) -> float:
         """Return the value below which the parameter lies with probability p."""
 
@@ -74,23 +64,6 @@ class Marginal:
         x = low if above(low) >= 0 else root(above, low, high, within=1e-14, relative=1e-14)
         return float(self.coordinate.value(np.array(x)))
 
-    def mode(self) -> float:
-        """Return the value of largest density."""
-        x = self.rule.nodes
-        fine = np.linspace(self.rule.low, self.rule.high, 8 * x.size)
-
-        def falling(x):
-            return -dot(self.rule.basis(np.asarray(x)), self.values) * np.exp(-self.coordinate.log_slope(np.asarray(x)))
-
-        k = int(np.argmin(falling(fine)))
-        ends = fine[max(k - 1, 0)], fine[min(k + 1, fine.size - 1)]
-        found = optimize.minimize_scalar(falling, bounds=ends, method="bounded", options={"xatol": 1e-9}).x
-        return float(self.coordinate.value(np.array(min((*ends, found), key=falling))))
-
-    def shortest(self, prob: float = 0.95) -> tuple[float, float]:
-        """Return the shortest (highest-density) interval with probability prob, of a density with one peak."""
-        return shortest_interval(self.quantile, prob)
-
 
 def draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Return independent draws (size, axes) of the coordinates from the density (points...) at the nodes of the box.
@@ -98,32 +71,15 @@ def draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     uniform (size, axes) in (0, 1). One axis after another: the marginal of the first, the second given the first, and
     so on, each interpolated and inverted on a grid of `STEPS` points.
     """
-    blocks = np.array_split(uniform, max(1, uniform.shape[0] // 2048))
-    return np.concatenate([_draw(box, density, block) for block in blocks])
-
-
-def _draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    rows = np.arange(uniform.shape[0])
-    given = np.broadcast_to(density, (rows.size, *density.shape))
     out = np.empty(uniform.shape)
-    for i, r in enumerate(box.rules):
-        others = np.array([1.0])
-        for later in box.rules[i + 1 :]:
-            others = np.outer(others, later.weights).ravel()
-        grid = np.linspace(r.low, r.high, STEPS)
-        f = np.maximum(product(dot(given.reshape(*given.shape[:2], -1), others), r.basis(grid).T), 0)
-        out[:, i] = inverse_cdf(grid, f, uniform[:, i])
-        given = np.einsum("sn,sn...->s...", r.basis(out[:, i]), given)
+    for rows in np.array_split(np.arange(uniform.shape[0]), max(1, uniform.shape[0] // 2048)):
+        given = np.broadcast_to(density, (rows.size, *density.shape))
+        for i, r in enumerate(box.rules):
+            others = np.array([1.0])
+            for later in box.rules[i + 1 :]:
+                others = np.outer(others, later.weights).ravel()
+            grid = np.linspace(r.low, r.high, STEPS)
+            f = np.maximum(product(dot(given.reshape(*given.shape[:2], -1), others), r.basis(grid).T), 0)
+            out[rows, i] = inverse_cdf(grid, f, uniform[rows, i])
+            given = np.einsum("sn,sn...->s...", r.basis(out[rows, i]), given)
     return out
-
-
-def inverse_cdf(grid: np.ndarray, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Return one draw (S,) from each density (S, n) on an even grid (n,), linear between the points of its integral."""
-    below = np.concatenate(
-        [np.zeros((density.shape[0], 1)), np.cumsum(density[:, 1:] + density[:, :-1], axis=1)], axis=1
-    )
-    goal = uniform * below[:, -1]
-    k = np.clip((below <= goal[:, None]).sum(axis=1) - 1, 0, grid.size - 2)
-    row = np.arange(uniform.size)
-    step = below[row, k + 1] - below[row, k]
-    return grid[k] + (grid[1] - grid[0]) * (goal - below[row, k]) / np.where(step > 0, step, 1)

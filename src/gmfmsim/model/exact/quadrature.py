@@ -10,7 +10,9 @@ import numpy as np
 from gmfmsim.compute.algebra import dot, inverse
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
-from gmfmsim.model.exact.states import HERMITE
+
+HERMITE = 13
+"""The most points for the unknown size of one standard error."""
 
 
 class Effort(NamedTuple):
@@ -111,7 +113,7 @@ class Box:
         return max(found)
 
     def widened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
-        """Return the box with those open ends moved out at which an axis stands too high, or itself; see `heights`."""
+        """Return the box with those open ends moved out at which an axis stands too high; see `heights`."""
         rules = []
         for i, (axis, r) in enumerate(zip(axes, self.rules, strict=True)):
             height, width = self.heights(axes, density, i, edge), r.high - r.low
@@ -122,13 +124,10 @@ class Box:
                 high = min(axis.high, high + 0.3 * width)
             more = int(np.ceil(r.points * (high - low) / width))
             rules.append(rule(low, high, more, r.shape))
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
     def tightened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
-        """Return the box without ends where an axis stands lower than it may, if that is much; or itself.
-
-        The points stay: they stand closer then.
-        """
+        """Return the box without ends where an axis stands lower than it may, if that is much; the points stay."""
         rules = []
         for i, r in enumerate(self.rules):
             inside = np.flatnonzero(self.heights(axes, density, i, edge) > 1)
@@ -136,10 +135,10 @@ class Box:
             low = r.low if r.shape == "even" or first == 0 else float(r.nodes[first])
             high = r.high if last == r.points - 1 else float(r.nodes[last])
             rules.append(rule(low, high, r.points, r.shape) if high - low < MUCH * (r.high - r.low) else r)
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
     def finer(self, density: np.ndarray, tolerance: float, *, between: bool = False) -> "Box":
-        """Return the box with more points on the axes that miss more than the tolerance; itself if there are none.
+        """Return the box with more points on the axes that miss more than the tolerance.
 
         What counts is the integral, or with `between` the density between the nodes.
         """
@@ -147,7 +146,7 @@ class Box:
         for i, r in enumerate(self.rules):
             error = (r.between if between else r.missed)(self.marginal(density, i))
             rules.append(rule(r.low, r.high, int(np.ceil(1.4 * r.points)), r.shape) if error > tolerance else r)
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
 
 def find_box(
@@ -228,18 +227,11 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
     k = best.size
     if k == 1:
         return np.ones(1)
-    pairs = [(i, j) for i in range(k) for j in range(i, k)]
-    shifts = [np.zeros(k)]
-    for i, j in pairs:
-        for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            shift = np.zeros(k)
-            shift[i] += a * step[i]
-            shift[j] += b * step[j]
-            shifts.append(shift)
-    f = log_density(best + np.array(shifts))
+    pairs, unit = [(i, j) for i in range(k) for j in range(i, k)], np.diag(step)
+    shifts = [a * unit[i] + b * unit[j] for i, j in pairs for a in (1, -1) for b in (1, -1)]
+    corners = log_density(best + np.array(shifts)).reshape(-1, 4)
     hessian = np.zeros((k, k))
-    for n, (i, j) in enumerate(pairs):
-        pp, pm, mp, mm = f[1 + 4 * n : 5 + 4 * n]
+    for (i, j), (pp, pm, mp, mm) in zip(pairs, corners, strict=True):
         with np.errstate(invalid="ignore"):  # a step may leave the support
             hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
     curvature = -hessian
