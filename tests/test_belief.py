@@ -9,14 +9,13 @@ from test_terms import evidence, model
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.pooled import PooledEstimate
-from gmfmsim.model.average import Member, belief_of
+from gmfmsim.model.average import Member, Published, belief_of
 from gmfmsim.model.checks import checks
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.engine import fit
 from gmfmsim.model.kept import kept
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.published import Published
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.truths import Belief, belief, draws_belief, exact_belief, mixed_belief, truths
 

@@ -117,12 +117,15 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
     units (L, K): labels of the units of heterogeneity at each level, by default the studies; contrasts with a unit in
     common, or with correlated errors, form a block.
     """
+    from scipy.sparse.csgraph import connected_components
+
     effect, log_se_sd = (data[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
     covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
     weight, study = data["weight"].values, data["study"].values
     units = np.array([study]) if units is None else units
     together = (covariance != 0).any(axis=0) | (units[:, :, None] == units[:, None, :]).any(axis=0)
-    blocks = _components(together)
+    count, label = connected_components(together)
+    blocks = [np.flatnonzero(label == i) for i in range(count)]
     n = max(len(b) for b in blocks)
     found = [_states(effect[:, b], covariance[:, b][:, :, b], log_se_sd[:, b], weight) for b in blocks]
     s = max(len(first) for first, _, _ in found)
@@ -153,19 +156,6 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
         uncertain=known[out["index"]],
         uncertain_spread=uncertain,
     )
-
-
-def _components(linked: np.ndarray) -> list[np.ndarray]:
-    """Return the connected components of a symmetric relation (K, K) as sorted positions."""
-    left, components = set(range(len(linked))), []
-    while left:
-        reached, new = set(), {min(left)}
-        while new:
-            reached |= new
-            new = {int(j) for i in new for j in np.flatnonzero(linked[i])} - reached
-        components.append(np.array(sorted(reached)))
-        left -= reached
-    return components
 
 
 def _states(effect, covariance, log_se_sd, weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

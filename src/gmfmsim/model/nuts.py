@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Annotated, Literal
 
 import numpy as np
@@ -144,18 +145,15 @@ def _coefficients(model: Structure, phi: Mapping) -> list:
     """Return a node for every coefficient; those with labels are elements of one vector."""
     import pymc as pm
 
-    vectors, out = {}, []
-    for c in model.coefficients:
-        if c.variable not in vectors:
-            if c.pooled:
-                raw = pm.Normal(c.drawn, dims=c.dim)
-                pm.Deterministic(c.variable, phi[c.pooled] * raw, dims=c.dim)
-                vectors[c.variable] = [raw, 0]
-            else:
-                vectors[c.variable] = [c.prior.node(c.variable, dims=c.dim), 0]
-        vector, position = vectors[c.variable]
-        out.append(vector[position] if c.dim else vector)
-        vectors[c.variable][1] += 1
+    out = []
+    for variable, group in groupby(model.coefficients, lambda c: c.variable):
+        c, *more = group
+        if c.pooled:
+            node = pm.Normal(c.drawn, dims=c.dim)
+            pm.Deterministic(variable, phi[c.pooled] * node, dims=c.dim)
+        else:
+            node = c.prior.node(variable, dims=c.dim)
+        out += [node[i] for i in range(1 + len(more))] if c.dim else [node]
     return out
 
 
@@ -182,6 +180,11 @@ def _observe(model: Structure, mean, loads, spread) -> None:
     pm.CustomDist("y", mean, stacked, spread, observed=effect, **arguments)
 
 
+ARVIZ_NAMES = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
+DIAGNOSTICS = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
+"""What is kept of the samplers' statistics, under ArviZ's names."""
+
+
 def sample(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, *, progress: bool = False) -> Sampled:
     """Sample a declared model; the draws depend on the seed alone."""
     import pymc as pm
@@ -201,17 +204,10 @@ def sample(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, *, progre
             progressbar=progress,
             compute_convergence_checks=False,
         )
-    posterior = tree["posterior"].to_dataset()
+    posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
     variables = {name: posterior[name].transpose("chain", "draw", ...).values for name in posterior}
-    return Sampled(variables, _sample_stats(tree["sample_stats"].to_dataset()))
-
-
-def _sample_stats(stats: xr.Dataset) -> xr.Dataset:
-    """Keep the diagnostics that both samplers give, under ArviZ's names."""
-    names = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
-    stats = stats.rename({old: new for old, new in names.items() if old in stats})
-    kept = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
-    return stats[[name for name in kept if name in stats]]
+    stats = stats.rename({old: new for old, new in ARVIZ_NAMES.items() if old in stats})
+    return Sampled(variables, stats[[name for name in DIAGNOSTICS if name in stats]])
 
 
 @contextmanager

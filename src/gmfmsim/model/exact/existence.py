@@ -70,8 +70,7 @@ def _units(model: Structure, names: tuple[str, ...]) -> np.ndarray:
         load[:, None] * (level.units[:, None] == np.unique(level.units))
         for level, load in zip(model.levels, loads, strict=True)
     ]
-    pooled = _columns(model, lambda c: c.pooled in names)
-    found = np.hstack([_seen(model, np.hstack(parts)), pooled])
+    found = np.hstack([np.hstack(parts)[_seen(model)], _columns(model, lambda c: c.pooled in names)])
     return found[:, np.abs(found).max(axis=0, initial=0.0) > 0]
 
 
@@ -79,12 +78,12 @@ def _columns(model: Structure, wanted: Callable[[Coefficient], bool]) -> np.ndar
     """Return the columns of some coefficients, (seen, q), at a scale of 1 where they are pooled."""
     phi = _somewhere(model) | {name: 1.0 for name in SCALES if name in model.parameters}
     every = np.stack([np.broadcast_to(column, model.gmfm66.shape) for column in model.columns(phi)], axis=1)
-    return _seen(model, every[:, [wanted(c) for c in model.coefficients]])
+    return every[_seen(model)][:, [wanted(c) for c in model.coefficients]]
 
 
-def _seen(model: Structure, rows: np.ndarray) -> np.ndarray:
-    """Return the rows (K, ...) of the contrasts in the likelihood: some may have been left out."""
-    return rows[np.sort(model.likelihood.index[model.likelihood.inside])]
+def _seen(model: Structure) -> np.ndarray:
+    """Return the contrasts in the likelihood: some may have been left out."""
+    return np.sort(model.likelihood.index[model.likelihood.inside])
 
 
 def _somewhere(model: Structure) -> dict[str, float]:

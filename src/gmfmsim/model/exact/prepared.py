@@ -127,8 +127,11 @@ class Prepared:
     def design(self, phi: Mapping[str, np.ndarray], nodes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns (J, p, K) of the coefficients and the loads (J, L, K) of the levels at every node."""
         shape, parts = (nodes, self.structure.gmfm66.size), (self.structure.scale(phi), self.structure.shape(phi))
-        columns, loads = self.structure.columns(phi, parts), self.structure.loads(phi, parts)
-        return tuple(np.stack([np.broadcast_to(one, shape) for one in part], axis=1) for part in (columns, loads))
+        stacked = (
+            np.stack([np.broadcast_to(one, shape) for one in part], axis=1)
+            for part in (self.structure.columns(phi, parts), self.structure.loads(phi, parts))
+        )
+        return tuple(np.ascontiguousarray(part) for part in stacked)
 
     def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         """Return log p(y, combination, coordinates x), (J, M), and (A, b, c) of `kernels.block_statistics`."""
