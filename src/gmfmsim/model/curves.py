@@ -40,14 +40,14 @@ class Curve:
     limits: tuple[tuple[float, float], ...] = ()
 
 
-def _numbers(dose):
-    """Return a dose as an array of floats, or as it is where it is a PyTensor variable (a dose that is not known)."""
-    return dose if hasattr(dose, "owner") else np.asarray(dose, float)
+def _numbers(value):
+    """Return a value as an array of floats, or as it is where it is a PyTensor variable (one that is not known)."""
+    return value if hasattr(value, "owner") else np.asarray(value, float)
 
 
 def _held(parameter):
     """Return a parameter above 0, within what a quotient can hold."""
-    return (parameter if hasattr(parameter, "owner") else np.asarray(parameter, float)).clip(LEAST, MOST)
+    return _numbers(parameter).clip(LEAST, MOST)
 
 
 def constant(dose):

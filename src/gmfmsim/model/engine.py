@@ -77,8 +77,7 @@ def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, se
     """Return an exact fit held to a sampled one, or with the reason why sampling says nothing of it."""
     if improper := [name for name, prior in spec.priors.items() if not prior.proper]:
         return replace(found, unchecked=f"the prior of {', '.join(improper)} is improper and cannot be sampled")
-    fewer = sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS})
-    sampled = sample(spec, data, fewer, seed, progress=progress)
+    sampled = sample(spec, data, sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS}), seed, progress=progress)
     check = data_tree(spec, data, found.exact.prepared.structure, sampled.variables, seed, sampled.stats)
     compared, rows = agreement(found.exact, check), gate(check)
     failed = None if all(row["passed"] for row in rows) else f"the sampler failed ({failures(rows)})"

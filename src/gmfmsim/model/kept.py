@@ -106,15 +106,17 @@ def kept(
         p = reading_probability(member.tree, data).values
         number = choose(p, stream(seed, "reading of a draw"))
         groups["posterior"] = groups["posterior"].assign(reading=(("chain", "draw"), number))
-    groups["predictions"] = _predictions(effect_draws(member.tree, member.curve, arms), seed)
+    effects = effect_draws(member.tree, member.curve, arms)
+    z = deviations(effects, stream(seed, "predictions")).reshape(effects["df"].shape)
+    new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
+    groups["predictions"] = effects.assign(new_study=new.transpose("chain", "draw", "arm"))
     if member.mixture is not None:
-        new = merged(effect_at(member.mixture, member.curve, arms[active])[1])
+        mixed = merged(effect_at(member.mixture, member.curve, arms[active])[1])
         unit = {"unit": member.published.estimate.unit} if member.published else {}
-        groups["belief"] = belief(new.weight, new.means, new.sds, **said(arms[active]), **unit, arm=active)
+        groups["belief"] = belief(mixed.weight, mixed.means, mixed.sds, **said(arms[active]), **unit, arm=active)
     if found is not None and member.fit.exact:
-        groups["leave_one_out"] = xr.Dataset(
-            {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
-        )
+        elpd = {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
+        groups["leave_one_out"] = xr.Dataset(elpd)
     if member.fit and member.fit.check_stats is not None:
         groups["check/sample_stats"] = member.fit.check_stats
     units = dict(_units(member))
@@ -126,13 +128,6 @@ def kept(
         "interval_prob": INTERVAL_PROB,
     }
     return tree
-
-
-def _predictions(effects: xr.Dataset, seed: int) -> xr.Dataset:
-    """Return the effects with a draw of a new study at each."""
-    z = deviations(effects, stream(seed, "predictions")).reshape(effects["df"].shape)
-    new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
-    return effects.assign(new_study=new.transpose("chain", "draw", "arm"))
 
 
 def _units(member: Member) -> Iterator[tuple[str, str]]:

@@ -28,9 +28,9 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     chains, draws = group.sizes["chain"], group.sizes["draw"]
     log_p = block_density(spec, data, group).reshape(chains, draws, -1)
     wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
-    quantities = xr.Dataset({name: (("chain", "draw"), _values(value)) for name, value in wanted.items()})
+    quantities = xr.Dataset({name: (("chain", "draw"), _by_chain(value)) for name, value in wanted.items()})
     densities = {
-        "prior": sum(_values(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
+        "prior": sum(_by_chain(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
         "likelihood": log_p.sum(axis=-1),
     }
     columns = {}
@@ -38,13 +38,14 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
         moved, moved_mcse = _distances(quantities, density)
         gained, gained_mcse = _gain(quantities["effect"].values > 0, density)
         columns |= {name: np.append(moved, gained), f"{name}_mcse": np.append(moved_mcse, gained_mcse)}
-    pairs = zip(np.abs(columns["prior"]), np.abs(columns["likelihood"]), strict=True)
-    columns["diagnosis"] = [_diagnosis(*pair) for pair in pairs]
+    conflict = np.abs(columns["likelihood"]) >= THRESHOLD
+    said = np.where(conflict, "prior-data conflict", "strong prior or weak likelihood")
+    columns["diagnosis"] = np.where(np.abs(columns["prior"]) < THRESHOLD, "-", said).tolist()
     coords = {"quantity": [*quantities, "P(effect > 0)"]}
     return xr.Dataset({name: ("quantity", value) for name, value in columns.items()}, coords=coords)
 
 
-def _values(array: xr.DataArray) -> np.ndarray:
+def _by_chain(array: xr.DataArray) -> np.ndarray:
     return array.transpose("chain", "draw", ...).values
 
 
@@ -76,9 +77,3 @@ def _gain(event: np.ndarray, log_density: np.ndarray) -> tuple[float, float]:
 
     product = np.log(2) * (event - event.mean()) * (log_density - log_density.mean())
     return float(product.mean()), float(az.mcse(product, method="mean")) if np.ptp(product) > 0 else 0.0
-
-
-def _diagnosis(prior: float, likelihood: float) -> str:
-    if prior < THRESHOLD:
-        return "-"
-    return "prior-data conflict" if likelihood >= THRESHOLD else "strong prior or weak likelihood"

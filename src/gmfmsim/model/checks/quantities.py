@@ -45,15 +45,11 @@ def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margin
             continue
         mean, scatter = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter"))
         columns["mean_of_studies"][i], columns["mean_of_studies_mcse"][i] = share(mean > margin)
-        p = _below((mean - margin) / scatter, effects)
+        z, df = (mean - margin) / scatter, effects["df"].transpose("chain", "draw").values
+        heavy = np.isfinite(df)
+        p = np.where(heavy, special.stdtr(np.where(heavy, df, 1.0), z), special.ndtr(z))
         columns["new_study"][i], columns["new_study_mcse"][i] = p.mean(), float(az.mcse(p, method="mean"))
     return xr.Dataset({name: ("margin", v) for name, v in columns.items()}, coords={"margin": list(margins)})
-
-
-def _below(z: np.ndarray, effects: xr.Dataset) -> np.ndarray:
-    """Return P(standardised deviation of a new study < z) at every draw: normal, or Student-t where df is finite."""
-    df = effects["df"].transpose("chain", "draw").values if "df" in effects else np.full(z.shape, np.inf)
-    return np.where(np.isfinite(df), special.stdtr(np.where(np.isfinite(df), df, 1.0), z), special.ndtr(z))
 
 
 def share_between_studies(tree: xr.DataTree, data: xr.Dataset) -> Share:
@@ -88,13 +84,13 @@ def outliers(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset) -> xr.Dataset
     beyond = np.abs(deviations(spec, model, rows)) > k
     beyond = beyond.reshape(group.sizes["chain"], group.sizes["draw"], n)
     shares = np.array([share(beyond[..., i]) for i in range(n)])
-    prior = np.full(n, 1 - (1 - OUTLIERS_BEFORE) ** (1 / n))
-    any_prior = OUTLIERS_BEFORE
+    prior, any_prior = 1 - (1 - OUTLIERS_BEFORE) ** (1 / n), OUTLIERS_BEFORE
     if spec.heterogeneity == "student_t":
-        before = np.abs(deviations(spec, model, rows_of(tree["prior"].to_dataset()))) > k if "prior" in tree else None
-        prior = np.full(n, np.nan) if before is None else np.full(n, before.mean())
-        any_prior = np.nan if before is None else float(before.any(axis=1).mean())
-    columns = {"prior": prior, "posterior": shares[:, 0], "posterior_mcse": shares[:, 1]}
+        prior = any_prior = np.nan
+        if "prior" in tree:
+            before = np.abs(deviations(spec, model, rows_of(tree["prior"].to_dataset()))) > k
+            prior, any_prior = before.mean(), float(before.any(axis=1).mean())
+    columns = {"prior": np.full(n, prior), "posterior": shares[:, 0], "posterior_mcse": shares[:, 1]}
     return xr.Dataset(
         {name: ("study", v) for name, v in columns.items()},
         coords={"study": group["study"].values},

@@ -3,7 +3,7 @@
 Quadrature over the few non-linear parameters, Gaussian algebra for all else, no sampling error.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -52,6 +52,7 @@ class ExactPosterior:
     statistics: tuple
     missed: float
     open_ends: float
+    _marginals: dict[str, Marginal] = field(default_factory=dict)
 
     @cached_property
     def phi(self) -> dict[str, np.ndarray]:
@@ -60,7 +61,6 @@ class ExactPosterior:
 
     @property
     def labelled(self) -> list[tuple[str, str | float | None]]:
-        """Variable and label of every coefficient."""
         return self.prepared.structure.labelled
 
     def parameter(self, name: str) -> Marginal:
@@ -71,11 +71,6 @@ class ExactPosterior:
             box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
             self._marginals[name] = Marginal(ready.axes[i], box.rules[i], box.marginal(density, i))
         return self._marginals[name]
-
-    @cached_property
-    def _marginals(self) -> dict[str, Marginal]:
-        """Those that were asked for."""
-        return {}
 
     def moments(self, name: str) -> tuple[float, float]:
         """Return mean and standard deviation of a parameter or a coefficient; NaN where one does not exist."""

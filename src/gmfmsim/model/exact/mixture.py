@@ -27,12 +27,10 @@ class NormalMixture:
 
     @cached_property
     def mean(self) -> float:
-        """The mean."""
         return float(dot(self.weight, self.means))
 
     @cached_property
     def sd(self) -> float:
-        """The standard deviation."""
         return float(np.sqrt(dot(self.weight, self.sds**2 + (self.means - self.mean) ** 2)))
 
     def _standardised(self, x: float) -> np.ndarray:

@@ -218,7 +218,7 @@ class Improper(AboveZero):
     def ppf(self, p):
         raise TypeError(f"{self.dist} is improper: it has no quantiles")
 
-    def _in_pymc(self):
+    def node(self, name, dims=None, transform=None):
         raise TypeError(f"{self.dist} is improper: only the exact engine can use it")
 
     def __str__(self):
