@@ -93,9 +93,9 @@ def belief_of(members: list[Member], at: Condition) -> Belief:
     Exactly where the posterior of a model is exact; else with one component for each of its draws.
     """
     parts = [
-        draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
-        if m.mixture is None
-        else exact_belief(m.mixture, m.curve, at)
+        exact_belief(m.mixture, m.curve, at)
+        if m.mixture
+        else draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
         for m in members
     ]
     return mixed_belief(parts, [m.share for m in members])
@@ -141,9 +141,9 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
         return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
     if None in exact:
         density = [psis_contrasts(m.tree)[0] for m in members]
-    else:
-        parts = [(e, blocks(e.prepared.structure, data)[1]) for e in exact]
-        density = [np.array([refit(e, data, inside).log_density for inside in members_of]) for e, members_of in parts]
+    else:  # studies that share children leave together
+        of_blocks = blocks(exact[0].prepared.structure, data)[1]
+        density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
     share = stacking(np.stack(density, axis=1))
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
 

@@ -91,7 +91,7 @@ class ModelSpec(Spec):
         """The open interval of every parameter that has one: scales above 0, shares between 0 and 1."""
         scales = {name for term in self.terms for name in TERMS[term].nonlinear}
         own = dict.fromkeys(("tau", "r", "nu", *scales), (0.0, math.inf)) | {"rho": (0.0, 1.0)}
-        return own | dict(zip(self.shape.nonlinear, self.shape.limits, strict=True))
+        return own | dict(self.shape.nonlinear)
 
     def unit(self, name: str) -> str:
         """The unit of a parameter, as a prior may state it: in points, in cells, or a number without either."""
@@ -151,12 +151,10 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             allowed = choices(name, spec.parameters)
             faults.append(Fault(*place, "the model has no parameter of this name", allowed))
         elif prior.support[0] < low or prior.support[1] > high:
-            between = (
-                (f"reaches below {low:g}", f"above {low:g}")
-                if high == math.inf
-                else (f"leaves {low:g} to {high:g}", f"between {low:g} and {high:g}")
-            )
-            faults.append(Fault(*place, f"{prior} {between[0]}", f"a distribution {between[1]}"))
+            problem, allowed = f"leaves {low:g} to {high:g}", f"between {low:g} and {high:g}"
+            if high == math.inf:
+                problem, allowed = "reaches below 0", "above 0"
+            faults.append(Fault(*place, f"{prior} {problem}", f"a distribution {allowed}"))
         elif isinstance(prior, OF_TAU) and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
         elif prior.scale_of_effects or not _fits(prior.unit, spec.unit(name)):
@@ -169,6 +167,4 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
 def _fits(unit: str, wanted: str) -> bool:
     """Return whether a unit, in a user's words, is of the kind that is wanted: points, cells, or neither."""
     points, cells = (any(word in unit.lower() for word in words) for words in (POINT_WORDS, CELL_WORDS))
-    if wanted == "none":
-        return not points and not cells
-    return cells and not points if wanted == "cells/kg" else points
+    return {"none": not points and not cells, "cells/kg": cells and not points}.get(wanted, points)

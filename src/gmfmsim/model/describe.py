@@ -177,9 +177,6 @@ def head_comment(source: str) -> tuple[str, ...]:
     return tuple(line[1:].removeprefix(" ").rstrip() for line in comment)
 
 
-# mathematics
-
-
 def mathematics(spec: ModelSpec) -> tuple[str, ...]:
     """Return the lines of a model, from the reported effects y up to a new study."""
     a = spec.shape.amplitude
@@ -202,9 +199,6 @@ def mathematics(spec: ModelSpec) -> tuple[str, ...]:
     )
 
 
-# priors
-
-
 def _prior_row(spec: ModelSpec, name: str, found: Structure | None, reach: float) -> PriorRow:
     declared, prior = spec.priors[name], priors_given(spec, found).priors[name]
     known = prior.proper and not isinstance(prior, OfTheErrors)
@@ -225,9 +219,6 @@ def _plot(row: PriorRow) -> str:
     height = np.clip(np.ceil(outline.density * len(BLOCKS)).astype(int) - 1, 0, None)
     low, high = (0.0, row.reach) if row.low is None else row.distribution.ppf([0.005, 0.995])
     return f"{low:.3g} {''.join(BLOCKS[h] for h in height)} {high:.3g}" + (" (log axis)" if outline.on_log else "")
-
-
-# engines
 
 
 def _improper(found: Structure) -> list[str]:
@@ -257,9 +248,6 @@ def _engines(spec: ModelSpec, data: xr.Dataset, found: Structure | None) -> tupl
     )
 
 
-# graph
-
-
 def model_graph(spec: ModelSpec, data: xr.Dataset) -> tuple[Node, ...]:
     """Return the variables of the PyMC model of `build`, parents before children; nothing is compiled."""
     from pymc.model_graph import ModelGraph
@@ -281,9 +269,6 @@ def model_graph(spec: ModelSpec, data: xr.Dataset) -> tuple[Node, ...]:
             nodes.append(Node(name, kind, law, dims, tuple(n.name for n in nodes if n.name in parents[name])))
         left = [name for name in left if name not in ready]
     return tuple(nodes)
-
-
-# text and JSON
 
 
 def as_text(description: ModelDescription) -> str:

@@ -105,9 +105,8 @@ def _from_prior(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | N
 
 def _log_prior(model: Structure, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the log prior density of every parameter and unpooled coefficient, each (S, ...) as in the posterior."""
-    out = {name: prior.logpdf(posterior[name]) for name, prior in model.parameters.items()}
     own = {c.variable: c.prior for c in model.coefficients if c.prior is not None and not c.pooled}
-    return out | {name: prior.logpdf(posterior[name]) for name, prior in own.items()}
+    return {name: prior.logpdf(posterior[name]) for name, prior in {**model.parameters, **own}.items()}
 
 
 def _dataset(spec: ModelSpec, model: Structure, coords: Mapping[str, list], shape, variables) -> xr.Dataset:

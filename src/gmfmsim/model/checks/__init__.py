@@ -55,10 +55,9 @@ def as_json(found: Checks) -> dict:
 
 
 def _rows(table: xr.Dataset) -> dict:
-    (dim,) = table.dims
-    names = [dim, *table.data_vars]
-    rows = zip(*(table[name].values.tolist() for name in names), strict=True)
-    return {"rows": [_plain(dict(zip(names, row, strict=True))) for row in rows]} | _plain(table.attrs)
+    names = [*table.dims, *table.data_vars]
+    rows = [_plain(dict(zip(names, row, strict=True))) for row in _columns(table, *names)]
+    return {"rows": rows} | _plain(table.attrs)
 
 
 def _plain(row: dict) -> dict:

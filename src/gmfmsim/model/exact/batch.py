@@ -60,21 +60,20 @@ def prepare_batch(model: Structure) -> Batch:
         raise Refused("many data sets need one reading and known standard errors: fix the readings")
     ready = prepare(model)
     effects = _pilots(model, ready)
-    fits = [posterior(_with_effects(model, y)) for y in effects]
+    likes = (replace(like, effect=like.place(y)[:, None, :]) for y in effects)
+    fits = [posterior(replace(model, likelihood=one)) for one in likes]
     gold = np.array([_figures(fit) for fit in fits])
-    box = _box_of_all(ready, fits)
-    batch = _at_nodes(ready, box)
+    batch = _at_nodes(ready, _box_of_all(ready, fits))
     error = _error(batch, effects, gold, fits)
     while error > TOLERANCE[len(ready.names)]:
-        tried = []
-        for i, r in enumerate(box.rules):
+        tried, rules = [], batch.box.rules
+        for i, r in enumerate(rules):
             finer = rule(r.low, r.high, int(np.ceil(1.2 * r.points)), r.shape)
-            other = _at_nodes(ready, Box((*box.rules[:i], finer, *box.rules[i + 1 :])))
+            other = _at_nodes(ready, Box((*rules[:i], finer, *rules[i + 1 :])))
             tried.append((_error(other, effects, gold, fits), other))
         error, batch = min(tried, key=lambda pair: pair[0])
-        box = batch.box
-        if box.nodes.shape[0] > MOST_NODES:
-            raise Refused(f"{box.points} nodes are not enough for every data set: fit them one by one")
+        if batch.box.nodes.shape[0] > MOST_NODES:
+            raise Refused(f"{batch.box.points} nodes are not enough for every data set: fit them one by one")
     return batch
 
 
@@ -176,9 +175,10 @@ def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
     phi = {name: _quantile(model.parameters[name], uniform[:, [i]], typical) for i, name in enumerate(ready.names)}
     y = rng.standard_normal((PILOTS, k)) @ root.T
     for c, column in zip(model.coefficients, model.columns(phi), strict=True):
-        prior = c.prior if c.pooled is None else None
-        value = _quantile(prior, rng.random((PILOTS, 1)), typical) if prior else rng.standard_normal((PILOTS, 1))
-        y = y + column * value
+        own = c.prior is not None and c.pooled is None
+        y = y + column * (
+            _quantile(c.prior, rng.random((PILOTS, 1)), typical) if own else rng.standard_normal((PILOTS, 1))
+        )
     for level, load in zip(model.levels, model.loads(phi), strict=True):
         y = y + load * rng.standard_normal((PILOTS, level.units.max() + 1))[:, level.units]
     return y
@@ -187,12 +187,6 @@ def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
 def _quantile(prior: Distribution, p: np.ndarray, typical: float) -> np.ndarray:
     """Return quantiles of a prior; of an improper one those of Uniform(0, 4 typical standard errors)."""
     return prior.ppf(p) if prior.proper else 4 * typical * p
-
-
-def _with_effects(model: Structure, y: np.ndarray) -> Structure:
-    """Return the structure with other effects y (K,)."""
-    like = model.likelihood
-    return replace(model, likelihood=replace(like, effect=like.place(y)[:, None, :]))
 
 
 def _figures(fit: ExactPosterior) -> list[float]:

@@ -29,9 +29,9 @@ def orders(model: Structure) -> dict[str, float]:
 
 def missing_moments(found: dict[str, float]) -> list[str]:
     """Say which parameters have no mean or no standard deviation, by `orders`, a sentence each."""
-    lost = {name: "no SD exists" if order > 1 else "neither mean nor SD exists" for name, order in found.items()}
     return [
-        f"Of {name} {lost[name]} under its prior and so few studies: its median and interval are given."
+        f"Of {name} {'no' if order > 1 else 'neither mean nor'} SD exists under its prior and so few studies: "
+        "its median and interval are given."
         for name, order in found.items()
         if order <= 2
     ]

@@ -206,14 +206,11 @@ def prepare(model: Structure) -> Prepared:
         raise Refused(f"{combinations} combinations of readings are too many: fix some, or use nuts")
     like = model.likelihood
     # mean and precision of the coefficients: 0 and 1 if pooled, precision 0 if flat
-    priors = [None if c.pooled else c.prior for c in model.coefficients]
-    mean = np.array([prior.mean if prior else 0.0 for prior in priors])
-    precision = np.array(
-        [
-            prior.sd**-2.0 if prior else float(bool(c.pooled))
-            for prior, c in zip(priors, model.coefficients, strict=True)
-        ]
-    )
+    own = [
+        (0.0, 1.0) if c.pooled else (c.prior.mean, c.prior.sd**-2.0) if c.prior else (0.0, 0.0)
+        for c in model.coefficients
+    ]
+    mean, precision = np.array(own).T
     proper = precision > 0
     constant = 0.5 * (np.log(precision[proper]).sum() + (~proper).sum() * np.log(2 * np.pi))
     slots = model.slots
