@@ -5,7 +5,7 @@ from scipy import optimize
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.model.exact import ExactPosterior, NormalMixture
-from gmfmsim.model.exact.marginal import Marginal
+from gmfmsim.model.exact.quadrature import Marginal
 
 
 def shortest(found: Marginal | NormalMixture, prob: float) -> tuple[float, float]:

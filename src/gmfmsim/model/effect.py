@@ -156,12 +156,9 @@ def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Datase
     z = deviations(effects, stream(seed, "dose-response"))
     values = np.stack([mean, mean + scatter * z[:, None]])
     low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
+    figures = {"effect": np.stack([mean.mean(axis=0)] * 2), "low": low, "high": high}
     return xr.Dataset(
-        {
-            "effect": (("kind", "dose"), np.stack([mean.mean(axis=0)] * 2)),
-            "low": (("kind", "dose"), low),
-            "high": (("kind", "dose"), high),
-        },
+        {name: (("kind", "dose"), value) for name, value in figures.items()},
         coords={"kind": ["mean", "new_study"], "dose": np.asarray(dose, float)},
         attrs={"interval": "equal-tailed", "interval_prob": INTERVAL_PROB},
     )

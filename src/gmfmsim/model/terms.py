@@ -15,6 +15,8 @@ TermName = Literal[
 ]
 SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
 """Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
+SHARES = ("rho",)
+"""Parameters of terms between 0 and 1."""
 REFERENCE = {"age": 4.0, "gmfcs": 3.0, "month": 12.0}
 """Where the covariate of a term counts nothing: age in years, GMFCS level, month."""
 
@@ -54,15 +56,18 @@ class Level:
 class Term:
     """One term: the parameters it needs a prior for, its mathematics, the covariate it needs, and its coefficients.
 
-    `nonlinear` are those of its parameters that are standard deviations or shares, not coefficients. The levels of
-    heterogeneity that a term adds stand in `structure`, the errors of doses in `nuts`.
+    The levels of heterogeneity that a term adds stand in `structure`, the errors of doses in `nuts`.
     """
 
     priors: tuple[str, ...]
     formula: str
     needs: str | None = None
-    nonlinear: tuple[str, ...] = ()
     coefficients: Callable[[xr.Dataset, Mapping], list[Coefficient]] = field(default=lambda data, priors: [])
+
+    @property
+    def nonlinear(self) -> tuple[str, ...]:
+        """Those of its parameters that are standard deviations or shares, not coefficients."""
+        return tuple(name for name in self.priors if name in (*SCALES, *SHARES))
 
 
 def route(text: str) -> str:
@@ -116,14 +121,12 @@ TERMS: dict[str, Term] = {
         ("tau_class",),
         "amplitude += class_effect[class],  class_effect ~ Normal(0, tau_class)",
         "cell_class",
-        ("tau_class",),
         _by_label("class_effect", "cell_class", _every, "tau_class"),
     ),
     "route": Term(
         ("route_effect",),
         "amplitude += route_effect[route],  0 for intravenous (by artery too); other: canal, brain, nose, or both ways",
         "route",
-        (),
         # always there, so that a trial by the other route has the prior where no contrast tells of it
         _by_label("route_effect", "route", lambda values: ["other"]),
     ),
@@ -131,48 +134,39 @@ TERMS: dict[str, Term] = {
         ("tau_group",),
         "amplitude += group_effect[country],  group_effect ~ Normal(0, tau_group): studies within countries",
         "country",
-        ("tau_group",),
         _by_label("group_effect", "country", _every, "tau_group"),
     ),
     "arms": Term(
-        ("tau_arm",),
-        "amplitude += tau_arm v_c,  v_c ~ Normal(0, 1): arms of one study differ beyond their doses",
-        None,
-        ("tau_arm",),
+        ("tau_arm",), "amplitude += tau_arm v_c,  v_c ~ Normal(0, 1): arms of one study differ beyond their doses"
     ),
     "months": Term(
         ("month_effect", "rho"),
         "amplitude += month_effect[month],  0 at month 12; deviations of a study at two months correlate by rho",
         "month",
-        ("rho",),
         _by_label("month_effect", "month", lambda values: _every(values[values != REFERENCE["month"]])),
     ),
     "age": Term(
         ("age_slope",),
         "amplitude += age_slope (mean age - 4 years)",
         "age",
-        (),
         _by_number("age_slope", "age", lambda age: age - REFERENCE["age"]),
     ),
     "gmfcs": Term(
         ("gmfcs_slope",),
         "amplitude += gmfcs_slope (mean GMFCS level - 3)",
         "gmfcs",
-        (),
         _by_number("gmfcs_slope", "gmfcs", lambda level: level - REFERENCE["gmfcs"]),
     ),
     "design_bias": Term(
         ("design_bias",),
         "effect += design_bias where children were not randomised; 0 in the next trial",
         "randomised",
-        (),
         _by_number("design_bias", "randomised", lambda randomised: 1.0 - randomised, on_curve=False),
     ),
     "small_study": Term(
         ("small_study",),
         "effect += small_study sqrt(1/n_active + 1/n_control) (Pustejovsky & Rodgers 2019); 0 in the next trial",
         "small_study",
-        (),
         _by_number("small_study", "small_study", lambda error: error, on_curve=False),
     ),
     "dose_error": Term(

@@ -37,19 +37,18 @@ def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margin
     """
     import arviz as az
 
-    columns = {name: np.zeros(len(margins)) for name in ("mean_of_studies", "new_study")}
-    columns |= {f"{name}_mcse": np.zeros(len(margins)) for name in columns}
-    for i, margin in enumerate(margins):
+    rows = []
+    for margin in margins:
         if isinstance(effects, tuple):
-            columns["mean_of_studies"][i], columns["new_study"][i] = (e.above(margin) for e in effects)
+            rows.append((*(e.above(margin) for e in effects), 0.0, 0.0))
             continue
-        mean, scatter = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter"))
-        columns["mean_of_studies"][i], columns["mean_of_studies_mcse"][i] = share(mean > margin)
-        z, df = (mean - margin) / scatter, effects["df"].transpose("chain", "draw").values
-        heavy = np.isfinite(df)
+        mean, scatter, df = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter", "df"))
+        (above, mcse), z, heavy = share(mean > margin), (mean - margin) / scatter, np.isfinite(df)
         p = np.where(heavy, special.stdtr(np.where(heavy, df, 1.0), z), special.ndtr(z))
-        columns["new_study"][i], columns["new_study_mcse"][i] = p.mean(), float(az.mcse(p, method="mean"))
-    return xr.Dataset({name: ("margin", v) for name, v in columns.items()}, coords={"margin": list(margins)})
+        rows.append((above, p.mean(), mcse, float(az.mcse(p, method="mean"))))
+    names = ("mean_of_studies", "new_study", "mean_of_studies_mcse", "new_study_mcse")
+    columns = zip(names, np.reshape(rows, (-1, len(names))).T, strict=True)
+    return xr.Dataset({name: ("margin", v) for name, v in columns}, coords={"margin": list(margins)})
 
 
 def share_between_studies(tree: xr.DataTree, data: xr.Dataset) -> Share:

@@ -13,10 +13,9 @@ from gmfmsim.compute.algebra import cholesky, dot, product
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
-from gmfmsim.model.exact.marginal import Marginal, draw
 from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
-from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, find_box
+from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, Marginal, draw, find_box
 from gmfmsim.model.structure import Structure, structure
 
 BETWEEN = 1e-9
@@ -107,11 +106,8 @@ class ExactPosterior:
         loading (J, p) and variance (J,) by node.
         """
         a, b, _ = self.statistics
-        ready, node = self.prepared, self.node
-        mean, spread = kernels.linear_at(
-            a, b, ready.states.start, ready.prior_precision, ready.prior_b, node, self.combination, loading
-        )
-        spread += variance[node]
+        mean, spread = kernels.linear_at(a, b, *self.prepared.system, self.node, self.combination, loading)
+        spread += variance[self.node]
         return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
 
     @cached_property
@@ -142,9 +138,7 @@ class ExactPosterior:
             below = np.cumsum(np.exp(log_p - log_p.max(axis=1, keepdims=True)), axis=1)
             goal = uniform[rows, -1:] * below[:, -1:]
             number = np.minimum((below < goal).sum(axis=1), below.shape[1] - 1)
-            mean, covariance = kernels.coefficients_at(
-                a, b, ready.states.start, ready.prior_precision, ready.prior_b, np.arange(rows.size), number
-            )
+            mean, covariance = kernels.coefficients_at(a, b, *ready.system, np.arange(rows.size), number)
             coefficients[rows] = mean + product(cholesky(covariance), normal[rows, :, None])[..., 0]
         return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients
 

@@ -113,6 +113,11 @@ class Prepared:
     arrays: tuple
     orders: dict[str, float]
 
+    @property
+    def system(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the kernels need beside statistics: where the states of a block start, and the prior of coefficients."""
+        return self.states.start, self.prior_precision, self.prior_b
+
     def phi(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parameters (J, 1) at coordinates x (J, axes)."""
         return {name: axis.value(x[:, [i]]) for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True))}
@@ -139,7 +144,7 @@ class Prepared:
         found = kernels.block_statistics(
             *self.design(phi, x.shape[0]), *self.arrays, states.start, states.effect, states.whiten, states.constant
         )
-        log_p = kernels.log_evidence(*found, states.start, self.prior_precision, self.prior_b, self.prior_c)
+        log_p = kernels.log_evidence(*found, *self.system, self.prior_c)
         log_p += self.log_prior(x, phi)[:, None]
         if not (log_p < np.inf).all():
             where = int(np.argmin((log_p < np.inf).all(axis=1)))
@@ -178,8 +183,7 @@ class Prepared:
     def with_sizes_at(self, x: np.ndarray, points: int) -> "Prepared":
         """Return it with points for each unknown standard error, where its posterior is at coordinates x (axes,)."""
         log_p, (a, b, _) = self.log_joint(x[None])
-        best, start = np.argmax(log_p, axis=1), self.states.start
-        value, _ = kernels.coefficients_at(a, b, start, self.prior_precision, self.prior_b, np.zeros(1, int), best)
+        value, _ = kernels.coefficients_at(a, b, *self.system, np.zeros(1, int), np.argmax(log_p, axis=1))
         phi = self.phi(x[None])
         mean = sum(column * b for column, b in zip(self.structure.columns(phi), value[0], strict=True))
         gains = self.structure.gains(self.structure.loads(phi))

@@ -135,10 +135,14 @@ class Surveyed(Distribution):
         return self
 
     @property
-    def _cell(self) -> tuple[float, float]:
-        """Location and scale of log tau."""
-        location, scale = self.table[self.outcome, self.comparison]
-        return location / 2, scale / 2
+    def location(self) -> float:
+        """The median of log tau."""
+        return self.table[self.outcome, self.comparison][0] / 2
+
+    @property
+    def scale(self) -> float:
+        """The scale of log tau."""
+        return self.table[self.outcome, self.comparison][1] / 2
 
 
 class Turner2015(Surveyed, LogNormalLaw):
@@ -150,11 +154,11 @@ class Turner2015(Surveyed, LogNormalLaw):
 
     @property
     def median(self) -> float:
-        return math.exp(self._cell[0])
+        return math.exp(self.location)
 
     @property
     def sigma(self) -> float:
-        return self._cell[1]
+        return self.scale
 
     def __str__(self):
         return f"{LogNormalLaw.__str__(self)} log odds ratio (Turner 2015: {self.outcome}; {self.comparison})"
@@ -167,14 +171,6 @@ class Rhodes2015(Surveyed, LogStudentTLaw):
     table = RHODES
     scale_of_effects = "standard deviations of the outcome"
     df: ClassVar[float] = 5.0
-
-    @property
-    def location(self) -> float:
-        return self._cell[0]
-
-    @property
-    def scale(self) -> float:
-        return self._cell[1]
 
     def __str__(self):
         return f"{LogStudentTLaw.__str__(self)} standard deviations (Rhodes 2015: {self.outcome}; {self.comparison})"
