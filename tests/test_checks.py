@@ -13,9 +13,8 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.checks import as_json, checks, in_words
-from gmfmsim.model.checks.given_draws import block_density, smoothed_weights
+from gmfmsim.model.checks.given_draws import block_density, power_scaling, smoothed_weights
 from gmfmsim.model.checks.left_out import cross_validate, predictive_cdf, refit
-from gmfmsim.model.checks.power_scaling import power_scaling
 from gmfmsim.model.checks.quantities import exceedance, outliers, predictive_check, share, share_between_studies
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.draws import rows_of

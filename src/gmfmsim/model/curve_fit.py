@@ -10,10 +10,7 @@ from scipy.optimize import least_squares
 
 from gmfmsim.compute.roots import root
 from gmfmsim.faults import choices
-from gmfmsim.model.curves import CURVES, SHARE, SPLINE_KNOTS, UNIT_DOSE, Curve
-
-DOSES = ("ed50", "delta")
-"""The non-linear parameters that are doses."""
+from gmfmsim.model.curves import CURVES, DOSES, SHARE, SPLINE_KNOTS, UNIT_DOSE, Curve
 
 BOUNDS = {
     "ed50": (0.001, 1.5),

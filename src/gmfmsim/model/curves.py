@@ -118,6 +118,8 @@ def monotone_spline(dose, stick_1, stick_2):
     return stick_1 * early + (1 - stick_1) * (stick_2 * middle + (1 - stick_2) * late)
 
 
+DOSES = ("ed50", "delta")
+"""The parameters that are doses."""
 POINTS = "GMFM-66 points"
 POSITIVE, SHARE, ANY = (0.0, np.inf), (0.0, 1.0), (-np.inf, np.inf)
 

@@ -10,12 +10,10 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, parse, read_toml
-from gmfmsim.model.curves import CURVES, POINTS, Curve
+from gmfmsim.model.curves import CURVES, DOSES, POINTS, Curve
 from gmfmsim.model.priors import OF_TAU, Prior
 from gmfmsim.model.terms import SCALES, TERMS, TermName
 
-DOSES = ("ed50", "delta")
-"""The parameters of curves that are doses."""
 NUMBERS = ("rho", "nu")
 """The parameters beside those of curves that have no unit."""
 POINT_WORDS, CELL_WORDS = ("point", "gmfm"), ("cell",)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from gmfmsim.model.complete import data_tree
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import ExactPosterior, Refused, orders, posterior, refusal
 from gmfmsim.model.gate import agreement, agreement_rows, exact_rows, failures, gate
 from gmfmsim.model.nuts import Sampler, sample
 from gmfmsim.model.structure import structure
-from gmfmsim.model.tree import data_tree
 from gmfmsim.streams import stream
 
 CROSS_CHECK_DRAWS = 1000

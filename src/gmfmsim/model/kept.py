@@ -6,6 +6,7 @@ import xarray as xr
 
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
+from gmfmsim.model.curves import POINTS
 from gmfmsim.model.draws import choose
 from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_at, effect_draws
 from gmfmsim.model.exact.mixture import merged
@@ -13,7 +14,7 @@ from gmfmsim.model.truths import belief, said
 from gmfmsim.model.under_reading import reading_probability
 from gmfmsim.streams import stream
 
-POINTS, OWN, SHARE, NONE = "GMFM-66 points", "points of the contrast's own scale", "share", "1"
+OWN, SHARE, NONE = "points of the contrast's own scale", "share", "1"
 SDS = "standard deviations"
 NAMES = {
     "mu": ("Mean of study effects", POINTS),

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
+from gmfmsim.model.checks.given_draws import power_scaling
 from gmfmsim.model.checks.left_out import cross_validate
-from gmfmsim.model.checks.power_scaling import power_scaling
 from gmfmsim.model.checks.quantities import Share, exceedance, outliers, predictive_check, share_between_studies
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, effect_at, effect_draws
