@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 import xarray as xr
+from exact_figures import state_probability
 from scipy import integrate, stats
 from test_terms import evidence, model
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.pooled import PooledEstimate
-from gmfmsim.model.average import Member, belief_of
+from gmfmsim.model.average import Member, Published, belief_of
 from gmfmsim.model.checks import checks
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.engine import fit
 from gmfmsim.model.kept import kept
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.published import Published
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.truths import Belief, belief, draws_belief, exact_belief, mixed_belief, truths
 
@@ -198,5 +198,5 @@ def test_the_readings_of_draws_come_as_often_as_they_are_probable():
     member = Member("random_effects", spec, found, found.tree, 1.0)
     tree = kept(member, {"cells": Condition(5e7)}, "cells", two, None, seed=1)
     share = tree["posterior"]["reading"].values
-    p = found.exact.state_probability[0]
+    p = state_probability(found.exact)[0]
     assert abs((share == 0).mean() - p[0]) < 4 * 0.5 / np.sqrt(share.size)

@@ -13,12 +13,11 @@ from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.checks import as_json, checks, in_words
-from gmfmsim.model.checks.given_draws import block_density, rows_of, smoothed_weights
+from gmfmsim.model.checks.given_draws import block_density, power_scaling, smoothed_weights
 from gmfmsim.model.checks.left_out import cross_validate, predictive_cdf, refit
-from gmfmsim.model.checks.power_scaling import power_scaling
-from gmfmsim.model.checks.quantities import exceedance, outliers, share_between_studies
-from gmfmsim.model.checks.replicated import predictive_check, share
+from gmfmsim.model.checks.quantities import exceedance, outliers, predictive_check, share, share_between_studies
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.effect import Condition, effect_at, effect_draws
 from gmfmsim.model.engine import Fit, fit
 from gmfmsim.model.exact import fit_exact, posterior

@@ -16,7 +16,7 @@ from gmfmsim.evidence.schema import TABLES, Tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.model.exact.fit import fit_exact
+from gmfmsim.model.exact import fit_exact
 from gmfmsim.question.question import read_question
 
 CASES = Path(__file__).parent / "cases"

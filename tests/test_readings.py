@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from damage import damaged_tables, faults_of, trial
+from exact_figures import state_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -449,7 +450,7 @@ def test_reference_reading_probabilities_average_to_the_exact_ones(fitted, avera
     probability = reading_probability(fitted.tree, averaged)
     assert probability.sum("reading").values == pytest.approx(1, abs=1e-9)
     like = fitted.exact.prepared.structure.likelihood
-    for block, exact in enumerate(fitted.exact.state_probability):
+    for block, exact in enumerate(state_probability(fitted.exact)):
         for state in range((like.log_weight[block] > NEVER).sum()):
             share = (probability * xr.DataArray(like.state_of[block] == state, dims="reading")).sum("reading")
             error = max(az.mcse(share, method="mean").item(), 1e-9)

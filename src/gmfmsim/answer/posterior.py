@@ -1,9 +1,8 @@
 """The fitted models of a plan, through the gate."""
 
 from gmfmsim.faults import GateFailed
-from gmfmsim.model.average import Member, shares_of
+from gmfmsim.model.average import Member, Published, shares_of
 from gmfmsim.model.engine import fit
-from gmfmsim.model.published import Published
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 

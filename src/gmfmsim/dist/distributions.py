@@ -1,7 +1,8 @@
 """Named distributions of the model and experiment files: one class a distribution."""
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,34 +17,25 @@ LOG_ROOT_2PI = math.log(2 * math.pi) / 2
 
 
 class Distribution(Spec):
-    """A named distribution: density, quantiles, and a node of the open PyMC model."""
+    """A named distribution: density, quantiles, and a node of the open PyMC model.
+
+    support: the interval that holds all of the mass; proper: whether the density integrates to 1; scale_of_effects: of
+    the effects that it was made for, where that is not the points of the evidence; tail: the exponent a of the density
+    far out, x^-a, inf where it falls faster than any power; pymc: its name in PyMC and its arguments there; "exp "
+    before the name says that log x has it.
+    """
 
     dist: str
-
-    @property
-    def support(self) -> tuple[float, float]:
-        """The interval that holds all of the mass, (low, high)."""
-        return -math.inf, math.inf
+    support: ClassVar[tuple[float, float]] = -math.inf, math.inf
+    proper: ClassVar[bool] = True
+    scale_of_effects: ClassVar[str | None] = None
+    tail: ClassVar[float] = math.inf
+    pymc: ClassVar[tuple[str, Callable[..., dict[str, float]]] | None] = None
 
     @property
     def positive(self) -> bool:
         """Whether all of the mass lies above 0."""
         return self.support[0] >= 0
-
-    @property
-    def proper(self) -> bool:
-        """Whether the density integrates to 1."""
-        return True
-
-    @property
-    def scale_of_effects(self) -> str | None:
-        """The scale of the effects that it was made for, where that is not the points of the evidence."""
-        return None
-
-    @property
-    def tail(self) -> float:
-        """The exponent a of the density far out, x^-a; inf where it falls faster than any power."""
-        return math.inf
 
     def given(self, se: ArrayLike) -> "Distribution":
         """Return the distribution for studies with standard errors se (K,); itself unless it depends on them."""
@@ -58,11 +50,11 @@ class Distribution(Spec):
 
     def _log_density(self, x: np.ndarray) -> np.ndarray:
         """Return the log density at x, wherever x is within the support."""
-        raise TypeError(f"{self.dist} has no density")
+        raise TypeError(self._why_not("has no density"))
 
     def ppf(self, p: ArrayLike) -> np.ndarray:
         """Return the quantiles at probabilities p (same shape)."""
-        raise TypeError(f"{self.dist} has no quantile function")
+        raise TypeError(self._why_not("has no quantile function"))
 
     def node(self, name: str, dims: str | None = None, transform=None):
         """Return the variable `name` of the open PyMC model, one for each coordinate of `dims`.
@@ -71,8 +63,11 @@ class Distribution(Spec):
         """
         import pymc as pm
 
-        kind, parameters = self._in_pymc()
-        parameters = {key: np.float64(value) for key, value in parameters.items()}  # of plain 2.5 it makes a float32
+        if self.pymc is None:
+            raise TypeError(self._why_not("cannot be sampled"))
+        kind, arguments = self.pymc
+        # of plain 2.5 it makes a float32
+        parameters = {key: np.float64(value) for key, value in arguments(self).items()}
         if not kind.startswith("exp "):
             own = {} if transform is None else {"default_transform": transform}
             return getattr(pm, kind)(name, **parameters, dims=dims, **own)
@@ -85,9 +80,8 @@ class Distribution(Spec):
         on_log = pm.distributions.transforms.log
         return pm.CustomDist(name, *parameters.values(), dist=exp_of, transform=on_log, dims=dims)
 
-    def _in_pymc(self) -> tuple[str, dict[str, float]]:
-        """Return the name of a distribution of PyMC and its arguments; "exp " before it says that log x has it."""
-        raise TypeError(f"{self.dist} cannot be sampled")
+    def _why_not(self, lacks: str) -> str:
+        return f"{self.dist} {lacks}"
 
     def __str__(self):
         parameters = [getattr(self, name) for name in type(self).model_fields]
@@ -101,15 +95,13 @@ class Normal(Distribution):
     dist: Literal["normal"]
     mean: float
     sd: Positive
+    pymc = "Normal", lambda d: {"mu": d.mean, "sigma": d.sd}
 
     def _log_density(self, x):
         return log_normal_density((x - self.mean) / self.sd) - math.log(self.sd)
 
     def ppf(self, p):
         return self.mean + self.sd * special.ndtri(p)
-
-    def _in_pymc(self):
-        return "Normal", {"mu": self.mean, "sigma": self.sd}
 
 
 class _Bounded(Distribution):
@@ -129,6 +121,7 @@ class TruncatedNormal(_Bounded):
     dist: Literal["truncated_normal"]
     mean: float
     sd: Positive
+    pymc = "TruncatedNormal", lambda d: {"mu": d.mean, "sigma": d.sd, "lower": d.lower, "upper": d.upper}
 
     @model_validator(mode="after")
     def _holds_mass(self) -> Self:
@@ -155,9 +148,6 @@ class TruncatedNormal(_Bounded):
         x = self.mean + sign * self.sd * special.ndtri(low + np.asarray(p) * (high - low))
         return np.clip(x, self.lower, self.upper)  # rounding may step over a bound
 
-    def _in_pymc(self):
-        return "TruncatedNormal", {"mu": self.mean, "sigma": self.sd, "lower": self.lower, "upper": self.upper}
-
     def __str__(self):
         return f"Normal({self.mean:g}, {self.sd:g}) from {self.lower:g} to {self.upper:g}"
 
@@ -166,6 +156,7 @@ class Uniform(_Bounded):
     """Uniform(lower, upper)."""
 
     dist: Literal["uniform"]
+    pymc = "Uniform", lambda d: {"lower": d.lower, "upper": d.upper}
 
     @model_validator(mode="after")
     def _holds_mass(self) -> Self:
@@ -179,9 +170,6 @@ class Uniform(_Bounded):
     def ppf(self, p):
         return self.lower + np.asarray(p) * (self.upper - self.lower)
 
-    def _in_pymc(self):
-        return "Uniform", {"lower": self.lower, "upper": self.upper}
-
 
 class Beta(Distribution):
     """Beta(a, b), between 0 and 1: mean a / (a + b)."""
@@ -189,19 +177,14 @@ class Beta(Distribution):
     dist: Literal["beta"]
     a: Positive
     b: Positive
-
-    @property
-    def support(self):
-        return 0.0, 1.0
+    support = 0.0, 1.0
+    pymc = "Beta", lambda d: {"alpha": d.a, "beta": d.b}
 
     def _log_density(self, x):
         return special.xlogy(self.a - 1, x) + special.xlog1py(self.b - 1, -x) - special.betaln(self.a, self.b)
 
     def ppf(self, p):
         return special.betaincinv(self.a, self.b, p)
-
-    def _in_pymc(self):
-        return "Beta", {"alpha": self.a, "beta": self.b}
 
 
 class Fixed(Distribution):

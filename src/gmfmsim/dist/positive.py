@@ -15,9 +15,7 @@ LOG_2 = math.log(2)
 class AboveZero(Distribution):
     """A distribution of the positive numbers."""
 
-    @property
-    def support(self):
-        return 0.0, math.inf
+    support = 0.0, math.inf
 
 
 class HalfNormal(AboveZero):
@@ -25,6 +23,7 @@ class HalfNormal(AboveZero):
 
     dist: Literal["half_normal"]
     sd: Positive
+    pymc = "HalfNormal", lambda d: {"sigma": d.sd}
 
     def _log_density(self, x):
         return LOG_2 + log_normal_density(x / self.sd) - math.log(self.sd)
@@ -32,19 +31,14 @@ class HalfNormal(AboveZero):
     def ppf(self, p):
         return self.sd * math.sqrt(2) * special.erfinv(p)
 
-    def _in_pymc(self):
-        return "HalfNormal", {"sigma": self.sd}
-
 
 class HalfCauchy(AboveZero):
     """HalfCauchy(scale): the absolute value of a Cauchy (Gelman 2006)."""
 
     dist: Literal["half_cauchy"]
     scale: Positive
-
-    @property
-    def tail(self):
-        return 2.0
+    tail = 2.0
+    pymc = "HalfCauchy", lambda d: {"beta": d.scale}
 
     def _log_density(self, x):
         return LOG_2 + _log_t_density(x / self.scale, 1) - math.log(self.scale)
@@ -54,9 +48,6 @@ class HalfCauchy(AboveZero):
         with np.errstate(divide="ignore"):  # near 1 the tangent loses the digits that 1 - p still has
             return self.scale * np.where(p < 0.5, np.tan(np.pi / 2 * p), 1 / np.tan(np.pi / 2 * (1 - p)))
 
-    def _in_pymc(self):
-        return "HalfCauchy", {"beta": self.scale}
-
 
 class HalfStudentT(AboveZero):
     """HalfStudentT(df, scale): the absolute value of scale times a Student t (Gelman 2006)."""
@@ -64,6 +55,7 @@ class HalfStudentT(AboveZero):
     dist: Literal["half_student_t"]
     df: Positive
     scale: Positive
+    pymc = "HalfStudentT", lambda d: {"nu": d.df, "sigma": d.scale}
 
     @property
     def tail(self):
@@ -78,24 +70,19 @@ class HalfStudentT(AboveZero):
         near = np.sqrt(self.df * share / (1 - share))
         return self.scale * np.where(p < 0.5, near, -_t_quantile(self.df, (1 - p) / 2))
 
-    def _in_pymc(self):
-        return "HalfStudentT", {"nu": self.df, "sigma": self.scale}
-
 
 class Exponential(AboveZero):
     """Exponential(mean)."""
 
     dist: Literal["exponential"]
     mean: Positive
+    pymc = "Exponential", lambda d: {"scale": d.mean}
 
     def _log_density(self, x):
         return -x / self.mean - math.log(self.mean)
 
     def ppf(self, p):
         return -self.mean * special.log1p(-np.asarray(p, float))
-
-    def _in_pymc(self):
-        return "Exponential", {"scale": self.mean}
 
 
 class Gamma(AboveZero):
@@ -104,6 +91,7 @@ class Gamma(AboveZero):
     dist: Literal["gamma"]
     shape: Positive
     rate: Positive
+    pymc = "Gamma", lambda d: {"alpha": d.shape, "beta": d.rate}
 
     def _log_density(self, x):
         x = self.rate * x
@@ -112,12 +100,11 @@ class Gamma(AboveZero):
     def ppf(self, p):
         return special.gammaincinv(self.shape, p) / self.rate
 
-    def _in_pymc(self):
-        return "Gamma", {"alpha": self.shape, "beta": self.rate}
-
 
 class LogNormalLaw(AboveZero):
     """The mathematics of LogNormal, for classes that have its `median` and `sigma` from elsewhere."""
+
+    pymc = "LogNormal", lambda d: {"mu": math.log(d.median), "sigma": d.sigma}
 
     def _log_density(self, x):
         log_x = np.log(x)
@@ -126,9 +113,6 @@ class LogNormalLaw(AboveZero):
 
     def ppf(self, p):
         return self.median * np.exp(self.sigma * special.ndtri(p))
-
-    def _in_pymc(self):
-        return "LogNormal", {"mu": math.log(self.median), "sigma": self.sigma}
 
     def __str__(self):
         return f"LogNormal(log {self.median:g}, {self.sigma:g})"
@@ -149,9 +133,8 @@ class LogStudentTLaw(AboveZero):
     as 0.
     """
 
-    @property
-    def tail(self):
-        return 1.0  # with a power of the logarithm that makes it proper
+    tail = 1.0  # with a power of the logarithm that makes it proper
+    pymc = "exp StudentT", lambda d: {"nu": d.df, "mu": d.location, "sigma": d.scale}
 
     def _log_density(self, x):
         log_x = np.log(x)
@@ -161,9 +144,6 @@ class LogStudentTLaw(AboveZero):
     def ppf(self, p):
         with np.errstate(over="ignore"):  # tails so heavy that the logarithm can exceed that of any double
             return np.exp(self.location + self.scale * _t_quantile(self.df, p))
-
-    def _in_pymc(self):
-        return "exp StudentT", {"nu": self.df, "mu": self.location, "sigma": self.scale}
 
     def __str__(self):
         return f"LogStudentT({self.df:g}, {self.location:g}, {self.scale:g})"
@@ -184,6 +164,7 @@ class LogLogistic(AboveZero):
     dist: Literal["log_logistic"]
     median: Positive
     shape: Positive
+    pymc = "exp Logistic", lambda d: {"mu": math.log(d.median), "s": 1 / d.shape}
 
     @property
     def tail(self):
@@ -197,9 +178,6 @@ class LogLogistic(AboveZero):
     def ppf(self, p):
         with np.errstate(over="ignore"):
             return self.median * np.exp(special.logit(np.asarray(p, float)) / self.shape)
-
-    def _in_pymc(self):
-        return "exp Logistic", {"mu": math.log(self.median), "s": 1 / self.shape}
 
 
 def _log_t_density(z: np.ndarray, df: float) -> np.ndarray:

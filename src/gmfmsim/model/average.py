@@ -1,24 +1,64 @@
 """Several models side by side: each fitted, each with its share of the answer."""
 
-import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.model.checks.left_out import blocks, refit
+from gmfmsim.evidence.pooled import PooledEstimate
+from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, Mixture, effect_draws
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import ExactPosterior
-from gmfmsim.model.published import Published
+from gmfmsim.model.exact import NormalMixture
+from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.truths import Belief, draws_belief, exact_belief, mixed_belief
+from gmfmsim.streams import stream
 
 Weights = Literal["posterior", "stacking"]
 STACKING_STEPS = 5000
+
+
+@dataclass(frozen=True)
+class Published:
+    """mu ~ Normal(estimate, se) with tau held at its published value, as a `Mixture` of one component.
+
+    That tau is taken as known makes what follows optimistic: with a handful of studies tau itself is uncertain
+    (Higgins, Thompson & Spiegelhalter 2009).
+    """
+
+    estimate: PooledEstimate
+
+    labelled = (("mu", None),)
+
+    @cached_property
+    def phi(self) -> Mapping[str, np.ndarray]:
+        """The between-study standard deviation, (1,)."""
+        return {"tau": np.array([self.estimate.tau])}
+
+    def linear(self, loading: np.ndarray, variance: np.ndarray | float = 0.0) -> NormalMixture:
+        """Return the distribution of loading mu + Normal(0, variance), one component; loading (1, 1)."""
+        times = np.ravel(loading)
+        spread = (times * self.estimate.se) ** 2 + variance
+        return NormalMixture(np.ones(1), times * self.estimate.mean, np.sqrt(spread))
+
+    def tree(self, sampler: Sampler, seed: int) -> xr.DataTree:
+        """Return independent draws of mu, and tau: dims (chain, draw) as of a sampled posterior, that group only."""
+        size, estimate = (sampler.chains, sampler.draws), self.estimate
+        mu = estimate.mean + estimate.se * stream(seed, "published").standard_normal(size)
+        posterior = xr.Dataset(
+            {"mu": (("chain", "draw"), mu), "tau": (("chain", "draw"), np.full(size, estimate.tau))},
+            coords={"chain": np.arange(sampler.chains), "draw": np.arange(sampler.draws)},
+            attrs={"source": f"pooled.csv row {estimate.row['row']}", "tau": estimate.tau_derivation},
+        )
+        for name in posterior:
+            posterior[name].attrs["unit"] = estimate.unit
+        return xr.DataTree.from_dict({"posterior": posterior})
 
 
 @dataclass(frozen=True)
@@ -53,9 +93,9 @@ def belief_of(members: list[Member], at: Condition) -> Belief:
     Exactly where the posterior of a model is exact; else with one component for each of its draws.
     """
     parts = [
-        draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
-        if m.mixture is None
-        else exact_belief(m.mixture, m.curve, at)
+        exact_belief(m.mixture, m.curve, at)
+        if m.mixture
+        else draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
         for m in members
     ]
     return mixed_belief(parts, [m.share for m in members])
@@ -99,23 +139,13 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
             raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
         share = special.softmax([e.log_marginal for e in exact])
         return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
-    density = [psis_density(m.tree) for m in members] if None in exact else [left_out_density(e, data) for e in exact]
+    if None in exact:
+        density = [psis_contrasts(m.tree)[0] for m in members]
+    else:  # studies that share children leave together
+        of_blocks = blocks(exact[0].prepared.structure, data)[1]
+        density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
     share = stacking(np.stack(density, axis=1))
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
-
-
-def left_out_density(exact: ExactPosterior, data: xr.Dataset) -> np.ndarray:
-    """Return log p(y_b | all other blocks of studies), (B,), exactly: studies that share children leave together."""
-    return np.array([refit(exact, data, inside).log_density for inside in blocks(exact.prepared.structure, data)[1]])
-
-
-def psis_density(tree: xr.DataTree) -> np.ndarray:
-    """Return log p(y_c | y of the other contrasts), (K,), by Pareto-smoothed importance sampling."""
-    import arviz as az
-
-    with warnings.catch_warnings():  # the k-hat of each contrast stands in the checks
-        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        return az.loo(tree, pointwise=True).elpd_i.values
 
 
 def stacking(log_density: np.ndarray) -> np.ndarray:

@@ -1,31 +1,38 @@
-"""What both engines leave to Gaussian algebra: draws of readings, study effects and replicated data, given the rest."""
+"""From draws of parameters and coefficients to one DataTree for both engines.
+
+What both leave to Gaussian algebra is drawn here given the rest: readings, study effects and replicated data.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import choose, inverse_cdf
 from gmfmsim.model.likelihood import NEVER, Likelihood
+from gmfmsim.model.nuts import coords_of, with_doses, with_tails
 from gmfmsim.model.structure import Structure
+from gmfmsim.streams import stream
 
+PRIOR_DRAWS = 2000
 SPREAD_GRID = np.linspace(-6, 6, 121)
 """Points on which the offset of an unknown standard error is drawn where the engine has integrated it."""
 
 
-@dataclass(frozen=True)
-class Completed:
-    """Draws (S, ...) of what is normal or discrete given parameters and coefficients.
+class Completed(NamedTuple):
+    """Draws of what is normal or discrete given parameters and coefficients.
 
-    state_probability (S, B, states): of the readings of every block; spread (S, uncertain); deviation: by level, in
-    standard deviations (S, units); mean (S, K): of the reported effects, study effects included; theta (S, K): the
-    effects in GMFM-66 points; log_likelihood and replicated (S, K).
+    spread (S, uncertain); deviation (S, studies), in standard deviations; theta (S, K): the effects in GMFM-66 points;
+    log_likelihood and replicated (S, K).
     """
 
-    state_probability: np.ndarray
     spread: np.ndarray
-    deviation: dict[str, np.ndarray]
+    deviation: np.ndarray
     theta: np.ndarray
     log_likelihood: np.ndarray
     replicated: np.ndarray
@@ -50,12 +57,7 @@ def complete(
     for rows in np.array_split(np.arange(size), max(1, size * per_draw // 8_000_000)):
         some = {name: value[rows, None] if value.ndim == 1 else value[rows] for name, value in phi.items()}
         parts.append(_complete(model, some, coefficients[rows], rng, None if spread is None else spread[rows]))
-    joined = {
-        name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("state_probability", "spread", "theta", "log_likelihood", "replicated")
-    }
-    deviation = {name: np.concatenate([p.deviation[name] for p in parts]) for name in parts[0].deviation}
-    return Completed(**joined, deviation=deviation)
+    return Completed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _complete(model, phi, coefficients, rng, spread) -> Completed:
@@ -64,25 +66,17 @@ def _complete(model, phi, coefficients, rng, spread) -> Completed:
     columns = np.stack(np.broadcast_arrays(*model.columns(phi), np.zeros((size, 1)))[:-1], axis=-1)
     loads = [np.broadcast_to(load, columns.shape[:2]) for load in model.loads(phi)]
     mean = (columns * coefficients[:, None, :]).sum(-1)
-    gains = [like.place(loads[n]) * mask for n, mask in model.slots]
+    gains = model.gains(loads)
     if spread is None:
         spread = _draw_spread(like, mean, gains, rng)
     log_scale = like.log_scale(spread) if like.uncertain_spread else 0.0
-    log_p = like.by_state(mean, gains, log_scale)
-    probability = special.softmax(log_p, axis=-1)
-    state = _choose(probability, rng)
+    state = choose(special.softmax(like.by_state(mean, gains, log_scale), axis=-1), rng)
     deviation = _deviations(model, gains, mean, log_scale, state, rng)
-    with_studies = mean
-    for number, level in enumerate(model.levels):
-        with_studies = with_studies + loads[number] * deviation[level.name][:, level.units]
-    return Completed(
-        probability,
-        spread,
-        deviation,
-        with_studies / model.scale(phi),
-        _pointwise(like, with_studies, log_scale),
-        replicate(like, with_studies, log_scale, rng),
-    )
+    for level, load in zip(model.levels, loads, strict=True):
+        mean = mean + load * deviation[level.name][:, level.units]
+    theta = mean / model.scale(phi)
+    pointwise = _pointwise(like, mean, log_scale)
+    return Completed(spread, deviation["study"], theta, pointwise, replicate(like, mean, log_scale, rng))
 
 
 def from_prior(
@@ -108,12 +102,6 @@ def from_prior(
     return deviation, spread, mean / model.scale(phi), y
 
 
-def _choose(probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an index of the last axis of probability (..., S) drawn by it."""
-    below = np.cumsum(probability, axis=-1)
-    return np.minimum((below < rng.random(below.shape[:-1])[..., None]).sum(-1), probability.shape[-1] - 1)
-
-
 def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
     """Return offsets u (S, uncertain) of unknown standard errors given all else, readings integrated."""
     size, count = mean.shape[0], len(like.uncertain_spread)
@@ -126,12 +114,7 @@ def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
         log_p = part.by_state(mean[:, None], [g[:, None, blocks] for g in gains], part.log_scale(grid))
         log_p = special.logsumexp(log_p, axis=-1).sum(-1) - SPREAD_GRID**2 / 2
         f = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        below = np.concatenate([np.zeros((size, 1)), np.cumsum(f[:, 1:] + f[:, :-1], axis=1)], axis=1)
-        goal = rng.random(size) * below[:, -1]
-        k = np.clip((below <= goal[:, None]).sum(axis=1) - 1, 0, SPREAD_GRID.size - 2)
-        row = np.arange(size)
-        step = SPREAD_GRID[1] - SPREAD_GRID[0]
-        out[:, u] = SPREAD_GRID[k] + step * (goal - below[row, k]) / (below[row, k + 1] - below[row, k])
+        out[:, u] = inverse_cdf(SPREAD_GRID, f, rng.random(size))
     return out
 
 
@@ -163,10 +146,7 @@ def _pointwise(like: Likelihood, mean, log_scale) -> np.ndarray:
     """Return log p(y_c | the other contrasts, study effects, parameters), (S, K)."""
     whole = like.by_state(mean, (), log_scale)
     left_out = whole[..., None] - like.conditional(mean, log_scale)
-    value = special.logsumexp(whole, axis=-1)[..., None] - special.logsumexp(left_out, axis=-2)
-    out = np.empty(mean.shape)
-    out[:, like.index[like.inside]] = value[:, like.inside]
-    return out
+    return like.taken(special.logsumexp(whole, axis=-1)[..., None] - special.logsumexp(left_out, axis=-2))
 
 
 def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Generator) -> np.ndarray:
@@ -175,13 +155,121 @@ def replicate(like: Likelihood, mean: np.ndarray, log_scale, rng: np.random.Gene
     A reading by its weight, then MvNormal(mean, D V D), moved by what that reading adds to the reported effect.
     """
     weight = np.where(like.log_weight > NEVER, np.exp(like.log_weight), 0.0)
-    state = _choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
+    state = choose(np.broadcast_to(weight, (mean.shape[0], *weight.shape)), rng)
     rows, block = np.arange(mean.shape[0])[:, None], np.arange(len(like.index))
     root = cholesky(inverse(like.precision))[block, state]
     noise = product(root, rng.standard_normal((*state.shape, like.index.shape[1], 1)))[..., 0]
     if like.uncertain_spread:
         noise = noise * np.exp(log_scale[rows, block, state])
-    y = like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise
-    out = np.empty(mean.shape)
-    out[:, like.index[like.inside]] = y[:, like.inside]
-    return out
+    return like.taken(like.place(mean) - (like.effect[block, state] - like.effect[block, 0]) + noise)
+
+
+def data_tree(
+    spec: ModelSpec,
+    data: xr.Dataset,
+    model: Structure,
+    sampled: Mapping[str, np.ndarray],
+    seed: int,
+    stats: xr.Dataset | None = None,
+) -> xr.DataTree:
+    """Return the DataTree that ArviZ alone can open, from draws (chain, draw, ...) of parameters and coefficients.
+
+    `sampled` holds pooled coefficients as `<name>_offset`, in standard deviations. What the engine has integrated out
+    (study effects, the offsets of unknown standard errors) is drawn here from its conditional distribution. Groups:
+    posterior, posterior_predictive, log_likelihood, log_prior, observed_data, constant_data, prior and
+    prior_predictive where every prior is proper, and sample_stats where there are any. In `posterior`: parameters and
+    coefficients by name, study_<amplitude> (study): amplitude + deviation of the study, theta (contrast).
+    """
+    chains, draws = next(iter(sampled.values())).shape[:2]
+    flat = {name: value.reshape(chains * draws, *value.shape[2:]) for name, value in sampled.items()}
+    (own, phi), deviation_sd = _given(model, spec, data, flat), 1.0
+    if "study_precision" in flat:
+        own, phi["study_precision"] = with_tails(own), flat["study_precision"]
+        deviation_sd = flat["study_precision"] ** -0.5
+    raw = np.column_stack([flat[name] for name in dict.fromkeys(c.drawn for c in model.coefficients)])
+    found = complete(own, phi, raw, stream(seed, "complete"), spread=flat.get("spread_offset"))
+    posterior = _variables(spec, model, flat, found.deviation * deviation_sd, found.theta, found.spread)
+    first, group = data.isel(reading=0), partial(_dataset, spec, model, coords_of(model, data), (chains, draws))
+    groups = {
+        "posterior": group(posterior),
+        "posterior_predictive": group({"y": found.replicated}),
+        "log_likelihood": group({"y": found.log_likelihood}),
+        "log_prior": group(_log_prior(model, posterior)),
+        "observed_data": xr.Dataset({"y": first["effect"]}),
+        "constant_data": data,
+    }
+    groups["log_likelihood"].attrs["definition"] = "log density of each contrast given the others and the parameters"
+    if stats is not None:
+        groups["sample_stats"] = stats
+    if prior := _prior_groups(spec, data, model, seed):
+        group = partial(_dataset, spec, model, coords_of(model, data), (1, PRIOR_DRAWS))
+        groups |= {name: group(values) for name, values in prior.items()}
+    return xr.DataTree.from_dict(groups)
+
+
+def _given(
+    model: Structure, spec: ModelSpec, data: xr.Dataset, flat: Mapping[str, np.ndarray]
+) -> tuple[Structure, dict]:
+    """Return the structure with the doses of the draws, where these have errors, and its parameters (S, ...)."""
+    phi = {name: flat[name] for name in model.parameters}
+    if "dose_offset" not in flat:
+        return model, phi
+    return with_doses(model, spec, data), phi | {"dose_offset": flat["dose_offset"]}
+
+
+def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndarray]:
+    """Return the named variables (S, ...) of a posterior or prior."""
+    amplitude, phi = spec.shape.amplitude, {name: flat[name] for name in model.parameters}
+    out = {amplitude: flat[amplitude]} | phi
+    for c in model.coefficients[1:]:
+        out[c.variable] = flat[c.drawn] * phi[c.pooled][:, None] if c.pooled else flat[c.drawn]
+    if model.likelihood.uncertain_spread:
+        out["spread_offset"] = spread
+    if "dose_offset" in flat:
+        out["dose_offset"] = flat["dose_offset"]
+    sd = model.levels[0].sd({name: value[:, None] for name, value in phi.items()})
+    return out | {f"study_{amplitude}": flat[amplitude][:, None] + sd * deviation, "theta": theta}
+
+
+def _prior_groups(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | None:
+    """Return draws from the prior and data replicated at them; None where a prior is improper."""
+    priors = [*model.parameters.values(), *(c.prior for c in model.coefficients if not c.pooled)]
+    if not all(p is not None and p.proper for p in priors):
+        return None
+    rng = stream(seed, "prior")
+    flat = {name: prior.ppf(rng.random(PRIOR_DRAWS)) for name, prior in model.parameters.items()}
+    draws = [
+        rng.standard_normal(PRIOR_DRAWS) if c.pooled else c.prior.ppf(rng.random(PRIOR_DRAWS))
+        for c in model.coefficients
+    ]
+    raw = np.column_stack(draws)
+    flat |= model.named(raw)
+    if "dose_error" in spec.terms:
+        flat["dose_offset"] = rng.standard_normal((PRIOR_DRAWS, data.sizes["contrast"]))
+    own, phi = _given(model, spec, data, flat)
+    t = phi["nu"] if spec.heterogeneity == "student_t" else None
+    deviation, spread, theta, y = from_prior(own, phi, raw, rng, nu=t)
+    return {"prior": _variables(spec, model, flat, deviation["study"], theta, spread), "prior_predictive": {"y": y}}
+
+
+def _log_prior(model: Structure, posterior: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the log prior density of every parameter and unpooled coefficient, each (S, ...) as in the posterior."""
+    own = {c.variable: c.prior for c in model.coefficients if c.prior is not None and not c.pooled}
+    return {name: prior.logpdf(posterior[name]) for name, prior in {**model.parameters, **own}.items()}
+
+
+def _dataset(spec: ModelSpec, model: Structure, coords: Mapping[str, list], shape, variables) -> xr.Dataset:
+    """Return variables (S, ...) as a Dataset with dims chain, draw and their own, with units."""
+    dims = {"theta": "contrast", "y": "contrast", "dose_offset": "contrast", "spread_offset": "uncertain_spread"}
+    dims |= {c.variable: c.dim for c in model.coefficients if c.dim} | {f"study_{spec.shape.amplitude}": "study"}
+    own = {name: (dims[name],) if name in dims else () for name in variables}
+    data = {
+        name: (
+            ("chain", "draw", *own[name]),
+            value.reshape(*shape, *value.shape[1:]),
+            {"unit": spec.priors[name].unit} if name in spec.priors else {},
+        )
+        for name, value in variables.items()
+    }
+    labels = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    return xr.Dataset(data, coords=labels | {dim: coords[dim] for used in own.values() for dim in used})

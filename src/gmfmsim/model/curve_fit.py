@@ -10,10 +10,7 @@ from scipy.optimize import least_squares
 
 from gmfmsim.compute.roots import root
 from gmfmsim.faults import choices
-from gmfmsim.model.curves import CURVES, SHARE, SPLINE_KNOTS, UNIT_DOSE, Curve
-
-DOSES = ("ed50", "delta")
-"""The non-linear parameters that are doses."""
+from gmfmsim.model.curves import CURVES, DOSES, SHARE, SPLINE_KNOTS, UNIT_DOSE, Curve
 
 BOUNDS = {
     "ed50": (0.001, 1.5),
@@ -182,7 +179,7 @@ def _box(law: Curve, bounds: Mapping[str, tuple[float, float]], top: float, unit
             raise ValueError(f"bounds {name!r}: allowed are {', '.join(law.nonlinear) or 'none, all is linear'}")
     factor = {"ed50": top, "delta": top, "bend": unit / top}
     box = {name: tuple(b * factor.get(name, 1.0) for b in BOUNDS[name]) for name in law.nonlinear} | dict(bounds)
-    for (name, (low, high)), limits in zip(box.items(), law.limits, strict=True):
+    for (name, (low, high)), limits in zip(box.items(), law.nonlinear.values(), strict=True):
         least, most = limits
         if not (least < low < high < most or (limits == SHARE and 0 <= low < high <= 1)):
             raise ValueError(f"bounds {name!r} {low}, {high}: allowed are rising numbers between {least} and {most}")

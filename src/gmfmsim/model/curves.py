@@ -1,7 +1,7 @@
 """Dose-response curves: pure functions of dose with f(0) = 0, times an amplitude."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,28 +26,27 @@ LEAST, MOST = np.float64(1e-150), np.float64(1e150)
 class Curve:
     """effect(dose) = amplitude x shape(dose, *nonlinear), shape(0) = 0.
 
-    `amplitude` and `nonlinear` are the names of the parameters, `limits` the open interval of each non-linear one;
-    `uses_dose` is false where any dose above 0 counts the same. `shape` takes the dose in cells/kg and non-linear
-    parameters that broadcast with it, each a number, a NumPy array or a PyTensor variable.
+    `shape` takes the dose in cells/kg and non-linear parameters that broadcast with it, each a number, a NumPy array or
+    a PyTensor variable. `amplitude` names the linear parameter, `nonlinear` the others with their open intervals;
+    `uses_dose` is false where any dose above 0 counts the same.
     """
 
-    amplitude: str
-    nonlinear: tuple[str, ...]
-    uses_dose: bool
     shape: Callable
+    amplitude: str
     unit_of_amplitude: str
     formula: str
-    limits: tuple[tuple[float, float], ...] = ()
+    nonlinear: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    uses_dose: bool = True
 
 
-def _numbers(dose):
-    """Return a dose as an array of floats, or as it is where it is a PyTensor variable (a dose that is not known)."""
-    return dose if hasattr(dose, "owner") else np.asarray(dose, float)
+def _numbers(value):
+    """Return a value as an array of floats, or as it is where it is a PyTensor variable (one that is not known)."""
+    return value if hasattr(value, "owner") else np.asarray(value, float)
 
 
 def _held(parameter):
     """Return a parameter above 0, within what a quotient can hold."""
-    return (parameter if hasattr(parameter, "owner") else np.asarray(parameter, float)).clip(LEAST, MOST)
+    return _numbers(parameter).clip(LEAST, MOST)
 
 
 def constant(dose):
@@ -119,56 +118,41 @@ def monotone_spline(dose, stick_1, stick_2):
     return stick_1 * early + (1 - stick_1) * (stick_2 * middle + (1 - stick_2) * late)
 
 
+DOSES = ("ed50", "delta")
+"""The parameters that are doses."""
 POINTS = "GMFM-66 points"
 POSITIVE, SHARE, ANY = (0.0, np.inf), (0.0, 1.0), (-np.inf, np.inf)
 
 CURVES = {
-    "constant": Curve("mu", (), False, constant, POINTS, "mu if dose > 0, else 0"),
-    "linear": Curve("slope", (), True, linear, f"{POINTS} per 1e8 cells/kg", "slope dose / 1e8"),
+    "constant": Curve(constant, "mu", POINTS, "mu if dose > 0, else 0", uses_dose=False),
+    "linear": Curve(linear, "slope", f"{POINTS} per 1e8 cells/kg", "slope dose / 1e8"),
     "log_linear": Curve(
-        "slope",
-        (),
-        True,
-        log_linear,
-        f"{POINTS} per tenfold 1 + dose / 1e7 cells/kg",
-        "slope log10(1 + dose / 1e7)",
+        log_linear, "slope", f"{POINTS} per tenfold 1 + dose / 1e7 cells/kg", "slope log10(1 + dose / 1e7)"
     ),
-    "emax": Curve("emax", ("ed50",), True, emax, POINTS, "emax dose / (ed50 + dose)", (POSITIVE,)),
+    "emax": Curve(emax, "emax", POINTS, "emax dose / (ed50 + dose)", {"ed50": POSITIVE}),
     "sigmoid_emax": Curve(
-        "emax",
-        ("ed50", "hill"),
-        True,
-        sigmoid_emax,
-        POINTS,
-        "emax dose^hill / (ed50^hill + dose^hill)",
-        (POSITIVE, POSITIVE),
+        sigmoid_emax, "emax", POINTS, "emax dose^hill / (ed50^hill + dose^hill)", {"ed50": POSITIVE, "hill": POSITIVE}
     ),
     "exponential": Curve(
-        "effect_at_1e8",
-        ("delta",),
-        True,
         exponential,
+        "effect_at_1e8",
         f"{POINTS} at 1e8 cells/kg",
         "effect_at_1e8 (exp(dose / delta) - 1) / (exp(1e8 / delta) - 1)",
-        (POSITIVE,),
+        {"delta": POSITIVE},
     ),
     "quadratic": Curve(
-        "slope",
-        ("bend",),
-        True,
         quadratic,
+        "slope",
         f"{POINTS} per 1e8 cells/kg near dose 0",
         "slope (x + bend x^2), x = dose / 1e8",
-        (ANY,),
+        {"bend": ANY},
     ),
     "monotone_spline": Curve(
-        "plateau",
-        ("stick_1", "stick_2"),
-        True,
         monotone_spline,
+        "plateau",
         f"{POINTS} from 2e8 cells/kg on",
         "plateau (b1 I1(x) + (1 - b1) (b2 I2(x) + (1 - b2) I3(x))), b1 = stick_1, b2 = stick_2, "
         "x = log10(1 + dose / 1e7)",
-        (SHARE, SHARE),
+        {"stick_1": SHARE, "stick_2": SHARE},
     ),
 }

@@ -7,24 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gmfmsim.dist.distributions import Distribution
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, parse, read_toml
-from gmfmsim.model.curves import CURVES, POINTS, Curve
-from gmfmsim.model.priors import Prior
+from gmfmsim.model.curves import CURVES, DOSES, POINTS, Curve
+from gmfmsim.model.priors import OF_TAU, Prior
 from gmfmsim.model.terms import SCALES, TERMS, TermName
 
-DOSES = ("ed50", "delta")
-"""The parameters of curves that are doses."""
 NUMBERS = ("rho", "nu")
 """The parameters beside those of curves that have no unit."""
 POINT_WORDS, CELL_WORDS = ("point", "gmfm"), ("cell",)
 """What a unit in points, or in cells, says somewhere."""
 
 CurveName = Literal[tuple(CURVES)]
-OF_TAU = ("turner2015", "rhodes2015", "du_mouchel", "uniform_shrinkage", "jeffreys", "improper_uniform")
-"""Priors that make sense for between-study standard deviations only."""
 
 
 class ModelChoice(Spec):
@@ -94,7 +89,7 @@ class ModelSpec(Spec):
         """The open interval of every parameter that has one: scales above 0, shares between 0 and 1."""
         scales = {name for term in self.terms for name in TERMS[term].nonlinear}
         own = dict.fromkeys(("tau", "r", "nu", *scales), (0.0, math.inf)) | {"rho": (0.0, 1.0)}
-        return own | dict(zip(self.shape.nonlinear, self.shape.limits, strict=True))
+        return own | dict(self.shape.nonlinear)
 
     def unit(self, name: str) -> str:
         """The unit of a parameter, as a prior may state it: in points, in cells, or a number without either."""
@@ -111,9 +106,13 @@ def read_models(choice: ModelChoice, *, beside: Path | None = None, file: str = 
     parameter, a prior that leaves the range of its parameter.
     """
     specs, faults, known = {}, [], set()
+    where = f"key model.{'average' if choice.average else 'name'}"
     for name in choice.names:
         try:
-            path, spec = _declared(name, choice, beside, file)
+            path = find("models", name, beside=beside, file=file, where=where)
+            spec, found = parse(ModelSpec, read_toml(path), path.name)
+            if spec is None:
+                raise InputError(found)
         except InputError as error:
             faults += error.faults
             continue
@@ -122,14 +121,9 @@ def read_models(choice: ModelChoice, *, beside: Path | None = None, file: str = 
         specs[name] = spec.model_copy(update={"priors": spec.priors | own})
         faults += _prior_faults(specs[name], own, path.name, file)
     if len(specs) == len(choice.names):
-        problem = (
-            "the model has no parameter of this name" if len(specs) == 1 else "no model has a parameter of this name"
-        )
-        faults += [
-            Fault(file, f"key model.priors.{name}", problem, choices(name, sorted(known)))
-            for name in choice.priors
-            if name not in known
-        ]
+        problem = f"{'the model has no' if len(specs) == 1 else 'no model has a'} parameter of this name"
+        for name in [name for name in choice.priors if name not in known]:
+            faults.append(Fault(file, f"key model.priors.{name}", problem, choices(name, sorted(known))))
     if faults:
         raise InputError(faults)
     return specs
@@ -141,15 +135,6 @@ def read_model(choice: ModelChoice, *, beside: Path | None = None, file: str = "
     return spec
 
 
-def _declared(name: str, choice: ModelChoice, beside: Path | None, file: str) -> tuple[Path, ModelSpec]:
-    """Return the file and the declaration of a model."""
-    path = find("models", name, beside=beside, file=file, where=f"key model.{'average' if choice.average else 'name'}")
-    spec, faults = parse(ModelSpec, read_toml(path), path.name)
-    if spec is None:
-        raise InputError(faults)
-    return path, spec
-
-
 def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> list[Fault]:
     """Return the faults of the priors of a model, `own` of which stand in the experiment."""
     faults = []
@@ -159,12 +144,16 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             faults.append(Fault(model_file, "key priors", f"parameter {name} has no prior", allowed))
     for name, prior in spec.priors.items():
         place = (file, f"key model.priors.{name}") if name in own else (model_file, f"key priors.{name}")
+        low, high = spec.limits.get(name, (-math.inf, math.inf))
         if name not in spec.parameters:
             allowed = choices(name, spec.parameters)
             faults.append(Fault(*place, "the model has no parameter of this name", allowed))
-        elif not _within(prior.support, spec.limits.get(name)):
-            faults.append(Fault(*place, *_outside(prior, spec.limits[name])))
-        elif prior.dist in OF_TAU and name not in SCALES:
+        elif prior.support[0] < low or prior.support[1] > high:
+            problem, allowed = f"leaves {low:g} to {high:g}", f"between {low:g} and {high:g}"
+            if high == math.inf:
+                problem, allowed = "reaches below 0", "above 0"
+            faults.append(Fault(*place, f"{prior} {problem}", f"a distribution {allowed}"))
+        elif isinstance(prior, OF_TAU) and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
         elif prior.scale_of_effects or not _fits(prior.unit, spec.unit(name)):
             of = prior.scale_of_effects or prior.unit
@@ -176,18 +165,4 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
 def _fits(unit: str, wanted: str) -> bool:
     """Return whether a unit, in a user's words, is of the kind that is wanted: points, cells, or neither."""
     points, cells = (any(word in unit.lower() for word in words) for words in (POINT_WORDS, CELL_WORDS))
-    if wanted == "none":
-        return not points and not cells
-    return cells and not points if wanted == "cells/kg" else points
-
-
-def _within(support: tuple[float, float], limits: tuple[float, float] | None) -> bool:
-    """Return whether a prior keeps to the limits of its parameter."""
-    return limits is None or (support[0] >= limits[0] and support[1] <= limits[1])
-
-
-def _outside(prior: Distribution, limits: tuple[float, float]) -> tuple[str, str]:
-    """Return the problem and what is allowed where a prior leaves the limits of its parameter."""
-    if limits[1] == math.inf:
-        return f"{prior} reaches below 0", "a distribution above 0"
-    return f"{prior} leaves {limits[0]:g} to {limits[1]:g}", f"a distribution between {limits[0]:g} and {limits[1]:g}"
+    return {"none": not points and not cells, "cells/kg": cells and not points}.get(wanted, points)

@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import refusal
-from gmfmsim.model.graph import Node, model_graph
+from gmfmsim.model.nuts import build
 from gmfmsim.model.priors.tau import OfTheErrors
 from gmfmsim.model.priors.words import in_words
 from gmfmsim.model.structure import Structure, not_known, structure
@@ -63,15 +64,17 @@ class PriorRow:
         """
         if isinstance(self.distribution, OfTheErrors):
             return None
-        part = (np.arange(points) + 0.5) / points
+        part, on_log = (np.arange(points) + 0.5) / points, False
         if self.low is None:
-            return _outline(self.distribution, self.reach * part, on_log=False)
-        low, middle, high = self.distribution.ppf([0.005, 0.5, 0.995])
-        if not np.isfinite([low, high]).all() or low >= high:
-            return None
-        on_log = bool(low > 0) and _skew(*np.log([low, middle, high])) < _skew(low, middle, high) / 2
-        x = low * (high / low) ** part if on_log else low + (high - low) * part
-        return _outline(self.distribution, x, on_log)
+            x = self.reach * part
+        else:
+            low, middle, high = self.distribution.ppf([0.005, 0.5, 0.995])
+            if not np.isfinite([low, high]).all() or low >= high:
+                return None
+            on_log = bool(low > 0) and _skew(*np.log([low, middle, high])) < _skew(low, middle, high) / 2
+            x = low * (high / low) ** part if on_log else low + (high - low) * part
+        log_density = self.distribution.logpdf(x) + (np.log(x) if on_log else 0.0)
+        return Outline(x, np.exp(log_density - log_density.max()), on_log)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,22 @@ class Engine:
     why_not: str | None
     by_number: tuple[str, ...] = ()
     in_closed_form: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A variable of the PyMC model: kind (sampled, derived, observed, data), distribution, dims with sizes, parents."""
+
+    name: str
+    kind: str
+    distribution: str
+    dims: tuple[tuple[str, int], ...]
+    parents: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The name with its dims."""
+        return self.name + "".join(f"[{dim}: {size}]" for dim, size in self.dims)
 
 
 @dataclass(frozen=True)
@@ -116,13 +135,15 @@ def describe(
     """
     kind, data = ("shipped ", shipped_contrasts(spec)) if data is None else ("", data)
     found = None if not_known(spec, data) else structure(spec, data)
+    studies, readings = len(set(data["study"].values.tolist())), data.sizes["reading"]
+    under = f" under {readings} combinations of readings" if readings > 1 else ""
     return ModelDescription(
         spec.title,
         head_comment(source),
         mathematics(spec),
         tuple(_prior_row(spec, name, found, reach=3 * float(data["se"].max())) for name in spec.parameters),
         tuple(in_words(priors_given(spec, found))),
-        _data_words(data, kind),
+        f"{data.sizes['contrast']} {kind}contrasts of {studies} studies{under}",
         tuple(found.parameters) if found else (),
         _engines(spec, data, found),
         model_graph(spec, data) if graph and found and not _improper(found) else (),
@@ -152,21 +173,8 @@ def priors_given(spec: ModelSpec, found: Structure | None) -> ModelSpec:
 
 def head_comment(source: str) -> tuple[str, ...]:
     """Return the comment lines at the head of a TOML file, without their marks."""
-    lines = []
-    for line in source.lstrip("\ufeff").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line[1:].removeprefix(" ").rstrip())
-    return tuple(lines)
-
-
-def _data_words(data: xr.Dataset, kind: str) -> str:
-    studies, readings = len(set(data["study"].values.tolist())), data.sizes["reading"]
-    under = f" under {readings} combinations of readings" if readings > 1 else ""
-    return f"{data.sizes['contrast']} {kind}contrasts of {studies} studies{under}"
-
-
-# mathematics
+    comment = takewhile(lambda line: line.startswith("#"), source.lstrip("\ufeff").splitlines())
+    return tuple(line[1:].removeprefix(" ").rstrip() for line in comment)
 
 
 def mathematics(spec: ModelSpec) -> tuple[str, ...]:
@@ -191,19 +199,11 @@ def mathematics(spec: ModelSpec) -> tuple[str, ...]:
     )
 
 
-# priors
-
-
 def _prior_row(spec: ModelSpec, name: str, found: Structure | None, reach: float) -> PriorRow:
     declared, prior = spec.priors[name], priors_given(spec, found).priors[name]
     known = prior.proper and not isinstance(prior, OfTheErrors)
     low, median, high = prior.ppf([0.025, 0.5, 0.975]).tolist() if known else (None, None, None)
     return PriorRow(name, prior, declared.unit, declared.reason, low, median, high, reach)
-
-
-def _outline(prior: Distribution, x: np.ndarray, on_log: bool) -> Outline:
-    log_density = prior.logpdf(x) + (np.log(x) if on_log else 0.0)
-    return Outline(x, np.exp(log_density - log_density.max()), on_log)
 
 
 def _skew(low: float, middle: float, high: float) -> float:
@@ -217,14 +217,8 @@ def _plot(row: PriorRow) -> str:
     if outline is None:
         return "(cannot be drawn)"
     height = np.clip(np.ceil(outline.density * len(BLOCKS)).astype(int) - 1, 0, None)
-    if row.low is None:
-        low, high = 0.0, row.reach
-    else:
-        low, high = row.distribution.ppf([0.005, 0.995])
+    low, high = (0.0, row.reach) if row.low is None else row.distribution.ppf([0.005, 0.995])
     return f"{low:.3g} {''.join(BLOCKS[h] for h in height)} {high:.3g}" + (" (log axis)" if outline.on_log else "")
-
-
-# engines
 
 
 def _improper(found: Structure) -> list[str]:
@@ -238,24 +232,43 @@ def _engines(spec: ModelSpec, data: xr.Dataset, found: Structure | None) -> tupl
         lacks = "; ".join(f"{what} is not known for {', '.join(names)}" for what, names in not_known(spec, data))
         return Engine("exact", lacks), Engine("nuts", lacks)
     coefficients = tuple(dict.fromkeys(c.variable for c in found.coefficients))
-    pooled = {c.variable for c in found.coefficients if c.pooled}
     deviations = tuple(f"deviations by {level.name}" for level in found.levels)
     sizes = ("sizes of unknown standard errors",) if found.likelihood.uncertain_spread else ()
-    sampled = [*found.parameters, *(f"{name}_offset" if name in pooled else name for name in coefficients)]
+    sampled = [*found.parameters, *dict.fromkeys(c.drawn for c in found.coefficients)]
     sampled += ["dose_offset"] if "dose_error" in spec.terms else []
     sampled += ["study_precision"] if spec.heterogeneity == "student_t" else []
     sampled += ["spread_offset"] if sizes else []
-    improper = [f"{name} has an improper prior" for name in _improper(found)]
-    exact = Engine("exact", refusal(spec, data))
-    if exact.why_not is None:
-        exact = replace(exact, by_number=(*found.parameters, *sizes), in_closed_form=(*coefficients, *deviations))
-    nuts = Engine("nuts", "; ".join(improper) or None)
-    if not improper:
-        nuts = replace(nuts, by_number=tuple(sampled), in_closed_form=deviations)
-    return exact, nuts
+    improper = "; ".join(f"{name} has an improper prior" for name in _improper(found))
+    refused = refusal(spec, data)
+    return (
+        Engine("exact", refused)
+        if refused
+        else Engine("exact", None, (*found.parameters, *sizes), (*coefficients, *deviations)),
+        Engine("nuts", improper) if improper else Engine("nuts", None, tuple(sampled), deviations),
+    )
 
 
-# text and JSON
+def model_graph(spec: ModelSpec, data: xr.Dataset) -> tuple[Node, ...]:
+    """Return the variables of the PyMC model of `build`, parents before children; nothing is compiled."""
+    from pymc.model_graph import ModelGraph
+
+    model, known = build(spec, data), structure(spec, data)
+    priors = dict(known.parameters) | {c.variable: c.prior for c in known.coefficients if not c.pooled}
+    laws = {name: str(prior) for name, prior in priors.items()} | {"y": "mixture of MvNormal"}
+    parents = ModelGraph(model).make_compute_graph()
+    kinds = {"data": model.data_vars, "observed": model.observed_RVs, "sampled": model.free_RVs}
+    kind_of = {v.name: kind for kind, variables in kinds.items() for v in variables}
+    left, nodes = list(parents), []
+    while left:  # every round takes those whose parents stand already
+        done = {node.name for node in nodes}
+        ready = [name for name in left if parents[name] <= done]
+        for name in sorted(ready, key=list(model.named_vars).index):
+            kind = kind_of.get(name, "derived")
+            law = laws.get(name) or (model[name].str_repr().partition(" ~ ")[2] if kind == "sampled" else "")
+            dims = tuple((dim, len(model.coords[dim])) for dim in model.named_vars_to_dims.get(name, ()))
+            nodes.append(Node(name, kind, law, dims, tuple(n.name for n in nodes if n.name in parents[name])))
+        left = [name for name in left if name not in ready]
+    return tuple(nodes)
 
 
 def as_text(description: ModelDescription) -> str:
@@ -266,7 +279,7 @@ def as_text(description: ModelDescription) -> str:
         "Priors, with their central 95 % and their density over the central 99 %": _priors_text(description.priors),
         "What the priors say": [line for words in description.words for line in _wrapped(words)],
         f"Engines, on {description.data}": [line for text in engines_words(description) for line in _wrapped(text)],
-        "Graph of the PyMC model": _graph_text(description.graph),
+        "Graph of the PyMC model": [line for node in description.graph for line in _wrapped(_node_text(node))],
     }
     blocks = ["\n".join([head, *(f"  {line}".rstrip() for line in lines)]) for head, lines in parts.items() if lines]
     return "\n\n".join([description.title, *blocks]) + "\n"
@@ -308,14 +321,10 @@ def _priors_text(rows: tuple[PriorRow, ...]) -> list[str]:
     return lines
 
 
-def _graph_text(nodes: tuple[Node, ...]) -> list[str]:
-    lines = []
-    for node in nodes:
-        law = f" ~ {node.distribution}" if node.distribution else ""
-        arrow = f"  <- {', '.join(node.parents)}" if node.parents else ""
-        kind = "" if node.kind == "sampled" else f" ({node.kind})"
-        lines += _wrapped(f"{node.label}{kind}{law}{arrow}")
-    return lines
+def _node_text(node: Node) -> str:
+    law = f" ~ {node.distribution}" if node.distribution else ""
+    arrow = f"  <- {', '.join(node.parents)}" if node.parents else ""
+    return f"{node.label}{'' if node.kind == 'sampled' else f' ({node.kind})'}{law}{arrow}"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.model.curves import Curve
+from gmfmsim.model.draws import by_draw
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.terms import REFERENCE
 from gmfmsim.streams import stream
@@ -95,13 +96,13 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
     Of `effect`, in every arm: counts' coefficients x share, scatter; df (chain, draw). Coordinate `dose` (arm).
     """
     group = posterior["posterior"].to_dataset()
-    values = {(curve.amplitude, None): _rows(group[curve.amplitude])}
+    values = {(curve.amplitude, None): by_draw(group[curve.amplitude])}
     for name in (*LABELLED, *SLOPES):
         if name in group:
             dim = LABELLED.get(name)
             labels = group[dim].values.tolist() if dim else [None]
-            values |= {(name, x): _rows(group[name].sel({dim: x}) if dim else group[name]) for x in labels}
-    phi = {name: _rows(group[name]) for name in (*curve.nonlinear, *BETWEEN, "nu") if name in group}
+            values |= {(name, x): by_draw(group[name].sel({dim: x}) if dim else group[name]) for x in labels}
+    phi = {name: by_draw(group[name]) for name in (*curve.nonlinear, *BETWEEN, "nu") if name in group}
     found = [effect(curve, list(values), phi, at) for at in arms.values()]
     amplitude, *added = values.values()
     mean = [
@@ -115,11 +116,6 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
         coords={name: group.coords[name] for name in ("chain", "draw") if name in group.coords}
         | {"arm": list(arms), "dose": ("arm", [at.dose for at in arms.values()])},
     )
-
-
-def _rows(variable: xr.DataArray) -> np.ndarray:
-    """Return a variable with one row a draw, (S,)."""
-    return variable.transpose("chain", "draw").values.ravel()
 
 
 class Mixture(Protocol):
@@ -160,12 +156,9 @@ def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Datase
     z = deviations(effects, stream(seed, "dose-response"))
     values = np.stack([mean, mean + scatter * z[:, None]])
     low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
+    figures = {"effect": np.stack([mean.mean(axis=0)] * 2), "low": low, "high": high}
     return xr.Dataset(
-        {
-            "effect": (("kind", "dose"), np.stack([mean.mean(axis=0)] * 2)),
-            "low": (("kind", "dose"), low),
-            "high": (("kind", "dose"), high),
-        },
+        {name: (("kind", "dose"), value) for name, value in figures.items()},
         coords={"kind": ["mean", "new_study"], "dose": np.asarray(dose, float)},
         attrs={"interval": "equal-tailed", "interval_prob": INTERVAL_PROB},
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from gmfmsim.model.complete import data_tree
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import ExactPosterior, Refused, orders, posterior, refusal
 from gmfmsim.model.gate import agreement, agreement_rows, exact_rows, failures, gate
 from gmfmsim.model.nuts import Sampler, sample
 from gmfmsim.model.structure import structure
-from gmfmsim.model.tree import data_tree
 from gmfmsim.streams import stream
 
 CROSS_CHECK_DRAWS = 1000
@@ -77,8 +77,7 @@ def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, se
     """Return an exact fit held to a sampled one, or with the reason why sampling says nothing of it."""
     if improper := [name for name, prior in spec.priors.items() if not prior.proper]:
         return replace(found, unchecked=f"the prior of {', '.join(improper)} is improper and cannot be sampled")
-    fewer = sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS})
-    sampled = sample(spec, data, fewer, seed, progress=progress)
+    sampled = sample(spec, data, sampler.model_copy(update={"draws": CROSS_CHECK_DRAWS}), seed, progress=progress)
     check = data_tree(spec, data, found.exact.prepared.structure, sampled.variables, seed, sampled.stats)
     compared, rows = agreement(found.exact, check), gate(check)
     failed = None if all(row["passed"] for row in rows) else f"the sampler failed ({failures(rows)})"
@@ -88,18 +87,8 @@ def _checked(found: Fit, spec: ModelSpec, data: xr.Dataset, sampler: Sampler, se
 
 def exact_draws(exact: ExactPosterior, sampler: Sampler, seed: int) -> dict[str, np.ndarray]:
     """Return independent draws of parameters and coefficients from an exact posterior, (chain, draw, ...) by name."""
-    shape = (sampler.chains, sampler.draws)
-    coefficients = exact.prepared.structure.coefficients
+    shape, model = (sampler.chains, sampler.draws), exact.prepared.structure
     rng = stream(seed, "exact")
     uniform = rng.random((shape[0] * shape[1], len(exact.prepared.names) + 1))
-    phi, values = exact.draws(uniform, rng.standard_normal((uniform.shape[0], len(coefficients))))
-    out = {name: value.reshape(shape) for name, value in phi.items()}
-    for i, c in enumerate(coefficients):
-        name = f"{c.variable}_offset" if c.pooled else c.variable
-        value = values[:, i].reshape(shape)
-        out[name] = (
-            np.concatenate([out[name], value[..., None]] if name in out else [value[..., None]], axis=-1)
-            if c.dim
-            else value
-        )
-    return out
+    phi, values = exact.draws(uniform, rng.standard_normal((uniform.shape[0], len(model.coefficients))))
+    return {name: value.reshape(*shape, *value.shape[1:]) for name, value in (phi | model.named(values)).items()}

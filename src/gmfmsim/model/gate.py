@@ -19,7 +19,7 @@ def exact_rows(exact: ExactPosterior) -> list[dict]:
     """Return the criteria of the exact engine: what its nodes may miss between them, and beyond them."""
     nodes = (" x ".join(map(str, exact.box.points)) or "1") + " nodes"
     found = {"missed density": exact.missed, "density at the ends": exact.open_ends}
-    return [_row(name, f"at most {MISSED_MAX:g}", x, nodes, lambda x: x <= MISSED_MAX) for name, x in found.items()]
+    return [_row(name, f"at most {MISSED_MAX:g}", lambda x: x <= MISSED_MAX, x, nodes) for name, x in found.items()]
 
 
 def agreement(exact: ExactPosterior, tree: xr.DataTree) -> list[dict]:
@@ -31,9 +31,8 @@ def agreement(exact: ExactPosterior, tree: xr.DataTree) -> list[dict]:
     import arviz as az
 
     posterior, rows = tree["posterior"].to_dataset(), []
-    model = exact.prepared.structure
     wanted = [(name, None, None) for name in exact.prepared.names]
-    wanted += [(c.variable, c.dim, c.label) for c in model.coefficients]
+    wanted += [(c.variable, c.dim, c.label) for c in exact.prepared.structure.coefficients]
     for name, dim, label in wanted:
         draws = posterior[name].sel({dim: label}) if dim else posterior[name]
         for figure, value in _exact_figures(exact, name, label).items():
@@ -68,30 +67,27 @@ def gate(tree: xr.DataTree) -> list[dict]:
     """
     import arviz as az
 
-    posterior = tree["posterior"].to_dataset()
-    sampled = posterior.drop_vars("theta", errors="ignore")
-    rows = [
-        _row("R-hat", f"at most {R_HAT_MAX}", *_extreme(az.rhat(sampled), max), lambda x: x <= R_HAT_MAX),
-        _row("bulk ESS", f"at least {ESS_MIN}", *_extreme(az.ess(sampled, method="bulk"), min), lambda x: x >= ESS_MIN),
-        _row("tail ESS", f"at least {ESS_MIN}", *_extreme(az.ess(sampled, method="tail"), min), lambda x: x >= ESS_MIN),
-    ]
+    sampled = tree["posterior"].to_dataset().drop_vars("theta", errors="ignore")
+    least = f"at least {ESS_MIN}", lambda x: x >= ESS_MIN
     stats = tree["sample_stats"].to_dataset()
-    divergences = int(stats["diverging"].sum())
-    rows.append(_row("divergences", "0", divergences, "all chains", lambda x: x == 0))
     energy = stats["energy"].transpose("chain", "draw").values
     e_bfmi = np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.var(energy, axis=1)
     chain = int(np.argmin(e_bfmi))
-    rows.append(
-        _row("E-BFMI", f"at least {E_BFMI_MIN}", float(e_bfmi[chain]), f"chain {chain}", lambda x: x >= E_BFMI_MIN)
-    )
-    return rows
+    found = {
+        "R-hat": (f"at most {R_HAT_MAX}", lambda x: x <= R_HAT_MAX, *_extreme(az.rhat(sampled), max)),
+        "bulk ESS": (*least, *_extreme(az.ess(sampled, method="bulk"), min)),
+        "tail ESS": (*least, *_extreme(az.ess(sampled, method="tail"), min)),
+        "divergences": ("0", lambda x: x == 0, int(stats["diverging"].sum()), "all chains"),
+        "E-BFMI": (f"at least {E_BFMI_MIN}", lambda x: x >= E_BFMI_MIN, float(e_bfmi[chain]), f"chain {chain}"),
+    }
+    return [_row(name, *figures) for name, figures in found.items()]
 
 
 def agreement_rows(compared: list[dict]) -> list[dict]:
     """Return the criterion of two engines: at most 4 MCSE apart, by the rows of `agreement`."""
     far = max(compared, key=lambda row: row["distance"])
     where, required = f"{far['figure']} of {far['name']}", f"at most {DISTANCE_MAX:g} MCSE"
-    return [_row("engines apart", required, far["distance"], where, lambda x: x <= DISTANCE_MAX)]
+    return [_row("engines apart", required, lambda x: x <= DISTANCE_MAX, far["distance"], where)]
 
 
 def failures(rows: list[dict]) -> str:
@@ -99,7 +95,7 @@ def failures(rows: list[dict]) -> str:
     return ", ".join(f"{r['criterion']} {r['measured']:.4g} at {r['worst']}" for r in rows if not r["passed"])
 
 
-def _row(criterion: str, required: str, measured: float, worst: str, passes) -> dict:
+def _row(criterion: str, required: str, passes, measured: float, worst: str) -> dict:
     return {
         "criterion": criterion,
         "required": required,
@@ -113,8 +109,6 @@ def _extreme(values: xr.Dataset, choose) -> tuple[float, str]:
     """Return the extreme measurement and its variable; a NaN is the extreme wherever there is one."""
     flat = []
     for name, array in values.items():
-        labels = array[array.dims[0]].values if array.dims else [None]
-        flat += [
-            (float(x), name if i is None else f"{name}[{i}]") for i, x in zip(labels, np.ravel(array), strict=True)
-        ]
+        names = [f"{name}[{label}]" for label in array[array.dims[0]].values] if array.dims else [name]
+        flat += zip(np.ravel(array).tolist(), names, strict=True)
     return next((item for item in flat if np.isnan(item[0])), None) or choose(flat)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import xarray as xr
 
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
+from gmfmsim.model.curves import POINTS
+from gmfmsim.model.draws import choose
 from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_at, effect_draws
 from gmfmsim.model.exact.mixture import merged
 from gmfmsim.model.truths import belief, said
 from gmfmsim.model.under_reading import reading_probability
 from gmfmsim.streams import stream
 
-POINTS, OWN, SHARE, NONE = "GMFM-66 points", "points of the contrast's own scale", "share", "1"
+OWN, SHARE, NONE = "points of the contrast's own scale", "share", "1"
 SDS = "standard deviations"
 NAMES = {
     "mu": ("Mean of study effects", POINTS),
@@ -103,16 +104,20 @@ def kept(
     """
     groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
     if data is not None:
-        groups["posterior"] = groups["posterior"].assign(reading=_readings(member.tree, data, seed))
-    groups["predictions"] = _predictions(effect_draws(member.tree, member.curve, arms), seed)
+        p = reading_probability(member.tree, data).values
+        number = choose(p, stream(seed, "reading of a draw"))
+        groups["posterior"] = groups["posterior"].assign(reading=(("chain", "draw"), number))
+    effects = effect_draws(member.tree, member.curve, arms)
+    z = deviations(effects, stream(seed, "predictions")).reshape(effects["df"].shape)
+    new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
+    groups["predictions"] = effects.assign(new_study=new.transpose("chain", "draw", "arm"))
     if member.mixture is not None:
-        new = merged(effect_at(member.mixture, member.curve, arms[active])[1])
+        mixed = merged(effect_at(member.mixture, member.curve, arms[active])[1])
         unit = {"unit": member.published.estimate.unit} if member.published else {}
-        groups["belief"] = belief(new.weight, new.means, new.sds, **said(arms[active]), **unit, arm=active)
+        groups["belief"] = belief(mixed.weight, mixed.means, mixed.sds, **said(arms[active]), **unit, arm=active)
     if found is not None and member.fit.exact:
-        groups["leave_one_out"] = xr.Dataset(
-            {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
-        )
+        elpd = {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
+        groups["leave_one_out"] = xr.Dataset(elpd)
     if member.fit and member.fit.check_stats is not None:
         groups["check/sample_stats"] = member.fit.check_stats
     units = dict(_units(member))
@@ -124,22 +129,6 @@ def kept(
         "interval_prob": INTERVAL_PROB,
     }
     return tree
-
-
-def _readings(tree: xr.DataTree, data: xr.Dataset, seed: int) -> xr.DataArray:
-    """Return the number of the combination of readings of each draw (chain, draw), drawn from P(reading | draw, y)."""
-    p = reading_probability(tree, data).transpose("chain", "draw", "reading")
-    below = np.cumsum(p.values, axis=-1)
-    u = stream(seed, "reading of a draw").random(below.shape[:-1])
-    number = np.minimum((below < u[..., None]).sum(axis=-1), p.sizes["reading"] - 1)
-    return xr.DataArray(number, dims=("chain", "draw"))
-
-
-def _predictions(effects: xr.Dataset, seed: int) -> xr.Dataset:
-    """Return the effects with a draw of a new study at each."""
-    z = deviations(effects, stream(seed, "predictions")).reshape(effects["df"].shape)
-    new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
-    return effects.assign(new_study=new.transpose("chain", "draw", "arm"))
 
 
 def _units(member: Member) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The likelihood of reported effects, block by block: contrasts of different blocks are independent given the model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -55,6 +55,12 @@ class Likelihood:
         """Return values (..., K) at the places of the blocks, (..., B, n), 0 at padding."""
         return values[..., self.index] * self.inside
 
+    def taken(self, values: np.ndarray) -> np.ndarray:
+        """Return values (..., B, n) at places of the blocks by contrast, (..., K)."""
+        out = np.empty((*values.shape[:-2], self.inside.sum()))
+        out[..., self.index[self.inside]] = values[..., self.inside]
+        return out
+
     def log_scale(self, spread):
         """Return log D, (..., B, S, n), at the offsets u (..., uncertain_spread)."""
         return self.log_se_sd * spread[..., self.uncertain][..., None, :]
@@ -89,18 +95,8 @@ class Likelihood:
 
     def take(self, blocks: np.ndarray) -> "Likelihood":
         """Return the likelihood of some of the blocks, (B,) true where taken."""
-        arrays = (
-            "index",
-            "inside",
-            "effect",
-            "precision",
-            "log_se_sd",
-            "log_weight",
-            "log_constant",
-            "state_of",
-            "uncertain",
-        )
-        return replace(self, **{name: getattr(self, name)[blocks] for name in arrays})
+        arrays = {f.name: getattr(self, f.name)[blocks] for f in fields(self) if f.name != "uncertain_spread"}
+        return replace(self, **arrays)
 
     def _solve(self, vectors, log):
         """Return W^-1 vectors[0] and log |W| - log |V| for W = V + sum g g' over the other vectors, (..., B, S, n)."""
@@ -121,12 +117,15 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
     units (L, K): labels of the units of heterogeneity at each level, by default the studies; contrasts with a unit in
     common, or with correlated errors, form a block.
     """
+    from scipy.sparse.csgraph import connected_components
+
     effect, log_se_sd = (data[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
     covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
     weight, study = data["weight"].values, data["study"].values
     units = np.array([study]) if units is None else units
     together = (covariance != 0).any(axis=0) | (units[:, :, None] == units[:, None, :]).any(axis=0)
-    blocks = _components(together)
+    count, label = connected_components(together)
+    blocks = [np.flatnonzero(label == i) for i in range(count)]
     n = max(len(b) for b in blocks)
     found = [_states(effect[:, b], covariance[:, b][:, :, b], log_se_sd[:, b], weight) for b in blocks]
     s = max(len(first) for first, _, _ in found)
@@ -157,19 +156,6 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
         uncertain=known[out["index"]],
         uncertain_spread=uncertain,
     )
-
-
-def _components(linked: np.ndarray) -> list[np.ndarray]:
-    """Return the connected components of a symmetric relation (K, K) as sorted positions."""
-    left, components = set(range(len(linked))), []
-    while left:
-        reached, new = set(), {min(left)}
-        while new:
-            reached |= new
-            new = {int(j) for i in new for j in np.flatnonzero(linked[i])} - reached
-        components.append(np.array(sorted(reached)))
-        left -= reached
-    return components
 
 
 def _states(effect, covariance, log_se_sd, weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

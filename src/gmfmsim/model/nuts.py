@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Annotated, Literal
 
 import numpy as np
@@ -69,7 +70,7 @@ def build(spec: ModelSpec, data: xr.Dataset):
         coefficients = _coefficients(model, phi)
         mean = sum(column * b for column, b in zip(model.columns(phi), coefficients, strict=True))
         spread = pm.Normal("spread_offset", dims="uncertain_spread") if like.uncertain_spread else np.zeros(1)
-        _observe(like, mean, model.loads(phi), model.slots, spread)
+        _observe(model, mean, model.loads(phi), spread)
     return graph
 
 
@@ -144,33 +145,30 @@ def _coefficients(model: Structure, phi: Mapping) -> list:
     """Return a node for every coefficient; those with labels are elements of one vector."""
     import pymc as pm
 
-    vectors, out = {}, []
-    for c in model.coefficients:
-        if c.variable not in vectors:
-            if c.pooled:
-                raw = pm.Normal(f"{c.variable}_offset", dims=c.dim)
-                pm.Deterministic(c.variable, phi[c.pooled] * raw, dims=c.dim)
-                vectors[c.variable] = [raw, 0]
-            else:
-                vectors[c.variable] = [c.prior.node(c.variable, dims=c.dim), 0]
-        vector, position = vectors[c.variable]
-        out.append(vector[position] if c.dim else vector)
-        vectors[c.variable][1] += 1
+    out = []
+    for variable, group in groupby(model.coefficients, lambda c: c.variable):
+        c, *more = group
+        if c.pooled:
+            node = pm.Normal(c.drawn, dims=c.dim)
+            pm.Deterministic(variable, phi[c.pooled] * node, dims=c.dim)
+        else:
+            node = c.prior.node(variable, dims=c.dim)
+        out += [node[i] for i in range(1 + len(more))] if c.dim else [node]
     return out
 
 
-def _observe(like, mean, loads, slots, spread) -> None:
+def _observe(model: Structure, mean, loads, spread) -> None:
     """Add the reported effects to the open PyMC model: `y`, under the most probable reading."""
     import pymc as pm
     import pytensor.tensor as pt
 
+    like = model.likelihood
     first = np.empty(like.inside.sum())
     first[like.index[like.inside]] = like.effect[:, 0][like.inside]
 
     def logp(value, mean, loads, spread):
         moved = mean - (value - first)
-        gains = [like.place(loads[level]) * mask for level, mask in slots]
-        log_p = like.by_state(moved, gains, like.log_scale(spread), pt.exp, pt.log)
+        log_p = like.by_state(moved, model.gains(loads), like.log_scale(spread), pt.exp, pt.log)
         return pt.logsumexp(log_p, axis=-1).sum()
 
     def random(mean, loads, spread, rng=None, size=None):
@@ -180,6 +178,11 @@ def _observe(like, mean, loads, slots, spread) -> None:
     stacked = pt.stack([pt.as_tensor(load) for load in loads])
     arguments = {"logp": logp, "random": random, "signature": "(k),(l,k),(u)->(k)", "dims": "contrast"}
     pm.CustomDist("y", mean, stacked, spread, observed=effect, **arguments)
+
+
+ARVIZ_NAMES = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
+DIAGNOSTICS = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
+"""What is kept of the samplers' statistics, under ArviZ's names."""
 
 
 def sample(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, *, progress: bool = False) -> Sampled:
@@ -201,17 +204,10 @@ def sample(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, *, progre
             progressbar=progress,
             compute_convergence_checks=False,
         )
-    posterior = tree["posterior"].to_dataset()
+    posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
     variables = {name: posterior[name].transpose("chain", "draw", ...).values for name in posterior}
-    return Sampled(variables, _sample_stats(tree["sample_stats"].to_dataset()))
-
-
-def _sample_stats(stats: xr.Dataset) -> xr.Dataset:
-    """Keep the diagnostics that both samplers give, under ArviZ's names."""
-    names = {"depth": "tree_depth", "mean_tree_accept": "acceptance_rate"}
-    stats = stats.rename({old: new for old, new in names.items() if old in stats})
-    kept = ("diverging", "energy", "lp", "logp", "tree_depth", "n_steps", "step_size", "acceptance_rate")
-    return stats[[name for name in kept if name in stats]]
+    stats = stats.rename({old: new for old, new in ARVIZ_NAMES.items() if old in stats})
+    return Sampled(variables, stats[[name for name in DIAGNOSTICS if name in stats]])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Counts of responders or adverse events over studies: the binomial random-effects model, by exact quadrature."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -217,7 +217,8 @@ def responders_of(tables: Tables, *, event: str, role: str = "active") -> Counts
         raise InputError([Fault("events.csv", "column event", problem, choices(event, known, 30))])
     within: dict[tuple, Row] = {}
     faults = []
-    joint = {(r["study_id"], part) for r in rows for part in _parts(arms[r["study_id"], r["arm_id"]])}
+    parts = {(r["study_id"], r["arm_id"]): arms[r["study_id"], r["arm_id"]]["composite_of"] for r in rows}
+    joint = {(study, part) for (study, _), of in parts.items() if of for part in of.split(";")}
     for row in rows:
         key = row["study_id"], row["arm_id"]
         if key in within:
@@ -227,15 +228,11 @@ def responders_of(tables: Tables, *, event: str, role: str = "active") -> Counts
             within[key] = row
     if faults:
         raise InputError(faults)
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    r, n = Counter(), Counter()
     for (study, _), row in within.items():
-        sums[study][0] += row["events"]
-        sums[study][1] += row["n"]
-    return Counts(list(sums), [r for r, _ in sums.values()], [n for _, n in sums.values()])
-
-
-def _parts(arm: Row) -> list[str]:
-    return arm["composite_of"].split(";") if arm["composite_of"] else []
+        r[study] += row["events"]
+        n[study] += row["n"]
+    return Counts(list(n), list(r.values()), list(n.values()))
 
 
 def _known(name: str) -> str:

@@ -34,14 +34,27 @@ class Structure:
         """Variable and label of every coefficient."""
         return [(c.variable, c.label) for c in self.coefficients]
 
+    def named(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Return values (S, p) of the coefficients as they are drawn: by name, (S,) or (S, labels)."""
+        places: dict[str, list[int]] = {}
+        for i, c in enumerate(self.coefficients):
+            places.setdefault(c.drawn, []).append(i)
+        labelled = {c.drawn for c in self.coefficients if c.dim}
+        return {
+            n: np.stack([values[:, i] for i in at], axis=-1) if n in labelled else values[:, at[0]]
+            for n, at in places.items()
+        }
+
     @cached_property
     def slots(self) -> list[tuple[int, np.ndarray]]:
         """Return the units of heterogeneity as (level, mask (B, n)): each block's first unit, its second, and so on."""
         found = []
         for number, level in enumerate(self.levels):
             units = np.where(self.likelihood.inside, level.units[self.likelihood.index], -1)
-            ranks = np.array([_ranks(row) for row in units])
-            found += [(number, ranks == k) for k in range(ranks.max() + 1)]
+            distinct = [[u for u in dict.fromkeys(row) if u != -1] for row in units.tolist()]
+            for k in range(max(map(len, distinct))):
+                kth = np.array([of_block[k] if k < len(of_block) else -2 for of_block in distinct])
+                found.append((number, units == kth[:, None]))
         return found
 
     def scale(self, phi: Mapping):
@@ -68,15 +81,9 @@ class Structure:
         effect = scale * shape
         return [effect * level.sd(phi) for level in self.levels]
 
-    def gains(self, loads: list) -> list:
+    def gains(self, loads) -> list:
         """Return the loads by unit, at the places of the blocks: (..., B, n) for each slot."""
         return [self.likelihood.place(loads[level]) * mask for level, mask in self.slots]
-
-
-def _ranks(row: np.ndarray) -> np.ndarray:
-    """Return the position of each unit among the distinct units of its block; -1 stays."""
-    distinct = [u for u in dict.fromkeys(row.tolist()) if u != -1]
-    return np.array([-1 if u == -1 else distinct.index(u) for u in row.tolist()])
 
 
 def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
@@ -93,7 +100,8 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
     dose, control_dose = data["dose"].values, data["control_dose"].values
-    left_out = {*_linear(spec), *(() if not gmfm66.all() else ("r",))}
+    linear = {name for term in spec.terms for name in TERMS[term].priors if name not in TERMS[term].nonlinear}
+    left_out = {curve.amplitude, *linear, *(("r",) if gmfm66.all() else ())}
     amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
     added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
     levels = _levels(spec, data)
@@ -116,29 +124,26 @@ def difference(spec: ModelSpec, dose, control_dose, phi: Mapping):
     return curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
 
 
-def _linear(spec: ModelSpec) -> set[str]:
-    """Return the parameters that are priors of linear coefficients."""
-    terms = {name for term in spec.terms for name in TERMS[term].priors if name not in TERMS[term].nonlinear}
-    return {spec.shape.amplitude, *terms}
-
-
 def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     """Return the levels of heterogeneity: between studies, within them between months, between arms."""
     names = data["study"].values.tolist()
     study = np.array([list(dict.fromkeys(names)).index(name) for name in names])
     if "months" in spec.terms:
-        visit = np.unique(np.stack([study, data["month"].values]), axis=1, return_inverse=True)[1].ravel()
         levels = [
             Level("study", study, lambda phi: phi["tau"] * phi["rho"] ** 0.5),
-            Level("visit", visit, lambda phi: phi["tau"] * (1.0 - phi["rho"]) ** 0.5),
+            Level("visit", _within(study, data["month"]), lambda phi: phi["tau"] * (1.0 - phi["rho"]) ** 0.5),
         ]
     else:
         levels = [Level("study", study, lambda phi: phi["tau"])]
     if "arms" in spec.terms:
-        arm = data["arm"].values if "arm" in data else data["contrast"].values
-        units = np.unique(np.stack([study.astype(str), arm.astype(str)]), axis=1, return_inverse=True)[1].ravel()
-        levels.append(Level("arm", units, lambda phi: phi["tau_arm"]))
+        arm = data["arm" if "arm" in data else "contrast"]
+        levels.append(Level("arm", _within(study.astype(str), arm.astype(str)), lambda phi: phi["tau_arm"]))
     return tuple(levels)
+
+
+def _within(study: np.ndarray, units: xr.DataArray) -> np.ndarray:
+    """Return the number of each distinct pair of study and unit, (K,)."""
+    return np.unique(np.stack([study, units.values]), axis=1, return_inverse=True)[1].ravel()
 
 
 def not_known(spec: ModelSpec, data: xr.Dataset) -> list[tuple[str, list[str]]]:

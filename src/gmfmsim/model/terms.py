@@ -11,19 +11,12 @@ import xarray as xr
 from gmfmsim.dist.distributions import Distribution
 
 TermName = Literal[
-    "cell_class",
-    "route",
-    "group",
-    "arms",
-    "months",
-    "age",
-    "gmfcs",
-    "design_bias",
-    "small_study",
-    "dose_error",
+    "cell_class", "route", "group", "arms", "months", "age", "gmfcs", "design_bias", "small_study", "dose_error"
 ]
 SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
 """Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
+SHARES = ("rho",)
+"""Parameters of terms between 0 and 1."""
 REFERENCE = {"age": 4.0, "gmfcs": 3.0, "month": 12.0}
 """Where the covariate of a term counts nothing: age in years, GMFCS level, month."""
 
@@ -44,6 +37,11 @@ class Coefficient:
     dim: str | None = None
     pooled: str | None = None
 
+    @property
+    def drawn(self) -> str:
+        """The name of what an engine draws: of a pooled coefficient its offset, in standard deviations."""
+        return f"{self.variable}_offset" if self.pooled else self.variable
+
 
 @dataclass(frozen=True)
 class Level:
@@ -58,15 +56,18 @@ class Level:
 class Term:
     """One term: the parameters it needs a prior for, its mathematics, the covariate it needs, and its coefficients.
 
-    `nonlinear` are those of its parameters that are standard deviations or shares, not coefficients. The levels of
-    heterogeneity that a term adds stand in `structure`, the errors of doses in `nuts`.
+    The levels of heterogeneity that a term adds stand in `structure`, the errors of doses in `nuts`.
     """
 
     priors: tuple[str, ...]
     formula: str
     needs: str | None = None
-    nonlinear: tuple[str, ...] = ()
     coefficients: Callable[[xr.Dataset, Mapping], list[Coefficient]] = field(default=lambda data, priors: [])
+
+    @property
+    def nonlinear(self) -> tuple[str, ...]:
+        """Those of its parameters that are standard deviations or shares, not coefficients."""
+        return tuple(name for name in self.priors if name in (*SCALES, *SHARES))
 
 
 def route(text: str) -> str:
@@ -89,52 +90,30 @@ def covariate(data: xr.Dataset, name: str) -> np.ndarray:
     return np.array([route(str(value)) for value in values]) if name == "route" else values
 
 
-def _pooled(name: str, by: str, sd: str) -> Callable:
-    """Return coefficients `name` [label], partially pooled: ~ Normal(0, sd) over the labels of `by`."""
+def _by_label(name: str, by: str, labels: Callable[[np.ndarray], list], pooled: str | None = None) -> Callable:
+    """Return coefficients `name` [label] for labels of the values of `by`: ~ Normal(0, pooled), or with its prior."""
 
     def coefficients(data, priors):
-        values = covariate(data, by)
+        values, prior = covariate(data, by), None if pooled else priors[name]
         return [
-            Coefficient(name, (values == label).astype(float), label=label, dim=by, pooled=sd)
-            for label in sorted(set(values.tolist()))
-        ]
-
-    return coefficients
-
-
-def _against_reference(name: str, by: str, dim: str, labels: Callable[[np.ndarray], list]) -> Callable:
-    """Return coefficients `name` [label], each with the prior of that name, for `labels` of the values of `by`."""
-
-    def coefficients(data, priors):
-        values = covariate(data, by)
-        return [
-            Coefficient(name, (values == label).astype(float), priors[name], label=label, dim=dim)
+            Coefficient(name, (values == label).astype(float), prior, label=label, dim=by, pooled=pooled)
             for label in labels(values)
         ]
 
     return coefficients
 
 
-def _other_months(values: np.ndarray) -> list[float]:
-    return sorted(set(values.tolist()) - {REFERENCE["month"]})
-
-
-def _slope(name: str, by: str) -> Callable:
-    """Return the coefficient `name` of a number less its reference."""
+def _by_number(name: str, by: str, column: Callable[[np.ndarray], np.ndarray], on_curve: bool = True) -> Callable:
+    """Return the one coefficient `name` of a column that the values of `by` give."""
 
     def coefficients(data, priors):
-        return [Coefficient(name, covariate(data, by) - REFERENCE[by], priors[name])]
+        return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve)]
 
     return coefficients
 
 
-def _bias(name: str, by: str, column: Callable[[np.ndarray], np.ndarray]) -> Callable:
-    """Return the coefficient `name` of a column that adds to the effect, whatever the dose."""
-
-    def coefficients(data, priors):
-        return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve=False)]
-
-    return coefficients
+def _every(values: np.ndarray) -> list:
+    return sorted(set(values.tolist()))
 
 
 TERMS: dict[str, Term] = {
@@ -142,58 +121,55 @@ TERMS: dict[str, Term] = {
         ("tau_class",),
         "amplitude += class_effect[class],  class_effect ~ Normal(0, tau_class)",
         "cell_class",
-        ("tau_class",),
-        _pooled("class_effect", "cell_class", "tau_class"),
+        _by_label("class_effect", "cell_class", _every, "tau_class"),
     ),
     "route": Term(
         ("route_effect",),
         "amplitude += route_effect[route],  0 for intravenous (by artery too); other: canal, brain, nose, or both ways",
         "route",
-        (),
         # always there, so that a trial by the other route has the prior where no contrast tells of it
-        _against_reference("route_effect", "route", "route", lambda values: ["other"]),
+        _by_label("route_effect", "route", lambda values: ["other"]),
     ),
     "group": Term(
         ("tau_group",),
         "amplitude += group_effect[country],  group_effect ~ Normal(0, tau_group): studies within countries",
         "country",
-        ("tau_group",),
-        _pooled("group_effect", "country", "tau_group"),
+        _by_label("group_effect", "country", _every, "tau_group"),
     ),
     "arms": Term(
-        ("tau_arm",),
-        "amplitude += tau_arm v_c,  v_c ~ Normal(0, 1): arms of one study differ beyond their doses",
-        None,
-        ("tau_arm",),
+        ("tau_arm",), "amplitude += tau_arm v_c,  v_c ~ Normal(0, 1): arms of one study differ beyond their doses"
     ),
     "months": Term(
         ("month_effect", "rho"),
         "amplitude += month_effect[month],  0 at month 12; deviations of a study at two months correlate by rho",
         "month",
-        ("rho",),
-        _against_reference("month_effect", "month", "month", _other_months),
+        _by_label("month_effect", "month", lambda values: _every(values[values != REFERENCE["month"]])),
     ),
-    "age": Term(("age_slope",), "amplitude += age_slope (mean age - 4 years)", "age", (), _slope("age_slope", "age")),
+    "age": Term(
+        ("age_slope",),
+        "amplitude += age_slope (mean age - 4 years)",
+        "age",
+        _by_number("age_slope", "age", lambda age: age - REFERENCE["age"]),
+    ),
     "gmfcs": Term(
-        ("gmfcs_slope",), "amplitude += gmfcs_slope (mean GMFCS level - 3)", "gmfcs", (), _slope("gmfcs_slope", "gmfcs")
+        ("gmfcs_slope",),
+        "amplitude += gmfcs_slope (mean GMFCS level - 3)",
+        "gmfcs",
+        _by_number("gmfcs_slope", "gmfcs", lambda level: level - REFERENCE["gmfcs"]),
     ),
     "design_bias": Term(
         ("design_bias",),
         "effect += design_bias where children were not randomised; 0 in the next trial",
         "randomised",
-        (),
-        _bias("design_bias", "randomised", lambda randomised: 1.0 - randomised),
+        _by_number("design_bias", "randomised", lambda randomised: 1.0 - randomised, on_curve=False),
     ),
     "small_study": Term(
         ("small_study",),
         "effect += small_study sqrt(1/n_active + 1/n_control) (Pustejovsky & Rodgers 2019); 0 in the next trial",
         "small_study",
-        (),
-        _bias("small_study", "small_study", lambda error: error),
+        _by_number("small_study", "small_study", lambda error: error, on_curve=False),
     ),
     "dose_error": Term(
-        (),
-        "log10 dose_c = log10 reported dose_c + log10_dose_sd_c e_c,  e_c ~ Normal(0, 1)",
-        "log10_dose_sd",
+        (), "log10 dose_c = log10 reported dose_c + log10_dose_sd_c e_c,  e_c ~ Normal(0, 1)", "log10_dose_sd"
     ),
 }

@@ -7,6 +7,7 @@ import xarray as xr
 
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.curves import Curve
+from gmfmsim.model.draws import by_draw
 from gmfmsim.model.effect import Condition, Mixture, deviations, effect_at
 from gmfmsim.streams import stream
 
@@ -56,7 +57,7 @@ def exact_belief(mixture: Mixture, curve: Curve, at: Condition) -> Belief:
 
 def draws_belief(effects: xr.Dataset, at: Condition) -> Belief:
     """Return the Belief of a sampled posterior, one component a draw; effects: `effect_draws` of one arm."""
-    mean, sd, df = (effects[name].transpose("chain", "draw").values.ravel() for name in ("mean", "scatter", "df"))
+    mean, sd, df = (by_draw(effects[name]) for name in ("mean", "scatter", "df"))
     return belief(np.full(mean.size, 1 / mean.size), mean, sd, df, **said(at))
 
 

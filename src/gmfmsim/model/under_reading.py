@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from gmfmsim.model.draws import by_draw
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.streams import stream
 
@@ -16,8 +17,8 @@ def reading_probability(posterior: xr.DataTree, data: xr.Dataset) -> xr.DataArra
     """
     group = posterior["posterior"].to_dataset()
     like, weight = likelihood(data), data["weight"].values
-    u = _values(group, "spread_offset") if like.uncertain_spread else None
-    mean = _values(group, "theta") / _ratio(group, data)
+    u = by_draw(group["spread_offset"]) if like.uncertain_spread else None
+    mean = by_draw(group["theta"]) / _ratio(group, data)
     block, parts = np.arange(len(like.index))[:, None], []
     size = like.precision.size + like.state_of.size
     for rows in np.array_split(np.arange(mean.shape[0]), max(1, mean.shape[0] * size // 4_000_000)):
@@ -38,20 +39,14 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
     se = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)) * _ratio(group, data)[:, None, :]
     like = likelihood(data)
     if like.uncertain_spread:
-        u = {name: _values(group, "spread_offset")[:, i] for i, name in enumerate(like.uncertain_spread)}
+        u = {name: by_draw(group["spread_offset"])[:, i] for i, name in enumerate(like.uncertain_spread)}
         offset = np.stack([u.get(s, np.zeros(se.shape[0])) for s in data["study"].values.tolist()], axis=-1)
         se = se * np.exp(data["log_se_sd"].transpose("reading", "contrast").values * offset[:, None, :])
     w, k = se**-2.0, se.shape[-1]
     spread = w.sum(-1) ** 2 - (w**2).sum(-1)
     typical = (k - 1) * w.sum(-1) / spread if k > 1 else np.nan
-    between = tau.transpose("chain", "draw").values.reshape(-1, 1) ** 2
+    between = by_draw(tau)[:, None] ** 2
     return _by_draw(between / (between + typical), group)
-
-
-def _values(group: xr.Dataset, name: str) -> np.ndarray:
-    """Return a variable of a posterior with one row a draw, (S, ...)."""
-    values = group[name].transpose("chain", "draw", ...).values
-    return values.reshape(-1, *values.shape[2:])
 
 
 def _ratio(group: xr.Dataset, data: xr.Dataset) -> np.ndarray:
@@ -59,7 +54,7 @@ def _ratio(group: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     gmfm66 = data["gmfm66"].values
     if "r" not in group:
         return np.ones((group.sizes["chain"] * group.sizes["draw"], gmfm66.size))
-    return np.where(gmfm66, 1.0, _values(group, "r")[:, None])
+    return np.where(gmfm66, 1.0, by_draw(group["r"])[:, None])
 
 
 def _by_draw(values: np.ndarray, group: xr.Dataset) -> xr.DataArray:
@@ -74,7 +69,7 @@ def given_reading(posterior: xr.DataTree, probability: xr.DataArray, seed: int) 
     consecutive draws still allow for autocorrelation. Group posterior only, same number of draws.
     """
     group = posterior["posterior"].to_dataset()
-    weight = probability.transpose("chain", "draw").values.ravel()
+    weight = by_draw(probability)
     edges = np.cumsum(weight) / weight.sum()
     size = weight.size
     points = (np.arange(size) + stream(seed, "given a reading").random()) / size

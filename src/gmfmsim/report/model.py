@@ -16,13 +16,13 @@ from gmfmsim.answer.tables import Table, table
 from gmfmsim.faults import shortened
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.describe import (
+    Node,
     PriorRow,
     describe,
     engines_words,
     priors_given,
     shipped_contrasts,
 )
-from gmfmsim.model.graph import Node
 from gmfmsim.model.priors.words import prior_effect
 from gmfmsim.model.structure import not_known, structure
 from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
+from gmfmsim.model.checks.given_draws import power_scaling
 from gmfmsim.model.checks.left_out import cross_validate
-from gmfmsim.model.checks.power_scaling import power_scaling
-from gmfmsim.model.checks.quantities import Share, exceedance, outliers, share_between_studies
-from gmfmsim.model.checks.replicated import predictive_check
+from gmfmsim.model.checks.quantities import Share, exceedance, outliers, predictive_check, share_between_studies
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, effect_at, effect_draws
 from gmfmsim.model.engine import Fit
@@ -56,10 +55,9 @@ def as_json(found: Checks) -> dict:
 
 
 def _rows(table: xr.Dataset) -> dict:
-    (dim,) = table.dims
-    names = [dim, *table.data_vars]
-    rows = zip(*(table[name].values.tolist() for name in names), strict=True)
-    return {"rows": [_plain(dict(zip(names, row, strict=True))) for row in rows]} | _plain(table.attrs)
+    names = [*table.dims, *table.data_vars]
+    rows = [_plain(dict(zip(names, row, strict=True))) for row in _columns(table, *names)]
+    return {"rows": rows} | _plain(table.attrs)
 
 
 def _plain(row: dict) -> dict:

@@ -1,4 +1,7 @@
-"""Densities of the evidence at posterior draws, and the importance weights that leave a part of it out."""
+"""Densities of the evidence at posterior draws, and what follows from them.
+
+Importance weights that leave a part of it out; how much the answer moves when priors or evidence count more or less.
+"""
 
 from collections.abc import Mapping
 
@@ -7,17 +10,17 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.nuts import with_doses
 from gmfmsim.model.structure import Structure, structure
 
 K_HAT_MAX = 0.7
 """Above this shape of the importance ratios' tail their mean is not to be trusted (Vehtari et al. 2024)."""
-
-
-def rows_of(posterior: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the variables of a posterior with one row a draw, (S, ...)."""
-    flat = {name: posterior[name].transpose("chain", "draw", ...).values for name in posterior}
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in flat.items()}
+THRESHOLD = 0.05
+"""From here on a quantity counts as sensitive (Kallioinen et al. 2023)."""
+BATCHES_PER_CHAIN = 5
+FEWEST_IN_BATCH = 50
+"""Draws of a batch at least: the tails of fewer cannot be smoothed."""
 
 
 def block_density(spec: ModelSpec, data: xr.Dataset, posterior: xr.Dataset) -> np.ndarray:
@@ -39,19 +42,15 @@ def _block_density(spec: ModelSpec, data: xr.Dataset, model: Structure, rows: Ma
     phi = {name: rows[name][:, None] for name in model.parameters}
     if "dose_offset" in rows:
         model, phi["dose_offset"] = with_doses(model, spec, data), rows["dose_offset"]
-    like, slots = model.likelihood, model.slots
-    mean, seen = 0.0, {}
-    for column, c in zip(model.columns(phi), model.coefficients, strict=True):
-        value = rows[c.variable]
-        if c.dim:
-            seen[c.variable] = seen.get(c.variable, -1) + 1
-            value = value[:, seen[c.variable]]
-        mean = mean + column * (value[:, None] / phi[c.pooled] if c.pooled else value[:, None])
-    loads = model.loads(phi)
+    like, mean = model.likelihood, 0.0
+    values = np.column_stack([rows[name] for name in dict.fromkeys(c.variable for c in model.coefficients)])
+    for i, (column, c) in enumerate(zip(model.columns(phi), model.coefficients, strict=True)):
+        mean = mean + column * (values[:, [i]] / phi[c.pooled] if c.pooled else values[:, [i]])
+    loads = [np.broadcast_to(load, mean.shape) for load in model.loads(phi)]
+    gains = model.gains(loads)
     if spec.heterogeneity == "student_t":
         mean = mean + loads[0] * deviations(spec, model, rows)[:, model.levels[0].units]
-        slots = [(level, mask) for level, mask in slots if level != 0]
-    gains = [like.place(np.broadcast_to(loads[level], mean.shape)) * mask for level, mask in slots]
+        gains = [gain for gain, (level, _) in zip(gains, model.slots, strict=True) if level != 0]
     log_scale = like.log_scale(rows["spread_offset"]) if like.uncertain_spread else 0.0
     return special.logsumexp(like.by_state(mean, gains, log_scale), axis=-1)
 
@@ -75,3 +74,69 @@ def smoothed_weights(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_weight = np.stack([w for w, _ in found], axis=1)
     k_hat = np.array([float(k) for _, k in found])
     return special.softmax(log_weight, axis=0).reshape(log_ratio.shape), k_hat.reshape(log_ratio.shape[1:])
+
+
+def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: xr.DataArray) -> xr.Dataset:
+    """Return the sensitivity of the posterior to prior and likelihood, Dataset(quantity).
+
+    p(phi | y, alpha) is proportional to p(phi)^alpha p(y | phi), or p(phi) p(y | phi)^alpha, with all priors joined and
+    the likelihood of the parameters: study effects integrated out. For the amplitude, tau and `effect` (chain, draw),
+    the effect at the dose of the trial: the distance (cumulative Jensen-Shannon) that the distribution moves per
+    doubling of alpha. For "P(effect > 0)": what it gains per doubling, ln 2 cov(effect > 0, log density). Each as
+    `prior` and `likelihood`, with `_mcse`; `diagnosis` holds the size of both to 0.05.
+
+    Source: Kallioinen, Paananen, Buerkner & Vehtari (2023).
+    """
+    group, prior = tree["posterior"].to_dataset(), tree["log_prior"].to_dataset()
+    chains, draws = group.sizes["chain"], group.sizes["draw"]
+    log_p = block_density(spec, data, group).reshape(chains, draws, -1)
+    wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
+    quantities = xr.Dataset({name: (("chain", "draw"), _by_chain(value)) for name, value in wanted.items()})
+    densities = {
+        "prior": sum(_by_chain(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
+        "likelihood": log_p.sum(axis=-1),
+    }
+    columns = {}
+    for name, density in densities.items():
+        moved, moved_mcse = _distances(quantities, density)
+        gained, gained_mcse = _gain(quantities["effect"].values > 0, density)
+        columns |= {name: np.append(moved, gained), f"{name}_mcse": np.append(moved_mcse, gained_mcse)}
+    conflict = np.abs(columns["likelihood"]) >= THRESHOLD
+    said = np.where(conflict, "prior-data conflict", "strong prior or weak likelihood")
+    columns["diagnosis"] = np.where(np.abs(columns["prior"]) < THRESHOLD, "-", said).tolist()
+    coords = {"quantity": [*quantities, "P(effect > 0)"]}
+    return xr.Dataset({name: ("quantity", value) for name, value in columns.items()}, coords=coords)
+
+
+def _by_chain(array: xr.DataArray) -> np.ndarray:
+    return array.transpose("chain", "draw", ...).values
+
+
+def _distances(quantities: xr.Dataset, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each quantity moves and the Monte Carlo standard error, by batches of consecutive draws."""
+    per_chain = max(1, min(BATCHES_PER_CHAIN, log_density.shape[1] // FEWEST_IN_BATCH))
+    size = log_density.shape[1] // per_chain
+    batches = [
+        _moved(quantities.isel(chain=[c], draw=slice(i * size, (i + 1) * size)), log_density[[c], i * size :][:, :size])
+        for c in range(log_density.shape[0])
+        for i in range(per_chain)
+    ]
+    return _moved(quantities, log_density), np.std(batches, axis=0, ddof=1) / np.sqrt(len(batches))
+
+
+def _moved(quantities: xr.Dataset, log_density: np.ndarray) -> np.ndarray:
+    import arviz as az
+
+    if np.ptp(log_density) == 0:  # flat priors have nothing to scale
+        return np.zeros(len(quantities))
+    scaled = xr.Dataset({"density": (("chain", "draw"), log_density)})
+    found = az.psense(xr.DataTree.from_dict({"posterior": quantities, "log_prior": scaled}), group="prior")
+    return np.array([found[name].item() for name in quantities])
+
+
+def _gain(event: np.ndarray, log_density: np.ndarray) -> tuple[float, float]:
+    """Return the derivative of the probability of an event by log2 alpha, and its Monte Carlo standard error."""
+    import arviz as az
+
+    product = np.log(2) * (event - event.mean()) * (log_density - log_density.mean())
+    return float(product.mean()), float(az.mcse(product, method="mean")) if np.ptp(product) > 0 else 0.0

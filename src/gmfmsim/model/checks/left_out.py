@@ -2,24 +2,28 @@
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_hermite, inverse
-from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, rows_of, smoothed_weights
+from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior, impropriety, posterior
-from gmfmsim.model.exact.states import HERMITE
+from gmfmsim.model.exact.quadrature import HERMITE
 from gmfmsim.model.likelihood import NEVER, likelihood
 from gmfmsim.model.structure import Structure, structure
 
+INFLUENCE = ("mean", "sd", "above", "tau", "change")
+"""The figures of the posterior without a study."""
 
-@dataclass(frozen=True)
-class LeftOut:
+
+class LeftOut(NamedTuple):
     """A fit without some blocks or contrasts: log p(y_left | the others) and the posterior.
 
     None if nothing is left; NaN and None if what is left makes no proper posterior.
@@ -79,15 +83,18 @@ def cross_validate(fit: Fit, spec: ModelSpec, data: xr.Dataset) -> tuple[xr.Data
 
     Source: Vehtari, Gelman & Gabry (2017); PIT of readings: weighted by their prior weights.
     """
+    import arviz as az
+
+    model = structure(spec, data)
+    names, members = blocks(model, data)
+    elpd, pit = np.full((2, data.sizes["contrast"]), np.nan)
     if fit.exact is None:
-        names, _ = blocks(structure(spec, data), data)
         studies = _studies_from_draws(fit, spec, data, names)
-        elpd, pit = np.full(data.sizes["contrast"], np.nan), _pit_from_draws(fit)
+        with _quiet():
+            pit = az.loo_pit(fit.tree, var_names=["y"])["y"].values
     else:
-        names, members = blocks(fit.exact.prepared.structure, data)
         found = [refit(fit.exact, data, inside) for inside in members]
         studies = _studies(fit.exact, spec, names, found)
-        elpd, pit = np.empty(members.shape[1]), np.full(members.shape[1], np.nan)
         for one, inside in zip(found, members, strict=True):
             for c in np.flatnonzero(inside):
                 alone = np.arange(inside.size) == c
@@ -95,10 +102,9 @@ def cross_validate(fit: Fit, spec: ModelSpec, data: xr.Dataset) -> tuple[xr.Data
                 pit[c] = predictive_cdf(one.rest, fit.exact.prepared.structure, c) if one.rest else np.nan
     psis, k_hat = psis_contrasts(fit.tree)
     first = np.zeros(pit.size, bool)
-    first[structure(spec, data).likelihood.index[:, 0]] = True
-    contrasts = _table(
-        "contrast", data["contrast"].values, elpd=elpd, elpd_psis=psis, k_hat=k_hat, pit=pit, first=first
-    )
+    first[model.likelihood.index[:, 0]] = True
+    columns = {"elpd": elpd, "elpd_psis": psis, "k_hat": k_hat, "pit": pit, "first": first}
+    contrasts = _table("contrast", data["contrast"].values, **columns)
     contrasts.attrs |= {"pit_given": "other contrasts" if fit.exact is None else "other studies"}
     order = np.argsort(-np.abs(studies["change"].values), kind="stable")
     return _with_total(contrasts, "elpd" if fit.exact else "elpd_psis"), _with_total(studies, "elpd").isel(study=order)
@@ -111,13 +117,6 @@ def psis_contrasts(tree: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
     with _quiet():
         found = az.loo(tree, pointwise=True)
     return found.elpd_i.values, found.pareto_k.values
-
-
-def _pit_from_draws(fit: Fit) -> np.ndarray:
-    import arviz as az
-
-    with _quiet():
-        return az.loo_pit(fit.tree, var_names=["y"])["y"].values
 
 
 @contextmanager
@@ -159,20 +158,14 @@ def predictive_cdf(exact: ExactPosterior, model: Structure, contrast: int) -> fl
 def _studies(exact: ExactPosterior, spec: ModelSpec, names: list[str], found: list[LeftOut]) -> xr.Dataset:
     amplitude, rows = spec.shape.amplitude, []
     mean, sd = exact.moments(amplitude)
-    for one in found:
-        if one.rest is None:
-            rows.append((one.log_density, *(np.nan,) * 5))
-            continue
-        mixture = one.rest.coefficient(amplitude)
-        tau, _ = one.rest.moments("tau")
-        rows.append((one.log_density, mixture.mean, mixture.sd, mixture.above(0.0), tau, (mixture.mean - mean) / sd))
-    elpd, *rest = np.array(rows).T
-    return _table(
-        "study", names, elpd=elpd, k_hat=np.full(elpd.size, np.nan), **dict(zip(INFLUENCE, rest, strict=True))
-    )
-
-
-INFLUENCE = ("mean", "sd", "above", "tau", "change")
+    for log_density, rest in found:
+        figures = [np.nan] * len(INFLUENCE)
+        if rest is not None:
+            mixture = rest.coefficient(amplitude)
+            change = (mixture.mean - mean) / sd
+            figures = [mixture.mean, mixture.sd, mixture.above(0.0), rest.moments("tau")[0], change]
+        rows.append((log_density, np.nan, *figures))
+    return _table("study", names, **dict(zip(("elpd", "k_hat", *INFLUENCE), np.array(rows).T, strict=True)))
 
 
 def _studies_from_draws(fit: Fit, spec: ModelSpec, data: xr.Dataset, names: list[str]) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""What the posterior says in figures of its own: effects beyond margins, heterogeneity, studies that stand apart."""
+"""Predictive checks, and what the posterior says in figures of its own: margins, heterogeneity, outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.model.checks.given_draws import deviations, rows_of
-from gmfmsim.model.checks.replicated import share
+from gmfmsim.model.checks.given_draws import deviations
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.draws import rows_of
 from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.structure import structure
 from gmfmsim.model.under_reading import i_squared, reading_probability
@@ -37,23 +37,18 @@ def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margin
     """
     import arviz as az
 
-    columns = {name: np.zeros(len(margins)) for name in ("mean_of_studies", "new_study")}
-    columns |= {f"{name}_mcse": np.zeros(len(margins)) for name in columns}
-    for i, margin in enumerate(margins):
+    rows = []
+    for margin in margins:
         if isinstance(effects, tuple):
-            columns["mean_of_studies"][i], columns["new_study"][i] = (e.above(margin) for e in effects)
+            rows.append((*(e.above(margin) for e in effects), 0.0, 0.0))
             continue
-        mean, scatter = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter"))
-        columns["mean_of_studies"][i], columns["mean_of_studies_mcse"][i] = share(mean > margin)
-        p = _below((mean - margin) / scatter, effects)
-        columns["new_study"][i], columns["new_study_mcse"][i] = p.mean(), float(az.mcse(p, method="mean"))
-    return xr.Dataset({name: ("margin", v) for name, v in columns.items()}, coords={"margin": list(margins)})
-
-
-def _below(z: np.ndarray, effects: xr.Dataset) -> np.ndarray:
-    """Return P(standardised deviation of a new study < z) at every draw: normal, or Student-t where df is finite."""
-    df = effects["df"].transpose("chain", "draw").values if "df" in effects else np.full(z.shape, np.inf)
-    return np.where(np.isfinite(df), special.stdtr(np.where(np.isfinite(df), df, 1.0), z), special.ndtr(z))
+        mean, scatter, df = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter", "df"))
+        (above, mcse), z, heavy = share(mean > margin), (mean - margin) / scatter, np.isfinite(df)
+        p = np.where(heavy, special.stdtr(np.where(heavy, df, 1.0), z), special.ndtr(z))
+        rows.append((above, p.mean(), mcse, float(az.mcse(p, method="mean"))))
+    names = ("mean_of_studies", "new_study", "mean_of_studies_mcse", "new_study_mcse")
+    columns = zip(names, np.reshape(rows, (-1, len(names))).T, strict=True)
+    return xr.Dataset({name: ("margin", v) for name, v in columns}, coords={"margin": list(margins)})
 
 
 def share_between_studies(tree: xr.DataTree, data: xr.Dataset) -> Share:
@@ -88,15 +83,62 @@ def outliers(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset) -> xr.Dataset
     beyond = np.abs(deviations(spec, model, rows)) > k
     beyond = beyond.reshape(group.sizes["chain"], group.sizes["draw"], n)
     shares = np.array([share(beyond[..., i]) for i in range(n)])
-    prior = np.full(n, 1 - (1 - OUTLIERS_BEFORE) ** (1 / n))
-    any_prior = OUTLIERS_BEFORE
+    prior, any_prior = 1 - (1 - OUTLIERS_BEFORE) ** (1 / n), OUTLIERS_BEFORE
     if spec.heterogeneity == "student_t":
-        before = np.abs(deviations(spec, model, rows_of(tree["prior"].to_dataset()))) > k if "prior" in tree else None
-        prior = np.full(n, np.nan) if before is None else np.full(n, before.mean())
-        any_prior = np.nan if before is None else float(before.any(axis=1).mean())
-    columns = {"prior": prior, "posterior": shares[:, 0], "posterior_mcse": shares[:, 1]}
+        prior = any_prior = np.nan
+        if "prior" in tree:
+            before = np.abs(deviations(spec, model, rows_of(tree["prior"].to_dataset()))) > k
+            prior, any_prior = before.mean(), float(before.any(axis=1).mean())
+    columns = {"prior": np.full(n, prior), "posterior": shares[:, 0], "posterior_mcse": shares[:, 1]}
     return xr.Dataset(
         {name: ("study", v) for name, v in columns.items()},
         coords={"study": group["study"].values},
         attrs={"k": k, "any_prior": any_prior, "any_posterior": float(beyond.any(axis=-1).mean())},
     )
+
+
+STATISTICS = {
+    "mean effect": lambda y, se: _mean(y, se)[..., 0],
+    "spread Q": lambda y, se: (((y - _mean(y, se)) / se) ** 2).sum(axis=-1),
+    "largest |z|": lambda y, se: np.abs((y - _mean(y, se)) / se).max(axis=-1),
+    "smallest effect": lambda y, se: y.min(axis=-1),
+    "largest effect": lambda y, se: y.max(axis=-1),
+}
+"""Of effects y (..., K) and standard errors se (K,): the mean weighs by 1 / se^2, z is the distance from it in se."""
+
+
+def _mean(y: np.ndarray, se: np.ndarray) -> np.ndarray:
+    return (y * se**-2.0).sum(axis=-1, keepdims=True) / (se**-2.0).sum()
+
+
+def predictive_check(tree: xr.DataTree, data: xr.Dataset) -> xr.Dataset:
+    """Return the share of replicated data whose statistic is at least the observed, Dataset(statistic).
+
+    `observed`; `posterior` and `prior`, the shares under either, with `posterior_mcse` and `prior_mcse`; prior NaN
+    where a prior is improper. Replicates and observed data are on the scale of the most probable reading, with
+    its standard errors. Near 0 or 1 the model does not make data like these. Source: Gelman, Meng & Stern (1996).
+    """
+    first = data.isel(reading=0)
+    y, se = first["effect"].values, first["se"].values
+    columns = {"observed": np.array([float(f(y, se)) for f in STATISTICS.values()])}
+    for name in ("posterior", "prior"):
+        shares = np.full((len(STATISTICS), 2), np.nan)
+        if f"{name}_predictive" in tree:
+            again = tree[f"{name}_predictive"]["y"].transpose("chain", "draw", "contrast").values
+            shares = np.array([share(f(again, se) >= f(y, se)) for f in STATISTICS.values()])
+        columns |= {name: shares[:, 0], f"{name}_mcse": shares[:, 1]}
+    coords = {"statistic": list(STATISTICS)}
+    return xr.Dataset({name: ("statistic", value) for name, value in columns.items()}, coords=coords)
+
+
+def share(event: np.ndarray) -> tuple[float, float]:
+    """Return the share of draws (chain, draw) with an event and its Monte Carlo standard error.
+
+    Where all or none have it, the error is 1 / draws: one more draw could have turned up.
+    """
+    import arviz as az
+
+    rare = 1.0 / event.size
+    if event.all() or not event.any():
+        return float(event.mean()), rare
+    return float(event.mean()), max(rare, float(az.mcse(event.astype(float), method="mean")))

@@ -1,8 +1,7 @@
 """The exact engine: a declared model on its contrasts, integrated without sampling error."""
 
-from gmfmsim.model.exact.exact_posterior import ExactPosterior
+from gmfmsim.model.exact.exact_posterior import ExactPosterior, fit_exact, posterior, refusal
 from gmfmsim.model.exact.existence import impropriety, missing_moments, orders
-from gmfmsim.model.exact.fit import fit_exact, posterior, refusal
 from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.exact.prepared import Refused
 

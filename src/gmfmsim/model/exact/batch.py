@@ -7,9 +7,8 @@ import xarray as xr
 from scipy import linalg, special
 
 from gmfmsim.dist.distributions import Distribution
-from gmfmsim.model.exact import batch_kernels
-from gmfmsim.model.exact.exact_posterior import ExactPosterior
-from gmfmsim.model.exact.fit import posterior
+from gmfmsim.model.exact import kernels
+from gmfmsim.model.exact.exact_posterior import ExactPosterior, posterior
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Rule, rule
@@ -38,22 +37,14 @@ class Batch:
     For effects y (K,), log p(y, node j) = constant_j - sum_f squares_fj y_a(f) y_b(f) + sum_p z_jp^2 / 2 with
     z_j = z_fixed_j + y' z_slope_j; the amplitude is Normal(sum_p to_mean_jp z_jp, sd_j^2), a new study's has sd_new_j.
 
-    pairs (F, 2): a and b; squares (F, J); z_slope (p, K, J), z_fixed and to_mean (p, J); the others (J,); outermost: 1
-    at the last nodes of an open end.
+    densities: pairs (F, 2), a and b; squares (F, J); z_slope (p, K, J), z_fixed and to_mean (p, J); constant (J,).
+    figures (J,) each: sd, sd_new, tau, and outermost, 1 at the last nodes of an open end.
     """
 
     structure: Structure
     box: Box
-    pairs: np.ndarray
-    squares: np.ndarray
-    z_slope: np.ndarray
-    z_fixed: np.ndarray
-    to_mean: np.ndarray
-    constant: np.ndarray
-    sd: np.ndarray
-    sd_new: np.ndarray
-    tau: np.ndarray
-    outermost: np.ndarray
+    densities: tuple[np.ndarray, ...]
+    figures: tuple[np.ndarray, ...]
 
 
 def prepare_batch(model: Structure) -> Batch:
@@ -69,21 +60,20 @@ def prepare_batch(model: Structure) -> Batch:
         raise Refused("many data sets need one reading and known standard errors: fix the readings")
     ready = prepare(model)
     effects = _pilots(model, ready)
-    fits = [posterior(_with_effects(model, y)) for y in effects]
+    likes = (replace(like, effect=like.place(y)[:, None, :]) for y in effects)
+    fits = [posterior(replace(model, likelihood=one)) for one in likes]
     gold = np.array([_figures(fit) for fit in fits])
-    box = _box_of_all(ready, fits)
-    batch = _at_nodes(ready, box)
+    batch = _at_nodes(ready, _box_of_all(ready, fits))
     error = _error(batch, effects, gold, fits)
     while error > TOLERANCE[len(ready.names)]:
-        tried = []
-        for i, r in enumerate(box.rules):
+        tried, rules = [], batch.box.rules
+        for i, r in enumerate(rules):
             finer = rule(r.low, r.high, int(np.ceil(1.2 * r.points)), r.shape)
-            other = _at_nodes(ready, Box((*box.rules[:i], finer, *box.rules[i + 1 :])))
+            other = _at_nodes(ready, Box((*rules[:i], finer, *rules[i + 1 :])))
             tried.append((_error(other, effects, gold, fits), other))
         error, batch = min(tried, key=lambda pair: pair[0])
-        box = batch.box
-        if box.nodes.shape[0] > MOST_NODES:
-            raise Refused(f"{box.points} nodes are not enough for every data set: fit them one by one")
+        if batch.box.nodes.shape[0] > MOST_NODES:
+            raise Refused(f"{batch.box.points} nodes are not enough for every data set: fit them one by one")
     return batch
 
 
@@ -99,37 +89,16 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
     effects, k = np.ascontiguousarray(effects, float), batch.structure.gmfm66.size
     if effects.ndim != 2 or effects.shape[1] != k or not np.isfinite(effects).all():
         raise ValueError(f"effects of shape {effects.shape}: need (data sets, {k}), all finite")
-    nodes, out = batch.sd.size, np.empty((effects.shape[0], len(FIGURES)))
+    nodes, out = batch.box.nodes.shape[0], np.empty((effects.shape[0], len(FIGURES)))
     rows = max(1, IN_CACHE // nodes)
     for first in range(0, effects.shape[0], rows):
         y = effects[first : first + rows]
         log_p, mean = np.empty((2, y.shape[0], nodes))
-        batch_kernels.batch_densities(
-            y,
-            batch.pairs,
-            batch.squares,
-            batch.z_slope,
-            batch.z_fixed,
-            batch.to_mean,
-            batch.constant,
-            log_p,
-            mean,
-        )
+        kernels.batch_densities(y, *batch.densities, log_p, mean)
         top = log_p.max(axis=1)
         np.exp(np.subtract(log_p, top[:, None], out=log_p), out=log_p)
-        batch_kernels.batch_figures(
-            log_p,
-            top,
-            mean,
-            batch.sd,
-            batch.sd_new,
-            batch.tau,
-            batch.outermost,
-            NORMAL,
-            NORMAL_FROM,
-            float(NORMAL_STEPS),
-            out[first : first + rows],
-        )
+        table = NORMAL, NORMAL_FROM, float(NORMAL_STEPS)
+        kernels.batch_figures(log_p, top, mean, *batch.figures, *table, out[first : first + rows])
     found = xr.Dataset({name: ("fit", out[:, i]) for i, name in enumerate(FIGURES)})
     return found if "tau" in batch.structure.parameters else found.drop_vars("tau_mean")
 
@@ -160,29 +129,18 @@ def _at_nodes(ready: Prepared, box: Box) -> Batch:
     variance = (down[:, :, 0] ** 2).sum(axis=1)
     log_root = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     constant = ready.prior_c - 0.5 * (k * np.log(2 * np.pi) + logdet) - log_root
-    return Batch(
-        model,
-        box,
+    outermost = np.zeros(nodes)
+    for at, axis, r in zip(box.nodes.T, ready.axes, box.rules, strict=True):
+        outermost[((at == r.nodes[0]) & (r.low > axis.low)) | ((at == r.nodes[-1]) & (r.high < axis.high))] = 1.0
+    densities = (
         np.array(pairs),
         np.concatenate(factors)[:, None] * np.concatenate(places, axis=1).T,
         np.ascontiguousarray((down @ weighted).transpose(1, 2, 0)),
         np.ascontiguousarray((down @ ready.prior_b).T),
         np.ascontiguousarray(down[:, :, 0].T),
         constant + ready.log_prior(box.nodes, phi) + box.log_weights,
-        np.sqrt(variance),
-        np.sqrt(variance + tau**2),
-        tau,
-        _outermost(ready, box),
     )
-
-
-def _outermost(ready: Prepared, box: Box) -> np.ndarray:
-    """Return 1 for the last nodes of every axis at an end beyond which there is more, (J,)."""
-    out = np.zeros(box.nodes.shape[0])
-    for i, (axis, r) in enumerate(zip(ready.axes, box.rules, strict=True)):
-        at = box.nodes[:, i]
-        out[((at == r.nodes[0]) & (r.low > axis.low)) | ((at == r.nodes[-1]) & (r.high < axis.high))] = 1.0
-    return out
+    return Batch(model, box, densities, (np.sqrt(variance), np.sqrt(variance + tau**2), tau, outermost))
 
 
 def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
@@ -191,21 +149,18 @@ def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
     The trapezoidal rule of an even density would miss the mean of tau, which is odd.
     """
     rules: list[Rule] = []
-    points = EFFORT[len(ready.axes)].points
+    effort = EFFORT[len(ready.axes)]
     for i, axis in enumerate(ready.axes):
-        reached = [_reached(f, i) for f in fits]
-        low, high = min(low for low, _ in reached), max(high for _, high in reached)
+        ends = []  # of every posterior: the first and last node that it does not leave out, and one more on either side
+        for fit in fits:
+            nodes, marginal = fit.box.rules[i].nodes, fit.box.marginal(fit.density, i)
+            inside = np.flatnonzero(marginal > effort.edge * marginal.max())
+            ends += nodes[[max(inside[0] - 1, 0), min(inside[-1] + 1, nodes.size - 1)]].tolist()
+        low, high = min(ends), max(ends)
         low, high = max(axis.low, low - 0.1 * (high - low)), min(axis.high, high + 0.1 * (high - low))
         shape = "interval" if axis.shape == "even" else axis.shape
-        rules.append(rule(low, high, points[axis.shape], shape))
+        rules.append(rule(low, high, effort.points[axis.shape], shape))
     return Box(tuple(rules))
-
-
-def _reached(fit: ExactPosterior, i: int) -> tuple[float, float]:
-    """Return the first and last node of an axis that the posterior does not leave out, and one more on either side."""
-    nodes, marginal = fit.box.rules[i].nodes, fit.box.marginal(fit.density, i)
-    inside = np.flatnonzero(marginal > EFFORT[len(fit.box.rules)].edge * marginal.max())
-    return float(nodes[max(inside[0] - 1, 0)]), float(nodes[min(inside[-1] + 1, nodes.size - 1)])
 
 
 def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
@@ -220,9 +175,10 @@ def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
     phi = {name: _quantile(model.parameters[name], uniform[:, [i]], typical) for i, name in enumerate(ready.names)}
     y = rng.standard_normal((PILOTS, k)) @ root.T
     for c, column in zip(model.coefficients, model.columns(phi), strict=True):
-        prior = c.prior if c.pooled is None else None
-        value = _quantile(prior, rng.random((PILOTS, 1)), typical) if prior else rng.standard_normal((PILOTS, 1))
-        y = y + column * value
+        own = c.prior is not None and c.pooled is None
+        y = y + column * (
+            _quantile(c.prior, rng.random((PILOTS, 1)), typical) if own else rng.standard_normal((PILOTS, 1))
+        )
     for level, load in zip(model.levels, model.loads(phi), strict=True):
         y = y + load * rng.standard_normal((PILOTS, level.units.max() + 1))[:, level.units]
     return y
@@ -231,12 +187,6 @@ def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
 def _quantile(prior: Distribution, p: np.ndarray, typical: float) -> np.ndarray:
     """Return quantiles of a prior; of an improper one those of Uniform(0, 4 typical standard errors)."""
     return prior.ppf(p) if prior.proper else 4 * typical * p
-
-
-def _with_effects(model: Structure, y: np.ndarray) -> Structure:
-    """Return the structure with other effects y (K,)."""
-    like = model.likelihood
-    return replace(model, likelihood=replace(like, effect=like.place(y)[:, None, :]))
 
 
 def _figures(fit: ExactPosterior) -> list[float]:

@@ -1,16 +1,22 @@
-"""The exact posterior of a structure: a mixture of normals, one for each node and combination of states."""
+"""The exact posterior of a structure: a mixture of normals, one for each node and combination of states.
 
-from dataclasses import dataclass
+Quadrature over the few non-linear parameters, Gaussian algebra for all else, no sampling error.
+"""
+
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import xarray as xr
 
-from gmfmsim.compute.algebra import cholesky, product
+from gmfmsim.compute.algebra import cholesky, dot, product
+from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
-from gmfmsim.model.exact.marginal import Marginal, draw
+from gmfmsim.model.exact.existence import impropriety
 from gmfmsim.model.exact.mixture import NormalMixture
-from gmfmsim.model.exact.prepared import Prepared
-from gmfmsim.model.exact.quadrature import Box
+from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
+from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, Marginal, draw, find_box
+from gmfmsim.model.structure import Structure, structure
 
 BETWEEN = 1e-9
 """The largest error of a marginal density between its nodes, relative."""
@@ -18,6 +24,12 @@ BETWEEN_OF_MANY = 1e-5
 """The same with three parameters or more and standard errors of unknown size, whose own points are no closer."""
 BETWEEN_FOR_DRAWS = 1e-4
 """The same of the joint density from which parameters are drawn."""
+NEGLIGIBLE = -36.0
+"""Log weight, below the largest, under which a component is dropped."""
+LIGHT = 0.01
+"""With very many components the lightest are dropped, which together hold this share of what the nodes may miss."""
+FEW = 5
+"""Points for an unknown standard error that are enough to see where the posterior of the others is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class ExactPosterior:
     statistics: tuple
     missed: float
     open_ends: float
+    _marginals: dict[str, Marginal] = field(default_factory=dict)
 
     @cached_property
     def phi(self) -> dict[str, np.ndarray]:
@@ -47,7 +60,6 @@ class ExactPosterior:
 
     @property
     def labelled(self) -> list[tuple[str, str | float | None]]:
-        """Variable and label of every coefficient."""
         return self.prepared.structure.labelled
 
     def parameter(self, name: str) -> Marginal:
@@ -58,11 +70,6 @@ class ExactPosterior:
             box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
             self._marginals[name] = Marginal(ready.axes[i], box.rules[i], box.marginal(density, i))
         return self._marginals[name]
-
-    @cached_property
-    def _marginals(self) -> dict[str, Marginal]:
-        """Those that were asked for."""
-        return {}
 
     def moments(self, name: str) -> tuple[float, float]:
         """Return mean and standard deviation of a parameter or a coefficient; NaN where one does not exist."""
@@ -99,11 +106,8 @@ class ExactPosterior:
         loading (J, p) and variance (J,) by node.
         """
         a, b, _ = self.statistics
-        ready, node = self.prepared, self.node
-        mean, spread = kernels.linear_at(
-            a, b, ready.states.start, ready.prior_precision, ready.prior_b, node, self.combination, loading
-        )
-        spread += variance[node]
+        mean, spread = kernels.linear_at(a, b, *self.prepared.system, self.node, self.combination, loading)
+        spread += variance[self.node]
         return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
 
     @cached_property
@@ -118,19 +122,6 @@ class ExactPosterior:
         loading = np.zeros(len(self.prepared.structure.coefficients))
         loading[amplitude] = 1.0
         return self.linear(loading, self.phi["tau"] ** 2 if "tau" in self.phi else 0.0)
-
-    @cached_property
-    def state_probability(self) -> list[np.ndarray]:
-        """Posterior probability of the states of the likelihood, one array for each block."""
-        start, base = self.prepared.states.start, self.prepared.states.base
-        by_combination = np.bincount(self.combination, self.weight, self.prepared.states.combinations)
-        sizes = np.diff(start)
-        tensor = by_combination.reshape(sizes)
-        out = []
-        for b in range(sizes.size):
-            marginal = tensor.sum(axis=tuple(i for i in range(sizes.size) if i != b))
-            out.append(np.bincount(base[start[b] : start[b + 1]], marginal))
-        return out
 
     def draws(self, uniform: np.ndarray, normal: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return independent draws: parameters (size,) by name, and coefficients (size, p).
@@ -147,8 +138,88 @@ class ExactPosterior:
             below = np.cumsum(np.exp(log_p - log_p.max(axis=1, keepdims=True)), axis=1)
             goal = uniform[rows, -1:] * below[:, -1:]
             number = np.minimum((below < goal).sum(axis=1), below.shape[1] - 1)
-            mean, covariance = kernels.coefficients_at(
-                a, b, ready.states.start, ready.prior_precision, ready.prior_b, np.arange(rows.size), number
-            )
+            mean, covariance = kernels.coefficients_at(a, b, *ready.system, np.arange(rows.size), number)
             coefficients[rows] = mean + product(cholesky(covariance), normal[rows, :, None])[..., 0]
         return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients
+
+
+def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
+    """Return why the exact engine cannot fit a model to the contrasts, or None if it can."""
+    if spec.heterogeneity == "student_t":
+        return "Student-t study effects are not Gaussian given tau: the nuts engine samples them"
+    if "dose_error" in spec.terms:
+        return f"an error in dose makes {data.sizes['contrast']} doses unknown, too many to integrate: use nuts"
+    model = structure(spec, data)
+    try:
+        prepare(model)
+    except Refused as error:
+        return str(error)
+    return impropriety(model)
+
+
+def fit_exact(spec: ModelSpec, data: xr.Dataset) -> ExactPosterior:
+    """Return the exact posterior of a declared model.
+
+    Raises Refused where the engine cannot do it, ValueError where the model lacks a dose or covariate.
+    """
+    if reason := refusal(spec, data):
+        raise Refused(reason)
+    return posterior(structure(spec, data))
+
+
+def posterior(model: Structure) -> ExactPosterior:
+    """Return the exact posterior of a structure. Raises Refused as `prepare`."""
+    ready = prepare(model)
+    effort = EFFORT[len(ready.names)]
+    box, peak = find_box(ready.log_density, ready.axes, effort.points, effort.deep)
+    if model.likelihood.uncertain_spread:
+        few = ready.with_sizes_at(peak, FEW)
+        box = _settled(few, box, effort)[0]
+        ready = few.with_sizes_at(peak, effort.sizes)
+    box, log_joint, found, density = _settled(ready, box, effort)
+    highest = log_joint.max()
+    log_joint += box.log_weights[:, None]
+    top = log_joint.max()
+    least = top + NEGLIGIBLE
+    if model.likelihood.uncertain_spread:
+        log_total = highest + np.log(dot(np.exp(box.log_weights), density.ravel()))
+        least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))
+    node, combination = np.nonzero(log_joint > least)
+    weight = np.exp(log_joint[node, combination] - top)
+    total = weight.sum()
+    return ExactPosterior(
+        ready,
+        box,
+        density,
+        float(top + np.log(total)),
+        weight / total,
+        node,
+        combination,
+        found,
+        max(box.missed(density), default=0.0),
+        box.open_ends(ready.axes, density),
+    )
+
+
+def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray, tuple, np.ndarray]:
+    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared.
+
+    First as wide as it must be, then as narrow as it may be, then as fine as it must be: each once, so that it ends.
+    """
+
+    def at(box: Box) -> tuple:
+        log_joint, found = ready.log_joint(box.nodes)
+        top, rows = log_joint.max(), max(1, 1_000_000 // log_joint.shape[1])  # a few nodes at a time, to save memory
+        parts = [np.exp(log_joint[i : i + rows] - top).sum(axis=1) for i in range(0, log_joint.shape[0], rows)]
+        return box, log_joint, found, np.concatenate(parts).reshape(box.points)
+
+    steps = (
+        lambda box, density: box.widened(ready.axes, density, effort.edge),
+        lambda box, density: box.tightened(ready.axes, density, effort.edge),
+        lambda box, density: box.finer(density, effort.missed),
+    )
+    settled = at(box)
+    for step in steps:
+        while (better := step(settled[0], settled[-1])) != settled[0] and ready.can_afford(better):
+            settled = at(better)
+    return settled

@@ -2,11 +2,15 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from gmfmsim.model.structure import Structure
-from gmfmsim.model.terms import SCALES
+from gmfmsim.model.terms import SCALES, Coefficient
+
+UNITS = {"tau": "studies", "tau_arm": "arms", "tau_class": "classes of cells", "tau_group": "countries"}
+"""What has a deviation with each scale."""
 
 
 def orders(model: Structure) -> dict[str, float]:
@@ -16,7 +20,7 @@ def orders(model: Structure) -> dict[str, float]:
     directions of the data the deviations of its units fill, beyond those that coefficients with flat priors take. A
     moment of order j exists where a + m > 1 + j. For other parameters the likelihood tends to a constant: m = 0.
     """
-    flat = _columns(model, [c for c in model.coefficients if c.prior is None and c.pooled is None])
+    flat = _columns(model, lambda c: c.prior is None and c.pooled is None)
     return {
         name: prior.tail - 1 + (_directions(model, (name,), flat) if name in SCALES else 0)
         for name, prior in model.parameters.items()
@@ -25,9 +29,9 @@ def orders(model: Structure) -> dict[str, float]:
 
 def missing_moments(found: dict[str, float]) -> list[str]:
     """Say which parameters have no mean or no standard deviation, by `orders`, a sentence each."""
-    lost = {name: "no SD exists" if order > 1 else "neither mean nor SD exists" for name, order in found.items()}
     return [
-        f"Of {name} {lost[name]} under its prior and so few studies: its median and interval are given."
+        f"Of {name} {'no' if order > 1 else 'neither mean nor'} SD exists under its prior and so few studies: "
+        "its median and interval are given."
         for name, order in found.items()
         if order <= 2
     ]
@@ -40,22 +44,16 @@ def impropriety(model: Structure) -> str | None:
     counted as flat: a posterior that only the width of the prior of the mean makes proper would say nothing else.
     """
     improper = [name for name, prior in model.parameters.items() if not prior.proper]
-    flat = _columns(model, [c for c in model.coefficients if c.pooled is None])
+    flat = _columns(model, lambda c: c.pooled is None)
     for size in range(1, len(improper) + 1):
         for chosen in itertools.combinations(improper, size):
             found = _directions(model, chosen, flat)
             needed = size - sum(model.parameters[name].tail for name in chosen)
             if not found > needed:
-                units = _units(model, chosen).shape[1]
-                more = math.floor(needed) + 1 - found
-                names = " and ".join(chosen)
-                return f"{units} {_word(chosen)} cannot tell {names}: the posterior is improper; {more} more are needed"
+                units = f"{_units(model, chosen).shape[1]} {UNITS[chosen[0]] if size == 1 else 'units'}"
+                more, names = math.floor(needed) + 1 - found, " and ".join(chosen)
+                return f"{units} cannot tell {names}: the posterior is improper; {more} more are needed"
     return None
-
-
-def _word(names: tuple[str, ...]) -> str:
-    words = {"tau": "studies", "tau_arm": "arms", "tau_class": "classes of cells", "tau_group": "countries"}
-    return words[names[0]] if len(names) == 1 else "units"
 
 
 def _directions(model: Structure, names: tuple[str, ...], flat: np.ndarray) -> int:
@@ -72,22 +70,20 @@ def _units(model: Structure, names: tuple[str, ...]) -> np.ndarray:
         load[:, None] * (level.units[:, None] == np.unique(level.units))
         for level, load in zip(model.levels, loads, strict=True)
     ]
-    pooled = _columns(model, [c for c in model.coefficients if c.pooled in names])
-    found = np.hstack([_seen(model, np.hstack(parts)), pooled])
+    found = np.hstack([np.hstack(parts)[_seen(model)], _columns(model, lambda c: c.pooled in names)])
     return found[:, np.abs(found).max(axis=0, initial=0.0) > 0]
 
 
-def _columns(model: Structure, wanted: list) -> np.ndarray:
+def _columns(model: Structure, wanted: Callable[[Coefficient], bool]) -> np.ndarray:
     """Return the columns of some coefficients, (seen, q), at a scale of 1 where they are pooled."""
     phi = _somewhere(model) | {name: 1.0 for name in SCALES if name in model.parameters}
-    every = [np.broadcast_to(column, model.gmfm66.shape) for column in model.columns(phi)]
-    own = [column for column, c in zip(every, model.coefficients, strict=True) if any(c is one for one in wanted)]
-    return _seen(model, np.stack(own, axis=1) if own else np.zeros((model.gmfm66.size, 0)))
+    every = np.stack([np.broadcast_to(column, model.gmfm66.shape) for column in model.columns(phi)], axis=1)
+    return every[_seen(model)][:, [wanted(c) for c in model.coefficients]]
 
 
-def _seen(model: Structure, rows: np.ndarray) -> np.ndarray:
-    """Return the rows (K, ...) of the contrasts in the likelihood: some may have been left out."""
-    return rows[np.sort(model.likelihood.index[model.likelihood.inside])]
+def _seen(model: Structure) -> np.ndarray:
+    """Return the contrasts in the likelihood: some may have been left out."""
+    return np.sort(model.likelihood.index[model.likelihood.inside])
 
 
 def _somewhere(model: Structure) -> dict[str, float]:

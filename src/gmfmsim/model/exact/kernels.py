@@ -1,4 +1,4 @@
-"""Compiled loops of the exact engine: Gaussian algebra at every node, block and state."""
+"""Compiled loops of the exact engine: Gaussian algebra at every node, block and state, and sums over the nodes."""
 
 import math
 
@@ -23,10 +23,7 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
     states, units = effect.shape[0], slot_level.size
     a, b, c = np.zeros((nodes, states, p, p)), np.zeros((nodes, states, p)), np.zeros((nodes, states))
     white = np.empty((1 + p + units, index.shape[1]))  # the effects, the columns, the units
-    here = np.zeros((index.shape[0], units), np.bool_)
-    for block in range(index.shape[0]):
-        for u in range(units):
-            here[block, u] = slot_mask[block, u].any()
+    here = slot_mask.sum(axis=2) > 0
     for j in range(nodes):
         for block in range(index.shape[0]):
             m = size[block]
@@ -47,9 +44,8 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
                 continue
             for s in range(start[block], start[block + 1]):
                 rows = 1 + p
+                white[:] = 0.0
                 for i in range(m):
-                    for row in range(rows):
-                        white[row, i] = 0.0
                     for k in range(m):
                         white[0, i] += whiten[s, i, k] * effect[s, k]
                         for x in range(p):
@@ -57,7 +53,6 @@ def block_statistics(columns, loads, slot_level, slot_mask, index, size, start, 
                 for u in range(units):
                     if here[block, u]:
                         for i in range(m):
-                            white[rows, i] = 0.0
                             for k in range(m):
                                 if slot_mask[block, u, k]:
                                     white[rows, i] += whiten[s, i, k] * loads[j, slot_level[u], index[block, k]]
@@ -137,18 +132,10 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
         combinations *= start[block + 1] - start[block]
     out = np.empty((nodes, combinations))
     sum_a, sum_b, sum_c = np.zeros((blocks + 1, p, p)), np.zeros((blocks + 1, p)), np.zeros(blocks + 1)
-    chosen = np.empty(blocks, np.int64)
     factor, right = np.empty((p, p)), np.empty(p)
+    sum_a[0], sum_b[0], sum_c[0] = np.diag(prior_precision), prior_b, prior_c
     for j in range(nodes):
-        for x in range(p):
-            for y in range(p):
-                sum_a[0, x, y] = 0.0
-            sum_a[0, x, x] = prior_precision[x]
-            sum_b[0, x] = prior_b[x]
-        sum_c[0] = prior_c
-        for block in range(blocks):
-            chosen[block] = start[block]
-        changed = 0
+        chosen, changed = start[:-1].copy(), 0
         for m in range(combinations):
             for block in range(changed, blocks):
                 s = chosen[block]
@@ -161,10 +148,7 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
                 total = sum_a[blocks, 0, 0]
                 out[j, m] = sum_c[blocks] + 0.5 * (sum_b[blocks, 0] ** 2 / total - np.log(total))
             else:
-                for x in range(p):
-                    right[x] = sum_b[blocks, x]
-                    for y in range(x + 1):
-                        factor[x, y] = sum_a[blocks, x, y]
+                factor[:], right[:] = sum_a[blocks], sum_b[blocks]
                 logdet = _factor(factor, p)
                 out[j, m] = sum_c[blocks] + 0.5 * (_solve_lower(factor, right, p) - logdet)
             changed = blocks - 1
@@ -178,30 +162,30 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
 
 
 @compiled
-def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
-    """Return mean (C, p) and covariance (C, p, p) of the coefficients at pairs of node and combination (C,).
+def _add_up(a, b, start, number, factor, right):
+    """Add to the lower half of a precision (p, p), and to the right side (p,), what a combination of states has.
 
-    A combination numbers the states of all blocks; that of the last block runs fastest.
+    a (S, p, p) and b (S, p). A combination numbers the states of all blocks; that of the last block runs fastest.
     """
+    for block in range(start.size - 2, -1, -1):
+        states = start[block + 1] - start[block]
+        s = start[block] + number % states
+        number //= states
+        for x in range(right.size):
+            right[x] += b[s, x]
+            for y in range(x + 1):
+                factor[x, y] += a[s, x, y]
+
+
+@compiled
+def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
+    """Return mean (C, p) and covariance (C, p, p) of the coefficients at pairs of node and combination (C,)."""
     count, p = node.size, b.shape[2]
-    blocks = start.size - 1
     mean, covariance = np.zeros((count, p)), np.zeros((count, p, p))
-    factor, right, unit = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    diagonal, factor, right, unit = np.diag(prior_precision), np.zeros((p, p)), np.zeros(p), np.zeros(p)
     for i in range(count):
-        for x in range(p):
-            right[x] = prior_b[x]
-            for y in range(p):
-                factor[x, y] = 0.0
-            factor[x, x] = prior_precision[x]
-        rest = number[i]
-        for block in range(blocks - 1, -1, -1):
-            states = start[block + 1] - start[block]
-            s = start[block] + rest % states
-            rest //= states
-            for x in range(p):
-                right[x] += b[node[i], s, x]
-                for y in range(p):
-                    factor[x, y] += a[node[i], s, x, y]
+        factor[:], right[:] = diagonal, prior_b
+        _add_up(a[node[i]], b[node[i]], start, number[i], factor, right)
         if p == 1:
             covariance[i, 0, 0] = 1 / factor[0, 0]
             mean[i, 0] = right[0] / factor[0, 0]
@@ -229,24 +213,11 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
     With the precision L L' of the coefficients and t = L^-1 loading, the variance is t't and the mean t' L^-1 right.
     """
     count, p = node.size, b.shape[2]
-    blocks = start.size - 1
     mean, variance = np.zeros(count), np.zeros(count)
-    factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    diagonal, factor, right, t = np.diag(prior_precision), np.zeros((p, p)), np.zeros(p), np.zeros(p)
     for i in range(count):
-        for x in range(p):
-            right[x], t[x] = prior_b[x], loading[node[i], x]
-            for y in range(x):
-                factor[x, y] = 0.0
-            factor[x, x] = prior_precision[x]
-        rest = number[i]
-        for block in range(blocks - 1, -1, -1):
-            states = start[block + 1] - start[block]
-            s = start[block] + rest % states
-            rest //= states
-            for x in range(p):
-                right[x] += b[node[i], s, x]
-                for y in range(x + 1):
-                    factor[x, y] += a[node[i], s, x, y]
+        factor[:], right[:], t[:] = diagonal, prior_b, loading[node[i]]
+        _add_up(a[node[i]], b[node[i]], start, number[i], factor, right)
         if p == 1:
             mean[i], variance[i] = t[0] * (right[0] / factor[0, 0]), t[0] * (1 / factor[0, 0]) * t[0]
             continue
@@ -287,3 +258,69 @@ def lower_tail(weight, means, sds, x):
         below += weight[i] * math.erfc(-z * math.sqrt(0.5))
         density += weight[i] / sds[i] * math.exp(-0.5 * z * z)
     return below / 2, density / math.sqrt(2 * math.pi)
+
+
+@compiled
+def batch_densities(y, pairs, squares, slope, fixed, to_mean, constant, log_p, mean):
+    """Write log p(y, node) and the mean of the amplitude, (B, J) both, of data sets y (B, K); see batch.Batch.
+
+    Products of so few rows are faster here than in a library that shares them out among threads.
+    """
+    z = np.empty(constant.size)
+    for i in range(y.shape[0]):
+        log_p[i] = constant
+        mean[i] = 0.0
+        for f in range(pairs.shape[0]):
+            square = y[i, pairs[f, 0]] * y[i, pairs[f, 1]]
+            for j in range(z.size):
+                log_p[i, j] -= square * squares[f, j]
+        for q in range(fixed.shape[0]):
+            z[:] = fixed[q]
+            for k in range(y.shape[1]):
+                value = y[i, k]
+                for j in range(z.size):
+                    z[j] += value * slope[q, k, j]
+            for j in range(z.size):
+                log_p[i, j] += 0.5 * z[j] * z[j]
+                mean[i, j] += to_mean[q, j] * z[j]
+
+
+@compiled
+def _normal(x, table, first, steps):
+    """Return P(Z <= x), cubic between the values and slopes of a table that starts at `first`."""
+    at = (x - first) * steps
+    if at < 0.0:
+        return 0.0
+    i = int(at)
+    if i >= table.shape[0] - 1:
+        return 1.0
+    f = at - i
+    rise, left, right = table[i + 1, 0] - table[i, 0], table[i, 1], table[i + 1, 1]
+    return table[i, 0] + f * (left + f * (3 * rise - 2 * left - right + f * (left + right - 2 * rise)))
+
+
+@compiled
+def batch_figures(weight, top, mean, sd, sd_new, tau, outermost, table, first, steps, out):
+    """Write the figures of batch.FIGURES to out (B, 7), from weights and means of the amplitude at the nodes (B, J)."""
+    for i in range(weight.shape[0]):
+        total, one, two, above, new, scale, last = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for j in range(weight.shape[1]):
+            w = weight[i, j]
+            if w < 1e-12:
+                continue
+            m = mean[i, j]
+            total += w
+            one += w * m
+            two += w * (m * m + sd[j] * sd[j])
+            scale += w * tau[j]
+            last += w * outermost[j]
+            above += w * _normal(m / sd[j], table, first, steps)
+            new += w * _normal(m / sd_new[j], table, first, steps)
+        average = one / total
+        out[i, 0] = average
+        out[i, 1] = np.sqrt(two / total - average * average)
+        out[i, 2] = above / total
+        out[i, 3] = new / total
+        out[i, 4] = top[i] + np.log(total)
+        out[i, 5] = scale / total
+        out[i, 6] = last / total

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.model.exact import kernels
@@ -27,12 +27,10 @@ class NormalMixture:
 
     @cached_property
     def mean(self) -> float:
-        """The mean."""
         return float(dot(self.weight, self.means))
 
     @cached_property
     def sd(self) -> float:
-        """The standard deviation."""
         return float(np.sqrt(dot(self.weight, self.sds**2 + (self.means - self.mean) ** 2)))
 
     def _standardised(self, x: float) -> np.ndarray:
@@ -49,13 +47,6 @@ class NormalMixture:
         """Return P(value > x), to full relative precision in the upper tail."""
         return float(dot(self.weight, special.ndtr(-self._standardised(x))))
 
-    def density(self, x: np.ndarray) -> np.ndarray:
-        """Return the density at points x (any shape)."""
-        x = np.asarray(x, float)
-        height = self.weight / self.sds
-        at = np.array([dot(height, np.exp(-0.5 * ((v - self.means) / self.sds) ** 2)) for v in x.ravel()])
-        return at.reshape(x.shape) / np.sqrt(2 * np.pi)
-
     def quantile(self, p: float) -> float:
         """Return the value x with P(value <= x) = p.
 
@@ -67,7 +58,8 @@ class NormalMixture:
         sign, tail = (1.0, p) if p <= 0.5 else (-1.0, 1 - p)
         reach = self.sd * max(10.0, 1 / np.sqrt(tail))
         low, high = sign * self.mean - reach, sign * self.mean + reach
-        x = sign * self._start(p)
+        small = self._merged
+        x = sign * (self.mean + self.sd * special.ndtri(p) if small is self else small.quantile(p))
         means = sign * self.means
         while high - low > 1e-14 * reach:
             below, density = kernels.lower_tail(self.weight, means, self.sds, x)
@@ -78,10 +70,6 @@ class NormalMixture:
             x = x + step if low < x + step < high else (low + high) / 2
         return float(sign * x)
 
-    def _start(self, p: float) -> float:
-        small = self._merged
-        return self.mean + self.sd * special.ndtri(p) if small is self else small.quantile(p)
-
     @cached_property
     def _merged(self) -> "NormalMixture":
         """A mixture of fewer components with nearly the same quantiles, or itself if there are few."""
@@ -90,10 +78,6 @@ class NormalMixture:
     def interval(self, prob: float = 0.95) -> tuple[float, float]:
         """Return the equal-tailed interval with probability prob."""
         return self.quantile((1 - prob) / 2), self.quantile((1 + prob) / 2)
-
-    def shortest(self, prob: float = 0.95) -> tuple[float, float]:
-        """Return the shortest (highest-density) interval with probability prob."""
-        return shortest_interval(self.quantile, prob)
 
 
 def merged(mixture: NormalMixture) -> NormalMixture:
@@ -115,16 +99,3 @@ def merged(mixture: NormalMixture) -> NormalMixture:
     some = weight > 0
     weight, one, two = weight[some], one[some] / weight[some], two[some] / weight[some]
     return NormalMixture(weight, first + one, np.sqrt(np.maximum(two - one**2, 0)))
-
-
-def shortest_interval(quantile, prob: float) -> tuple[float, float]:
-    """Return the shortest interval with probability prob of a unimodal distribution, from its quantile function."""
-    found = optimize.minimize_scalar(
-        lambda p: quantile(p + prob) - quantile(p),
-        bounds=(1e-10, 1 - prob - 1e-10),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    ends = [float(found.x), 0.0]  # a density that falls from its lower end on has its shortest interval there
-    best = min(ends, key=lambda p: quantile(p + prob) - (quantile(p) if p > 0 else quantile(1e-300)))
-    return quantile(max(best, 1e-300)), quantile(best + prob)

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
+from gmfmsim.compute.algebra import gauss_hermite
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
-from gmfmsim.model.exact.coordinates import coordinate
 from gmfmsim.model.exact.existence import orders
 from gmfmsim.model.exact.quadrature import EFFORT, Box
-from gmfmsim.model.exact.rules import Coordinate
-from gmfmsim.model.exact.states import States, expand, where_sizes_are
+from gmfmsim.model.exact.rules import Coordinate, coordinate
+from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
 
 MOST_AXES = len(EFFORT) - 1
@@ -20,10 +21,82 @@ MOST_POINTS = 2000
 MOST_NODES = 400_000
 MOST_EVALUATIONS = 40_000_000
 """Nodes times combinations of states: what fits a minute and a few hundred megabytes."""
+OFFSETS = np.linspace(-7, 7, 57)
+"""Where that posterior is looked for, in standard deviations of the prior."""
+FEWEST, PER_LOG_SD = 3, 20
+"""Points for one unknown standard error: so many, and so many more for each unit of the SD of its logarithm."""
 
 
 class Refused(ValueError):
     """The exact engine cannot do this, and says why."""
+
+
+@dataclass(frozen=True)
+class States:
+    """The states of all blocks in one list: start (B + 1,); effect (S, n), whiten (S, n, n), constant (S,).
+
+    A standard error of unknown size gives a state several states, one for each Gauss-Hermite node of its u. `base`
+    (S,) is the state of the likelihood that each stands for.
+    """
+
+    start: np.ndarray
+    effect: np.ndarray
+    whiten: np.ndarray
+    constant: np.ndarray
+    base: np.ndarray
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations of states there are."""
+        return int(np.prod(np.diff(self.start), dtype=float))
+
+
+def expand(model: Structure, points: int, center=None, width=None) -> States:
+    """Return the states of the likelihood, those with unknown standard errors at Gauss-Hermite nodes.
+
+    The nodes u = center + width x have the weights of Normal(0, 1) against Normal(center, width); center and width
+    (B, states), by default 0 and 1. There are at most `points` of them, fewer where a standard error is nearly known.
+    """
+    like = model.likelihood
+    if not like.uncertain_spread:
+        block, state = np.nonzero(like.log_weight > NEVER)
+        start = np.concatenate([[0], np.cumsum(like.states)])
+        return States(start, *(v[block, state] for v in (like.effect, like.whiten, like.log_constant)), state)
+    start, effect, whiten, constant, base = [0], [], [], [], []
+    for block in range(len(like.index)):
+        for state in range(like.states[block]):
+            log_sd = like.log_se_sd[block, state]
+            unknown = np.unique(like.uncertain[block][log_sd > 0])
+            c, s = (0.0, 1.0) if center is None else (center[block, state], width[block, state])
+            n = min(points, int(np.ceil(FEWEST + PER_LOG_SD * log_sd.max())))
+            x, w = gauss_hermite(n)
+            log_w = np.log(w) + x**2 / 2
+            for nodes in np.ndindex(*(n,) * unknown.size):
+                u, chosen = np.zeros(max(1, len(like.uncertain_spread))), list(nodes)
+                u[unknown] = c + s * x[chosen]
+                log_scale = log_sd * u[like.uncertain[block]]
+                effect.append(like.effect[block, state])
+                whiten.append(like.whiten[block, state] * np.exp(-log_scale))
+                weight = (log_w[chosen] - u[unknown] ** 2 / 2 + np.log(s)).sum()
+                constant.append(like.log_constant[block, state] - log_scale.sum() + weight)
+                base.append(state)
+        start.append(len(effect))
+    return States(np.array(start), np.array(effect), np.array(whiten), np.array(constant), np.array(base))
+
+
+def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (B, states) of the u of unknown standard errors, given all else.
+
+    mean (K,), gains: of `Likelihood.by_state`. The standard deviation is kept from 0.3 to 1: the nodes for one that is
+    too small would miss what is far from these means.
+    """
+    like = model.likelihood
+    spread = np.repeat(OFFSETS[:, None], len(like.uncertain_spread), axis=1)
+    log_p = like.by_state(mean, gains, like.log_scale(spread)) - OFFSETS[:, None, None] ** 2 / 2
+    weight = special.softmax(log_p, axis=0)
+    center = (OFFSETS[:, None, None] * weight).sum(axis=0)
+    width = np.sqrt((weight * (OFFSETS[:, None, None] - center) ** 2).sum(axis=0))
+    return center, np.clip(width, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -40,6 +113,11 @@ class Prepared:
     arrays: tuple
     orders: dict[str, float]
 
+    @property
+    def system(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the kernels need beside statistics: where the states of a block start, and the prior of coefficients."""
+        return self.states.start, self.prior_precision, self.prior_b
+
     def phi(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parameters (J, 1) at coordinates x (J, axes)."""
         return {name: axis.value(x[:, [i]]) for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True))}
@@ -53,27 +131,20 @@ class Prepared:
 
     def design(self, phi: Mapping[str, np.ndarray], nodes: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns (J, p, K) of the coefficients and the loads (J, L, K) of the levels at every node."""
-        k, parts = self.structure.gmfm66.size, (self.structure.scale(phi), self.structure.shape(phi))
-        columns = np.empty((nodes, len(self.structure.coefficients), k))
-        for i, column in enumerate(self.structure.columns(phi, parts)):
-            columns[:, i] = column
-        loads = np.empty((nodes, len(self.structure.levels), k))
-        for i, load in enumerate(self.structure.loads(phi, parts)):
-            loads[:, i] = load
-        return columns, loads
-
-    def statistics(self, phi: Mapping[str, np.ndarray], nodes: int) -> tuple:
-        """Return (A, b, c) of every state at every node; see kernels.block_statistics."""
-        states = self.states
-        return kernels.block_statistics(
-            *self.design(phi, nodes), *self.arrays, states.start, states.effect, states.whiten, states.constant
+        shape, parts = (nodes, self.structure.gmfm66.size), (self.structure.scale(phi), self.structure.shape(phi))
+        stacked = (
+            np.stack([np.broadcast_to(one, shape) for one in part], axis=1)
+            for part in (self.structure.columns(phi, parts), self.structure.loads(phi, parts))
         )
+        return tuple(np.ascontiguousarray(part) for part in stacked)
 
     def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
-        """Return log p(y, combination, coordinates x), (J, M), and the statistics behind it."""
-        phi = self.phi(x)
-        found = self.statistics(phi, x.shape[0])
-        log_p = kernels.log_evidence(*found, self.states.start, self.prior_precision, self.prior_b, self.prior_c)
+        """Return log p(y, combination, coordinates x), (J, M), and (A, b, c) of `kernels.block_statistics`."""
+        phi, states = self.phi(x), self.states
+        found = kernels.block_statistics(
+            *self.design(phi, x.shape[0]), *self.arrays, states.start, states.effect, states.whiten, states.constant
+        )
+        log_p = kernels.log_evidence(*found, *self.system, self.prior_c)
         log_p += self.log_prior(x, phi)[:, None]
         if not (log_p < np.inf).all():
             where = int(np.argmin((log_p < np.inf).all(axis=1)))
@@ -94,9 +165,8 @@ class Prepared:
     def can_afford(self, box: Box) -> bool:
         """Return whether a box has nodes that fit the time and memory of a fit."""
         nodes = int(np.prod(box.points))
-        if max(box.points, default=1) > MOST_POINTS:
-            return False
-        return nodes <= MOST_NODES and nodes * self.states.combinations <= MOST_EVALUATIONS
+        few = max(box.points, default=1) <= MOST_POINTS and nodes <= MOST_NODES
+        return few and nodes * self.states.combinations <= MOST_EVALUATIONS
 
     def resolved(self, box: Box, density: np.ndarray, axis: int | None, tolerance: float) -> tuple[Box, np.ndarray]:
         """Return a box, and the density at its nodes, that hold between the nodes of one axis, or of all."""
@@ -113,8 +183,7 @@ class Prepared:
     def with_sizes_at(self, x: np.ndarray, points: int) -> "Prepared":
         """Return it with points for each unknown standard error, where its posterior is at coordinates x (axes,)."""
         log_p, (a, b, _) = self.log_joint(x[None])
-        best, start = np.argmax(log_p, axis=1), self.states.start
-        value, _ = kernels.coefficients_at(a, b, start, self.prior_precision, self.prior_b, np.zeros(1, int), best)
+        value, _ = kernels.coefficients_at(a, b, *self.system, np.zeros(1, int), np.argmax(log_p, axis=1))
         phi = self.phi(x[None])
         mean = sum(column * b for column, b in zip(self.structure.columns(phi), value[0], strict=True))
         gains = self.structure.gains(self.structure.loads(phi))
@@ -140,9 +209,12 @@ def prepare(model: Structure) -> Prepared:
     if combinations * nodes > MOST_EVALUATIONS:
         raise Refused(f"{combinations} combinations of readings are too many: fix some, or use nuts")
     like = model.likelihood
-    prior = [_normal(c) for c in model.coefficients]
-    precision = np.array([q for _, q in prior])
-    mean = np.array([m for m, _ in prior])
+    # mean and precision of the coefficients: 0 and 1 if pooled, precision 0 if flat
+    own = [
+        (0.0, 1.0) if c.pooled else (c.prior.mean, c.prior.sd**-2.0) if c.prior else (0.0, 0.0)
+        for c in model.coefficients
+    ]
+    mean, precision = np.array(own).T
     proper = precision > 0
     constant = 0.5 * (np.log(precision[proper]).sum() + (~proper).sum() * np.log(2 * np.pi))
     slots = model.slots
@@ -165,10 +237,3 @@ def prepare(model: Structure) -> Prepared:
         arrays,
         found,
     )
-
-
-def _normal(c) -> tuple[float, float]:
-    """Return mean and precision of the prior of a coefficient; precision 0 if it is flat."""
-    if c.pooled:
-        return 0.0, 1.0
-    return (c.prior.mean, c.prior.sd**-2.0) if c.prior is not None else (0.0, 0.0)

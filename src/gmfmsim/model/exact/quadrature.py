@@ -1,4 +1,4 @@
-"""Quadrature over a few parameters that adapts to where the posterior is."""
+"""Quadrature over a few parameters that adapts to where the posterior is; the marginals and draws that it gives."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmfmsim.compute.algebra import dot, inverse
+from gmfmsim.compute.algebra import dot, inverse, product
+from gmfmsim.compute.roots import root
 from gmfmsim.faults import NotANumber
+from gmfmsim.model.draws import inverse_cdf
 from gmfmsim.model.exact.rules import Coordinate, Rule, Shape, rule
-from gmfmsim.model.exact.states import HERMITE
+
+HERMITE = 13
+"""The most points for the unknown size of one standard error."""
 
 
 class Effort(NamedTuple):
@@ -111,7 +115,7 @@ class Box:
         return max(found)
 
     def widened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
-        """Return the box with those open ends moved out at which an axis stands too high, or itself; see `heights`."""
+        """Return the box with those open ends moved out at which an axis stands too high; see `heights`."""
         rules = []
         for i, (axis, r) in enumerate(zip(axes, self.rules, strict=True)):
             height, width = self.heights(axes, density, i, edge), r.high - r.low
@@ -122,13 +126,10 @@ class Box:
                 high = min(axis.high, high + 0.3 * width)
             more = int(np.ceil(r.points * (high - low) / width))
             rules.append(rule(low, high, more, r.shape))
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
     def tightened(self, axes: Sequence[Coordinate], density: np.ndarray, edge: float) -> "Box":
-        """Return the box without ends where an axis stands lower than it may, if that is much; or itself.
-
-        The points stay: they stand closer then.
-        """
+        """Return the box without ends where an axis stands lower than it may, if that is much; the points stay."""
         rules = []
         for i, r in enumerate(self.rules):
             inside = np.flatnonzero(self.heights(axes, density, i, edge) > 1)
@@ -136,10 +137,10 @@ class Box:
             low = r.low if r.shape == "even" or first == 0 else float(r.nodes[first])
             high = r.high if last == r.points - 1 else float(r.nodes[last])
             rules.append(rule(low, high, r.points, r.shape) if high - low < MUCH * (r.high - r.low) else r)
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
     def finer(self, density: np.ndarray, tolerance: float, *, between: bool = False) -> "Box":
-        """Return the box with more points on the axes that miss more than the tolerance; itself if there are none.
+        """Return the box with more points on the axes that miss more than the tolerance.
 
         What counts is the integral, or with `between` the density between the nodes.
         """
@@ -147,7 +148,7 @@ class Box:
         for i, r in enumerate(self.rules):
             error = (r.between if between else r.missed)(self.marginal(density, i))
             rules.append(rule(r.low, r.high, int(np.ceil(1.4 * r.points)), r.shape) if error > tolerance else r)
-        return self if all(a is b for a, b in zip(rules, self.rules, strict=True)) else Box(tuple(rules))
+        return Box(tuple(rules))
 
 
 def find_box(
@@ -228,18 +229,11 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
     k = best.size
     if k == 1:
         return np.ones(1)
-    pairs = [(i, j) for i in range(k) for j in range(i, k)]
-    shifts = [np.zeros(k)]
-    for i, j in pairs:
-        for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-            shift = np.zeros(k)
-            shift[i] += a * step[i]
-            shift[j] += b * step[j]
-            shifts.append(shift)
-    f = log_density(best + np.array(shifts))
+    pairs, unit = [(i, j) for i in range(k) for j in range(i, k)], np.diag(step)
+    shifts = [a * unit[i] + b * unit[j] for i, j in pairs for a in (1, -1) for b in (1, -1)]
+    corners = log_density(best + np.array(shifts)).reshape(-1, 4)
     hessian = np.zeros((k, k))
-    for n, (i, j) in enumerate(pairs):
-        pp, pm, mp, mm = f[1 + 4 * n : 5 + 4 * n]
+    for (i, j), (pp, pm, mp, mm) in zip(pairs, corners, strict=True):
         with np.errstate(invalid="ignore"):  # a step may leave the support
             hessian[i, j] = hessian[j, i] = (pp - pm - mp + mm) / (4 * step[i] * step[j])
     curvature = -hessian
@@ -250,3 +244,77 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
     except ValueError:  # no peak here: not positive definite
         return np.full(k, 1.5)
     return np.clip(np.sqrt(variance * np.diag(curvature)), 1, 3)
+
+
+DRAW_STEPS = 600
+"""Points of the grid on which the distribution along an axis is inverted for draws."""
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """The marginal distribution of one parameter: an interpolated density on its axis, values (n,) at the nodes."""
+
+    coordinate: Coordinate
+    rule: Rule
+    values: np.ndarray
+
+    @cached_property
+    def total(self) -> float:
+        """The integral of the values, by which they are divided."""
+        return float(dot(self.rule.weights, self.values))
+
+    def cdf(self, value) -> np.ndarray:
+        """Return P(parameter <= value)."""
+        low, high = self.coordinate.value(np.array([self.rule.low, self.rule.high]))
+        x = self.coordinate.inverse(np.clip(value, low, high))
+        return np.clip(dot(self.rule.integral(x), self.values) / self.total, 0, 1)
+
+    def moments(self) -> tuple[float, float]:
+        """Return mean and standard deviation, as far as the nodes reach.
+
+        Of an even density the trapezoidal rule misses, in the mean, the corner that values have at 0. Values s sinh(x)
+        are s cosh(x), which is even, less s exp(-x), which fades: what the rule misses is what it misses of the latter,
+        and Gauss and Legendre's rule tells, on the interpolated density.
+        """
+        value, f = self.coordinate.value(self.rule.nodes), self.rule.weights * self.values / self.total
+        mean, corner = float(dot(f, value)), 0.0
+        if self.rule.shape == "even":
+            fine = rule(self.rule.low, self.rule.high, 4 * self.rule.points, "interval")
+            f_fine = fine.weights * dot(self.rule.basis(fine.nodes), self.values) / self.total
+            corner = float(dot(f, self._fading(self.rule.nodes)) - dot(f_fine, self._fading(fine.nodes)))
+        mean += corner
+        return mean, float(np.sqrt(max(dot(f, (value - mean) ** 2) - 2 * mean * corner, 0.0)))
+
+    def _fading(self, x: np.ndarray) -> np.ndarray:
+        """Return s cosh(x) - s sinh(x) for a coordinate whose values are s sinh(x)."""
+        return np.exp(self.coordinate.log_slope(np.zeros_like(x)) - x)
+
+    def quantile(self, p: float) -> float:
+        """Return the value below which the parameter lies with probability p."""
+
+        def above(x):
+            return float(dot(self.rule.integral(np.array(x)), self.values)) / self.total - p
+
+        low, high = self.rule.low, self.rule.high
+        x = low if above(low) >= 0 else root(above, low, high, within=1e-14, relative=1e-14)
+        return float(self.coordinate.value(np.array(x)))
+
+
+def draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return independent draws (size, axes) of the coordinates from the density (points...) at the nodes of the box.
+
+    uniform (size, axes) in (0, 1). One axis after another: the marginal of the first, the second given the first, and
+    so on, each interpolated and inverted on a grid of `DRAW_STEPS` points.
+    """
+    out = np.empty(uniform.shape)
+    for rows in np.array_split(np.arange(uniform.shape[0]), max(1, uniform.shape[0] // 2048)):
+        given = np.broadcast_to(density, (rows.size, *density.shape))
+        for i, r in enumerate(box.rules):
+            others = np.array([1.0])
+            for later in box.rules[i + 1 :]:
+                others = np.outer(others, later.weights).ravel()
+            grid = np.linspace(r.low, r.high, DRAW_STEPS)
+            f = np.maximum(product(dot(given.reshape(*given.shape[:2], -1), others), r.basis(grid).T), 0)
+            out[rows, i] = inverse_cdf(grid, f, uniform[rows, i])
+            given = np.einsum("sn,sn...->s...", r.basis(out[rows, i]), given)
+    return out

@@ -9,6 +9,9 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_legendre, legendre, product
+from gmfmsim.dist.distributions import Distribution
+from gmfmsim.model.structure import Structure
+from gmfmsim.model.terms import SCALES
 
 Shape = Literal["line", "even", "interval"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the
@@ -18,16 +21,22 @@ where it ends, Gauss and Legendre's rule (Trefethen & Weideman 2014)."""
 
 FARTHEST = 230.0
 """The logarithm of the largest and of the smallest value that an axis reaches: their squares are still numbers."""
+EVEN = ("half_normal", "half_cauchy", "half_student_t", "improper_uniform")
+"""Priors of scales whose density is an even function; the likelihood is one, since it knows a scale by its square."""
+TAILS = np.array([1e-15, 1 - 1e-15])
+"""Between these quantiles of its prior the posterior of a parameter is first looked for."""
+LEAST = 1e-100
+"""The smallest unit of an axis."""
+FARTHEST_SDS = 1e6
+"""How many times further than that the axis of a parameter on the whole line goes."""
 
 
 @dataclass(frozen=True)
 class Coordinate:
     """A smooth coordinate x of a parameter: value(x), log_slope(x) = log |d value / d x|, its range, its shape.
 
-    Which one: log for parameters above 0 whose prior is spread over orders of magnitude, scale x sinh for those with
-    mass down to 0 and a heavy tail, x itself otherwise. start: where a prior has its mass, and the posterior is first
-    looked for; closed: whether the parameter itself ends where the range does; order: the highest moment, up to 2, that
-    exists and is to be integrated.
+    start: where a prior has its mass, and the posterior is first looked for; closed: whether the parameter itself ends
+    where the range does; order: the highest moment, up to 2, that exists and is to be integrated.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
@@ -41,13 +50,44 @@ class Coordinate:
     order: int = 0
 
 
-def on_log(start: np.ndarray, order: int) -> Coordinate:
+def coordinate(name: str, prior: Distribution, model: Structure, order: float) -> Coordinate:
+    """Return the coordinate in which a parameter is integrated; order: that below which its moments exist.
+
+    The logarithm for parameters above 0 whose prior is spread over orders of magnitude, asinh(value / scale) for those
+    with mass down to 0 and a heavy tail, the value itself otherwise.
+    """
+    low, high = prior.support
+    moments = int(np.clip(np.ceil(order) - 1, 0, 2))
+    if prior.dist in ("lognormal", "turner2015"):
+        center, reach = np.log(prior.median), prior.sigma * 8
+        return _on_log(np.array([center - reach, center + reach]), moments)
+    if prior.dist in ("log_student_t", "rhodes2015"):
+        return _on_log_sinh(prior.location, prior.scale)
+    if prior.dist in ("gamma", "log_logistic") and prior.shape < 1:  # without bound towards 0
+        return _on_log(np.log(np.maximum(prior.ppf(TAILS), LEAST)), moments)
+    if low == 0 and high == np.inf:
+        like = model.likelihood
+        errors = np.diagonal(like.precision[:, 0], axis1=-2, axis2=-1)[like.inside] ** -0.5
+        typical = float(np.median(errors))
+        shape = "even" if prior.dist in EVEN and name in SCALES else "interval"
+        if not prior.proper:
+            return _on_sinh(typical, shape, 1e3 * typical, moments)
+        scale = min(float(prior.ppf(0.5)), typical) if name in SCALES else float(prior.ppf(0.5))
+        return _on_sinh(max(scale, LEAST), shape, float(prior.ppf(TAILS[1])), moments)
+    if np.isfinite(low + high):
+        return _on_line(low, high, "interval", (low, high))
+    start = prior.ppf(TAILS)
+    low, high = (start.mean() + FARTHEST_SDS * (start - start.mean())).tolist()
+    return _on_line(low, high, "line", tuple(start.tolist()))
+
+
+def _on_log(start: np.ndarray, order: int) -> Coordinate:
     """Return the coordinate log(value) for values above 0, looked for between the logarithms start (2,)."""
     low, high = np.clip(start, -FARTHEST, FARTHEST).tolist()
     return Coordinate(np.exp, lambda x: x, np.log, -FARTHEST, FARTHEST, "line", (low, high), order=order)
 
 
-def on_log_sinh(location: float, scale: float) -> Coordinate:
+def _on_log_sinh(location: float, scale: float) -> Coordinate:
     """Return the coordinate asinh((log(value) - location) / scale): for logarithms with a heavy tail."""
     low, high = (float(np.arcsinh((end - location) / scale)) for end in (-FARTHEST, FARTHEST))
     return Coordinate(
@@ -61,7 +101,7 @@ def on_log_sinh(location: float, scale: float) -> Coordinate:
     )
 
 
-def on_sinh(scale: float, shape: Shape, start: float, order: int) -> Coordinate:
+def _on_sinh(scale: float, shape: Shape, start: float, order: int) -> Coordinate:
     """Return the coordinate asinh(value / scale) for values from 0, up to start at first: linear, later logarithmic."""
     return Coordinate(
         lambda x: scale * np.sinh(x),
@@ -76,7 +116,7 @@ def on_sinh(scale: float, shape: Shape, start: float, order: int) -> Coordinate:
     )
 
 
-def on_line(low: float, high: float, shape: Shape, start: tuple[float, float]) -> Coordinate:
+def _on_line(low: float, high: float, shape: Shape, start: tuple[float, float]) -> Coordinate:
     """Return the value itself as coordinate, between low and high; ends that the parameter has are closed."""
     closed = shape == "interval"
     return Coordinate(lambda x: x, np.zeros_like, lambda v: v, low, high, shape, start, (closed, closed), 2)
@@ -132,10 +172,8 @@ class Rule:
         def from_start(d):  # of a sinc, from minus infinity
             return self.step * (0.5 + special.sici(np.pi * d / self.step)[0] / np.pi)
 
-        start = np.array(self.low)
-        if self.shape == "line":
-            return self._mirrored(from_start, x)
-        return self._mirrored(from_start, x) - self._mirrored(from_start, start)
+        found = self._mirrored(from_start, x)
+        return found if self.shape == "line" else found - self._mirrored(from_start, self.low)
 
     def _mirrored(self, kernel: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, float)

@@ -4,7 +4,7 @@ from typing import Annotated, Union
 
 from pydantic import Field, create_model
 
-from gmfmsim.dist.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
+from gmfmsim.dist.distributions import Beta, Normal, TruncatedNormal, Uniform
 from gmfmsim.dist.positive import (
     Exponential,
     Gamma,
@@ -18,40 +18,21 @@ from gmfmsim.dist.positive import (
 from gmfmsim.files.toml import Spec
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
 
+GENERAL = (Normal, TruncatedNormal, Uniform, Beta)
+POSITIVE = (HalfNormal, HalfCauchy, HalfStudentT, Exponential, Gamma, LogNormal, LogStudentT, LogLogistic)
+OF_TAU = (Turner2015, Rhodes2015, DuMouchel, UniformShrinkage, Jeffreys, ImproperUniform)
+"""Priors that make sense for between-study standard deviations only."""
+
 
 class Reason(Spec):
-    """Why a prior is what it is, and in what unit."""
+    """Why a prior is what it is, and in what unit: what it needs besides the keys of its distribution."""
 
     unit: str = Field(min_length=1)
     reason: str = Field(min_length=1)
 
 
-def _with_reason(distribution: type[Distribution]) -> type[Distribution]:
-    """Return the class of a distribution that needs, besides its own keys, unit and reason."""
-    return create_model(f"{distribution.__name__}Prior", __base__=(distribution, Reason), __module__=__name__)
-
-
 PRIORS = tuple(
-    _with_reason(distribution)
-    for distribution in (
-        Normal,
-        TruncatedNormal,
-        Uniform,
-        Beta,
-        HalfNormal,
-        HalfCauchy,
-        HalfStudentT,
-        Exponential,
-        Gamma,
-        LogNormal,
-        LogStudentT,
-        LogLogistic,
-        Turner2015,
-        Rhodes2015,
-        DuMouchel,
-        UniformShrinkage,
-        Jeffreys,
-        ImproperUniform,
-    )
+    create_model(f"{distribution.__name__}Prior", __base__=(distribution, Reason), __module__=__name__)
+    for distribution in (*GENERAL, *POSITIVE, *OF_TAU)
 )
 Prior = Annotated[Union[PRIORS], Field(discriminator="dist")]  # noqa: UP007 (the members are computed)

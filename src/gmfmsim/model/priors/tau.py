@@ -135,10 +135,14 @@ class Surveyed(Distribution):
         return self
 
     @property
-    def _cell(self) -> tuple[float, float]:
-        """Location and scale of log tau."""
-        location, scale = self.table[self.outcome, self.comparison]
-        return location / 2, scale / 2
+    def location(self) -> float:
+        """The median of log tau."""
+        return self.table[self.outcome, self.comparison][0] / 2
+
+    @property
+    def scale(self) -> float:
+        """The scale of log tau."""
+        return self.table[self.outcome, self.comparison][1] / 2
 
 
 class Turner2015(Surveyed, LogNormalLaw):
@@ -146,21 +150,15 @@ class Turner2015(Surveyed, LogNormalLaw):
 
     dist: Literal["turner2015"]
     table = TURNER
-
-    @property
-    def scale_of_effects(self) -> str:
-        """Log odds ratios."""
-        return "log odds ratios"
+    scale_of_effects = "log odds ratios"
 
     @property
     def median(self) -> float:
-        """The median of tau."""
-        return math.exp(self._cell[0])
+        return math.exp(self.location)
 
     @property
     def sigma(self) -> float:
-        """The standard deviation of log tau."""
-        return self._cell[1]
+        return self.scale
 
     def __str__(self):
         return f"{LogNormalLaw.__str__(self)} log odds ratio (Turner 2015: {self.outcome}; {self.comparison})"
@@ -171,26 +169,8 @@ class Rhodes2015(Surveyed, LogStudentTLaw):
 
     dist: Literal["rhodes2015"]
     table = RHODES
-
-    @property
-    def scale_of_effects(self) -> str:
-        """Standardised mean differences."""
-        return "standard deviations of the outcome"
-
-    @property
-    def df(self) -> float:
-        """The degrees of freedom of log tau."""
-        return 5.0
-
-    @property
-    def location(self) -> float:
-        """The median of log tau."""
-        return self._cell[0]
-
-    @property
-    def scale(self) -> float:
-        """The scale of log tau."""
-        return self._cell[1]
+    scale_of_effects = "standard deviations of the outcome"
+    df: ClassVar[float] = 5.0
 
     def __str__(self):
         return f"{LogStudentTLaw.__str__(self)} standard deviations (Rhodes 2015: {self.outcome}; {self.comparison})"
@@ -199,16 +179,7 @@ class Rhodes2015(Surveyed, LogStudentTLaw):
 class OfTheErrors(AboveZero):
     """A prior that the standard errors of the studies determine: `given(se)` is the distribution itself."""
 
-    def _log_density(self, x):
-        raise TypeError(self._before())
-
-    def ppf(self, p):
-        raise TypeError(self._before())
-
-    def _in_pymc(self):
-        raise TypeError(self._before())
-
-    def _before(self) -> str:
+    def _why_not(self, lacks):
         return f"{self.dist} depends on the standard errors of the studies: it is known once they are given"
 
     def __str__(self):
@@ -219,10 +190,7 @@ class DuMouchel(OfTheErrors):
     """The prior of DuMouchel 1995: log-logistic with median s0 and shape 1, monotonically falling."""
 
     dist: Literal["du_mouchel"]
-
-    @property
-    def tail(self):
-        return 2.0
+    tail = 2.0
 
     def given(self, se):
         return LogLogistic(dist="log_logistic", median=harmonic_se(se), shape=1)
@@ -232,10 +200,7 @@ class UniformShrinkage(OfTheErrors):
     """The prior that makes the shrinkage s0^2 / (s0^2 + tau^2) uniform: log-logistic, median s0 and shape 2."""
 
     dist: Literal["uniform_shrinkage"]
-
-    @property
-    def tail(self):
-        return 3.0
+    tail = 3.0
 
     def given(self, se):
         return LogLogistic(dist="log_logistic", median=harmonic_se(se), shape=2)
@@ -244,14 +209,12 @@ class UniformShrinkage(OfTheErrors):
 class Improper(AboveZero):
     """A density above 0 that has no finite integral, known up to a constant. It has no quantiles and no draws."""
 
-    @property
-    def proper(self):
-        return False
+    proper = False
 
     def ppf(self, p):
         raise TypeError(f"{self.dist} is improper: it has no quantiles")
 
-    def _in_pymc(self):
+    def node(self, name, dims=None, transform=None):
         raise TypeError(f"{self.dist} is improper: only the exact engine can use it")
 
     def __str__(self):
@@ -262,22 +225,17 @@ class Jeffreys(Improper):
     """Jeffreys' prior for tau with mu known, which is also the reference prior (Bodnar, Link & Elster 2016)."""
 
     dist: Literal["jeffreys"]
+    _why_not = OfTheErrors._why_not
 
     def given(self, se):
         return JeffreysGiven(dist=self.dist, se=tuple(_checked(se).tolist()))
-
-    def _log_density(self, x):
-        raise TypeError(f"{self.dist} depends on the standard errors of the studies: it is known once they are given")
 
 
 class JeffreysGiven(Jeffreys):
     """Jeffreys' prior for tau given the standard errors se (K,)."""
 
     se: tuple[float, ...]
-
-    @property
-    def tail(self):
-        return 1.0
+    tail = 1.0
 
     def _log_density(self, x):
         log_tau, log_se = np.log(x)[..., None], np.log(self.se)
@@ -289,10 +247,7 @@ class ImproperUniform(Improper):
     """The constant density above 0."""
 
     dist: Literal["improper_uniform"]
-
-    @property
-    def tail(self):
-        return 0.0
+    tail = 0.0
 
     def _log_density(self, x):
         return 0 * x

@@ -12,7 +12,7 @@ from gmfmsim.model.effect import BETWEEN, Condition, Effect, effect
 from gmfmsim.model.priors.tau import OfTheErrors
 from gmfmsim.streams import stream
 
-LOW_DOSE, HIGH_DOSE = 1e7, 1e8
+LOW_DOSE, HIGH_DOSE = "1e7", "1e8"
 """The doses, in cells/kg, that the words compare: most trials lie between them."""
 SIZE = 100_000
 """Draws behind the words; stratified, so that the limits of one parameter are exact to four digits."""
@@ -44,27 +44,25 @@ def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> 
     silent = _silent(spec, se)
     draw = partial(_draws, spec, se=se, seed=seed, size=SIZE)
     curve = spec.shape
-    at = f" at {_dose(HIGH_DOSE)} cells/kg" if curve.uses_dose else ""
+    at = f" at {HIGH_DOSE} cells/kg" if curve.uses_dose else ""
     thoughts = []
     if not silent.keys() & set(curve.nonlinear):
-        low, high = (_effect(spec, dose, draw, silent) for dose in (LOW_DOSE, HIGH_DOSE))
+        low, high = (_effect(spec, float(dose), draw, silent) for dose in (LOW_DOSE, HIGH_DOSE))
         of_mean, of_scatter = curve.amplitude not in silent, not silent.keys() & {*BETWEEN, "nu"}
         if of_mean:
             mean = draw(curve.amplitude)
             if curve.uses_dose:
-                change = f"going from {_dose(LOW_DOSE)} to {_dose(HIGH_DOSE)} cells/kg adds"
+                change = f"going from {LOW_DOSE} to {HIGH_DOSE} cells/kg adds"
                 thoughts.append(f"{change} {_between(mean * (high.share - low.share))}")
             thoughts.append(f"the mean effect{at} lies {_between(mean * high.share)}")
         if of_scatter:
             one, other = (_deviation(high, study, draw) * high.share for study in (1, 2))
             half, most = np.median(np.abs(one - other)), np.quantile(np.abs(one), 0.95)
-            thoughts.append(
+            thoughts += [
                 f"two new studies of the same treatment{at} differ by more than {_points(half)} GMFM-66 points "
-                "in half of cases"
-            )
-            thoughts.append(
-                f"a new study{at} lies within {_points(most)} GMFM-66 points of the mean of studies in 95 % of cases"
-            )
+                "in half of cases",
+                f"a new study{at} lies within {_points(most)} GMFM-66 points of the mean of studies in 95 % of cases",
+            ]
         if of_mean and of_scatter:
             thoughts.append(f"the effect in a new study{at} lies {_between(mean * high.share + one)}")
     if "r" not in silent:
@@ -75,13 +73,12 @@ def in_words(spec: ModelSpec, *, se: ArrayLike | None = None, seed: int = 1) -> 
 
 def _silent(spec: ModelSpec, se: ArrayLike | None) -> dict[str, str]:
     """Return the parameters whose priors cannot be drawn from, and what prior they have."""
-    silent = {}
-    for name in spec.parameters:
-        if not spec.priors[name].proper:
-            silent[name] = "an improper prior"
-        elif se is None and isinstance(spec.priors[name], OfTheErrors):
-            silent[name] = "a prior that depends on the standard errors of the studies"
-    return silent
+    priors = {name: spec.priors[name] for name in spec.parameters}
+    return {
+        name: "a prior that depends on the standard errors of the studies" if prior.proper else "an improper prior"
+        for name, prior in priors.items()
+        if not prior.proper or (se is None and isinstance(prior, OfTheErrors))
+    }
 
 
 def _draws(spec: ModelSpec, name: str, *, se: ArrayLike | None, seed: int, size: int) -> np.ndarray:
@@ -118,8 +115,3 @@ def _between(draws: np.ndarray) -> str:
 def _points(x: float) -> str:
     """Write a number of points; no negative zero."""
     return f"{round(x, 1) + 0.0:.1f}" if abs(x) < 1e4 else f"{x:.2g}"
-
-
-def _dose(dose: float) -> str:
-    """Write a dose such as 1e7."""
-    return f"{dose:.0e}".replace("e+0", "e")
