@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import effects_of, truths_of
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import shortened
 from gmfmsim.model.average import Member

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import checks_of, effects_of, truths_of, under_readings
+from gmfmsim.answer.posterior import checks_of, posterior_of
+from gmfmsim.answer.readings import under_readings
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.effect import dose_response

@@ -12,7 +12,7 @@ from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered
-from gmfmsim.answer.sensitivity import kept_of
+from gmfmsim.answer.posterior import kept_of
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average

@@ -5,7 +5,7 @@ from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
-from gmfmsim.report.html import draw, write_page
+from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import with_key
 from gmfmsim.report.plan_tables import tables_of
 
@@ -33,7 +33,8 @@ def plans_page(result: Result) -> None:
     sections = [_section(result, i) for i in range(len(result.plans))]
     if len(sections) > 1:
         sections[0]["sentence"] = sections[0]["own_sentence"]
-    write_page(result.report, "page.html.j2", {"percent": percent}, answer=result.answer, sections=sections)
+    page = filled("page.html.j2", answer=result.answer, sections=sections, percent=percent)
+    result.report.write_text(page, encoding="utf-8")
 
 
 def _section(result: Result, position: int) -> dict:
@@ -48,10 +49,10 @@ def _section(result: Result, position: int) -> dict:
         "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
         "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
         "tables": tables_of(answer, plan.data["surface"]),
-        "fitted": [_fitted(m) for m in answer["models"] if m["engine"] != "published"],
+        "fitted": [
+            m | {"tables": {"parameters": parameters(m), "gate": gate(m)}}
+            for m in answer["models"]
+            if m["engine"] != "published"
+        ],
         "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
     }
-
-
-def _fitted(model: dict) -> dict:
-    return model | {"tables": {"parameters": parameters(model), "gate": gate(model)}}

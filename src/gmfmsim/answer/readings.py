@@ -1,80 +1,20 @@
-"""What the answer hangs on: checks of the models, the same plan under each reading of a suspect figure."""
-
-from dataclasses import replace
+"""The same plan under each reading of a suspect figure."""
 
 import numpy as np
 import xarray as xr
 
+from gmfmsim.answer.truths import target_of, truths_of
 from gmfmsim.compute.algebra import dot
 from gmfmsim.model.average import Member
-from gmfmsim.model.checks import Checks, checks
-from gmfmsim.model.effect import Condition, effect_draws
-from gmfmsim.model.kept import kept
-from gmfmsim.model.truths import mixed_draws, truths
+from gmfmsim.model.effect import effect_draws
+from gmfmsim.model.truths import mixed_draws
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.size import RequiredN, required_n
 
-CHECK_DRAWS = 1000
 ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
-
-
-def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float] | None = None) -> xr.Dataset:
-    """Return the effects (chain, draw, arm) of the trial of a plan, models mixed by their shares.
-
-    doses: others than those of the arms, by name.
-    """
-    arms = _conditions(prepared, doses)
-    return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], _shares(members))
-
-
-def _conditions(prepared: Prepared, doses: dict[str, float] | None = None) -> dict[str, Condition]:
-    """Return the condition of each arm of the trial of a plan, or at other doses, by name."""
-    trial = prepared.plan.trial
-    doses = doses or {arm.name: arm.dose for arm in trial.arms}
-    return {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
-
-
-def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
-    """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
-    plan = prepared.plan
-    return kept(member, _conditions(prepared), plan.trial.active.name, prepared.contrasts, found, plan.seed)
-
-
-def target_of(prepared: Prepared) -> Condition:
-    """Return the condition that the answer of a plan is about: that of the active arm of its trial."""
-    return _conditions(prepared)[prepared.plan.trial.active.name]
-
-
-def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:
-    """Return the truths of the trial of a plan at draws of its effects."""
-    plan = prepared.plan
-    if not plan.trial.two_arms_one_test:  # its trials are dear: no more posterior draws than trials
-        every = -(-effects.sizes["chain"] * effects.sizes["draw"] // plan.search.replicates)
-        effects = effects.isel(draw=slice(None, None, every))
-    return truths(
-        effects,
-        sd_change=plan.trial.sd_change,
-        planning_value=plan.search.planning_value,
-        replicates=plan.search.replicates,
-        seed=plan.seed,
-    )
-
-
-def checks_of(prepared: Prepared, member: Member) -> Checks:
-    """Return the checks of a fitted model; its effect at the dose of the trial is held to 0, 1 and the planning value.
-
-    Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
-    """
-    margins = sorted({0.0, 1.0, prepared.plan.search.planning_value})
-    draws = member.tree["posterior"].sizes["draw"]
-    every = slice(None, None, max(1, draws // CHECK_DRAWS))
-    groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
-    fewer = {n: g.isel(draw=every) if g.sizes.get("draw") == draws else g for n, g in groups.items()}
-    fit = replace(member.fit, tree=xr.DataTree.from_dict(fewer))
-    return checks(fit, member.spec, prepared.contrasts, margins=margins, at=target_of(prepared))
 
 
 def under_readings(
@@ -93,10 +33,10 @@ def under_readings(
     if data is None:
         return []
     probability = mixed_draws(
-        [reading_probability(m.tree, data).to_dataset(name="p") for m in members], _shares(members)
+        [reading_probability(m.tree, data).to_dataset(name="p") for m in members], [m.share for m in members]
     )["p"]
     effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
-    i2 = mixed_draws([_i_squared(prepared, m) for m in members], _shares(members))["i2"]
+    i2 = mixed_draws([_i_squared(prepared, m) for m in members], [m.share for m in members])["i2"]
     draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
     trial, table = prepared.plan.trial, []
     dear = engine_of(trial) == "children"
@@ -125,10 +65,6 @@ def under_readings(
         table.append(row | _figures(found, "not simulated" if dear else "few draws"))
         advance()
     return table
-
-
-def _shares(members: list[Member]) -> list[float]:
-    return [m.share for m in members]
 
 
 def _i_squared(prepared: Prepared, member: Member) -> xr.Dataset:
