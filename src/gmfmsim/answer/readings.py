@@ -13,6 +13,9 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.size import RequiredN, required_n
 
+FIGURES = {"n": "n", "n_interval": "interval", "why": "why", "plateau": "plateau", "plateau_mcse": "plateau_mcse"}
+"""What is said of the required number under a reading, and its name there."""
+
 ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
 
@@ -32,14 +35,12 @@ def under_readings(
     data, active = prepared.contrasts, prepared.plan.trial.active.name
     if data is None:
         return []
-    probability = mixed_draws(
-        [reading_probability(m.tree, data).to_dataset(name="p") for m in members], [m.share for m in members]
-    )["p"]
+    plan, shares = prepared.plan, [m.share for m in members]
+    probability = mixed_draws([reading_probability(m.tree, data).to_dataset(name="p") for m in members], shares)["p"]
     effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
-    i2 = mixed_draws([_i_squared(prepared, m) for m in members], [m.share for m in members])["i2"]
+    i2 = mixed_draws([_i_squared(prepared, m) for m in members], shares)["i2"]
     draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
-    trial, table = prepared.plan.trial, []
-    dear = engine_of(trial) == "children"
+    tree, dear, table = xr.DataTree.from_dict({"posterior": effects}), engine_of(plan.trial) == "children", []
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
@@ -55,14 +56,12 @@ def under_readings(
             "i2": float((i2 * share).sum() / share.sum()),
             "ess": ess,
         }
-        if study is None:
-            found = required
-        else:
-            seed = prepared.plan.seed
-            tree = xr.DataTree.from_dict({"posterior": effects})
-            again = given_reading(tree, weight, seed)["posterior"].to_dataset()
-            found = _required_n(prepared, again) if ess >= ESS_MIN and not dear else None
-        table.append(row | _figures(found, "not simulated" if dear else "few draws"))
+        found = required if study is None else None
+        if study is not None and ess >= ESS_MIN and not dear:
+            again = truths_of(prepared, given_reading(tree, weight, plan.seed)["posterior"].to_dataset())
+            found = required_n(again, plan.trial, plan.search, seed=plan.seed)
+        figures = {name: getattr(found, field, None) for name, field in FIGURES.items()}
+        table.append(row | figures | ({} if found else {"why": "not simulated" if dear else "few draws"}))
         advance()
     return table
 
@@ -90,19 +89,6 @@ def _cases(data: xr.Dataset) -> list[tuple[str | None, str | None, np.ndarray]]:
         rivals = [(study, name, names == name) for name in dict.fromkeys(names.tolist())]
         cases += rivals if len(rivals) > 1 else []
     return cases
-
-
-def _figures(found: RequiredN | None, why_not: str) -> dict:
-    if found is None:
-        return {"n": None, "n_interval": None, "why": why_not, "plateau": None, "plateau_mcse": None}
-    names = {"n": "n", "n_interval": "interval", "why": "why", "plateau": "plateau", "plateau_mcse": "plateau_mcse"}
-    return {name: getattr(found, field) for name, field in names.items()}
-
-
-def _required_n(prepared: Prepared, effects: xr.Dataset) -> RequiredN:
-    """Return the required n of a plan at other draws of its effects."""
-    plan = prepared.plan
-    return required_n(truths_of(prepared, effects), plan.trial, plan.search, seed=plan.seed)
 
 
 def _interval(values: xr.DataArray, weight: xr.DataArray) -> list[float]:
