@@ -33,9 +33,8 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     Probabilities are rounded to six decimals, what pages show beside them to nine digits.
     """
     fits: dict[tuple[str, str], Member] = {}
-    audited: dict = {}
     answers = [answered(prepared, fits, progress) for prepared in asked.plans]
-    first, *others = (_record(a, audited) for a in answers)
+    first, *others = (_record(a) for a in answers)
     if others:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
         first = first | {"own_sentence": sentence(answers[0]), "alternatives": others}
@@ -46,7 +45,7 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     return Outcome(first, files, {"plans": [_manifest(a) for a in answers]})
 
 
-def _record(answer: Answered, audited: dict) -> dict:
+def _record(answer: Answered) -> dict:
     """Return the answer of one plan: n and what it rests on, then all that a page says of trial, model and evidence."""
     prepared, required = answer.prepared, answer.required
     plan, n, at = prepared.plan, required.n, required.reference_n
@@ -92,7 +91,7 @@ def _record(answer: Answered, audited: dict) -> dict:
             {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
             for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
         ],
-        "evidence": _evidence(answer, audited),
+        "evidence": _evidence(answer),
     }
     said = {"readings": [_reading(row, plan.trial) for row in answer.readings], "warnings": warnings(answer)}
     last = {"sentence": sentence(answer)}
@@ -129,7 +128,7 @@ def _manifest(answer: Answered) -> dict:
     }
 
 
-def _evidence(answer: Answered, audited: dict) -> dict:
+def _evidence(answer: Answered) -> dict:
     """Return what the answer rests on: contrasts or a published estimate, their sources, and what is doubtful."""
     prepared, published = answer.prepared, answer.prepared.published
     small, slopes = small_study(answer), []
@@ -147,7 +146,7 @@ def _evidence(answer: Answered, audited: dict) -> dict:
         "notes": prepared.notes,
         "confounding": slopes,
         "small_study": asdict(small) if small else None,
-        "findings": findings(prepared, audited),
+        "findings": findings(prepared),
         "published": asdict(published) if published else None,
     }
 

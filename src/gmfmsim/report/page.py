@@ -25,7 +25,9 @@ CAPTIONS = {
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
     "Doses under hatching were not studied.",
 }
-DATASETS = ("surface", "effect", "contrasts", "dose_response", "type_one", "children")
+ALWAYS = ("surface", "effect")
+SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
+"""What stands beside the answer of a plan: always, and where there is such."""
 
 
 def plans_page(result: Result) -> None:
@@ -40,7 +42,8 @@ def plans_page(result: Result) -> None:
 def _section(result: Result, position: int) -> dict:
     """Draw the figures of one plan and return what the page says of it."""
     answer, folder = result.plans[position]
-    plan = Drawn(answer, {name: result.data(name, position) for name in DATASETS if result.has(name, position)})
+    there = (*ALWAYS, *(name for name in SOMETIMES if result.has(name, position)))
+    plan = Drawn(answer, {name: result.data(name, position) for name in there})
     place, prefix = folder / "figures", f"{answer['slug']}-"
     forest = CAPTIONS["published" if answer["evidence"]["published"] else "forest"]
     captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}

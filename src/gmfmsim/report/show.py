@@ -12,7 +12,6 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.trial.designs import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
@@ -48,7 +47,10 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     if kind in ("experiment", "children"):
         return text_of("experiments" if kind == "experiment" else kind, name or "")
     if kind == "design":
-        return _as_text(read_design(name or ""))
+        design = read_design(name or "")
+        rows = [(f"{r.name} ({r.unit})" if r.unit else r.name, r) for r in sources(design)]
+        lines = [f"{figure}: {r.value}\n    {r.verified}: {r.source}" for figure, r in rows]
+        return "\n".join([*textwrap.wrap(protocol(design), 100), "", *lines])
     if kind == "model":
         from gmfmsim.model.describe import as_text
 
@@ -91,15 +93,6 @@ def design_json(name: str) -> dict:
         "sources": [row._asdict() for row in sources(design)],
         "resolved": design.model_dump(mode="json", exclude_none=True),
     }
-
-
-def _as_text(design: Design) -> str:
-    """Return a design as its protocol and the list of its figures."""
-    lines = ["\n".join(textwrap.wrap(protocol(design), 100)), ""]
-    for row in sources(design):
-        unit = f" ({row.unit})" if row.unit else ""
-        lines += [f"{row.name}{unit}: {row.value}", f"    {row.verified}: {row.source}"]
-    return "\n".join(lines)
 
 
 def write_model_page(name: str, path: Path) -> None:
