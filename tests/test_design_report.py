@@ -33,7 +33,8 @@ from gmfmsim.report.designs import (
     selection_table,
 )
 from gmfmsim.report.figures import Drawn
-from gmfmsim.report.html import BLUE, GREY, draw, filled
+from gmfmsim.report.html import draw, filled
+from gmfmsim.report.look import BLUE, GREY
 from gmfmsim.report.past import HEADINGS, past_figure, past_page, past_tables
 from gmfmsim.streams import stream
 from gmfmsim.trial.designs import AnyDesign
@@ -383,7 +384,7 @@ def drawn_from(surface: xr.Dataset, n: int) -> Drawn:
 
 
 def section(plan: Drawn, drawn: dict[str, str]) -> str:
-    return filled("design.html.j2", {}, d=design_section(plan, drawn))
+    return filled("design.html.j2", d=design_section(plan, drawn))
 
 
 def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path):

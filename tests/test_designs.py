@@ -21,7 +21,7 @@ import gmfmsim
 from gmfmsim import run
 from gmfmsim.answer import plan as answering
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import effects_of, truths_of
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent

@@ -57,7 +57,7 @@ def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once
     monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
     monkeypatch.setattr(page, "figures_of", lambda plan: {})
     monkeypatch.setattr(record, "fitted", lambda members: models)
-    monkeypatch.setattr(record, "findings", lambda prepared, audited: [])
+    monkeypatch.setattr(record, "findings", lambda prepared: [])
     monkeypatch.setattr(record, "kept_of", lambda prepared, member, found: xr.DataTree())  # the shared posterior
     design = read_design(name)
     text, shown = lookup.show("design", name), lookup.design_json(name)

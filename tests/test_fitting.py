@@ -59,7 +59,7 @@ def test_a_model_is_shown_in_words_as_its_file_and_as_a_page(tmp_path):
     for word in ("slope ~ Normal(0, 10)", "log10(1 + dose / 1e7)", "Before the data", "exact: yes", "nuts: yes"):
         assert word in words, word
     file = find("models", "loglinear").read_text(encoding="utf-8")
-    assert lookup.model_text("loglinear") == file
+    assert lookup.text_of("models", "loglinear") == file
     page = tmp_path / "model.html"
     lookup.write_model_page("loglinear", page)
     assert page.read_text(encoding="utf-8").count("<svg") >= 4

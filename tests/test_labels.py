@@ -18,7 +18,7 @@ import gmfmsim
 from gmfmsim.answer.children import Reported, children_seen
 from gmfmsim.answer.evidence import contrasts
 from gmfmsim.answer.plan import Answered
-from gmfmsim.answer.sensitivity import effects_of
+from gmfmsim.answer.truths import effects_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.describe import describe
@@ -26,8 +26,8 @@ from gmfmsim.model.effect import dose_response
 from gmfmsim.report import figures, rerun
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import curves_figure
-from gmfmsim.report.html import STYLE
 from gmfmsim.report.labels import can_be_set, fitted, labels, line, width, with_key
+from gmfmsim.report.look import STYLE
 from gmfmsim.report.model import prior_figure
 from gmfmsim.report.past import past_figure, past_labels
 from gmfmsim.trial.presets import read_design

@@ -21,7 +21,7 @@ from gmfmsim.answer import posterior as gated
 from gmfmsim.answer import result as written
 from gmfmsim.answer.evidence import contrasts
 from gmfmsim.answer.plan import Answered
-from gmfmsim.answer.sensitivity import effects_of
+from gmfmsim.answer.truths import effects_of
 from gmfmsim.answer.words import extrapolations
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed

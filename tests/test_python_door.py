@@ -1,13 +1,14 @@
 """The package in Python: the verbs of the command line, values as well as names, and short words for each."""
 
 import inspect
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import small
+from conftest import committed, small
 
 import gmfmsim
 from gmfmsim.answer.result import Result
@@ -103,6 +104,10 @@ def test_a_result_reads_back_and_is_drawn_again_alike(results):
 def test_a_folder_without_its_data_says_so(tmp_path):
     with pytest.raises(InputError, match="is no result"):
         gmfmsim.draw(tmp_path)
+    (tmp_path / "answer.json").write_text(json.dumps(committed("quickstart")), encoding="utf-8")
+    with pytest.raises(InputError, match=r"surface.nc: does not exist\n    allowed: none: run the experiment again"):
+        gmfmsim.draw(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["answer.json"]
 
 
 def test_representations_are_short(experiment, results):

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from gmfmsim.answer.sensitivity import effects_of, under_readings
+from gmfmsim.answer.readings import under_readings
+from gmfmsim.answer.truths import effects_of
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts

@@ -12,6 +12,7 @@ Whatever a verb needs is imported when it is first called, so that importing the
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from gmfmsim.answer.experiment import Experiment
     from gmfmsim.answer.fit import FittedPlan
     from gmfmsim.answer.result import Result
-    from gmfmsim.evidence.audit.finding import Finding
+    from gmfmsim.question.question import Question
+    from gmfmsim.question.scaffold import new_evidence
+    from gmfmsim.report.show import audit, shipped, show
 
     type Source = str | Path | Mapping[str, Any]
 
@@ -61,18 +64,22 @@ def load(source: "Source") -> "Experiment":
     return Experiment(read_question(source))
 
 
+def _question_of(source: "Source | Experiment") -> "Question":
+    from gmfmsim.answer.experiment import Experiment
+
+    return source.question if isinstance(source, Experiment) else load(source).question
+
+
 def run(source: "Source | Experiment", results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
     """Run an experiment and return its result: fit, gate, truths, simulated trials, required n, figures and page.
 
     Writes results/<experiment>/<key>/; a complete result with the same key is returned as it stands. Raises InputError
     for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is written.
     """
-    from gmfmsim.answer.experiment import Experiment
     from gmfmsim.answer.run import run as answer
-    from gmfmsim.report.draw import draw_result
+    from gmfmsim.report.draw import draw as drawn
 
-    experiment = source if isinstance(source, Experiment) else load(source)
-    return answer(experiment.question, Path(results), draw_result, progress or Silent())
+    return answer(_question_of(source), Path(results), drawn, progress or Silent())
 
 
 def simulate(design: str, results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
@@ -93,11 +100,9 @@ def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "li
     Raises InputError for faults in the inputs or where no plan has a model, and GateFailed if a posterior cannot be
     trusted.
     """
-    from gmfmsim.answer.experiment import Experiment
     from gmfmsim.answer.fit import fit as fit_models
 
-    experiment = source if isinstance(source, Experiment) else load(source)
-    return fit_models(experiment.question, progress or Silent())
+    return fit_models(_question_of(source), progress or Silent())
 
 
 def check(source: "Source") -> dict[str, Any]:
@@ -105,7 +110,7 @@ def check(source: "Source") -> dict[str, Any]:
 
     Raises InputError with every fault.
     """
-    from gmfmsim.question.check import checked
+    from gmfmsim.question.question import checked
 
     return checked(load(source).question)
 
@@ -115,43 +120,21 @@ def draw(folder: str | Path) -> Path:
 
     Raises InputError if the folder holds no result, or not its data.
     """
-    from gmfmsim.report.draw import draw_result
+    from gmfmsim.answer.result import Result
+    from gmfmsim.report.draw import draw as drawn
 
-    return draw_result(folder)
-
-
-def shipped() -> dict[str, dict[str, str]]:
-    """Return the shipped experiments (name: question), and models, designs and children (name: title)."""
-    from gmfmsim.report.show import shipped as listed
-
-    return listed()
+    return drawn(Result.read(folder))
 
 
-def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, list[Any]]:
-    """Return an experiment or children as the file, a model or design in words, a study or table as its rows.
-
-    Raises InputError if there is no such kind or name, with what there is.
-    """
-    from gmfmsim.report.show import show as shown
-
-    return shown(kind, name, tables=tables)
+_ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {"new_evidence": "question.scaffold"}
+"""Verbs that stand where their work is done, by module."""
 
 
-def audit(table: str | None = None) -> "list[Finding]":
-    """Return what in the evidence cannot be right, may be wrong or has to be known.
-
-    Of the shipped tables, of one of them, or of a folder or flat CSV file. Raises InputError if there is none.
-    """
-    from gmfmsim.report.show import audit as audited
-
-    return audited(table)
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"gmfmsim.{_ELSEWHERE[name]}"), name)
 
 
-def new_evidence(folder: str | Path) -> list[Path]:
-    """Write a table for one's own evidence, an experiment that uses it and how to go on; return the paths.
-
-    Raises InputError if one of the files is there already or the folder cannot be written.
-    """
-    from gmfmsim.question.scaffold import new_evidence as write
-
-    return write(folder)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

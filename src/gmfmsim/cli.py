@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ import gmfmsim
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
 from gmfmsim.progress import Console
+
+if TYPE_CHECKING:
+    from gmfmsim.answer.result import Result
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
@@ -22,6 +25,9 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 Name = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="NAME|PATH")]
+Record = Annotated[Path, typer.Option(help="The folder with the record to write or update.")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")]
+MEASURES = "exact: the exact engine beside sampling; trials: simulated trials."
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +52,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
-    _print_result(gmfmsim.run(name, results, progress=Console()), as_json)
+    _tell_result(gmfmsim.run(name, results, progress=Console()), as_json)
 
 
 @app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")
@@ -58,7 +64,7 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Simulate a design on the evidence of the quick start: operating characteristics, required n, a page."""
-    _print_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
+    _tell_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
 
 @app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
@@ -68,17 +74,14 @@ def report(
 ) -> None:
     """Draw figures and page of a result again, from its folder; fit and simulate nothing."""
     page = str(gmfmsim.draw(folder))
-    _print_json({"report": page}) if as_json else print(f"report: {page}")
+    _tell(as_json, {"report": page}, f"report: {page}")
 
 
-def _print_result(result, as_json: bool) -> None:
+def _tell_result(result: "Result", as_json: bool) -> None:
     """Print the answer of a run, and where its page is."""
-    if as_json:
-        _print_json(result.answer | {"folder": str(result.folder), "reused": result.reused})
-        return
-    print(result.answer["sentence"])
-    print(f"report: {result.report}" + (" (computed before, same key)" if result.reused else ""))
-    print(DISCLAIMER)
+    found = result.answer | {"folder": str(result.folder), "reused": result.reused}
+    again = " (computed before, same key)" if result.reused else ""
+    _tell(as_json, found, result.answer["sentence"], f"report: {result.report}{again}", DISCLAIMER)
 
 
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
@@ -89,19 +92,13 @@ def fit(name: Name, as_json: Json = False) -> None:
     plans = gmfmsim.fit(name, progress=Console())
     if as_json:
         _print_json(to_json(plans))
-        return
-    print(to_text(plans))
-    print(DISCLAIMER)
+    else:
+        _tell(as_json, None, to_text(plans), DISCLAIMER)
 
 
 @app.command(epilog="Examples: gmfmsim benchmark exact --json; gmfmsim benchmark trials --json")
 def benchmark(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="exact: the exact engine beside sampling; trials: simulated trials.", metavar="exact|trials"
-        ),
-    ],
+    what: Annotated[str, typer.Argument(help=MEASURES, metavar="exact|trials")],
     as_json: Json = False,
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
@@ -110,19 +107,15 @@ def benchmark(
     if what not in ("exact", "trials"):
         raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact or trials")])
     found = {"exact": measure.exact, "trials": measure.trials}[what](progress=Console())
-    if as_json:
-        _print_json(found)
-        return
-    for name, value in found.items():
-        print(f"{name}: {value:.6g}")
+    _tell(as_json, found, *(f"{name}: {value:.6g}" for name, value in found.items()))
 
 
 @app.command(epilog="Example: gmfmsim calibrate --model emax --study exact")
 def calibrate(
-    out: Annotated[Path, typer.Option(help="The folder with the record to write or update.")] = Path("calibration"),
+    out: Record = Path("calibration"),
     model: Annotated[list[str] | None, typer.Option(help="A shipped model; all of them by default.")] = None,
     study: Annotated[list[str] | None, typer.Option(help="exact, exact_readings, nuts or divergences; all.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
+    workers: Workers = 2,
 ) -> None:
     """Calibrate the engines on data simulated from the models, and record it (an hour or more for all)."""
     from gmfmsim.proof.calibration import calibrate as run_calibration
@@ -133,9 +126,9 @@ def calibrate(
 
 @app.command("type-one", epilog="Example: gmfmsim type-one --design next_parallel")
 def type_one(
-    out: Annotated[Path, typer.Option(help="The folder with the record to write or update.")] = Path("calibration"),
+    out: Record = Path("calibration"),
     design: Annotated[list[str] | None, typer.Option(help="A shipped design; all of them by default.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")] = 2,
+    workers: Workers = 2,
 ) -> None:
     """Simulate the shipped designs without effect and record how often each analysis claims one (minutes for all)."""
     from gmfmsim.proof.type_one import record_type_one
@@ -148,37 +141,26 @@ def type_one(
 def check(name: Name, as_json: Json = False) -> None:
     """Validate an experiment with everything it uses; fit and simulate nothing."""
     found = gmfmsim.check(name)
-    if as_json:
-        _print_json(found)
-        return
-    print(f"{found['experiment']} is valid (key {found['key']}). {found['question']}")
-    for item in found.get("checks", []):
-        print(f"  {item['kind']}: {item['title']}")
+    lines = [f"{found['experiment']} is valid (key {found['key']}). {found['question']}"]
+    lines += [f"  {item['kind']}: {item['title']}" for item in found.get("checks", [])]
     for plan in found["plans"]:
-        target = plan["target"]
-        goal = f"target {target['metric']} {target['value']:g}"
-        print(f"  {plan['label']}: {plan['evidence']}; model {plan['model']}; {goal}")
-        for contrast in plan["contrasts"]:
-            print(f"    {contrast}")
-        for what in ("dose", "month"):
-            if plan[f"{what}_outside_evidence"]:
-                print(f"    note: the {what} of the trial lies outside what was studied")
-        for note in plan["notes"]:
-            print(f"    note: {note}")
+        goal = f"target {plan['target']['metric']} {plan['target']['value']:g}"
+        lines.append(f"  {plan['label']}: {plan['evidence']}; model {plan['model']}; {goal}")
+        lines += [f"    {contrast}" for contrast in plan["contrasts"]]
+        outside = [what for what in ("dose", "month") if plan[f"{what}_outside_evidence"]]
+        lines += [f"    note: the {what} of the trial lies outside what was studied" for what in outside]
+        lines += [f"    note: {note}" for note in plan["notes"]]
+    _tell(as_json, found, *lines)
 
 
 @app.command("list", epilog="Example: gmfmsim list")
 def list_shipped(as_json: Json = False) -> None:
     """List the shipped experiments, models, designs and children."""
-    shipped = gmfmsim.shipped()
-    if as_json:
-        _print_json(shipped)
-        return
+    shipped, lines = gmfmsim.shipped(), []
     width = max(len(name) for entries in shipped.values() for name in entries)
     for kind, entries in shipped.items():
-        print(kind)
-        for name, text in entries.items():
-            print(f"  {name:{width}} {text}")
+        lines += [kind, *(f"  {name:{width}} {text}" for name, text in entries.items())]
+    _tell(as_json, shipped, *lines)
 
 
 @app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
@@ -197,21 +179,20 @@ def show(
         _show_model(name, toml=toml, html=html, as_json=as_json)
         return
     if kind == "design" and (toml or as_json):
-        print(lookup.design_text(name), end="") if toml else _print_json(lookup.design_json(name))
+        print(lookup.text_of("designs", name), end="") if toml else _print_json(lookup.design_json(name))
         return
     found = lookup.show(kind, name or None, tables=tables or None)
-    if as_json:
-        _print_json(found if isinstance(found, dict) else {kind: name, "toml": found})
-    elif isinstance(found, str):
-        print(found.rstrip("\n"))
-    else:
-        for table, rows in found.items():
-            for row in rows:
-                print(f"{table}.csv row {row['row']}")
-                for column, value in row.items():
-                    if value is not None and column != "row":
-                        print(f"    {column}: {value:.10g}" if isinstance(value, float) else f"    {column}: {value}")
-        print(DISCLAIMER)
+    if isinstance(found, str):
+        _tell(as_json, {kind: name, "toml": found}, found.rstrip("\n"))
+        return
+    lines = []
+    for table, rows in found.items():
+        for row in rows:
+            lines.append(f"{table}.csv row {row['row']}")
+            known = {column: value for column, value in row.items() if value is not None and column != "row"}
+            said = {column: f"{v:.10g}" if isinstance(v, float) else v for column, v in known.items()}
+            lines += [f"    {column}: {value}" for column, value in said.items()]
+    _tell(as_json, found, *lines, DISCLAIMER)
 
 
 def _show_model(name: str, *, toml: bool, html: Path | None, as_json: bool) -> None:
@@ -222,11 +203,11 @@ def _show_model(name: str, *, toml: bool, html: Path | None, as_json: bool) -> N
         lookup.write_model_page(name, html)
         print(f"wrote {html}")
     elif toml:
-        print(lookup.model_text(name), end="")
+        print(lookup.text_of("models", name), end="")
     if as_json:
         from gmfmsim.model.describe import as_json as to_json
 
-        _print_json({"model": name, "toml": lookup.model_text(name)} | to_json(lookup.describe_model(name)))
+        _print_json({"model": name, "toml": lookup.text_of("models", name)} | to_json(lookup.describe_model(name)))
 
 
 @app.command(
@@ -243,11 +224,7 @@ def audit(
     from gmfmsim.evidence.audit import report as in_words
 
     findings = gmfmsim.audit(table or None)
-    if as_json:
-        _print_json({"findings": to_json(findings)})
-        return
-    print(in_words(findings))
-    print(DISCLAIMER)
+    _tell(as_json, {"findings": to_json(findings)}, in_words(findings), DISCLAIMER)
 
 
 new = typer.Typer(help="Write a template to start from.", no_args_is_help=True)
@@ -260,11 +237,16 @@ def evidence(
 ) -> None:
     """Write an annotated table for your own evidence, an experiment that uses it, and how to go on."""
     written = [str(path) for path in gmfmsim.new_evidence(folder)]
+    last = f"next: gmfmsim check {shlex.quote(str(folder / 'trial.toml'))}"
+    _tell(as_json, {"written": written}, *(f"wrote {path}" for path in written), last)
+
+
+def _tell(as_json: bool, value: object, *lines: str) -> None:
+    """Print what a command found: as JSON for machines, or in lines for people."""
     if as_json:
-        _print_json({"written": written})
-        return
-    print("\n".join(f"wrote {path}" for path in written))
-    print(f"next: gmfmsim check {shlex.quote(str(folder / 'trial.toml'))}")
+        _print_json(value)
+    else:
+        print("\n".join(lines))
 
 
 def _print_json(value: object) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, islice
 from typing import Any
 
@@ -40,6 +40,15 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.where}: {self.problem}\n    allowed: {self.allowed}"
+
+    def inside(self, place: str, *outer: str) -> "Fault":
+        """Return the fault of a part of a file as one of the file: its key stands in `place`, a dotted key.
+
+        outer: keys that stand for the part itself, as does whatever is no key.
+        """
+        key = self.where.removeprefix("key ")
+        whole = key == self.where or key in outer
+        return replace(self, where=f"key {place}" if whole else f"key {place}.{key}")
 
 
 class InputError(Exception):

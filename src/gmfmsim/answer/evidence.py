@@ -12,6 +12,7 @@ from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger, egger
 from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.question.evidence import read_from
 from gmfmsim.question.plan import Prepared
 
 READING_WORDS = {
@@ -25,6 +26,9 @@ READING_WORDS = {
     "centre_of_interval": "centre of the printed interval",
     "change_score": "change instead of final score",
 }
+
+AUDITED: dict[tuple[str, ...], list[Finding]] = {}
+"""Findings by what the tables hold that were audited, and those they are judged by: most plans share them."""
 
 
 def on_model_scale(answer: Answered) -> tuple[np.ndarray, np.ndarray]:
@@ -98,14 +102,12 @@ def trials(prepared: Prepared) -> list[dict]:
     return rows
 
 
-def findings(prepared: Prepared, audited: dict[str, list[Finding]]) -> list[dict]:
-    """Return the findings of the audit that concern the studies of the selected contrasts.
-
-    `audited` keeps the findings by what the tables hold: plans of one experiment mostly share them.
-    """
+def findings(prepared: Prepared) -> list[dict]:
+    """Return the findings of the audit that concern the studies of the selected contrasts."""
     if prepared.contrasts is None:
         return []
-    if prepared.tables.sha256 not in audited:
-        audited[prepared.tables.sha256] = audit(prepared.tables)
+    held = tuple(read_from(prepared.tables).values())
+    if held not in AUDITED:
+        AUDITED[held] = audit(prepared.tables)
     studies = set(prepared.contrasts["study"].values.tolist())
-    return [asdict(d) for d in audited[prepared.tables.sha256] if studies & set(re.split(", | and ", d.study))]
+    return [asdict(d) for d in AUDITED[held] if studies & set(re.split(", | and ", d.study))]

@@ -8,7 +8,7 @@ import xarray as xr
 
 from gmfmsim.answer.plan import grid_of
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import effects_of, truths_of
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent

@@ -6,8 +6,7 @@ from html import escape
 import xarray as xr
 
 from gmfmsim.answer.parameters import fitted, typical_tau
-from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import checks_of
+from gmfmsim.answer.posterior import checks_of, posterior_of
 from gmfmsim.answer.tables import checks as checks_as_tables
 from gmfmsim.answer.tables import gate, in_lines, parameters
 from gmfmsim.faults import Fault, InputError

@@ -25,35 +25,32 @@ def typical_tau(members: list[Member]) -> float:
 
 def fitted(members: list[Member]) -> list[dict]:
     """Return one entry a model: name, title, share, engine, parameters, priors, what they say, and the gate."""
-    return [_one(m) for m in members if m.fit]
-
-
-def _one(member: Member) -> dict:
-    spec, fit = member.spec, member.fit
-    return {
-        "name": member.name,
-        "title": spec.title,
-        "share": member.share,
-        "engine": fit.engine,
-        "why_not": fit.why_not,
-        "log_marginal": fit.exact.log_marginal if fit.exact else None,
-        "parameters": _exact_parameters(member) if fit.exact else _sampled_parameters(member),
-        "priors": [
-            {"name": k, "prior": str(v), **v.model_dump(include={"unit", "reason"})} for k, v in spec.priors.items()
-        ],
-        "words": in_words(spec),
-        "gate": fit.gate,
-        "verdict": fit.verdict,
-        "missing": missing_moments(fit.orders),
-    }
+    return [
+        {
+            "name": m.name,
+            "title": m.spec.title,
+            "share": m.share,
+            "engine": m.fit.engine,
+            "why_not": m.fit.why_not,
+            "log_marginal": m.fit.exact.log_marginal if m.fit.exact else None,
+            "parameters": _exact_parameters(m) if m.fit.exact else _sampled_parameters(m),
+            "priors": [
+                {"name": k, "prior": str(v), "unit": v.unit, "reason": v.reason} for k, v in m.spec.priors.items()
+            ],
+            "words": in_words(m.spec),
+            "gate": m.fit.gate,
+            "verdict": m.fit.verdict,
+            "missing": missing_moments(m.fit.orders),
+        }
+        for m in members
+        if m.fit
+    ]
 
 
 def _exact_parameters(member: Member) -> list[dict]:
     """Return mean, sd and 95 % equal-tailed interval by quadrature, and mean, sd and distance by sampling."""
-    exact, spec, compared = member.fit.exact, member.spec, member.fit.compared
-    rows = []
-    wanted = [(c.variable, c.label) for c in exact.prepared.structure.coefficients]
-    for name, label in (*wanted, *((name, None) for name in exact.prepared.names)):
+    exact, compared, rows = member.fit.exact, member.fit.compared, []
+    for name, label in (*exact.labelled, *((name, None) for name in exact.prepared.names)):
         if name in exact.prepared.names:
             found, (mean, sd) = exact.parameter(name), exact.moments(name)
         else:
@@ -61,20 +58,15 @@ def _exact_parameters(member: Member) -> list[dict]:
             mean, sd = found.mean, found.sd
         low, median, high = (found.quantile((1 + s * INTERVAL_PROB) / 2) for s in (-1, 0, 1))
         shown = name if label is None else f"{name}[{label}]"
-        figures = {"mean": _known(mean), "sd": _known(sd), "median": median, "low": low, "high": high}
+        mean, sd = (None if np.isnan(moment) else moment for moment in (mean, sd))
+        figures = {"mean": mean, "sd": sd, "median": median, "low": low, "high": high}
         sampled = {row["figure"]: row for row in compared if row["name"] == shown}
         by_nuts = {f"nuts_{figure}": sampled.get(figure, {}).get("nuts") for figure in ("mean", "sd", "median")}
         first = sampled.get("mean") or sampled.get("median") or {"mcse": None}
         apart = max((row["distance"] for row in sampled.values()), default=None)
-        rows.append(
-            {"name": shown, "unit": _unit(spec, name)} | figures | by_nuts | {"mcse": first["mcse"], "apart": apart}
-        )
+        row = {"name": shown, "unit": _unit(member.spec, name)} | figures | by_nuts
+        rows.append(row | {"mcse": first["mcse"], "apart": apart})
     return rows
-
-
-def _known(value: float) -> float | None:
-    """Return a figure, or None where it does not exist."""
-    return None if np.isnan(value) else value
 
 
 def _unit(spec, name: str) -> str:
@@ -90,10 +82,9 @@ def _sampled_parameters(member: Member) -> list[dict]:
     posterior = member.tree["posterior"].to_dataset()
     own = {"theta", "spread_offset", "dose_offset", f"study_{member.spec.shape.amplitude}"}
     names = [name for name in posterior if name not in own]
-    table = az.summary(member.tree, var_names=names, ci_prob=INTERVAL_PROB, ci_kind="eti", round_to="none")
-    table["median"] = az.summary(
-        member.tree, var_names=names, kind="stats_median", ci_prob=INTERVAL_PROB, round_to="none"
-    )["median"]
+    how = {"var_names": names, "ci_prob": INTERVAL_PROB, "round_to": "none"}
+    table = az.summary(member.tree, ci_kind="eti", **how)
+    table["median"] = az.summary(member.tree, kind="stats_median", **how)["median"]
     orders = member.fit.orders
     return [
         {

@@ -4,13 +4,13 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import effects_of, truths_of
+from gmfmsim.answer.result import Outcome
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import shortened
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.past import ENOUGH, Past
-from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import operate, primary_only
 
 FIGURES = {
@@ -45,7 +45,9 @@ def replan(past: Past, posteriors: list[list[Member]], advance=lambda: None) -> 
             for name, (scenario, of) in FIGURES.items()
             for mcse in ("", "_mcse")
         }
-        rows.append(figures | _facts(design))
+        facts = {"n_total": sum(design.as_run.values()), "month": design.month, "kind": design.kind}
+        facts |= {"controlled": design.control is not None, "analysis": design.analyses[0].label}
+        rows.append(figures | facts | {"title": design.title})
         advance()
     columns = {name: ("trial", np.array([row[name] for row in rows])) for name in rows[0]}
     attrs = {"effect": past.section.effect, "replicates": past.section.replicates, "unit": "GMFM-66 points"}
@@ -54,20 +56,8 @@ def replan(past: Past, posteriors: list[list[Member]], advance=lambda: None) -> 
     return xr.Dataset(columns, {"trial": labels, "design": ("trial", [p.plan.label for p in past.plans])}, attrs)
 
 
-def _facts(design: Design) -> dict:
-    """Return what identifies a trial beside its name."""
-    return {
-        "n_total": sum(design.as_run.values()),
-        "month": design.month,
-        "kind": design.kind,
-        "controlled": design.control is not None,
-        "analysis": design.analyses[0].label,
-        "title": design.title,
-    }
-
-
-def past_outcome(past: Past, progress: Silent) -> tuple[dict, dict[str, xr.Dataset]]:
-    """Return what answer.json says of the trials, their figures among it, and past.nc with the same labelled."""
+def past_outcome(past: Past, progress: Silent) -> Outcome:
+    """Plan the trials of the past again: their figures in answer.json, and in past.nc the same labelled."""
     fits: dict[tuple[str, str], Member] = {}
     posteriors = [posterior_of(prepared, fits, progress) for prepared in past.plans]
     with progress.steps("trials as they were run", len(past.plans)) as advance:
@@ -75,8 +65,8 @@ def past_outcome(past: Past, progress: Silent) -> tuple[dict, dict[str, xr.Datas
     rows = [data.isel(trial=i) for i in range(data.sizes["trial"])]
     trials = [plain({v: row[v].item() for v in ("trial", "design", *data.data_vars)}) for row in rows]
     sentences = past_sentences(data, past.section.effect)
-    said = {"effect": past.section.effect, "sentence": " ".join(sentences), "sentences": sentences}
-    return said | {"trials": trials}, {"past.nc": data}
+    said = {"effect": past.section.effect, "sentence": " ".join(sentences), "sentences": sentences, "trials": trials}
+    return Outcome(said, {"past.nc": data}, {"evidence_sha256": past.plans[0].tables.sha256})
 
 
 def past_sentences(data: xr.Dataset, effect: float) -> list[str]:

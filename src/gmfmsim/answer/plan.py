@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sensitivity import checks_of, effects_of, truths_of, under_readings
+from gmfmsim.answer.children import Reported, reported_changes
+from gmfmsim.answer.posterior import checks_of, posterior_of
+from gmfmsim.answer.readings import under_readings
+from gmfmsim.answer.truths import effects_of, truths_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.effect import dose_response
@@ -52,13 +54,19 @@ class Answered:
         return max(self.members, key=lambda m: m.share)
 
     @property
+    def published_changes(self) -> list[Reported]:
+        """What control arms of published trials changed at the month of the trial."""
+        return reported_changes(self.prepared.tables, self.prepared.plan.trial.month)
+
+    @property
     def shown_n(self) -> int:
         """The n that analyses are shown at: that of the answer, or the largest of the surface where it has none."""
         return shown_n(self.required, self.surface)
 
-    def at(self, scenario: str, n: int, variable: str = "success") -> float:
-        """Return one figure of the surface, of the primary analysis."""
-        return self.surface[variable].isel(analysis=0).sel(scenario=scenario, n=n).item()
+    def at(self, scenario: str, n: int, variable: str = "success") -> tuple[float, float]:
+        """Return one figure of the surface, of the primary analysis, and its Monte Carlo standard error."""
+        here = self.surface[[variable, f"{variable}_mcse"]].isel(analysis=0).sel(scenario=scenario, n=n)
+        return here[variable].item(), here[f"{variable}_mcse"].item()
 
 
 def shown_n(required: RequiredN, surface: xr.Dataset) -> int:
@@ -71,53 +79,42 @@ def is_design(prepared: Prepared) -> bool:
     return not prepared.plan.trial.two_arms_one_test
 
 
-class Laps:
-    """The seconds that each stage took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.mark = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self.mark, 3)
-        self.mark = now
-
-
 def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     """Go the whole way for one plan. fits: those of the plans before it, added to."""
-    plan, laps = prepared.plan, Laps()
+    plan, seconds, mark = prepared.plan, {}, time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal mark
+        seconds[stage], mark = round(time.perf_counter() - mark, 3), time.perf_counter()
+
     members = posterior_of(prepared, fits, progress)
-    laps.lap("posterior")
+    lap("posterior")
     effects = effects_of(prepared, members)
     truths = truths_of(prepared, effects)
     progress.stage(f"{plan.label}: simulating {truths.sizes['draw']:,} trials at each n")
     with progress.steps("search for n") as advance:
         required = required_n(truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
-    laps.lap("search")
-    surface = _surface(prepared, truths, required, progress)
-    laps.lap("curves")
+    lap("search")
+    grid = grid_of(prepared, required)
+    steps = None if is_design(prepared) else len(grid) * truths.attrs["rounds"]
+    with progress.steps("power and assurance curves", steps) as advance:
+        surface = simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=advance)
+    lap("curves")
     effect, band = _effects(prepared, members, effects)
-    laps.lap("effects")
+    lap("effects")
     with progress.steps("readings of suspect figures") as advance:
         readings = under_readings(prepared, members, effects, required, advance)
-    laps.lap("readings")
+    lap("readings")
     progress.stage(f"{plan.label}: checks")
     checks = [checks_of(prepared, m) for m in members if m.fit]
-    laps.lap("checks")
-    asked = _asked(prepared, members, progress)
-    type_one = _type_one(prepared, shown_n(required, surface), progress)
-    laps.lap("asked")
-    return Answered(prepared, members, required, surface, effect, band, readings, checks, laps.seconds, asked, type_one)
-
-
-def _surface(prepared: Prepared, truths: xr.Dataset, required: RequiredN, progress: Silent) -> xr.Dataset:
-    """Return success over n in every scenario, at the n that are shown."""
-    plan, grid = prepared.plan, grid_of(prepared, required)
-    steps = None if is_design(prepared) else len(grid) * truths.attrs["rounds"]
-    with progress.steps("power and assurance curves", steps) as step:
-        return simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=step)
+    lap("checks")
+    asked, type_one, n = _asked(prepared, members, progress), None, shown_n(required, surface)
+    if is_design(prepared):
+        how = {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
+        with progress.steps("type I error over nuisance settings") as advance:
+            type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
+    lap("asked")
+    return Answered(prepared, members, required, surface, effect, band, readings, checks, seconds, asked, type_one)
 
 
 def _effects(prepared: Prepared, members: list[Member], effects: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset | None]:
@@ -150,15 +147,6 @@ def _asked(prepared: Prepared, members: list[Member], progress: Silent) -> dict[
                 advance=advance,
             )
     return found
-
-
-def _type_one(prepared: Prepared, n: int, progress: Silent) -> xr.Dataset | None:
-    """Return the false claims of a design at n over nuisance settings."""
-    if not is_design(prepared):
-        return None
-    plan = prepared.plan
-    with progress.steps("type I error over nuisance settings") as advance:
-        return nuisance.type_one(plan.trial, n, replicates=NUISANCE_REPLICATES, seed=plan.seed, advance=advance)
 
 
 def grid_of(prepared: Prepared, required: RequiredN) -> list[int]:

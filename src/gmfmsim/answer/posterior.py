@@ -1,13 +1,23 @@
-"""The fitted models of a plan, through the gate."""
+"""The fitted models of a plan, through the gate; their checks, and what a result keeps of them."""
 
+from dataclasses import replace
+
+import xarray as xr
+
+from gmfmsim.answer.truths import conditions_of, target_of
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member, Published, shares_of
+from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.engine import fit
+from gmfmsim.model.kept import kept
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 
 SECOND_TARGET_ACCEPT = 0.998
 """Acceptance aimed at when a first fit fails the gate: smaller steps, which a funnel at small tau may need."""
+
+CHECK_DRAWS = 1000
+"""Draws of a chain that the checks take: their Monte Carlo errors are small beside what they look for."""
 
 
 def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progress: Silent) -> list[Member]:
@@ -46,3 +56,23 @@ def through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:
     if found.stands:
         return Member(name, spec, found, found.tree, 1.0)
     raise GateFailed(plan.label, found.gate)
+
+
+def checks_of(prepared: Prepared, member: Member) -> Checks:
+    """Return the checks of a fitted model; its effect at the dose of the trial is held to 0, 1 and the planning value.
+
+    Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
+    """
+    margins = sorted({0.0, 1.0, prepared.plan.search.planning_value})
+    draws = member.tree["posterior"].sizes["draw"]
+    every = slice(None, None, max(1, draws // CHECK_DRAWS))
+    groups = {name: group.to_dataset() for name, group in member.tree.children.items()}
+    fewer = {n: g.isel(draw=every) if g.sizes.get("draw") == draws else g for n, g in groups.items()}
+    thinned = replace(member.fit, tree=xr.DataTree.from_dict(fewer))
+    return checks(thinned, member.spec, prepared.contrasts, margins=margins, at=target_of(prepared))
+
+
+def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
+    """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
+    plan = prepared.plan
+    return kept(member, conditions_of(prepared), plan.trial.active.name, prepared.contrasts, found, plan.seed)

@@ -5,53 +5,51 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
-from gmfmsim.answer.children import Reported, children_seen, reported_changes
+from gmfmsim.answer.children import children_seen
 from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
-from gmfmsim.answer.plan import Answered
-from gmfmsim.answer.sensitivity import kept_of
+from gmfmsim.answer.plan import Answered, answered
+from gmfmsim.answer.posterior import kept_of
+from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
+from gmfmsim.progress import Silent
+from gmfmsim.question.plans import Plans
 from gmfmsim.trial.design import Design
 
-type Datasets = dict[str, xr.Dataset | xr.DataTree]
+UNFITTED = {"exact_refused": None, "gate": [], "engines": [], "verdict": "not fitted"}
+"""What the manifest says of a published estimate in place of a fit."""
 
 
-def plans_outcome(answers: list[Answered]) -> tuple[dict, Datasets]:
-    """Return what answer.json says of the plans, the first plan's answer first, the others' under `alternatives`; and
-    the datasets by file name.
+def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
+    """Answer every plan, those with the same model and evidence from one fit, and return what their result holds.
 
+    Of answer.json the first plan's answer first, the others' under `alternatives`; and the datasets by file name.
     Probabilities are rounded to six decimals, what pages show beside them to nine digits.
     """
-    audited: dict = {}
-    records = [_record(a, audited) for a in answers]
-    files = {}
-    for i, a in enumerate(answers):
-        files |= {str(Path(folder_of(a, i)) / name): data for name, data in _datasets(a).items()}
-    first, *others = records
+    fits: dict[tuple[str, str], Member] = {}
+    answers = [answered(prepared, fits, progress) for prepared in asked.plans]
+    first, *others = (_record(a) for a in answers)
     if others:
-        first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in records)
+        first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
         first = first | {"own_sentence": sentence(answers[0]), "alternatives": others}
-    return first, files
+    files: Datasets = {}
+    for i, a in enumerate(answers):
+        folder = Path(f"alternatives/{a.prepared.slug}" if i else ".")
+        files |= {str(folder / name): data for name, data in _datasets(a).items()}
+    return Outcome(first, files, {"plans": [_manifest(a) for a in answers]})
 
 
-def folder_of(answer: Answered, position: int) -> str:
-    """Return where the files of the plan at this position stand inside the result folder."""
-    return "." if position == 0 else f"alternatives/{answer.prepared.slug}"
-
-
-def _record(answer: Answered, audited: dict) -> dict:
+def _record(answer: Answered) -> dict:
     """Return the answer of one plan: n and what it rests on, then all that a page says of trial, model and evidence."""
     prepared, required = answer.prepared, answer.required
-    plan, n = prepared.plan, answer.required.n
-    at = required.reference_n
-    planning = [None if at is None else answer.at("planning_value", at, v) for v in ("success", "success_mcse")]
+    plan, n, at = prepared.plan, required.n, required.reference_n
+    power, power_mcse = (None, None) if at is None else answer.at("planning_value", at)
     first = {
         "label": plan.label,
         "target": plan.search.target.model_dump(),
@@ -66,13 +64,13 @@ def _record(answer: Answered, audited: dict) -> dict:
         "plateau_mcse": required.plateau_mcse,
         "n_at_95_plateau": required.n_at_95_plateau,
         "planning_value": plan.search.planning_value,
-        "power_at_planning_value": planning[0],
-        "power_at_planning_value_mcse": planning[1],
+        "power_at_planning_value": power,
+        "power_at_planning_value_mcse": power_mcse,
         "dose_outside_evidence": prepared.dose_outside_evidence,
         "month_outside_evidence": prepared.month_outside_evidence,
     }
     page = {
-        "models": [_model(m, found) for m, found in zip(answer.members, _models(answer), strict=True)],
+        "models": _models(answer),
         "headline": headline(answer),
         "slug": prepared.slug,
         "unit": prepared.unit,
@@ -83,7 +81,9 @@ def _record(answer: Answered, audited: dict) -> dict:
         "plug_in": plug_in(answer),
         "optimise_n_total": plan.optimise and plan.optimise.n_total,
         "asked": asked_in_words(answer),
-        "design": _design(answer),
+        "design": None
+        if answer.type_one is None
+        else design_record(plan.trial, answer.shown_n, answer.published_changes),
         "effects": _effects(answer),
         "weights": plan.model and plan.model.weights,
         "no_average": no_average(answer.members),
@@ -91,7 +91,7 @@ def _record(answer: Answered, audited: dict) -> dict:
             {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
             for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
         ],
-        "evidence": _evidence(answer, audited),
+        "evidence": _evidence(answer),
     }
     said = {"readings": [_reading(row, plan.trial) for row in answer.readings], "warnings": warnings(answer)}
     last = {"sentence": sentence(answer)}
@@ -99,22 +99,36 @@ def _record(answer: Answered, audited: dict) -> dict:
 
 
 def _models(answer: Answered) -> list[dict]:
-    return fitted(answer.members) or [{}]  # a published estimate is not fitted
+    """Return what is said of each model; where both engines ran, how far apart they are in MCSE."""
+    said = []
+    for m, found in zip(answer.members, fitted(answer.members) or [{}], strict=True):  # an estimate is not fitted
+        apart = max((row["distance"] for row in m.fit.compared), default=None) if m.fit else None
+        how = (m.fit.engine, m.fit.verdict) if m.fit else ("published", "not fitted")
+        more = {"name": m.name, "share": plain(m.share), "engine": how[0], "engines_apart_mcse": plain(apart)}
+        said.append(found | more | {"verdict": how[1]})
+    return said
 
 
-def _model(member: Member, found: dict) -> dict:
-    """Return what is said of one model; where both engines ran, how far apart they are in MCSE."""
-    rows = member.fit.compared if member.fit else []
-    return found | {
-        "name": member.name,
-        "share": plain(member.share),
-        "engine": member.fit.engine if member.fit else "published",
-        "engines_apart_mcse": plain(max((row["distance"] for row in rows), default=None)),
-        "verdict": member.fit.verdict if member.fit else "not fitted",
+def _manifest(answer: Answered) -> dict:
+    """Return what the manifest says of one plan."""
+    prepared, models = answer.prepared, []
+    for m in answer.members:
+        engine = m.fit.engine if m.fit else "published: independent draws"
+        of = {"exact_refused": "why_not", "gate": "gate", "engines": "compared", "verdict": "verdict"}
+        known = {name: getattr(m.fit, field) for name, field in of.items()} if m.fit else UNFITTED
+        models.append({"name": m.name, "share": m.share, "engine": engine} | known)
+    return {
+        "label": prepared.plan.label,
+        "seed": prepared.plan.seed,
+        "evidence_sha256": prepared.tables.sha256,
+        "rows_of_contrasts_csv": [] if prepared.contrasts is None else prepared.contrasts["row"].values.tolist(),
+        "models": models,
+        "replicates": answer.surface.attrs["replicates"],
+        "seconds": answer.seconds,
     }
 
 
-def _evidence(answer: Answered, audited: dict) -> dict:
+def _evidence(answer: Answered) -> dict:
     """Return what the answer rests on: contrasts or a published estimate, their sources, and what is doubtful."""
     prepared, published = answer.prepared, answer.prepared.published
     small, slopes = small_study(answer), []
@@ -132,7 +146,7 @@ def _evidence(answer: Answered, audited: dict) -> dict:
         "notes": prepared.notes,
         "confounding": slopes,
         "small_study": asdict(small) if small else None,
-        "findings": findings(prepared, audited),
+        "findings": findings(prepared),
         "published": asdict(published) if published else None,
     }
 
@@ -142,35 +156,22 @@ def _reference(answer: Answered) -> dict | None:
     n, plan = answer.required.reference_n, answer.prepared.plan
     if n is None:
         return None
+    superiority = claimed(plan.trial) == "a gain"
+    false = "false claim of benefit if there is no effect (nominal: half of alpha)"
     words = {
         "new_study": "assurance: success in a new study, heterogeneity included",
         "pooled_mean": "assurance on the mean of studies, tau left out",
         "planning_value": f"power at the planning value of {plan.search.planning_value:g} {answer.prepared.unit}",
-        "null": "false claim of benefit if there is no effect (nominal: half of alpha)",
+        "null": false if superiority else "success if there is no effect: a true claim",
     }
-    superiority = claimed(plan.trial) == "a gain"
-    if not superiority:
-        words["null"] = "success if there is no effect: a true claim"
-    rows = [(text, answer.at(s, n), answer.at(s, n, "success_mcse")) for s, text in words.items()]
+    rows = [(text, *answer.at(scenario, n)) for scenario, text in words.items()]
     if superiority:
-        both = answer.at("null", n) + answer.at("null", n, "harm")
-        mcse = float(np.hypot(answer.at("null", n, "success_mcse"), answer.at("null", n, "harm_mcse")))
-        rows.append(("type I error, either direction (nominal: alpha)", both, mcse))
-    harm = answer.at("new_study", n, "harm"), answer.at("new_study", n, "harm_mcse")
-    rows.append(("significant harm in a new study", *harm))
+        (claim, mcse), (harm, harm_mcse) = answer.at("null", n), answer.at("null", n, "harm")
+        both = claim + harm, float(np.hypot(mcse, harm_mcse))
+        rows.append(("type I error, either direction (nominal: alpha)", *both))
+    rows.append(("significant harm in a new study", *answer.at("new_study", n, "harm")))
     names = ("what", "value", "mcse")
     return {"n": n, "words": headed(plan.trial, n), "rows": [dict(zip(names, row, strict=True)) for row in rows]}
-
-
-def _design(answer: Answered) -> dict | None:
-    if answer.type_one is None:
-        return None
-    return design_record(answer.prepared.plan.trial, answer.shown_n, _published_changes(answer))
-
-
-def _published_changes(answer: Answered) -> list[Reported]:
-    """Return what control arms of published trials changed at the month of the trial."""
-    return reported_changes(answer.prepared.tables, answer.prepared.plan.trial.month)
 
 
 def _effects(answer: Answered) -> list[dict]:
@@ -192,19 +193,15 @@ def _of_design(answer: Answered) -> dict:
     """Return each analysis of a design at the answer's n, and its largest false claims over nuisance settings."""
     if answer.type_one is None:
         return {}
-    n = answer.shown_n
-    at, analyses = answer.surface.sel(n=n), []
-    for label in at["analysis"].values.tolist():
-        row = at.sel(analysis=label)
-        figures = {
-            f"{scenario}_{figure}": row[figure].sel(scenario=scenario).item()
-            for scenario in ("new_study", "planning_value", "null")
-            for figure in ("success", "success_mcse")
-        }
-        analyses.append({"analysis": label} | figures)
-    worst = answer.type_one.max("setting")
-    errors = {a: worst["type_one"].sel(analysis=a).item() for a in worst["analysis"].values.tolist()}
-    return {"n_of_analyses": n, "analyses": analyses, "largest_false_claim_rate": errors}
+    at = answer.surface[["success", "success_mcse"]].sel(n=answer.shown_n)
+    analyses = [{"analysis": label} for label in at["analysis"].values.tolist()]
+    for scenario in ("new_study", "planning_value", "null"):
+        for name in at:
+            for row, value in zip(analyses, at[name].sel(scenario=scenario).values.tolist(), strict=True):
+                row[f"{scenario}_{name}"] = value
+    worst = answer.type_one["type_one"].max("setting")
+    errors = dict(zip(worst["analysis"].values.tolist(), worst.values.tolist(), strict=True))
+    return {"n_of_analyses": answer.shown_n, "analyses": analyses, "largest_false_claim_rate": errors}
 
 
 def _datasets(answer: Answered) -> Datasets:
@@ -222,5 +219,5 @@ def _datasets(answer: Answered) -> Datasets:
         found["dose_response.nc"] = answer.dose_response
     if answer.type_one is not None:
         found["type_one.nc"] = answer.type_one
-        found["children.nc"] = children_seen(plan.trial, plan.seed, _published_changes(answer))
+        found["children.nc"] = children_seen(plan.trial, plan.seed, answer.published_changes)
     return found

@@ -3,23 +3,27 @@
 import dataclasses
 from collections import Counter
 
+from gmfmsim.answer.result import Outcome
 from gmfmsim.evidence.rerun.checks import CheckResult
+from gmfmsim.progress import Silent
 from gmfmsim.question.rerun import Rerun
 
 VERDICTS = ("reproduced", "not reproduced", "benchmark", "cannot be reproduced")
 
 
-def rerun_outcome(rerun: Rerun) -> dict:
+def rerun_outcome(rerun: Rerun, progress: Silent) -> Outcome:
     """Return what answer.json says: the sentence, the counts by verdict, how many of the reproduced are circular,
     and every check with its figures and rows."""
-    verdicts = Counter(r.verdict for r in rerun.results)
-    return {
+    found = Counter(r.verdict for r in rerun.results)
+    verdicts = {v: found[v] for v in VERDICTS}
+    answer = {
         "review": rerun.review,
         "sentence": sentence(rerun),
-        "verdicts": {v: verdicts[v] for v in VERDICTS},
+        "verdicts": verdicts,
         "circular": sum(r.circular is not None and r.verdict == "reproduced" for r in rerun.results),
         "checks": [_as_dict(r) for r in rerun.results],
     }
+    return Outcome(answer, {}, {"evidence_sha256": rerun.tables.sha256, "verdicts": verdicts})
 
 
 def sentence(rerun: Rerun) -> str:
@@ -52,16 +56,13 @@ def _other_readings(result: CheckResult) -> str:
 
 
 def _as_dict(result: CheckResult) -> dict:
-    """Return a check as plain values, with what its properties say."""
+    """Return a check as plain values, with what its properties say; differences without the noise of binary."""
 
     def figures(of) -> list[dict]:
-        return [dataclasses.asdict(f) | {"difference": _rounded(f.difference), "agrees": f.agrees} for f in of.figures]
+        apart = [None if f.difference is None else round(f.difference, 10) for f in of.figures]
+        pairs = zip(of.figures, apart, strict=True)
+        return [dataclasses.asdict(f) | {"difference": d, "agrees": f.agrees} for f, d in pairs]
 
     plain = dataclasses.asdict(result) | {"figures": figures(result)}
     plain["variants"] = [v | {"figures": figures(o)} for v, o in zip(plain["variants"], result.variants, strict=True)]
     return {"kind": result.kind, "title": result.title, "verdict": result.verdict} | plain
-
-
-def _rounded(value: float | None) -> float | None:
-    """Return a difference of decimals without the noise of binary."""
-    return None if value is None else round(value, 10)

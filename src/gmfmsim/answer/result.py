@@ -4,8 +4,8 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from gmfmsim.question.rerun import Rerun
 
 PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "netCDF4", "pydantic")
 
-type Draw = Callable[[Path], object]
+type Datasets = dict[str, xr.Dataset | xr.DataTree]
+"""Labelled data by the names of their files."""
+
+type Draw = Callable[["Result"], object]
 """What draws a result: it adds figures and a page to the folder, and computes nothing."""
 
 
@@ -30,12 +33,14 @@ type Draw = Callable[[Path], object]
 class Result:
     """The answer as in answer.json, and the folder with everything else.
 
-    reused: whether it was there, from an earlier run with the same key.
+    reused: whether it was there, from an earlier run with the same key; written: datasets that were just written, so
+    that they need not be read.
     """
 
     answer: dict[str, Any]
     folder: Path
     reused: bool = False
+    written: Datasets = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: str | Path) -> "Result":
@@ -85,7 +90,11 @@ class Result:
 
         Raises InputError with what there is, if there is none of that name.
         """
-        with xr.open_dataset(self._file(name, plan)) as data:
+        file = self._file(name, plan)
+        found = self.written.get(str(file.relative_to(self.folder)))
+        if isinstance(found, xr.Dataset):
+            return found
+        with xr.open_dataset(file) as data:
             return data.load()
 
     def has(self, name: str, plan: int = 0) -> bool:
@@ -116,31 +125,22 @@ class Outcome:
     the manifest says more."""
 
     answer: dict[str, Any]
-    datasets: dict[str, xr.Dataset | xr.DataTree]
+    datasets: Datasets
     manifest: dict[str, Any]
-
-
-def head(question: Question, kind: str) -> dict[str, Any]:
-    """Return what every answer.json begins with."""
-    return {"experiment": question.name, "key": question.key, "kind": kind, "question": question.text}
 
 
 def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Draw, seconds: float) -> None:
     """Write everything of a result into the draft folder: own inputs, configuration, answer, data, page, manifest."""
     _copy_own_inputs(question, draft)
     (draft / "config.toml").write_text(tomli_w.dumps(question.config), encoding="utf-8")
-    answer = head(question, kind) | outcome.answer | {"disclaimer": DISCLAIMER}
+    head = {"experiment": question.name, "key": question.key, "kind": kind, "question": question.text}
+    answer = head | outcome.answer | {"disclaimer": DISCLAIMER}
     store.write_json(draft / "answer.json", answer)
     for name, data in outcome.datasets.items():
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         data.to_netcdf(draft / name)
-    draw(draft)
-    store.write_manifest(draft, provenance(question, PACKAGES, seconds) | outcome.manifest)
-
-
-def provenance(question: Question, packages: Iterable[str], seconds: float) -> dict[str, Any]:
-    """Return what every manifest says: which experiment, when, how long, and with which versions."""
-    return {
+    draw(replace(Result.read(draft), written=outcome.datasets))
+    provenance = {
         "experiment": question.name,
         "key": question.key,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -148,9 +148,10 @@ def provenance(question: Question, packages: Iterable[str], seconds: float) -> d
         "method": METHOD,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "seconds": round(seconds, 3),
     }
+    store.write_manifest(draft, provenance | outcome.manifest)
 
 
 def _copy_own_inputs(question: Question, draft: Path) -> None:

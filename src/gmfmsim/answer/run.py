@@ -1,20 +1,22 @@
 """The main path: from an experiment to a folder with its answer."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gmfmsim.answer.past import past_outcome
-from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
-from gmfmsim.answer.result import Draw, Outcome, Result, write
+from gmfmsim.answer.result import Draw, Result, write
 from gmfmsim.files import store
-from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.past import Past
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 from gmfmsim.question.rerun import Rerun
+
+KINDS = {Plans: ("plans", plans_outcome), Past: ("past", past_outcome), Rerun: ("rerun", rerun_outcome)}
+"""What is asked: its word, and how it is computed."""
 
 
 def run(question: Question, results: Path, draw: Draw, progress: Silent) -> Result:
@@ -33,53 +35,4 @@ def run(question: Question, results: Path, draw: Draw, progress: Silent) -> Resu
             outcome = compute(question.asked, progress)
             progress.stage("report: figures and page")
             write(question, kind, outcome, draft, draw, time.perf_counter() - started)
-    found = Result.read(folder)
-    return Result(found.answer, folder, reused)
-
-
-def _plans(asked: Plans, progress: Silent) -> Outcome:
-    """Answer every plan; plans with the same model and evidence share a fit."""
-    fits: dict[tuple[str, str], Member] = {}
-    answers = [answered(prepared, fits, progress) for prepared in asked.plans]
-    return Outcome(*plans_outcome(answers), {"plans": [_manifest(a) for a in answers]})
-
-
-def _past(asked: Past, progress: Silent) -> Outcome:
-    """Plan the trials of the past again."""
-    return Outcome(*past_outcome(asked, progress), {"evidence_sha256": asked.plans[0].tables.sha256})
-
-
-def _rerun(asked: Rerun, progress: Silent) -> Outcome:
-    """Say what the checks of a review came to."""
-    answer = rerun_outcome(asked)
-    return Outcome(answer, {}, {"evidence_sha256": asked.tables.sha256, "verdicts": answer["verdicts"]})
-
-
-KINDS = {Plans: ("plans", _plans), Past: ("past", _past), Rerun: ("rerun", _rerun)}
-"""What is asked: its word, and how it is computed."""
-
-
-def _manifest(answer: Answered) -> dict:
-    """Return what the manifest says of one plan."""
-    prepared = answer.prepared
-    data = prepared.contrasts
-    return {
-        "label": prepared.plan.label,
-        "seed": prepared.plan.seed,
-        "evidence_sha256": prepared.tables.sha256,
-        "rows_of_contrasts_csv": [] if data is None else data["row"].values.tolist(),
-        "models": [
-            {
-                "name": m.name,
-                "share": m.share,
-                "engine": m.fit.engine if m.fit else "published: independent draws",
-                "exact_refused": m.fit.why_not if m.fit else None,
-                "gate": m.fit.gate if m.fit else [],
-                "engines": m.fit.compared if m.fit else [],
-                "verdict": m.fit.verdict if m.fit else "not fitted",
-            }
-            for m in answer.members
-        ],
-        "replicates": answer.surface.attrs["replicates"],
-        "seconds": answer.seconds,
-    }
+    return replace(Result.read(folder), reused=reused)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from gmfmsim.compute.text import Written, decimals, figure, percent
+import xarray as xr
+
+from gmfmsim.compute.text import Written, decimals, figure, percent, share
 
 
 class Cell(NamedTuple):
@@ -34,9 +36,10 @@ def written(cell: Written) -> Cell:
     return Cell(cell.value, f"\u00b1 {cell.mcse}" if cell.mcse else "")
 
 
-def simulated(value: float, mcse: float) -> Cell:
-    """Return the cell of a simulated share."""
-    return written(Written(percent(value), percent(mcse)))
+def simulated(at: xr.Dataset, name: str, write: Callable[[float, float], Written] = share) -> list[Cell]:
+    """Return the cells of a simulated figure along the one dimension that it has in a dataset."""
+    pairs = zip(at[name].values.tolist(), at[f"{name}_mcse"].values.tolist(), strict=True)
+    return [written(write(*pair)) for pair in pairs]
 
 
 def in_lines(t: Table) -> list[str]:

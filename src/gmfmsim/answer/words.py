@@ -62,7 +62,7 @@ def _most(answer: Answered) -> int:
 def _with_interval(answer: Answered) -> str:
     plan, required = answer.prepared.plan, answer.required
     low, high = plan.trial.totals(required.interval)
-    interval = f"{low} to {high}" if high else f"{low} to more than {plan.trial.total(_most(answer))}"
+    interval = f"{low} to {high or f'more than {plan.trial.total(_most(answer))}'}"
     more = f"{percent(plan.search.interval_prob)} Monte Carlo interval {interval} in all"
     return children(plan.trial, required.n, more)
 
@@ -71,9 +71,8 @@ def _beyond(answer: Answered, plateau: str) -> str:
     """Say what a reached target does not: the plateau, or for power the assurance at the same n."""
     if answer.prepared.plan.search.target.metric == "assurance":
         return f"the plateau, its limit as n grows, is {plateau}"
-    n = answer.required.n
-    assurance = f"{percent(answer.at('new_study', n))} (MCSE {percent(answer.at('new_study', n, 'success_mcse'))})"
-    return f"whether that effect is there is another question: the assurance is {assurance}"
+    assurance, mcse = map(percent, answer.at("new_study", answer.required.n))
+    return f"whether that effect is there is another question: the assurance is {assurance} (MCSE {mcse})"
 
 
 def claimed(trial: Design, effect: str = "") -> str:
@@ -147,9 +146,7 @@ def children(trial: Design, n: int, more: str = "") -> str:
 def headed(trial: Design, n: int) -> str:
     """Say it without brackets: 412 children, 206 an arm; 282 children: 188 cells, 94 control."""
     arms = _by_arm(trial, n)
-    if not arms:
-        return f"{trial.total(n)} children"
-    return f"{trial.total(n)} children{':' if ', ' in arms else ','} {arms}"
+    return f"{trial.total(n)} children" + (f"{':' if ', ' in arms else ','} {arms}" if arms else "")
 
 
 def _by_arm(trial: Design, n: int) -> str:

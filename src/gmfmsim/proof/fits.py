@@ -1,13 +1,14 @@
 """How fast and how exact the exact engine is, against a dense grid and against sampling, measured as it runs."""
 
 import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
+from gmfmsim.evidence.contrasts import contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
@@ -17,8 +18,8 @@ from gmfmsim.model.gate import agreement
 from gmfmsim.model.nuts import Sampler, build, sample
 from gmfmsim.model.structure import Structure, structure
 from gmfmsim.progress import Silent
+from gmfmsim.proof.calibration import CORD_BLOOD
 
-CORD_BLOOD = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["IV", "IV/IA"])
 DATA_SETS = 200_000
 DENSE = (56, 36, 80)
 """Nodes of the dense grid in tau, r and log ed50."""
@@ -39,7 +40,7 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
     spec, data = _default_model()
     model = structure(spec, data)
     progress.stage("Exact fit")
-    fit_ms = 1e3 * _best(lambda: _figures(posterior(model)), 30)
+    fit_ms = 1e3 * shortest(lambda: _figures(posterior(model)), 30)
     progress.stage("Dense grid")
     error = max_rel_error(posterior(model), data)
     progress.stage("NUTS, PyMC")
@@ -47,9 +48,8 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
     progress.stage("NUTS, nutpie")
     refit_s = _nutpie(spec, data)
     progress.stage("Many data sets")
-    small = structure(
-        read_model(ModelChoice(name="random_effects")), contrasts_from_arrays(np.zeros(12), np.linspace(1, 2, 12) ** 2)
-    )
+    twelve = contrasts_from_arrays(np.zeros(12), np.linspace(1, 2, 12) ** 2)
+    small = structure(read_model(ModelChoice(name="random_effects")), twelve)
     return {
         "fit_ms": fit_ms,
         "nuts_s": nuts_s,
@@ -65,9 +65,8 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
 def _default_model() -> tuple[ModelSpec, xr.Dataset]:
     """Return the Emax model and the cord blood contrasts as tabled."""
     tables = read_tables()
-    return read_model(ModelChoice(name="emax")), read_contrasts(
-        select_contrasts(tables, CORD_BLOOD), tables, "as_tabled"
-    )
+    data = read_contrasts(select_contrasts(tables, CORD_BLOOD), tables, "as_tabled")
+    return read_model(ModelChoice(name="emax")), data
 
 
 def _figures(fit: ExactPosterior) -> tuple[float, ...]:
@@ -75,22 +74,17 @@ def _figures(fit: ExactPosterior) -> tuple[float, ...]:
     return amplitude.mean, amplitude.sd, *amplitude.interval()
 
 
-def _best(work: Callable[[], object], repeats: int) -> float:
+def shortest(work: Callable[[], object], repeats: int) -> float:
     """Return the shortest of some runs in seconds, after one to warm up: what others do on the machine only adds."""
     work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(work, number=1, repeat=repeats))
 
 
 def _batched(model: Structure, size: int) -> float:
     """Return how many data sets a second one core fits, of noise around 2 points."""
     effects = 2.0 + np.random.default_rng(SEED).standard_normal((size, model.gmfm66.size)) * 2.0
     batch = prepare_batch(model)
-    return size / _best(lambda: fit_many(batch, effects), 3)
+    return size / shortest(lambda: fit_many(batch, effects), 3)
 
 
 def _nuts(spec: ModelSpec, data: xr.Dataset, fit: ExactPosterior) -> tuple[float, float]:
@@ -115,7 +109,7 @@ def _nutpie(spec: ModelSpec, data: xr.Dataset) -> float:
         effect = first["effect"].values + first["se"].values * rng.standard_normal(first.sizes["contrast"])
         nutpie.sample(compiled.with_data(effect=effect), seed=SEED, **how)
 
-    return _best(refit, 2)
+    return shortest(refit, 2)
 
 
 def max_rel_error(fit: ExactPosterior, data: xr.Dataset) -> float:

@@ -1,13 +1,11 @@
 """How many trials a second one core simulates, through the functions that users call."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from gmfmsim.progress import Silent
+from gmfmsim.proof.fits import shortest
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
@@ -41,7 +39,7 @@ def trials(*, progress: Silent | None = None) -> dict[str, float]:
         for name, (trial, replicates, engine) in cases.items():
             progress.stage(name.removesuffix("_per_s"))
             truths = fixed_truths(trial, 1.42, replicates, SEED)
-            seconds = _best(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED, engine=engine))  # noqa: B023
+            seconds = shortest(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED, engine=engine), 3)  # noqa: B023
             found[name] = replicates / seconds
         progress.stage("scipy")
         found["scipy_ttest_per_s"] = _scipy()
@@ -62,18 +60,7 @@ def _scipy(replicates: int = 20_000) -> float:
     from scipy import stats
 
     active, control = stream(SEED, "scipy").standard_normal((2, replicates, CHILDREN_PER_ARM))
-    return replicates / _best(lambda: stats.ttest_ind(active, control, axis=1))
-
-
-def _best(call: Callable[[], object], times: int = 3) -> float:
-    """Return the seconds of the quickest call after one to warm up."""
-    call()
-    seconds = []
-    for _ in range(times):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return float(np.min(seconds))
+    return replicates / shortest(lambda: stats.ttest_ind(active, control, axis=1), 3)
 
 
 @contextmanager

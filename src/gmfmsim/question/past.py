@@ -83,7 +83,9 @@ def read_past(raw: dict, sources: Sources) -> tuple[Past | None, list[Fault]]:
         whole = base | {"label": label, "trial": trial, "search": search}
         prepared, found = prepare(whole, sources) if trials == [] or not of_trial else (None, [])
         of_trial = of_trial or [f for f in found if f.where.startswith("key trial")]
-        faults += [_in_place(f, i) if f.file == path.name else f for f in of_trial]
+        place = f"past.designs.{i}"
+        of_trial = [replace(f, where=f.where.replace("key trial.", "key ")) for f in of_trial]
+        faults += [f.inside(place, "design", "trial") if f.file == path.name else f for f in of_trial]
         faults += [f for f in found if not f.where.startswith("key trial") and f not in faults]
         trials.append(prepared)
     return Past(file.past, tuple(trials)), faults
@@ -103,13 +105,6 @@ def _declared(named: str | dict, path: Path) -> tuple[dict, list[Fault]]:
         problem = f"{shown(design.title)} claims {design.objective.claim}"
         faults.append(Fault(path.name, "key design", problem, "designs that claim superiority"))
     return raw, faults
-
-
-def _in_place(fault: Fault, position: int) -> Fault:
-    """Say that a fault of a trial stands in one of the designs of [past]."""
-    key = fault.where.removeprefix("key ").removeprefix("trial.")
-    inside = "" if key in ("design", "trial", "sections") else f".{key}"
-    return replace(fault, where=f"key past.designs.{position}{inside}")
 
 
 def was_run() -> list[str]:

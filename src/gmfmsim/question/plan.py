@@ -262,7 +262,7 @@ def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
     try:
         whole = resolve(trial, path.parent, path.name)
     except InputError as error:
-        return rest, [_within_trial(f) if f.file == path.name else f for f in error.faults]
+        return rest, [f.inside("trial", "trial") if f.file == path.name else f for f in error.faults]
     if isinstance(name := whole.get("design"), str):  # a file counts by what it holds, not by where it stands
         whole = whole | {"design": Path(name).name}
     if isinstance(analysis, dict):
@@ -275,7 +275,7 @@ def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
         return rest, [Fault(path.name, "key analysis", f"{shown(analysis)} is not allowed", "a table: method, alpha")]
     design, faults = parse(AnyDesign, whole, path.name)
     if design is None:
-        return rest, [_of_analysis(_within_trial(f), analysis) for f in faults]
+        return rest, [_of_analysis(f.inside("trial", "trial"), analysis) for f in faults]
     search = raw.get("search")
     if isinstance(search, dict) and not design.two_arms_one_test:
         rest |= {"search": {"replicates": DESIGN_REPLICATES} | search}
@@ -290,12 +290,6 @@ def _of_analysis(fault: Fault, analysis: dict | None) -> Fault:
         return replace(fault, where="key analysis.alpha")
     where = fault.where.replace("key trial.analyses.0", "key analysis")
     return replace(fault, where="key analysis.method" if where == "key analysis" else where)
-
-
-def _within_trial(fault: Fault) -> Fault:
-    """Say that a fault of a design stands in the [trial] of an experiment."""
-    inside = fault.where.removeprefix("key ")
-    return replace(fault, where="key trial" if inside in (fault.where, "trial") else f"key trial.{inside}")
 
 
 def _engine_faults(plan: Plan, model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:

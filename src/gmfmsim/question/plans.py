@@ -1,9 +1,9 @@
 """One plan, or several side by side: an experiment with alternatives to what it says."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from gmfmsim.faults import MOST_SOUGHT, Fault, shown
-from gmfmsim.files.overlay import overlay
 from gmfmsim.question.evidence import OF_CONTRASTS, Sources
 from gmfmsim.question.plan import Prepared, prepare
 
@@ -47,7 +47,8 @@ def read_plans(raw: dict, sources: Sources) -> tuple[Plans, list[Fault]]:
             continue
         labelled = {"label": f"alternative {i + 1}"} | override
         prepared, found = prepare(overlay(_without_replaced(base, override), labelled), sources)
-        faults += [_at_alternative(f, i, file) for f in found if (f.where, f.problem) not in inherited]
+        own = [f for f in found if (f.where, f.problem) not in inherited]
+        faults += [f.inside(f"alternatives.{i}") if f.file == file else f for f in own]
         plans.append(prepared)
     if not faults:
         labels = [(p.slug, p.plan.label) for p in plans]
@@ -57,13 +58,13 @@ def read_plans(raw: dict, sources: Sources) -> tuple[Plans, list[Fault]]:
     return Plans(tuple(plans)), faults
 
 
-def _at_alternative(fault: Fault, position: int, file: str) -> Fault:
-    """Say that a fault of the experiment file stands in one of its alternatives."""
-    if fault.file != file:
-        return fault
-    place = f"key alternatives.{position}"
-    inside = fault.where.removeprefix("key ") if fault.where.startswith("key ") else ""
-    return replace(fault, where=f"{place}.{inside}" if inside else place)
+def overlay(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Return base with override laid over it, table by table; anything else, and a distribution, is replaced whole."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and "dist" not in value
+        merged[key] = overlay(base[key], value) if both else value
+    return merged
 
 
 def _without_replaced(base: dict, override: dict) -> dict:

@@ -113,3 +113,25 @@ def question_from(raw: dict[str, Any], path: Path) -> Question:
     if header is None or asked is None or faults or found:
         raise InputError([*faults, *found])
     return Question(str(name), header.question, asked)
+
+
+def checked(question: Question) -> dict[str, Any]:
+    """Return what a run of an experiment would do: its plans with their contrasts, or the checks of a review."""
+    head = {"experiment": question.name, "key": question.key, "question": question.text}
+    found: dict[str, Any] = head | {"plans": []}
+    if isinstance(question.asked, Rerun):
+        found["checks"] = [{"kind": r.kind, "title": r.title} for r in question.asked.results]
+    found["plans"] = [
+        {
+            "label": p.plan.label,
+            "evidence": p.source,
+            "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
+            "model": ", ".join(p.models) or "none",
+            "target": p.plan.search.target.model_dump(),
+            "dose_outside_evidence": p.dose_outside_evidence,
+            "month_outside_evidence": p.month_outside_evidence,
+            "notes": p.notes,
+        }
+        for p in question.plans
+    ]
+    return found | {"config": question.config}

@@ -1,6 +1,5 @@
 """[rerun]: what a review prints, computed again from the figures of its trials."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -100,9 +99,5 @@ def _check(raw: dict, place: Place) -> tuple[Check | None, list[Fault]]:
         problem = "is missing" if kind is None else f"{shown(kind)} is not a kind of check"
         return None, [Fault(place.file, f"{place.where}.kind", problem, choices(kind, KINDS))]
     check, faults = parse(KINDS[kind][0], raw, place.file)
-    own = [f.where.removeprefix("key ") if f.where.startswith("key ") else "" for f in faults]
-    faults = [
-        dataclasses.replace(f, where=".".join(filter(None, (place.where, key))))
-        for f, key in zip(faults, own, strict=True)
-    ]
+    faults = [f.inside(place.where.removeprefix("key ")) for f in faults]
     return check, faults if check else faults + faults_of_rows(raw, place)

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
-from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH
 from gmfmsim.report.labels import Labels, labels, with_key
+from gmfmsim.report.look import BESIDE, BLUE, GREY, LINE, ORANGE, WIDTH, line_of_no_effect, without_left_axis
 
 CAPTION = {
     "population": "The children that this plan simulates, without cells. GMFCS level: share of children. Score and "
@@ -23,6 +23,9 @@ REPORTED = "; grey, control children of published trials at the same month (mean
 
 SMALL = 8
 """Points: the smallest type."""
+
+TITLE = {"fontsize": 11, "fontweight": "bold"}
+"""Of each part of the figure."""
 
 
 def children_caption(seen: xr.Dataset) -> str:
@@ -60,9 +63,9 @@ def _mix(ax: Axes, seen: xr.Dataset) -> None:
     share = seen["share"].values
     bars = ax.bar(seen["level"].values, share, color=BLUE, width=0.65)
     ax.bar_label(bars, [f"{100 * s:.0f} %" for s in share], padding=1)
-    ax.set(yticks=[], xlabel="GMFCS level", ylim=(0, 1.25 * share.max()))
-    ax.spines["left"].set_visible(False)
-    _title(ax, "Children by level")
+    ax.set(xlabel="GMFCS level", ylim=(0, 1.25 * share.max()))
+    without_left_axis(ax)
+    ax.set_title("Children by level", loc="left", **TITLE)
 
 
 def _score_and_age(part: Figure, seen: xr.Dataset) -> None:
@@ -80,14 +83,13 @@ def _score_and_age(part: Figure, seen: xr.Dataset) -> None:
     axes[0].set(ylim=(0, 100), xlim=(age[0], age[-1]), ylabel="GMFM-66, points")
     axes[0].locator_params(axis="x", nbins=3, integer=True)
     part.supxlabel("age, years", fontsize=10)
-    part.suptitle("Score and age by level", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    part.suptitle("Score and age by level", x=0.01, ha="left", **TITLE)
 
 
 def _changes(ax: Axes, seen: xr.Dataset) -> None:
-    rows, names = [], _names(seen)
-    for name in seen["group"].values.tolist():
-        _range(ax, len(rows), seen["change"].sel(group=name).values, BLUE, "o")
-        rows.append(name)
+    rows, names = seen["group"].values.tolist(), _names(seen)
+    for y, name in enumerate(rows):
+        _range(ax, y, seen["change"].sel(group=name).values, BLUE, "o")
     for study in seen["trial"].values.tolist():
         mean, sd, n = (seen[f"reported_{v}"].sel(trial=study).item() for v in ("mean", "sd", "n"))
         _range(ax, len(rows), mean + sd * special.ndtri(seen["quantile"].values), GREY, "s")
@@ -95,8 +97,8 @@ def _changes(ax: Axes, seen: xr.Dataset) -> None:
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlabel="change, GMFM-66 points")
     for text in ax.set_yticklabels(rows, parse_math=False)[len(rows) - seen.sizes["trial"] :]:
         text.set_fontsize(SMALL)
-    ax.axvline(0, color="#AAAAAA", lw=0.8, zorder=0)
-    _title(ax, f"Change in {seen.attrs['month']:g} months without cells")
+    line_of_no_effect(ax)
+    ax.set_title(f"Change in {seen.attrs['month']:g} months without cells", loc="left", **TITLE)
 
 
 def _range(ax: Axes, y: float, quantiles: np.ndarray, colour: str, marker: str) -> None:
@@ -105,7 +107,7 @@ def _range(ax: Axes, y: float, quantiles: np.ndarray, colour: str, marker: str) 
     ax.plot([lowest, highest], [y, y], color=colour, lw=1.2)
     ax.plot([low, high], [y, y], color=colour, lw=5, alpha=0.5, solid_capstyle="butt")
     ax.plot(middle, y, marker, color=colour, ms=6)
-    ax.annotate(f"{middle:.1f}", (middle, y), (0, 5), textcoords="offset points", ha="center", fontsize=SMALL)
+    ax.annotate(f"{middle:.1f}", (middle, y), (0, 5), ha="center", fontsize=SMALL, **BESIDE)
 
 
 # normal children
@@ -128,9 +130,9 @@ def _histogram(ax: Axes, seen: xr.Dataset, name: str, title: str, label: str) ->
     ax.hist(edge[:-1], edge, weights=seen[f"{name}_count"].values, color=BLUE, alpha=0.8)
     ax.axvspan(low, high, color=BLUE, alpha=0.12, lw=0, zorder=0)
     ax.axvline(middle, color="black", lw=1.2, ls="--")
-    ax.set(yticks=[], xlabel=f"{label} (median {middle:.1f}; 95 % from {low:.1f} to {high:.1f})")
-    ax.spines["left"].set_visible(False)
-    _title(ax, title)
+    ax.set_xlabel(f"{label} (median {middle:.1f}; 95 % from {low:.1f} to {high:.1f})")
+    without_left_axis(ax)
+    ax.set_title(title, loc="left", **TITLE)
 
 
 def _correlation(ax: Axes, seen: xr.Dataset) -> None:
@@ -138,10 +140,8 @@ def _correlation(ax: Axes, seen: xr.Dataset) -> None:
     ax.imshow(correlation, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
     for (i, j), r in np.ndenumerate(correlation):
         ax.text(j, i, f"{r:.2f}", ha="center", va="center", fontsize=SMALL, color="white" if r > 0.75 else "black")
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel("month")
-    _title(ax, "Correlation of the scores")
+    ax.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names, xlabel="month")
+    ax.set_title("Correlation of the scores", loc="left", **TITLE)
 
 
 # both
@@ -151,11 +151,7 @@ def _retention(ax: Axes, seen: xr.Dataset) -> None:
     share, names = seen["retained"].values, seen["visit"].values.tolist()
     ax.plot(names, share, "o-", color=BLUE, lw=1.8, ms=6)
     for i, s in enumerate(share):
-        ax.annotate(f"{100 * s:.0f} %", (i, s), (0, 7), textcoords="offset points", ha="center", fontsize=9)
+        ax.annotate(f"{100 * s:.0f} %", (i, s), (0, 7), ha="center", fontsize=9, **BESIDE)
     ax.set(ylim=(0, 1.25), xlim=(-0.4, len(names) - 0.6), xlabel="month")
     ax.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-    _title(ax, "Still in the trial")
-
-
-def _title(ax: Axes, text: str) -> None:
-    ax.set_title(text, loc="left", fontsize=11, fontweight="bold")
+    ax.set_title("Still in the trial", loc="left", **TITLE)

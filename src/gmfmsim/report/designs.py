@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from gmfmsim.answer.tables import Cell, Table, table, written
+from gmfmsim.answer.tables import Cell, Table, simulated, table, written
 from gmfmsim.compute.text import Written, number, percent, share
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.figures import Drawn
-from gmfmsim.report.html import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH
 from gmfmsim.report.labels import fitted
+from gmfmsim.report.look import BESIDE, BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, legend_below
 
 SCENARIOS = {
     "new_study": "In a new study: truths from the evidence, the scatter between studies included",
@@ -67,25 +67,23 @@ def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
     A characteristic that no analysis has (the type S error without an effect) gets no column.
     """
     at = surface.sel(scenario=scenario, n=n)
-    names = [name for name in COLUMNS if name in at and np.isfinite(at[name].values).any()]
-    rows = []
-    for label in at["analysis"].values.tolist():
-        one = at.sel(analysis=label)
-        rows.append([label, *(written(COLUMNS[m][1](one[m].item(), one[f"{m}_mcse"].item())) for m in names)])
-    return table(["analysis", *(f"#{COLUMNS[name][0]}" for name in names)], rows, [0])
+    known = {k: of for k, of in COLUMNS.items() if k in at and np.isfinite(at[k].values).any()}
+    columns = [simulated(at, name, write) for name, (_, write) in known.items()]
+    rows = zip(at["analysis"].values.tolist(), *columns, strict=True)
+    return table(["analysis", *(f"#{heading}" for heading, _ in known.values())], rows, [0])
 
 
 def differences_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
     """Return success minus that of the primary analysis (percentage points, paired MCSE) and what it means."""
-    primary, *others = surface["analysis"].values.tolist()
-    at = surface[["difference", "difference_mcse"]].sel(scenario=scenario, n=n, versus=primary)
-    rows = []
-    for label in others:
-        difference, mcse = (at[name].sel(analysis=label).item() for name in ("difference", "difference_mcse"))
-        error = f"{100 * mcse:.2f}" if math.isfinite(mcse) else ""
-        cell = written(Written(f"{100 * difference + 0.0:+.2f}", error))
-        rows.append([label, cell, _compared(difference, mcse)])
-    return table(["analysis", "#difference", "compared"], rows)
+    labels = surface["analysis"].values.tolist()
+    at = surface[["difference", "difference_mcse"]].sel(scenario=scenario, n=n, versus=labels[0])
+    pairs = zip(at["difference"].values.tolist(), at["difference_mcse"].values.tolist(), strict=True)
+    rows = [[label, written(_points(*pair)), _compared(*pair)] for label, pair in zip(labels, pairs, strict=True)]
+    return table(["analysis", "#difference", "compared"], rows[1:])
+
+
+def _points(difference: float, mcse: float) -> Written:
+    return Written(f"{100 * difference + 0.0:+.2f}", f"{100 * mcse:.2f}" if math.isfinite(mcse) else "")
 
 
 def _compared(difference: float, mcse: float) -> str:
@@ -102,11 +100,9 @@ def selection_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
         return table([], [])
     selects = (surface["selected"].fillna(0) > 0).any(["scenario", "n", "arm"])
     at = surface[["selected", "selected_mcse"]].sel(scenario=scenario, n=n)
-    arms, rows = surface["arm"].values.tolist(), []
-    for label in surface["analysis"].values[selects.values].tolist():
-        one = at.sel(analysis=label)
-        rows.append([label, *(written(share(*(one[v].sel(arm=a).item() for v in one))) for a in arms)])
-    return table(["analysis", *(f"#{arm}" for arm in arms)], rows)
+    labels = surface["analysis"].values[selects.values].tolist()
+    rows = [[label, *simulated(at.sel(analysis=label), "selected")] for label in labels]
+    return table(["analysis", *(f"#{arm}" for arm in surface["arm"].values.tolist())], rows)
 
 
 def nuisance_table(rows: xr.Dataset, nominal: float) -> Table:
@@ -114,14 +110,11 @@ def nuisance_table(rows: xr.Dataset, nominal: float) -> Table:
 
     Above: by more than three MCSE. rows: type_one, type_one_mcse, dims setting (in words) and analysis.
     """
-    labels, found = rows["analysis"].values.tolist(), []
-    for setting in rows["setting"].values.tolist():
-        one = rows.sel(setting=setting)
-        pairs = [(one["type_one"].sel(analysis=a).item(), one["type_one_mcse"].sel(analysis=a).item()) for a in labels]
-        above = ["above" if p > nominal + 3 * e else "" for p, e in pairs]
-        cells = [written(share(*pair))._replace(warn=word) for pair, word in zip(pairs, above, strict=True)]
-        found.append([setting, *cells])
-    return table(["children", *(f"#{label}" for label in labels)], found)
+    found, above = [], (rows["type_one"] > nominal + 3 * rows["type_one_mcse"]).transpose("setting", "analysis").values
+    for i, setting in enumerate(rows["setting"].values.tolist()):
+        cells = simulated(rows.isel(setting=i), "type_one")
+        found.append([setting, *(c._replace(warn="above" if w else "") for c, w in zip(cells, above[i], strict=True))])
+    return table(["children", *(f"#{label}" for label in rows["analysis"].values.tolist())], found)
 
 
 def sources_table(sources: list[dict]) -> Table:
@@ -139,8 +132,7 @@ def sources_table(sources: list[dict]) -> Table:
 
 def design_figures(plan: Drawn) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure of a design, by name."""
-    answer, design = plan.answer, plan.answer["design"]
-    how = {"marked": answer["n_total"], "nominal": _nominal(design)}
+    how = {"marked": plan.answer["n_total"], "nominal": _nominal(plan.answer["design"])}
     return {
         "children": partial(children_figure, plan.data["children"]),
         "analyses": partial(curves_figure, plan.data["surface"], **how),
@@ -169,12 +161,9 @@ def curves_figure(surface: xr.Dataset, *, marked: int | None = None, nominal: fl
         if marked is not None:
             ax.axvline(marked, color="black", lw=0.8, ls="--", zorder=0)
     if marked is not None:
-        place = {"xytext": (4, 5), "textcoords": "offset points", "fontweight": "bold"}
-        axes[0].annotate(f"{marked} children", (marked, 0), **place)
+        axes[0].annotate(f"{marked} children", (marked, 0), (4, 5), fontweight="bold", **BESIDE)
     axes[-1].set_xlabel("children randomised in all")
-    handles, names = axes[0].get_legend_handles_labels()
-    names = [fitted(name, 0.4 * LINE, 9) for name in names]
-    figure.legend(handles, names, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -184,8 +173,8 @@ def _lines(ax: Axes, surface: xr.Dataset, style: str) -> None:
     for label, (colour, marker) in zip(surface["analysis"].values.tolist(), looks, strict=False):
         y, mcse = (surface[name].sel(analysis=label).values for name in ("success", "success_mcse"))
         ax.fill_between(n, y - Z975 * mcse, y + Z975 * mcse, color=colour, alpha=0.2, lw=0)
-        every = max(1, len(n) // 6)
-        ax.plot(n, y, style, color=colour, marker=marker, ms=4.5, markevery=every, lw=1.5, label=label)
+        look = {"color": colour, "marker": marker, "ms": 4.5, "markevery": max(1, len(n) // 6), "lw": 1.5}
+        ax.plot(n, y, style, label=fitted(label, 0.4 * LINE, 9), **look)
     if len(n) > 1:
         ax.set_xlim(n[0], n[-1])
 
@@ -210,7 +199,7 @@ def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
         "enrolled": at["enrolled"].item(),
         "seen": at["completers"].sel(scenario=known[0]).item(),
         "seen_mcse": at["completers_mcse"].sel(scenario=known[0]).item(),
-        "primary": surface["analysis"].values.tolist()[0],
+        "primary": surface["analysis"].values[0],
         "characteristics": [(SCENARIOS[s], characteristics_table(surface, s, n)) for s in known],
         "differences": differences_table(surface, known[0], n),
         "selection": selection_table(surface, known[0], n),

@@ -10,11 +10,10 @@ from gmfmsim.report.rerun import rerun_page
 PAGES = {"plans": plans_page, "past": past_page, "rerun": rerun_page}
 
 
-def draw_result(folder: str | Path) -> Path:
+def draw(result: Result) -> Path:
     """Draw the figures of a result into its folder, write report.html there, and return its path.
 
-    Raises InputError if the folder holds no result, or lacks its data: the readable part alone is kept in a clone.
+    Raises InputError if the folder lacks its data: the readable part alone is kept in a clone.
     """
-    result = Result.read(folder)
     PAGES[result.kind](result)
     return result.report

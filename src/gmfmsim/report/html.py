@@ -1,6 +1,7 @@
 """Pages that stand alone: figures drawn to files and into the page, templates filled in."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -8,26 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from gmfmsim import DISCLAIMER, __version__
-from gmfmsim.report.labels import FONT
-
-BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#666666", "#CC79A7"
-"""Colours that the colour-blind tell apart (Okabe & Ito 2008)."""
-
-WIDTH = 5.0
-"""Inches: figures are narrow, so that they read on a phone."""
-
-LINE = 0.95 * 72 * WIDTH
-"""Points: a line of text over the whole of a figure."""
-
-STYLE = {
-    "font.family": FONT,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "gmfmsim",
-    "svg.fonttype": "path",
-    "figure.dpi": 100,
-}
+from gmfmsim.report.look import STYLE
 
 
 def draw(folder: Path, drawings: dict[str, Callable[[], Figure | None]], prefix: str = "") -> dict[str, str]:
@@ -53,16 +35,13 @@ def draw(folder: Path, drawings: dict[str, Callable[[], Figure | None]], prefix:
     return drawn
 
 
-def filled(template: str, filters: dict[str, Callable], **values: object) -> str:
-    """Return a template of this folder with its values filled in; text from tables and files is escaped."""
-    loader = PackageLoader("gmfmsim", "report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= filters
-    return environment.get_template(template).render(disclaimer=DISCLAIMER, version=__version__, **values)
+@cache
+def _templates() -> Environment:
+    """Return the templates of this folder, each compiled once; text from tables and files is escaped."""
+    loader, how = PackageLoader("gmfmsim", "report"), {"trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **how)
 
 
-def write_page(path: Path, template: str, filters: dict[str, Callable], **values: object) -> None:
-    """Write a page: a template of this folder with its values filled in."""
-    path.write_text(filled(template, filters, **values), encoding="utf-8")
+def filled(template: str, **values: object) -> str:
+    """Return a template of this folder with its values filled in."""
+    return _templates().get_template(template).render(disclaimer=DISCLAIMER, version=__version__, **values)

@@ -12,21 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from gmfmsim.answer.tables import Table, table
+from gmfmsim.answer.tables import table
 from gmfmsim.faults import shortened
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.describe import (
-    Node,
-    PriorRow,
-    describe,
-    engines_words,
-    priors_given,
-    shipped_contrasts,
-)
+from gmfmsim.model.describe import Node, PriorRow, describe, engines_words, priors_given, shipped_contrasts
 from gmfmsim.model.priors.words import prior_effect
 from gmfmsim.model.structure import not_known, structure
-from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import can_be_set, fitted
+from gmfmsim.report.look import BLUE, GREY, LINE, WIDTH, dose_axis, legend_below, one_axes, without_left_axis
 
 DRAWS = 10_000
 """Draws behind the band of the curve, at each of its doses."""
@@ -54,21 +48,10 @@ def write_model_page(path: Path, spec: ModelSpec, *, source: str = "", data: xr.
     drawings["graph"] = partial(graph_figure, description.graph)
     with TemporaryDirectory() as folder:
         drawn = draw(Path(folder), drawings)
-    write_page(
-        path,
-        "model.html.j2",
-        {"plain": _plain},
-        d=description,
-        drawn=drawn,
-        engines=engines_words(description),
-        source=source,
-        graph=_graph_table(description.graph),
-    )
-
-
-def _graph_table(nodes: tuple[Node, ...]) -> Table:
-    rows = [[n.label, n.kind, _plain(n.distribution), ", ".join(n.parents)] for n in nodes]
-    return table(["variable", "kind", "distribution", "depends on"], rows)
+    rows = [[n.label, n.kind, _plain(n.distribution), ", ".join(n.parents)] for n in description.graph]
+    graph = table(["variable", "kind", "distribution", "depends on"], rows)
+    values = {"d": description, "engines": engines_words(description), "source": source, "plain": _plain}
+    path.write_text(filled("model.html.j2", drawn=drawn, graph=graph, **values), encoding="utf-8")
 
 
 def _plain(text: str) -> str:
@@ -81,7 +64,7 @@ def prior_figure(row: PriorRow) -> Figure | None:
     outline = row.outline(POINTS)
     if outline is None:
         return None
-    figure, ax = _axes(1.9)
+    figure, ax = one_axes(1.9)
     x, y = outline.x, outline.density
     ax.plot(x, y, color=BLUE, lw=1.8)
     ax.fill_between(x, y, color=BLUE, alpha=0.12, lw=0)
@@ -92,11 +75,11 @@ def prior_figure(row: PriorRow) -> Figure | None:
         ax.plot([row.median] * 2, [0, peak], color=BLUE, lw=1.2, ls="--")
     if outline.on_log:
         ax.set_xscale("log")
-    ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08), yticks=[])
+    ax.set(xlim=(x[0], x[-1]), ylim=(0, 1.08))
     words = f"{row.name}, {row.unit}" if can_be_set(row.unit) else row.name
     lines = textwrap.wrap(shortened(words, 2 * UNIT_LINE), UNIT_LINE)[:2]
     ax.set_xlabel("\n".join(fitted(line, LINE, 10) for line in lines), parse_math=False)
-    ax.spines["left"].set_visible(False)
+    without_left_axis(ax)
     return figure
 
 
@@ -111,19 +94,17 @@ def band_figure(spec: ModelSpec, data: xr.Dataset) -> Figure | None:
         draws = [prior_effect(spec, d, size=DRAWS) for d in dose]
     except TypeError:  # an improper prior
         return None
-    figure, ax = _axes(4.2)
+    figure, ax = one_axes(4.2)
     quantiles = np.quantile(draws, [0.025, 0.25, 0.5, 0.75, 0.975], axis=-1)  # (quantile, dose, mean or new study)
     for kind, colour, alpha, label in ((1, BLUE, 0.13, "a new study, 95 %"), (0, BLUE, 0.30, "mean of studies, 95 %")):
         ax.fill_between(dose, *quantiles[[0, 4], :, kind], color=colour, alpha=alpha, lw=0, label=label)
     ax.plot(dose, quantiles[1, :, 0], color=BLUE, lw=1, ls="--", label="mean of studies, central half")
     ax.plot(dose, quantiles[3, :, 0], color=BLUE, lw=1, ls="--")
     ax.plot(dose, quantiles[2, :, 0], color=BLUE, lw=1.8, label="mean of studies, median")
-    for edge in ((dose[0], low), (high, dose[-1])):
-        ax.axvspan(*edge, facecolor="white", edgecolor=ORANGE, alpha=0.35, hatch="///", lw=0)
+    dose_axis(ax, dose, (low, high))
     ax.axhline(0, color="black", lw=0.8)
-    ax.set(xscale="log", xlim=(dose[0], dose[-1]), xlabel="dose, cells per kg (hatched: not studied)")
     ax.set_ylabel("effect, GMFM-66 points")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    legend_below(figure, ax)
     return figure
 
 
@@ -153,7 +134,7 @@ def _places(nodes: tuple[Node, ...]) -> tuple[dict[str, tuple[int, float]], int]
     Column: one after its last parent; data stand below what is observed. Rows of the first column: by what they lead
     to, as listed; elsewhere children stand at the mean of their parents, and no closer than a row.
     """
-    column, places = {}, {}
+    column: dict[str, int] = {}
     for node in nodes:
         column[node.name] = max((column[p] for p in node.parents), default=-1) + (node.kind != "data")
     child = {
@@ -191,8 +172,3 @@ def _box(ax: Axes, node: Node, left: float, y: float, width: float) -> None:
         shown = text if len(text) <= most else text[: most - 1] + "\u2026"
         place = (left + width / 2, y + 0.16 * ((len(lines) - 1) / 2 - i))
         ax.text(*place, shown, fontsize=size, ha="center", va="center", parse_math=False)
-
-
-def _axes(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()

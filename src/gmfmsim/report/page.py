@@ -5,7 +5,7 @@ from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
-from gmfmsim.report.html import draw, write_page
+from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import with_key
 from gmfmsim.report.plan_tables import tables_of
 
@@ -25,7 +25,9 @@ CAPTIONS = {
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
     "Doses under hatching were not studied.",
 }
-DATASETS = ("surface", "effect", "contrasts", "dose_response", "type_one", "children")
+ALWAYS = ("surface", "effect")
+SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
+"""What stands beside the answer of a plan: always, and where there is such."""
 
 
 def plans_page(result: Result) -> None:
@@ -33,13 +35,15 @@ def plans_page(result: Result) -> None:
     sections = [_section(result, i) for i in range(len(result.plans))]
     if len(sections) > 1:
         sections[0]["sentence"] = sections[0]["own_sentence"]
-    write_page(result.report, "page.html.j2", {"percent": percent}, answer=result.answer, sections=sections)
+    page = filled("page.html.j2", answer=result.answer, sections=sections, percent=percent)
+    result.report.write_text(page, encoding="utf-8")
 
 
 def _section(result: Result, position: int) -> dict:
     """Draw the figures of one plan and return what the page says of it."""
     answer, folder = result.plans[position]
-    plan = Drawn(answer, {name: result.data(name, position) for name in DATASETS if result.has(name, position)})
+    there = (*ALWAYS, *(name for name in SOMETIMES if result.has(name, position)))
+    plan = Drawn(answer, {name: result.data(name, position) for name in there})
     place, prefix = folder / "figures", f"{answer['slug']}-"
     forest = CAPTIONS["published" if answer["evidence"]["published"] else "forest"]
     captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
@@ -48,10 +52,10 @@ def _section(result: Result, position: int) -> dict:
         "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
         "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
         "tables": tables_of(answer, plan.data["surface"]),
-        "fitted": [_fitted(m) for m in answer["models"] if m["engine"] != "published"],
+        "fitted": [
+            m | {"tables": {"parameters": parameters(m), "gate": gate(m)}}
+            for m in answer["models"]
+            if m["engine"] != "published"
+        ],
         "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
     }
-
-
-def _fitted(model: dict) -> dict:
-    return model | {"tables": {"parameters": parameters(model), "gate": gate(model)}}

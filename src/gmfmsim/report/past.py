@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from gmfmsim.answer.result import Result
-from gmfmsim.answer.tables import Cell, Table, table, written
-from gmfmsim.compute.text import Written, number, share
+from gmfmsim.answer.tables import Table, simulated, table
+from gmfmsim.compute.text import number
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.question.past import ENOUGH
-from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, draw, write_page
+from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels
+from gmfmsim.report.look import BLUE, GREY, LINE, ORANGE, legend_below
 
 KINDS = {
     "parallel": "parallel arms",
@@ -28,27 +29,36 @@ KINDS = {
 HEADINGS = {True: "with a control group", False: "no control group: a gain is claimed without an effect too"}
 """Trials with and without a control group: the power of the latter cannot be told from their false claims."""
 
+LOOKS = {
+    "false_claims": {"color": GREY, "marker": "x", "mfc": GREY},
+    "assurance": {"color": ORANGE, "marker": "D", "mfc": "white"},
+    "power": {"color": BLUE, "marker": "o", "mfc": BLUE},
+    "type_m": {"color": BLUE, "marker": "o", "mfc": BLUE},
+}
+MEANT = {
+    "false_claims": "false claims, without an effect",
+    "assurance": "assurance, from the evidence",
+    "power": "power at {truth:g} points",
+}
+"""What stands on the left, in the order in which it is drawn."""
+
 POOLED = 1.42
 """GMFM-66 points: the gain at 12 months in the individual data of cord blood trials (Finch-Edmondson 2025)."""
 
 
-COLUMNS: dict[str, Callable[[xr.Dataset], str | Cell]] = {
-    "trial": lambda one: one["trial"].item(),
-    "#children": lambda one: str(int(one["n_total"].item())),
-    "design": lambda one: KINDS.get(one["kind"].item(), one["kind"].item()),
-    "#month": lambda one: f"{one['month'].item():g}",
-    "analysis": lambda one: one["analysis"].item(),
-    "#power": lambda one: _figure(one, "power", share),
-    "#false claims": lambda one: _figure(one, "false_claims", share),
-    "#assurance": lambda one: _figure(one, "assurance", share),
-    "#type S": lambda one: _figure(one, "type_s", share),
-    "#type M": lambda one: _figure(one, "type_m", number),
+COLUMNS: dict[str, Callable[[xr.Dataset], list]] = {
+    "trial": lambda of: of["trial"].values.tolist(),
+    "#children": lambda of: [f"{n:.0f}" for n in of["n_total"].values],
+    "design": lambda of: [KINDS.get(kind, kind) for kind in of["kind"].values.tolist()],
+    "#month": lambda of: [f"{month:g}" for month in of["month"].values],
+    "analysis": lambda of: of["analysis"].values.tolist(),
+    "#power": partial(simulated, name="power"),
+    "#false claims": partial(simulated, name="false_claims"),
+    "#assurance": partial(simulated, name="assurance"),
+    "#type S": partial(simulated, name="type_s"),
+    "#type M": partial(simulated, name="type_m", write=number),
 }
-"""The columns of the tables: of each heading what stands below it for one trial."""
-
-
-def _figure(one: xr.Dataset, name: str, write: Callable[[float, float], Written]) -> Cell:
-    return written(write(one[name].item(), one[f"{name}_mcse"].item()))
+"""The columns of the tables: of each heading what stands below it, trial by trial."""
 
 
 def past_tables(data: xr.Dataset) -> dict[str, Table]:
@@ -59,9 +69,8 @@ def past_tables(data: xr.Dataset) -> dict[str, Table]:
     data, found = data.isel(trial=_order(data)), {}
     for controlled, heading in HEADINGS.items():
         of = data.isel(trial=data["controlled"].values == controlled)
-        rows = [[write(of.isel(trial=i)) for write in COLUMNS.values()] for i in range(of.sizes["trial"])]
-        if rows:
-            found[heading] = table(COLUMNS, rows)
+        if of.sizes["trial"]:
+            found[heading] = table(COLUMNS, zip(*(column(of) for column in COLUMNS.values()), strict=True))
     return found
 
 
@@ -86,9 +95,8 @@ def past_figure(data: xr.Dataset, *, truth: float = POOLED) -> Figure:
     for heading, at in headings.items():
         across = blended_transform_factory(figure.transFigure, left.transData)
         left.text(0.02, at, heading, transform=across, va="center", fontsize=9, color=GREY).set_in_layout(False)
-    _dots(left, data, "false_claims", y, GREY, "x", GREY, "false claims, without an effect")
-    _dots(left, data, "assurance", y, ORANGE, "D", "white", "assurance, from the evidence")
-    _dots(left, data, "power", y, BLUE, "o", BLUE, f"power at {truth:g} points")
+    for name, label in MEANT.items():
+        _dots(left, data, name, y, label.format(truth=truth))
     if data["controlled"].any():  # what the others call power is no measure of them
         low, high = y[data["controlled"].values][[-1, 0]]
         left.vlines(ENOUGH, low - 0.5, high + 0.5, color="black", lw=1, ls="--")
@@ -97,15 +105,14 @@ def past_figure(data: xr.Dataset, *, truth: float = POOLED) -> Figure:
     names, trials = past_labels(data), zip(data["trial"].values.tolist(), data["n_total"].values, strict=True)
     left.set_yticks(y, [f"{names.of[name]}  {n:.0f}" for name, n in trials], parse_math=False)
     left.set_title("trial, children", loc="right", x=-0.02, fontsize=9, color=GREY)
-    _dots(right, data, "type_m", y, BLUE, "o", BLUE, None)
+    _dots(right, data, "type_m", y)
     top = max(2.0, 1.15 * float(data["type_m"].max(skipna=True).fillna(1)))
     ticks = [t for t in ((1, 1.5, 2, 3) if top < 3.5 else (1, 2, 3, 5, 10, 20, 50)) if t <= top]
     right.set(xscale="log", xlim=(0.93, top), xlabel="type M error,\ntimes too large")
     right.set_xticks(ticks, [f"{t:g}" for t in ticks])
     right.minorticks_off()
     right.axvline(1, color="#999999", lw=0.8, zorder=0)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    legend_below(figure, left, upwards=True)
     return figure
 
 
@@ -126,13 +133,12 @@ def _rows(controlled: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     return y, headings
 
 
-def _dots(
-    ax: Axes, data: xr.Dataset, name: str, y: np.ndarray, colour: str, marker: str, face: str, label: str | None
-) -> None:
+def _dots(ax: Axes, data: xr.Dataset, name: str, y: np.ndarray, label: str | None = None) -> None:
+    """Draw a figure of each trial at its height, with its 95 % Monte Carlo error."""
     value, error = data[name].values, Z975 * np.nan_to_num(data[f"{name}_mcse"].values)
     known = np.isfinite(value)
-    look = {"color": colour, "mfc": face, "ms": 5.5, "lw": 1.5, "ls": "none"}
-    ax.errorbar(value[known], y[known], xerr=error[known], marker=marker, label=label, **look)
+    look = {"ms": 5.5, "lw": 1.5, "ls": "none", "label": label} | LOOKS[name]
+    ax.errorbar(value[known], y[known], xerr=error[known], **look)
 
 
 def past_page(result: Result) -> None:
@@ -141,11 +147,6 @@ def past_page(result: Result) -> None:
     truth = answer["effect"]
     drawn = draw(result.folder / "figures", {"past": partial(past_figure, data, truth=truth)})
     headline, *sentences = answer["sentences"]
-    values = {
-        "headline": headline.rstrip("."),
-        "sentences": sentences,
-        "truth": f"{truth:g}",
-        "pooled": truth == POOLED,
-    }
-    values["key"] = past_labels(data).key
-    write_page(result.report, "past.html.j2", {}, answer=answer, svg=drawn["past"], tables=past_tables(data), **values)
+    values = {"headline": headline.rstrip("."), "sentences": sentences, "truth": f"{truth:g}", "svg": drawn["past"]}
+    values |= {"pooled": truth == POOLED, "key": past_labels(data).key, "tables": past_tables(data)}
+    result.report.write_text(filled("past.html.j2", answer=answer, **values), encoding="utf-8")

@@ -3,8 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.tables import Cell, Table, shares, simulated, table
-from gmfmsim.compute.text import decimals, percent
+from gmfmsim.answer.tables import Cell, Table, shares, simulated, table, written
+from gmfmsim.compute.text import Written, decimals, percent
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -32,17 +32,13 @@ def _reference(reference: dict | None) -> Table | None:
 
 def _curves(answer: dict, surface: xr.Dataset, most: int = 9) -> Table:
     """Return the surface at a handful of n, the required one marked."""
-    grid, at = surface["n"].values, surface.isel(analysis=0)
+    grid = surface["n"].values
     places = np.linspace(min(3, max(0, len(grid) - most)), len(grid) - 1, most).astype(int)
     reference = answer["reference"]["n"] if answer["reference"] else int(grid[-1])
-    shown, rows = sorted({*grid[places].tolist(), reference}), []
-    for n in shown:
-        here = at.sel(n=n)
-        cells = [
-            simulated(*(here[v].sel(scenario=s).item() for v in ("success", "success_mcse")))
-            for s in ("new_study", "pooled_mean", "planning_value")
-        ]
-        rows.append([str(here["randomised"].item()), *cells])
+    shown = sorted({*grid[places].tolist(), reference})
+    at = surface[["success", "success_mcse", "randomised"]].isel(analysis=0).sel(n=shown)
+    columns = [simulated(at.sel(scenario=s), "success") for s in ("new_study", "pooled_mean", "planning_value")]
+    rows = zip(map(str, at["randomised"].values.tolist()), *columns, strict=True)
     marked = [i for i, n in enumerate(shown) if n == answer["n_per_arm"]]
     return table(["#children in all", "#new study", "#mean", "#power"], rows, marked)
 
@@ -54,7 +50,7 @@ def _optimise(found: list[dict] | None) -> Table | None:
         [
             f"{r['dose']:.3g}",
             ", ".join(f"{size} {name}" for name, size in r["sizes"].items()),
-            simulated(r["assurance"], r["assurance_mcse"]),
+            written(Written(percent(r["assurance"]), percent(r["assurance_mcse"]))),
             percent(r["assurance_per_100_children"]),
         ]
         for r in found

@@ -9,8 +9,9 @@ from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Cell, Table, table
 from gmfmsim.evidence.rerun.result import INTERVAL
 from gmfmsim.evidence.schema import RATIOS
-from gmfmsim.report.html import BLUE, GREY, LINE, ORANGE, WIDTH, draw, write_page
+from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels, line, with_key
+from gmfmsim.report.look import BLUE, GREY, LINE, ORANGE, WIDTH, at_left, line_of_no_effect, one_axes, without_left_axis
 
 CAPTIONS = {
     "forest": "95 % intervals as printed (grey) and as computed from the trials (blue), and under other readings "
@@ -50,20 +51,16 @@ def rerun_page(result: Result) -> None:
     names = _names(checks)
     figures = [{"svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
     more = [c | {"figures_table": _figures(c), "variants_table": _variants(c)} for c in checks]
-    filters = {"figure": figure_text, "entered": _entered}
     values = {"answer": answer, "drawn": figures, "checks": more, "verdicts": _verdicts(checks)}
-    write_page(result.report, "rerun.html.j2", filters, **values)
+    page = filled("rerun.html.j2", figure=figure_text, entered=_entered, **values)
+    result.report.write_text(page, encoding="utf-8")
 
 
 def _verdicts(checks: list[dict]) -> Table:
-    rows = [
-        [
-            Cell(c["title"], link=f"#check-{i}"),
-            Cell("", warn=c["verdict"]) if c["verdict"] == "not reproduced" else c["verdict"],
-            "partly" if c["circular"] else "no",
-        ]
-        for i, c in enumerate(checks, 1)
-    ]
+    rows = []
+    for i, c in enumerate(checks, 1):
+        verdict = Cell("", warn=c["verdict"]) if c["verdict"] == "not reproduced" else c["verdict"]
+        rows.append([Cell(c["title"], link=f"#check-{i}"), verdict, "partly" if c["circular"] else "no"])
     return table(["check", "verdict", "circular"], rows)
 
 
@@ -73,16 +70,11 @@ def _figures(check: dict) -> Table:
     for f in check["figures"]:
         if f["published"] is None and f["computed"] is None:
             continue
-        difference, exactly = figure_text(f["difference"]), f["agrees"] is not None and f["qualifier"] == "="
-        rows.append(
-            [
-                _words(f["name"], check["measure"]),
-                ("" if f["qualifier"] == "=" else f"{f['qualifier']} ") + _printed(f["published"]),
-                figure_text(f["computed"]),
-                Cell("", warn=difference) if f["agrees"] is False else difference,
-                _printed(f["tolerance"]) if exactly else "",
-            ]
-        )
+        difference, equal = figure_text(f["difference"]), f["qualifier"] == "="
+        printed = ("" if equal else f"{f['qualifier']} ") + _plain(f["published"])
+        told = Cell("", warn=difference) if f["agrees"] is False else difference
+        allowed = _plain(f["tolerance"]) if equal and f["agrees"] is not None else ""
+        rows.append([_words(f["name"], check["measure"]), printed, figure_text(f["computed"]), told, allowed])
     return table(["figure", "#printed", "#computed", "#difference", "#allowed"], rows)
 
 
@@ -108,7 +100,7 @@ def figure_text(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def _printed(value: float | None) -> str:
+def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
@@ -123,8 +115,7 @@ def _entered(values: dict) -> str:
     if "events" in values:
         return " against ".join(f"{a} of {n}" for a, n in zip(values["events"], values["n"], strict=True))
     children = " and ".join(f"{n:g}" for n in values["n"]) + " children"
-    known = values.get("mean") and None not in values["mean"]
-    if not known:
+    if not values.get("mean") or None in values["mean"]:
         return children
     arms = [f"{m:g} (SD {figure_text(s)})" for m, s in zip(values["mean"], values["sd"], strict=True)]
     return f"{' against '.join(arms)}, {children}"
@@ -148,7 +139,7 @@ def forest(checks: list[dict]) -> Figure | None:
             panels.setdefault(check["measure"], []).append((check["title"], rows))
     if not panels:
         return None
-    heights = [sum(0.75 + len(rows) for _, rows in group) + 1 for group in panels.values()]
+    heights = [1 + sum(0.75 + len(rows) for _, rows in group) for group in panels.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + 0.36 * sum(heights) + 0.4 * len(heights)), layout="constrained")
     axes, names = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0], _names(checks)
     for ax, (measure, group) in zip(axes, panels.items(), strict=True):
@@ -190,16 +181,15 @@ def _panel(ax: Axes, group: list[tuple], measure: str, names: Labels) -> None:
         ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10) if low <= t <= high]
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
-    ax.axvline(1 if ratio else 0, color="#AAAAAA", lw=0.8, zorder=0)
-    ax.set(ylim=(y - 0.2, -0.6), yticks=[], xlabel=UNITS.get(measure, measure))
-    ax.spines["left"].set_visible(False)
+    line_of_no_effect(ax, 1 if ratio else 0)
+    ax.set(ylim=(y - 0.2, -0.6), xlabel=UNITS.get(measure, measure))
+    without_left_axis(ax)
 
 
 def _label(ax: Axes, y: float, text: str, **look: object) -> None:
     """Write a label at the left edge, over the line of no effect and without a say in the layout."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-    look = {"fontsize": 9, "va": "center", "bbox": box, "parse_math": False} | look
-    ax.text(0, y, text, transform=ax.get_yaxis_transform(), **look).set_in_layout(False)
+    at_left(ax, y, text, va="center", bbox=box, **look).set_in_layout(False)
 
 
 def p_values(checks: list[dict]) -> Figure | None:
@@ -210,14 +200,13 @@ def p_values(checks: list[dict]) -> Figure | None:
         rows.append((check["title"], f["published"], f["computed"], f["qualifier"]))
     if not rows:
         return None
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.55 * len(rows)), layout="constrained")
-    ax, least, names = figure.subplots(), 1e-6, _names(checks)
+    (figure, ax), least, names = one_axes(1.0 + 0.55 * len(rows)), 1e-6, _names(checks)
     for y, (title, printed, implied, qualifier) in enumerate(rows):
         ax.plot(max(printed, least), y + 0.15, "s" if qualifier == "=" else "<", color=GREY, ms=7)
         ax.plot(max(implied, least), y + 0.15, "o" if implied >= least else "<", color=BLUE, ms=5)
         figures = f": {'' if qualifier == '=' else qualifier + ' '}{printed:g} printed, {implied:.2g} implied"
         _label(ax, y - 0.2, line(names.of[title], figures, LINE, 9))
-    ax.axvline(0.05, color="#AAAAAA", lw=0.8, zorder=0)
-    ax.set(xscale="log", xlim=(least / 2, 1.5), ylim=(len(rows) - 0.4, -0.6), yticks=[], xlabel="two-sided p")
-    ax.spines["left"].set_visible(False)
+    line_of_no_effect(ax, 0.05)
+    ax.set(xscale="log", xlim=(least / 2, 1.5), ylim=(len(rows) - 0.4, -0.6), xlabel="two-sided p")
+    without_left_axis(ax)
     return figure

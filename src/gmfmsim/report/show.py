@@ -12,7 +12,6 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.trial.design import Design
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
@@ -46,9 +45,12 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
     if kind not in kinds:
         raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
     if kind in ("experiment", "children"):
-        return read_text(find("experiments" if kind == "experiment" else kind, name or ""))
+        return text_of("experiments" if kind == "experiment" else kind, name or "")
     if kind == "design":
-        return _as_text(read_design(name or ""))
+        design = read_design(name or "")
+        rows = [(f"{r.name} ({r.unit})" if r.unit else r.name, r) for r in sources(design)]
+        lines = [f"{figure}: {r.value}\n    {r.verified}: {r.source}" for figure, r in rows]
+        return "\n".join([*textwrap.wrap(protocol(design), 100), "", *lines])
     if kind == "model":
         from gmfmsim.model.describe import as_text
 
@@ -70,17 +72,12 @@ def describe_model(name: str):
     """Return the ModelDescription of a shipped model, or of the path of a .toml file."""
     from gmfmsim.model.describe import describe  # compiled code: loaded only where it is needed
 
-    return describe(read_model(ModelChoice(name=name)), source=model_text(name))
+    return describe(read_model(ModelChoice(name=name)), source=text_of("models", name))
 
 
-def model_text(name: str) -> str:
-    """Return the file of a model as text."""
-    return read_text(find("models", name))
-
-
-def design_text(name: str) -> str:
-    """Return the file of a design as text."""
-    return read_text(find("designs", name))
+def text_of(kind: str, name: str) -> str:
+    """Return a file of the shipped models, experiments, designs or children, or of a path, as text."""
+    return read_text(find(kind, name))
 
 
 def design_json(name: str) -> dict:
@@ -91,20 +88,11 @@ def design_json(name: str) -> dict:
     design = read_design(name)
     return {
         "design": name,
-        "toml": design_text(name),
+        "toml": text_of("designs", name),
         "protocol": protocol(design),
         "sources": [row._asdict() for row in sources(design)],
         "resolved": design.model_dump(mode="json", exclude_none=True),
     }
-
-
-def _as_text(design: Design) -> str:
-    """Return a design as its protocol and the list of its figures."""
-    lines = ["\n".join(textwrap.wrap(protocol(design), 100)), ""]
-    for row in sources(design):
-        unit = f" ({row.unit})" if row.unit else ""
-        lines += [f"{row.name}{unit}: {row.value}", f"    {row.verified}: {row.source}"]
-    return "\n".join(lines)
 
 
 def write_model_page(name: str, path: Path) -> None:
@@ -113,7 +101,7 @@ def write_model_page(name: str, path: Path) -> None:
 
     spec = read_model(ModelChoice(name=name))
     try:
-        write(path, spec, source=model_text(name))
+        write(path, spec, source=text_of("models", name))
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise InputError([Fault(str(path), "file", problem, "a file you may write")]) from None
