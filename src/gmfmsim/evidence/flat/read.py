@@ -13,9 +13,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
-
-from annotated_types import Ge, Gt, Le
 
 from gmfmsim.evidence.flat.comparison import Arm, Result, comparable, compare, control_of
 from gmfmsim.evidence.flat.summary import LEAST_SD, MOST_SD, ORDER, SPREADS, Wrong, summary
@@ -31,44 +28,44 @@ from gmfmsim.evidence.formulas.dose import (
     weight_kg,
 )
 from gmfmsim.evidence.rows import parse_rows, row_faults
-from gmfmsim.evidence.schema import CellClass, Error100, Line, Points100, Row, Table, Tables, at_month
+from gmfmsim.evidence.schema import (
+    CELL_CLASS,
+    ERROR100,
+    POINTS100,
+    TEXT,
+    Column,
+    Row,
+    Table,
+    Tables,
+    at_month,
+    columns,
+    one_of,
+)
 from gmfmsim.evidence.sheets.cells import plain_number, whole_or_thousands
 from gmfmsim.evidence.sheets.names import look_alike
 from gmfmsim.evidence.sheets.sheet import read_bytes
 from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told
 from gmfmsim.faults import Fault, InputError, shown
 
-Limit = Annotated[float, Ge(-1000), Le(1000)]
+COLUMNS = columns(
+    ("study arm dose?", TEXT),
+    ("n?", Column("integer", low=2, high=100_000)),
+    ("mean?", POINTS100),
+    ("sd?", Column("number", low=LEAST_SD, high=MOST_SD)),
+    ("month", Column("number", above=0, high=600)),
+    ("scale", one_of("GMFM-66", "GMFM-66 observed-minus-expected", "GMFM-88", "GMFM-unspecified")),
+    ("se?", ERROR100),
+    ("ci_low? ci_high?", Column("number", low=-1000, high=1000)),
+    ("median? q1? q3? min? max?", POINTS100),
+    ("p?", Column("number", above=0, high=1)),
+    ("age_y?", Column("number", low=0, high=18)),
+    ("weight_kg?", Column("number", low=1, high=200)),
+    ("cell_class?", CELL_CLASS),
+    ("route? source?", TEXT),
+)
+"""One arm at one month: changes since baseline in points of a 0-100 scale, p of the difference from the control."""
 
-
-class FlatRow(Line, total=False):
-    """One arm at one month: changes since baseline in points of a 0-100 scale, p of the difference from the control."""
-
-    study: str
-    arm: str
-    dose: str | None
-    n: Annotated[int, Ge(2), Le(100_000)] | None
-    mean: Points100 | None
-    sd: Annotated[float, Ge(LEAST_SD), Le(MOST_SD)] | None
-    month: Annotated[float, Gt(0), Le(600)]
-    scale: Literal["GMFM-66", "GMFM-66 observed-minus-expected", "GMFM-88", "GMFM-unspecified"]
-    se: Error100 | None
-    ci_low: Limit | None
-    ci_high: Limit | None
-    median: Points100 | None
-    q1: Points100 | None
-    q3: Points100 | None
-    min: Points100 | None
-    max: Points100 | None
-    p: Annotated[float, Gt(0), Le(1)] | None
-    age_y: Annotated[float, Ge(0), Le(18)] | None
-    weight_kg: Annotated[float, Ge(1), Le(200)] | None
-    cell_class: CellClass | None
-    route: str | None
-    source: str | None
-
-
-FLAT = Table(FlatRow, ("study", "arm", "scale", "month"), ordered=(("ci_low", "mean"), ("mean", "ci_high"), *ORDER))
+FLAT = Table(COLUMNS, ("study", "arm", "scale", "month"), ordered=(("ci_low", "mean"), ("mean", "ci_high"), *ORDER))
 OPTIONAL = dict.fromkeys(tuple(FLAT.columns)[6:], ()) | {
     "n": ("se",),
     "mean": ("median",),
