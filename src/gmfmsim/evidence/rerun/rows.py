@@ -1,10 +1,20 @@
-"""Find the one row of a table that a user's file names, and say every fault of many such look-ups at once."""
+"""What every check of a rerun needs: the one row that a file names, the printed row and its precision, the result.
 
-from collections.abc import Callable, Iterable
+All faults of many look-ups are said at once (`gathered`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from gmfmsim.evidence.formulas.printed import half_unit
+from gmfmsim.evidence.rerun.checks import Arms, Check, CheckResult, Figure
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
+
+INTERVAL = ("estimate", "ci_low", "ci_high")
+
+type Job[T] = Callable[[], T]
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,28 @@ class Place:
         """Return the place of a key below this one."""
         return replace(self, where=f"{self.where}.{key}")
 
+    def each[T](self, key: str, read: Callable[..., T], items: Sequence, *more: object) -> list[Job[T]]:
+        """Return the jobs of reading each item of the list that stands at a key."""
+        return [partial(read, item, self.at(f"{key}.{i}"), *more) for i, item in enumerate(items)]
+
     def fault(self, problem: str, allowed: str) -> InputError:
         """Return the error to raise for a fault here."""
         return InputError([Fault(self.file, self.where, problem, allowed)])
+
+
+def gathered(*groups: Iterable[Job]) -> list[list]:
+    """Run every job and return their values, group by group, or raise one InputError with the faults of all."""
+    values, faults = [], []
+    for jobs in groups:
+        values.append([])
+        for job in jobs:
+            try:
+                values[-1].append(job())
+            except InputError as error:
+                faults += [f for f in error.faults if f not in faults]
+    if faults:
+        raise InputError(faults)
+    return values
 
 
 def one_row(table: str, cells: dict[str, object], place: Place, preferred: bool = True) -> Row:
@@ -40,23 +69,87 @@ def one_row(table: str, cells: dict[str, object], place: Place, preferred: bool 
             known = sorted({r[column] for r in rows if r[column] is not None})
             raise place.fault(f"no row of {table}.csv{of} has {column} {value!r}", choices(value, known))
         rows, so_far = kept, [*so_far, str(value)]
-    if len(rows) > 1:
-        fits = [r for r in rows if (r.get("preferred", "yes") == "yes") == preferred]
-        if len(fits) != 1:
-            lines = ", ".join(str(r["row"]) for r in rows)
-            raise place.fault(f"rows {lines} of {table}.csv fit {' / '.join(so_far)}", "a key that names one row")
-        rows = fits
-    return rows[0]
+    fits = [r for r in rows if len(rows) == 1 or (r.get("preferred", "yes") == "yes") == preferred]
+    if len(fits) != 1:
+        lines = ", ".join(str(r["row"]) for r in rows)
+        raise place.fault(f"rows {lines} of {table}.csv fit {' / '.join(so_far)}", "a key that names one row")
+    return fits[0]
 
 
-def gathered[T](jobs: Iterable[Callable[[], T]]) -> list[T]:
-    """Run every job and return their values, or raise one InputError with the faults of all."""
-    values, faults = [], []
-    for job in jobs:
-        try:
-            values.append(job())
-        except InputError as error:
-            faults += [f for f in error.faults if f not in faults]
-    if faults:
-        raise InputError(faults)
-    return values
+def published_row(check: Check, place: Place, *needed: str) -> Row:
+    """Return the review's row. Raises InputError if it lacks a figure that the check needs."""
+    cells = {"meta_id": place.review} | check.published.model_dump(exclude_none=True)
+    row = one_row("pooled", cells, place.at("published"))
+    lacks = [c for c in needed if row[c] is None]
+    if lacks:
+        problem = f"row {row['row']} of pooled.csv has no {', '.join(lacks)}"
+        raise place.at("published").fault(problem, "a row that prints it, or kind not_reproducible")
+    return row
+
+
+def rows_of_arms(arms: Arms, place: Place, table: str, cells: dict[str, object]) -> list[Row]:
+    """Return the row of each arm of a trial that holds these cells, the study and the arm taken into account.
+
+    Raises InputError where the first arm had no cells or the second had some, too: the sign of the effect would turn.
+    """
+
+    def check_roles() -> None:
+        roles = {row["arm_id"]: row["role"] for row in place.tables.where("arms", study_id=arms.study)}
+        expected = dict(zip(("active", "control"), arms.arms, strict=False))
+        wrong = [f"{arm} ({roles[arm]})" for role, arm in expected.items() if roles.get(arm, role) != role]
+        if wrong:
+            allowed = "the arm with cells, then its control"
+            raise place.fault(f"{', '.join(wrong)} of {arms.study} in the wrong place", allowed)
+
+    named = [{"study_id": arms.study, "arm_id": arm} | cells for arm in arms.arms]
+    return gathered([check_roles], [partial(one_row, table, c, place, arms.preferred) for c in named])[1]
+
+
+def refuse_empty(rows: list[tuple[Row, str]], table: str, study: str, place: Place, allowed: str) -> None:
+    """Raise InputError if one of these cells, each a row and a column, is empty."""
+    if lacks := ", ".join(f"row {r['row']} has no {c}" for r, c in rows if r[c] is None):
+        raise place.fault(f"{lacks} ({table}.csv, {study})", allowed)
+
+
+def unit_of(*printed: float | None) -> float | None:
+    """Return one unit of the last printed place, the finest of several figures that are printed alike."""
+    known = [figure for figure in printed if figure is not None]
+    return 2 * half_unit(*known) if known else None
+
+
+def interval(values: Sequence[float], row: Row | None = None, tolerance: float | None = None) -> tuple[Figure, ...]:
+    """Return an estimate and its interval as computed, beside those of a printed row."""
+    return tuple(Figure(k, row and row[k], x, tolerance) for k, x in zip(INTERVAL, values, strict=True))
+
+
+def used(table: str, study: str, rows: list[Row], values: dict, reading: str, arms: list[str]) -> dict:
+    """Return what a result says of the rows it used."""
+    source = dict.fromkeys((r["source_url"], r["source_location"]) for r in rows)
+    return {
+        "study": study,
+        "arms": arms,
+        "table": f"{table}.csv",
+        "rows": [r["row"] for r in rows],
+        "values": values,
+        "reading": reading,
+        "source": [{"url": url, "location": location} for url, location in source],
+    }
+
+
+def result_of(
+    check: Check, row: Row | None, figures: Iterable[Figure], reason: str, inputs: list = (), variants: list = ()
+) -> CheckResult:
+    """Return the result of a check: its figures, the tolerance and why, the printed row and the rows used."""
+    keep = ("row", "measure", "scale", "month", "verified", "source_url", "source_location", "notes")
+    return CheckResult(
+        kind=check.kind,
+        title=check.title,
+        measure=row["measure"] if row else "RR",
+        figures=tuple(figures),
+        tolerance=reason,
+        circular=check.circular,
+        printed={"table": "pooled.csv"} | {k: row[k] for k in keep} if row else None,
+        inputs=tuple(inputs),
+        note=check.note,
+        variants=tuple(variants),
+    )
