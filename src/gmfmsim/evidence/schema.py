@@ -5,7 +5,7 @@ tables/README.md, beside the tables.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -303,9 +303,27 @@ class Tables:
         """Where a result keeps a copy of these tables, by what they hold."""
         return f"inputs/tables-{self.sha256[:8]}" + (".csv" if self.folder.is_file() else "")
 
+    @property
+    def studies(self) -> dict[str, Row]:
+        """The rows of studies.csv by name."""
+        return {row["study_id"]: row for row in self.rows["studies"]}
+
+    @property
+    def arms(self) -> dict[tuple[str, str], Row]:
+        """The rows of arms.csv by study and arm."""
+        return {(row["study_id"], row["arm_id"]): row for row in self.rows["arms"]}
+
     def where(self, table: str, **cells: object) -> list[Row]:
         """Return the rows of `table` whose cells equal the given values; none of a table that is not there."""
         return [r for r in self.rows.get(table, []) if all(r[k] == v for k, v in cells.items())]
+
+
+def grouped[T, K](items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return items by their key, both in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def at_month(month: float) -> str:

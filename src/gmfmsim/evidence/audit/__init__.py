@@ -11,10 +11,9 @@ import numpy as np
 
 from gmfmsim.evidence.audit.children import children_counted_twice, no_usable_contrast, unpublished
 from gmfmsim.evidence.audit.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
-from gmfmsim.evidence.audit.counts import counts_differ, percentage_denominator
+from gmfmsim.evidence.audit.counts import counts_differ, implausible_figure, percentage_denominator
 from gmfmsim.evidence.audit.derived import derived_columns
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.audit.plausible import implausible_figure
 from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
 from gmfmsim.evidence.audit.twice import standing_twice, two_spellings
 from gmfmsim.evidence.schema import TABLES, Row, Tables

@@ -3,12 +3,13 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 
 from gmfmsim.evidence.audit.derived import arms_of, groups
 from gmfmsim.evidence.audit.finding import Finding, lines, listed, weight
 from gmfmsim.evidence.formulas.conversions import Z975, Z995, t_test_p
 from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g, log_sd
-from gmfmsim.evidence.schema import Row, Tables, at_month
+from gmfmsim.evidence.schema import Row, Tables, at_month, grouped
 from gmfmsim.evidence.spread import (
     VISITS,
     SpreadField,
@@ -37,7 +38,7 @@ def spread_is_se(tables: Tables) -> Iterator[Finding]:
 
     Of one study, or of the studies of a file that share the mistake.
     """
-    printing = len({r["study_id"] for r in tables.rows.get("outcomes", []) if is_change_sd(r)})
+    printing = len({r["study_id"] for r in tables.where("outcomes") if is_change_sd(r)})
     for studies, found in _standard_errors(tables).items():
         rows = [r for _, spread in found for r in spread.rows]
         several = f"{len(studies)} of {printing}" if len(studies) < printing else f"all {printing}"
@@ -51,9 +52,9 @@ def _of_study(found: list[Judged], rows: list[Row]) -> tuple[str, str]:
     """Say of one study what it prints and what that would have to be."""
     field, spread = far = max(found, key=lambda f: abs(_z(*f)))
     where, read = at_month(spread.rows[0]["month"]), listed(f"{sd100(_as_se(r)):.3g}" for r in rows)
+    sds = listed(f"{sd100(r):.3g} ({r['arm_id']}, {at_month(r['month'])})" for r in rows)
     return (
-        f"{_sds(rows)} on 0-100; at {where} {_others(field)} have {_range(field)}, so this one lies at z "
-        f"{_z(*far):.1f}",
+        f"SD {sds} on 0-100; at {where} {_others(field)} have {_range(field)}, so this one lies at z {_z(*far):.1f}",
         f"standard errors: times sqrt(n) they are SDs of {read}, inside that range",
     )
 
@@ -91,7 +92,7 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
     """
     out, by_window = out_of_line(tables), [study_spreads(tables, visit) for visit in VISITS]
     told = {s for studies in _standard_errors(tables) if len(studies) > 1 for s in studies}
-    for row in filter(is_change_sd, tables.rows.get("outcomes", [])):
+    for row in filter(is_change_sd, tables.where("outcomes")):
         if row["study_id"] in told:
             continue
         sd, spread = sd100(row), log_sd(sd100(row), row["n"])
@@ -110,11 +111,9 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
 
 def missing_spread(tables: Tables) -> Iterator[Finding]:
     """Say which contrasts rest on an SD that no paper prints, and what other SDs of the field would make of them."""
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.rows["contrasts"]:
-        if "imputed" in row["measure"] and None not in (row["md100"], row["md100_se"], row["n_a"], row["n_b"]):
-            found[row["study_id"]].append(row)
-    for study, rows in found.items():
+    figures, name = itemgetter("md100", "md100_se", "n_a", "n_b"), itemgetter("study_id")
+    imputed = (r for r in tables.rows["contrasts"] if "imputed" in r["measure"] and None not in figures(r))
+    for study, rows in grouped(imputed, name).items():
         printed, effects = [], []
         for row in rows:
             field, size = spread_field(tables, row["month"], study), math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
@@ -232,10 +231,6 @@ def _pairs(tables: Tables, study: str, rows: list[Row]) -> list[tuple[Row, Row]]
         if arms and {a["row"] for a in arms} <= here:
             pairs[arms[0]["month"], arms[0]["scale"], arms[0]["arm_id"], arms[1]["arm_id"]] = arms
     return [pairs[key] for key in sorted(pairs)]
-
-
-def _sds(rows: list[Row]) -> str:
-    return "SD " + listed(f"{sd100(r):.3g} ({r['arm_id']}, {at_month(r['month'])})" for r in rows)
 
 
 def _others(field: SpreadField) -> str:

@@ -12,7 +12,7 @@ from gmfmsim.evidence.rerun import checks
 from gmfmsim.evidence.rerun.checks import Arms, Check, CheckResult, Figure, Trial
 from gmfmsim.evidence.rerun.events import event_totals, read_events, risk_ratio
 from gmfmsim.evidence.rerun.pools import benchmark, dose_slope, pooled_smd, read_trial
-from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, published_row, result_of, unit_of
+from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, result_of, unit_of
 from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
@@ -36,7 +36,7 @@ def faults_of_rows(raw: dict, place: Place) -> list[Fault]:
     jobs = []
     if isinstance(raw.get("published"), dict):
         published, _ = parse(Check, {"title": "?", "published": raw["published"]}, place.file)
-        jobs += [partial(published_row, published, place)] if published else []
+        jobs += [partial(place.published_row, published)] if published else []
     trials = raw.get("trials")
     for i, given in enumerate(trials if isinstance(trials, list) else []):
         trial, _ = parse(Trial if raw["kind"] == "pooled_smd" else Arms, given, place.file)
@@ -56,7 +56,7 @@ def faults_of_rows(raw: dict, place: Place) -> list[Fault]:
 
 
 def _p_value(check: checks.PValue, place: Place) -> CheckResult:
-    row = published_row(check, place, *INTERVAL, *(() if check.p else ("p",)))
+    row = place.published_row(check, *INTERVAL, *(() if check.p else ("p",)))
     printed, qualifier = (check.p, "=") if check.p else (row["p"], row["p_qualifier"] or "=")
     p = p_from_interval(*(row[k] for k in INTERVAL), log=row["measure"] in RATIOS)
     figures = (
@@ -68,7 +68,7 @@ def _p_value(check: checks.PValue, place: Place) -> CheckResult:
 
 
 def _not_reproducible(check: checks.NotReproducible, place: Place) -> CheckResult:
-    row = published_row(check, place)
+    row = place.published_row(check)
     names = (*INTERVAL, "i2_pct", "k_studies", "n_total", "p")
     figures = [Figure(name, row[name], None) for name in names if row[name] is not None]
     if None not in (row[k] for k in INTERVAL) and row["measure"] not in RATIOS:

@@ -6,24 +6,12 @@ from functools import partial
 from gmfmsim.evidence.audit.finding import listed
 from gmfmsim.evidence.formulas.classical import mantel_haenszel_risk_ratio
 from gmfmsim.evidence.rerun.checks import Arms, CheckResult, EventTotals, Figure, RiskRatio, Variant
-from gmfmsim.evidence.rerun.rows import (
-    INTERVAL,
-    Place,
-    gathered,
-    interval,
-    one_row,
-    published_row,
-    refuse_empty,
-    result_of,
-    rows_of_arms,
-    unit_of,
-    used,
-)
+from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, interval, result_of, unit_of, used
 
 
 def risk_ratio(check: RiskRatio, place: Place) -> CheckResult:
     """Compute the Mantel-Haenszel risk ratio of the named trials against the printed one."""
-    row = published_row(check, place, *INTERVAL)
+    row = place.published_row(check, *INTERVAL)
     (trials,) = gathered(place.each("trials", read_events, check.trials, check.event))
     uncontrolled = [t["study"] for t in trials if len(t["values"]["n"]) < 2]
     if uncontrolled:
@@ -40,8 +28,8 @@ def event_totals(check: EventTotals, place: Place) -> CheckResult:
         place.each("trials", read_events, check.trials, check.event),
         place.each("beside", read_events, check.beside, check.event),
         [partial(read_events, check.total, place.at("total"), check.event)] if check.total else [],
-        [partial(one_row, "claims", cells, place.at("percent")) for cells in claims],
-        [partial(published_row, check, place)] if check.published else [],
+        [partial(place.at("percent").one_row, "claims", cells) for cells in claims],
+        [partial(place.published_row, check)] if check.published else [],
     )
     both = [t for t in trials if len(t["values"]["n"]) == 2]
     if not both or any(len(t["values"]["n"]) < 2 for t in beside + total):
@@ -81,9 +69,9 @@ def _within_trials(label: str, why: str, trials: list[dict]) -> list[Variant]:
 
 def read_events(arms: Arms, place: Place, event: str) -> dict:
     """Return a trial's rows of one event, with children and events by arm."""
-    rows, counted = rows_of_arms(arms, place, "events", {"event": event}), ("events", "n")
-    refuse_empty([(r, c) for r in rows for c in counted], "events", arms.study, place, "rows with events and n")
-    return used("events", arms.study, rows, {c: [r[c] for r in rows] for c in counted}, "as printed", arms.arms)
+    counts = ("events", "n")
+    rows = place.rows_of_arms(arms, "events", {"event": event}, counts, "rows with events and n")
+    return used("events", arms.study, rows, {c: [r[c] for r in rows] for c in counts}, "as printed", arms.arms)
 
 
 def _ratio(trials: list[dict]) -> list[float]:

@@ -23,18 +23,7 @@ from gmfmsim.evidence.rerun.checks import (
     Trial,
     Variant,
 )
-from gmfmsim.evidence.rerun.rows import (
-    INTERVAL,
-    Place,
-    gathered,
-    interval,
-    published_row,
-    refuse_empty,
-    result_of,
-    rows_of_arms,
-    unit_of,
-    used,
-)
+from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, interval, result_of, unit_of, used
 from gmfmsim.evidence.schema import Row
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.faults import InputError, choices
@@ -45,7 +34,7 @@ EFFECTS = {"cohen_d": cohen_d, "hedges_g": hedges_g}
 def pooled_smd(check: PooledSmd, place: Place) -> CheckResult:
     """Pool the standardised differences of the named trials against the printed estimate, and under other readings."""
     (row,), trials, others = gathered(
-        [partial(published_row, check, place, *INTERVAL)],
+        [partial(place.published_row, check, *INTERVAL)],
         place.each("trials", read_trial, check.trials, check.effect),
         place.each("variants", _reread, check.variants, check),
     )
@@ -93,11 +82,10 @@ def _pooled_figures(trials: list[dict], check: PooledSmd, row: Row) -> tuple[Fig
 def read_trial(trial: Trial, place: Place, effect: str) -> dict:
     """Return a trial's rows with its effect, standard error and children."""
     cells = {"kind": "change", "scale": trial.scale, "month": trial.month}
-    rows = rows_of_arms(trial, place, "outcomes", cells)
     needed = () if trial.given is not None else ("mean",) if trial.sd else ("mean", "sd")
-    lacking = [(r, c) for r in rows for c in (*needed, *(() if trial.n else ("n",)))]
+    needed += () if trial.n else ("n",)
     allowed = "rows that print them, sd with because, or given with circular"
-    refuse_empty(lacking, "outcomes", trial.study, place, allowed)
+    rows = place.rows_of_arms(trial, "outcomes", cells, needed, allowed)
     n, taken, source = trial.n or [r["n"] for r in rows], trial.sd, ""
     if taken == "field":  # in points of the scale, the field's on 0-100
         field = spread_field(place.tables, trial.month, trial.study)
@@ -122,7 +110,7 @@ def read_trial(trial: Trial, place: Place, effect: str) -> dict:
 
 def benchmark(check: Benchmark, place: Place) -> CheckResult:
     """Pool the selected contrasts and set them beside the printed estimate."""
-    row = published_row(check, place, *INTERVAL)
+    row = place.published_row(check, *INTERVAL)
     jobs = [partial(_independent, check, place), *place.each("variants", _independent, check.variants)]
     results = []
     for spec, data in zip([check, *check.variants], *gathered(jobs), strict=True):
@@ -139,7 +127,7 @@ def benchmark(check: Benchmark, place: Place) -> CheckResult:
 
 def dose_slope(check: DoseSlope, place: Place) -> CheckResult:
     """Fit the slope of the selected contrasts per tenfold dose and set its sign beside the printed dose effect."""
-    row = published_row(check, place)
+    row = place.published_row(check)
     data = _selected(check.select, place)
     slope, se = _slope(data, check.tau)
     figures = (

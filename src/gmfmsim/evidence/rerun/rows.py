@@ -17,6 +17,21 @@ INTERVAL = ("estimate", "ci_low", "ci_high")
 type Job[T] = Callable[[], T]
 
 
+def gathered(*groups: Iterable[Job]) -> list[list]:
+    """Run every job and return their values, group by group, or raise one InputError with the faults of all."""
+    values, faults = [], []
+    for jobs in groups:
+        values.append([])
+        for job in jobs:
+            try:
+                values[-1].append(job())
+            except InputError as error:
+                faults += [f for f in error.faults if f not in faults]
+    if faults:
+        raise InputError(faults)
+    return values
+
+
 @dataclass(frozen=True)
 class Place:
     """The tables and the review that a check is about, and where it stands in which file."""
@@ -38,77 +53,59 @@ class Place:
         """Return the error to raise for a fault here."""
         return InputError([Fault(self.file, self.where, problem, allowed)])
 
+    def one_row(self, table: str, cells: dict[str, object], preferred: bool = True) -> Row:
+        """Return the one row of a table that holds these cells; where two sources differ, the preferred or the other.
 
-def gathered(*groups: Iterable[Job]) -> list[list]:
-    """Run every job and return their values, group by group, or raise one InputError with the faults of all."""
-    values, faults = [], []
-    for jobs in groups:
-        values.append([])
-        for job in jobs:
-            try:
-                values[-1].append(job())
-            except InputError as error:
-                faults += [f for f in error.faults if f not in faults]
-    if faults:
-        raise InputError(faults)
-    return values
+        Raises InputError that names the first cell no row has, with the nearest, or the lines that fit.
+        """
+        if table not in self.tables.rows:
+            raise self.fault(f"{table}.csv is not among the tables", ", ".join(self.tables.rows))
+        rows, so_far = self.tables.rows[table], []
+        for column, value in cells.items():
+            kept = [r for r in rows if r[column] == value]
+            if not kept:
+                of = f" of {', '.join(so_far)}" if so_far else ""
+                known = sorted({r[column] for r in rows if r[column] is not None})
+                raise self.fault(f"no row of {table}.csv{of} has {column} {value!r}", choices(value, known))
+            rows, so_far = kept, [*so_far, str(value)]
+        fits = [r for r in rows if len(rows) == 1 or (r.get("preferred", "yes") == "yes") == preferred]
+        if len(fits) != 1:
+            lines = ", ".join(str(r["row"]) for r in rows)
+            raise self.fault(f"rows {lines} of {table}.csv fit {' / '.join(so_far)}", "a key that names one row")
+        return fits[0]
 
+    def published_row(self, check: Check, *needed: str) -> Row:
+        """Return the review's row. Raises InputError if it lacks a figure that the check needs."""
+        cells = {"meta_id": self.review} | check.published.model_dump(exclude_none=True)
+        row = self.at("published").one_row("pooled", cells)
+        lacks = [c for c in needed if row[c] is None]
+        if lacks:
+            problem = f"row {row['row']} of pooled.csv has no {', '.join(lacks)}"
+            raise self.at("published").fault(problem, "a row that prints it, or kind not_reproducible")
+        return row
 
-def one_row(table: str, cells: dict[str, object], place: Place, preferred: bool = True) -> Row:
-    """Return the one row of a table that holds these cells; where two sources differ, the preferred or the other.
+    def rows_of_arms(
+        self, arms: Arms, table: str, cells: dict[str, object], needed: Sequence[str], allowed: str
+    ) -> list[Row]:
+        """Return the row of each arm of a trial that holds these cells, and something in the columns needed.
 
-    Raises InputError that names the first cell no row has, with the nearest, or the lines that fit.
-    """
-    if table not in place.tables.rows:
-        raise place.fault(f"{table}.csv is not among the tables", ", ".join(place.tables.rows))
-    rows, so_far = place.tables.rows[table], []
-    for column, value in cells.items():
-        kept = [r for r in rows if r[column] == value]
-        if not kept:
-            of = f" of {', '.join(so_far)}" if so_far else ""
-            known = sorted({r[column] for r in rows if r[column] is not None})
-            raise place.fault(f"no row of {table}.csv{of} has {column} {value!r}", choices(value, known))
-        rows, so_far = kept, [*so_far, str(value)]
-    fits = [r for r in rows if len(rows) == 1 or (r.get("preferred", "yes") == "yes") == preferred]
-    if len(fits) != 1:
-        lines = ", ".join(str(r["row"]) for r in rows)
-        raise place.fault(f"rows {lines} of {table}.csv fit {' / '.join(so_far)}", "a key that names one row")
-    return fits[0]
+        Raises InputError for rows that are not there or lack what is needed (`allowed` instead), and where the arm with
+        cells does not come first: the sign of the effect would turn.
+        """
 
+        def check_roles() -> None:
+            roles = {row["arm_id"]: row["role"] for row in self.tables.where("arms", study_id=arms.study)}
+            expected = dict(zip(("active", "control"), arms.arms, strict=False))
+            wrong = [f"{arm} ({roles[arm]})" for role, arm in expected.items() if roles.get(arm, role) != role]
+            if wrong:
+                problem = f"{', '.join(wrong)} of {arms.study} in the wrong place"
+                raise self.fault(problem, "the arm with cells, then its control")
 
-def published_row(check: Check, place: Place, *needed: str) -> Row:
-    """Return the review's row. Raises InputError if it lacks a figure that the check needs."""
-    cells = {"meta_id": place.review} | check.published.model_dump(exclude_none=True)
-    row = one_row("pooled", cells, place.at("published"))
-    lacks = [c for c in needed if row[c] is None]
-    if lacks:
-        problem = f"row {row['row']} of pooled.csv has no {', '.join(lacks)}"
-        raise place.at("published").fault(problem, "a row that prints it, or kind not_reproducible")
-    return row
-
-
-def rows_of_arms(arms: Arms, place: Place, table: str, cells: dict[str, object]) -> list[Row]:
-    """Return the row of each arm of a trial that holds these cells, the study and the arm taken into account.
-
-    Raises InputError where the first arm had no cells or the second had some, too: the sign of the effect would turn.
-    """
-
-    def check_roles() -> None:
-        roles = {row["arm_id"]: row["role"] for row in place.tables.where("arms", study_id=arms.study)}
-        expected = dict(zip(("active", "control"), arms.arms, strict=False))
-        wrong = [f"{arm} ({roles[arm]})" for role, arm in expected.items() if roles.get(arm, role) != role]
-        if wrong:
-            allowed = "the arm with cells, then its control"
-            raise place.fault(f"{', '.join(wrong)} of {arms.study} in the wrong place", allowed)
-
-    named = [{"study_id": arms.study, "arm_id": arm} | cells for arm in arms.arms]
-    return gathered([check_roles], [partial(one_row, table, c, place, arms.preferred) for c in named])[1]
-
-
-def refuse_empty(rows: list[tuple[Row, str]], table: str, study: str, place: Place, allowed: str) -> None:
-    """Raise InputError if one of these cells, each a row and a column, is empty."""
-    if lacks := ", ".join(f"row {r['row']} has no {c}" for r, c in rows if r[c] is None):
-        raise place.fault(f"{lacks} ({table}.csv, {study})", allowed)
+        named = [{"study_id": arms.study, "arm_id": arm} | cells for arm in arms.arms]
+        _, rows = gathered([check_roles], [partial(self.one_row, table, c, arms.preferred) for c in named])
+        if lacks := ", ".join(f"row {r['row']} has no {c}" for r in rows for c in needed if r[c] is None):
+            raise self.fault(f"{lacks} ({table}.csv, {arms.study})", allowed)
+        return rows
 
 
 def unit_of(*printed: float | None) -> float | None:
