@@ -223,9 +223,8 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
             faults.append(Fault(file, where, problem, allowed))
     for study, own in studies.items():
         if len(controls := sorted({row["arm_b"] for row in own})) > 1:
-            problem = (
-                f"{study} is selected against several controls ({', '.join(controls)}): children may stand in both"
-            )
+            named = ", ".join(controls)
+            problem = f"{study} is selected against several controls ({named}): children may stand in both"
             faults.append(Fault(file, where, problem, "one control arm for each study"))
     for study, own in studies.items():
         used = grouped(own, itemgetter("default_use"))
@@ -250,14 +249,9 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
         return "contrast", np.array([r[name] or "" for r in rows])
 
     se, control_se = column("md100_se"), column("control_se100")
+    names = {"arm": "arm_a", "control": "arm_b", "control_group": "control_group", "study": "study_id"}
     children = xr.Dataset(
-        {
-            "arm": text("arm_a"),
-            "control": text("arm_b"),
-            "control_group": text("control_group"),
-            "study": text("study_id"),
-            "month": ("contrast", column("month")),
-        },
+        {name: text(named) for name, named in names.items()} | {"month": ("contrast", column("month"))},
         attrs={} if month_correlation is None else {"month_correlation": month_correlation},
     )
     covariance = contrast_covariance(children, se, control_se)

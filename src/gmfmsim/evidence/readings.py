@@ -200,21 +200,20 @@ class _Arm(NamedTuple):
     n: int
 
 
-def _arm(row: Row, arm: str, tables: Tables, kind: str, month: float) -> _Arm:
-    """Return the preferred outcome row of one arm of a contrast."""
-    wanted = {"study_id": row["study_id"], "arm_id": row[arm], "scale": row["scale"], "kind": kind, "month": month}
-    found = tables.where("outcomes", preferred="yes", **wanted)
-    if not found or None in (found[0]["mean"], found[0]["n"]):
-        raise _Missing(f"mean and n of {row[arm]}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
-    (outcome,) = found
-    unit = 100 / (outcome["scale_max"] or 100)
-    printed = {"reported": outcome["sd"], "from_se": outcome["se"]}.get(outcome["sd_source"])
-    mean, sd, printed = (x and x * unit for x in (outcome["mean"], outcome["sd"], printed))
-    return _Arm(mean, sd, printed, outcome["n"])
-
-
-def _both(row: Row, tables: Tables, kind: str, month: float) -> tuple[_Arm, _Arm]:
-    return tuple(_arm(row, arm, tables, kind, month) for arm in ("arm_a", "arm_b"))
+def _both(row: Row, tables: Tables, kind: str, month: float) -> list[_Arm]:
+    """Return the preferred outcomes of the two arms of a contrast."""
+    arms = []
+    for arm in (row["arm_a"], row["arm_b"]):
+        wanted = {"study_id": row["study_id"], "arm_id": arm, "scale": row["scale"], "kind": kind, "month": month}
+        found = tables.where("outcomes", preferred="yes", **wanted)
+        if not found or None in (found[0]["mean"], found[0]["n"]):
+            raise _Missing(f"mean and n of {arm}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
+        (outcome,) = found
+        unit = 100 / (outcome["scale_max"] or 100)
+        printed = {"reported": outcome["sd"], "from_se": outcome["se"]}.get(outcome["sd_source"])
+        figures = (x and x * unit for x in (outcome["mean"], outcome["sd"], printed))
+        arms.append(_Arm(*figures, outcome["n"]))
+    return arms
 
 
 def _from_arms(row: Row, tables: Tables, option: Row, sd_of: Callable[[_Arm], float | None]) -> Reading:

@@ -29,10 +29,8 @@ RATIOS = ("RR", "OR")
 
 GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 
-READ = {"text": cells.text, "number": cells.number, "integer": cells.whole}
-"""What reads a cell of each kind."""
-
-IN_WORDS = {"text": "text", "number": "a number", "integer": "a whole number"}
+KINDS = {"text": (cells.text, "text"), "number": (cells.number, "a number"), "integer": (cells.whole, "a whole number")}
+"""What reads a cell of each kind, and the kind in words."""
 
 
 class Column(NamedTuple):
@@ -54,7 +52,7 @@ class Column(NamedTuple):
             "number": core_schema.float_schema(**limits),
             "integer": core_schema.int_schema(**limits),
         }[self.kind]
-        read = cells.one_of_texts if self.choices else READ[self.kind]
+        read = cells.one_of_texts if self.choices else KINDS[self.kind][0]
         schema = core_schema.no_info_before_validator_function(read, held)
         return schema if self.required else core_schema.nullable_schema(schema)
 
@@ -65,7 +63,7 @@ class Column(NamedTuple):
             return "one of " + ", ".join(self.choices)
         limits = (("from", self.low), ("above", self.above), ("up to", self.high))
         bounds = [f"{word} {bound:g}" for word, bound in limits if bound is not None]
-        return " ".join([IN_WORDS[self.kind], *bounds]) + ("" if self.required else ", or empty for not reported")
+        return " ".join([KINDS[self.kind][1], *bounds]) + ("" if self.required else ", or empty for not reported")
 
 
 def columns(*groups: tuple[str, Column]) -> dict[str, Column]:

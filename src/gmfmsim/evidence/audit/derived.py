@@ -168,9 +168,12 @@ def _imputed(row: Row, tables: Tables) -> Figures:
     se = float(conversions.difference_se_from_sd(sd, row["n_a"], row["n_b"]))
     figures = {c: (x, slack * x + STORED) for c, x in (("se", se), ("md100_se", se * unit))}
     figures["control_se100"] = (unit * sd / math.sqrt(row["n_b"]), slack * unit * sd / math.sqrt(row["n_b"]) + STORED)
-    means = _means(row, tables)
-    if means is not None:
-        figures |= {"estimate": (means, STORED), "md100": (means * unit, STORED)}
+    wanted = {k: row[k] for k in ("study_id", "scale", "month")} | {"kind": "change", "preferred": "yes"}
+    arms = (tables.where("outcomes", arm_id=row[arm], **wanted) for arm in ("arm_a", "arm_b"))
+    means = [[r["mean"] for r in rows if r["mean"] is not None] for rows in arms]
+    if all(means):
+        md = means[0][0] - means[1][0]
+        figures |= {"estimate": (md, STORED), "md100": (md * unit, STORED)}
     figures |= _standardised(row, sd, slack * abs(row["estimate"]) / sd)
     for column, sign in (("ci_low", -1), ("ci_high", 1)):
         figures[column] = (row["estimate"] + sign * Z975 * se, Z975 * slack * se + STORED)
@@ -196,14 +199,6 @@ def _standardised(row: Row, sd: float, slack: float) -> Figures:
     g = hedges_g(row["estimate"], sd, row["n_a"], 0, sd, row["n_b"]).estimate
     se = float(hedges_g_se(g, row["n_a"], row["n_b"]))
     return {"hedges_g": (g, slack + STORED), "hedges_g_se": (se, slack * abs(g) * se + STORED)}
-
-
-def _means(row: Row, tables: Tables) -> float | None:
-    """Return the difference of the arms' preferred mean changes, SD or none."""
-    wanted = {k: row[k] for k in ("study_id", "scale", "month")} | {"kind": "change", "preferred": "yes"}
-    arms = (tables.where("outcomes", arm_id=row[arm], **wanted) for arm in ("arm_a", "arm_b"))
-    means = [[r["mean"] for r in rows if r["mean"] is not None] for rows in arms]
-    return means[0][0] - means[1][0] if all(means) else None
 
 
 def _outcome_ways(row: Row) -> dict[str, Figures]:

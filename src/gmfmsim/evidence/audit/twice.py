@@ -77,10 +77,8 @@ def _of_control(rows: list[Row], tables: Tables, control: bool) -> str | None:
         return None
     arms = {(r["study_id"], r["arm_id"]) for r in rows}
     month = at_month(rows[0]["month"])
-    contrasts = [
-        c for c in tables.rows["contrasts"] if (c["study_id"], c["arm_b"]) in arms and at_month(c["month"]) == month
-    ]
-    first = {c["study_id"]: c for c in reversed(contrasts)}
+    contrasts = [c for c in tables.rows["contrasts"] if (c["study_id"], c["arm_b"]) in arms]
+    first = {c["study_id"]: c for c in reversed(contrasts) if at_month(c["month"]) == month}
     two = [first[study] for study in sorted(first)[:2]]
     return mean_of_two(*two) if len(first) > 1 else "its children count twice"
 

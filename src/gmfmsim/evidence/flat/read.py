@@ -224,7 +224,6 @@ def _no_control(file: str, group: list[Result]) -> Told:
     problem = f"{at}: {zero} rows with dose 0, {len(group) - zero} with cells"
     if not zero and len(group) > 1:
         problem += f", {unknown} of them of unknown dose" if unknown else ", the lowest dose in more than one of them"
-    allowed = (
-        "exactly one with dose 0, or, of several doses, all known, exactly one that is the lowest; one more at least"
-    )
+    allowed = "exactly one with dose 0, or, of several doses, all known, exactly one that is the lowest; one more"
+    allowed += " at least"
     return Told(Fault(file, at_rows(numbers), problem, allowed), numbers)

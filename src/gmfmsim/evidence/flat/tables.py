@@ -50,17 +50,14 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
 def _arm(results: list[Result]) -> dict:
     row, arm = results[0].row, results[0].arm
     total = DosePerKg(0.0, 0.0, 0.0, None, None) if arm.control else arm.dose or DosePerKg(*[None] * 5)
-    return {
-        "arm_id": row["arm"],
-        "label": row["arm"],
+    return dict.fromkeys(("arm_id", "label"), row["arm"]) | {
+        **dict.fromkeys(("cell_type", "origin"), "none" if arm.control else "not stated"),
+        **dict(zip(DOSES, total, strict=True)),
         "role": "control" if arm.control else "active",
-        "cell_type": "none" if arm.control else "not stated",
         "cell_class": arm.cell_class,
-        "origin": "none" if arm.control else "not stated",
         "route": arm.route,
         "n": max((r.row["n"] for r in results if r.row["n"] is not None), default=None),
         "dose_derivation": arm.derivation,
-        **dict(zip(DOSES, total, strict=True)),
     }
 
 
@@ -104,15 +101,13 @@ def _contrast(one: Comparison) -> dict:
         "arm_a": active.row["arm"],
         "arm_b": control.row["arm"],
         "measure": "MD_from_range" if ranges else "MD",
-        "estimate": md,
-        "se": se,
+        **dict.fromkeys(("estimate", "md100"), md),
+        **dict.fromkeys(("se", "md100_se"), se),
         "ci_low": md - Z975 * se,
         "ci_high": md + Z975 * se,
         "p_qualifier": None if active.row["p"] is None else "=",
         "n_a": n_a,
         "n_b": n_b,
-        "md100": md,
-        "md100_se": se,
         "hedges_g": g,
         "hedges_g_se": g_se,
         "control_group": f"{control.row['study']}:{control.row['arm']}",

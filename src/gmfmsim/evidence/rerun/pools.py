@@ -12,17 +12,8 @@ from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.formulas.classical import pool
 from gmfmsim.evidence.formulas.conversions import Z975, sd_from_se, t_test_p
 from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g
-from gmfmsim.evidence.rerun.checks import (
-    Benchmark,
-    CheckResult,
-    DoseSlope,
-    Figure,
-    Pool,
-    PooledSmd,
-    Reading,
-    Trial,
-    Variant,
-)
+from gmfmsim.evidence.rerun import checks
+from gmfmsim.evidence.rerun.checks import CheckResult, Figure, Variant
 from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, interval, result_of, unit_of, used
 from gmfmsim.evidence.schema import Row
 from gmfmsim.evidence.spread import spread_field
@@ -31,7 +22,7 @@ from gmfmsim.faults import InputError, choices
 EFFECTS = {"cohen_d": cohen_d, "hedges_g": hedges_g}
 
 
-def pooled_smd(check: PooledSmd, place: Place) -> CheckResult:
+def pooled_smd(check: checks.PooledSmd, place: Place) -> CheckResult:
     """Pool the standardised differences of the named trials against the printed estimate, and under other readings."""
     (row,), trials, others = gathered(
         [partial(place.published_row, check, *INTERVAL)],
@@ -49,7 +40,7 @@ def pooled_smd(check: PooledSmd, place: Place) -> CheckResult:
     return replace(result, circular=" ".join(circular) or None)
 
 
-def _reread(reading: Reading, place: Place, check: PooledSmd) -> dict[str, dict]:
+def _reread(reading: checks.Reading, place: Place, check: checks.PooledSmd) -> dict[str, dict]:
     """Return the trials that a reading replaces, by study."""
     known = [t.study for t in check.trials]
     named = [("without", study) for study in reading.without] + [("replace", t.study) for t in reading.replace]
@@ -65,7 +56,7 @@ def _reread(reading: Reading, place: Place, check: PooledSmd) -> dict[str, dict]
     return {t["study"]: t for t in found}
 
 
-def _pooled_figures(trials: list[dict], check: PooledSmd, row: Row) -> tuple[Figure, ...]:
+def _pooled_figures(trials: list[dict], check: checks.PooledSmd, row: Row) -> tuple[Figure, ...]:
     """Pool the effects of trials and hold them against the printed figures; the counts come last."""
     values = [t["values"] for t in trials]
     pooled = pool([v["effect"] for v in values], [v["se"] ** 2 for v in values], check.estimator)
@@ -79,7 +70,7 @@ def _pooled_figures(trials: list[dict], check: PooledSmd, row: Row) -> tuple[Fig
     )
 
 
-def read_trial(trial: Trial, place: Place, effect: str) -> dict:
+def read_trial(trial: checks.Trial, place: Place, effect: str) -> dict:
     """Return a trial's rows with its effect, standard error and children."""
     cells = {"kind": "change", "scale": trial.scale, "month": trial.month}
     needed = () if trial.given is not None else ("mean",) if trial.sd else ("mean", "sd")
@@ -108,7 +99,7 @@ def read_trial(trial: Trial, place: Place, effect: str) -> dict:
     return used("outcomes", trial.study, rows, values, reading, trial.arms)
 
 
-def benchmark(check: Benchmark, place: Place) -> CheckResult:
+def benchmark(check: checks.Benchmark, place: Place) -> CheckResult:
     """Pool the selected contrasts and set them beside the printed estimate."""
     row = place.published_row(check, *INTERVAL)
     jobs = [partial(_independent, check, place), *place.each("variants", _independent, check.variants)]
@@ -125,7 +116,7 @@ def benchmark(check: Benchmark, place: Place) -> CheckResult:
     return result_of(check, row, figures, reason, inputs, variants)
 
 
-def dose_slope(check: DoseSlope, place: Place) -> CheckResult:
+def dose_slope(check: checks.DoseSlope, place: Place) -> CheckResult:
     """Fit the slope of the selected contrasts per tenfold dose and set its sign beside the printed dose effect."""
     row = place.published_row(check)
     data = _selected(check.select, place)
@@ -154,7 +145,7 @@ def _slope(data: xr.Dataset, tau: float) -> tuple[float, float]:
     return float(beta[1, 0]), 1 / abs(float(r[1, 1]))
 
 
-def _independent(spec: Benchmark | Pool, place: Place) -> list[dict]:
+def _independent(spec: checks.Benchmark | checks.Pool, place: Place) -> list[dict]:
     """Return the selected contrasts as inputs. Raises InputError if some share a control."""
     data = _selected(spec.select, place)
     covariance = data["covariance"].values
