@@ -74,7 +74,7 @@ def select_contrasts(
             faults = [Fault(file, "key evidence.select", problem, allowed)]
     if faults:
         raise InputError(faults)
-    return _dataset(rows, arms, tables, month_correlation).assign_attrs({"left_out": left_out} if left_out else {})
+    return _dataset(rows, tables, month_correlation).assign_attrs({"left_out": left_out} if left_out else {})
 
 
 def contrasts_from_arrays(
@@ -238,7 +238,9 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
     return faults
 
 
-def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: float | None) -> xr.Dataset:
+def _dataset(rows: list[Row], tables: Tables, month_correlation: float | None) -> xr.Dataset:
+    arms, studies = tables.arms, tables.studies
+
     def column(name: str) -> np.ndarray:
         return np.array([np.nan if r[name] is None else r[name] for r in rows], float)
 
@@ -256,11 +258,10 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
     )
     covariance = contrast_covariance(children, se, control_se)
     _check_covariance(covariance, children, control_se, rows)
-    studies = tables.studies
     dose = np.array(arm("arm_a", "dose_total_cells_per_kg"), float)
     gmfm66 = np.array([r["scale"] in GMFM66_SCALES for r in rows])
     data = bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
-    data = _with_covariates(data, contrast_covariates(rows, arms, studies))
+    data = _with_covariates(data, contrast_covariates(rows, tables))
     labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
     return (
         data.assign(children.drop_vars("study"))
