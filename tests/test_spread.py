@@ -17,9 +17,9 @@ from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import (
+    SpreadField,
     StudySpread,
     field_of,
-    judging_field,
     judging_fields,
     out_of_line,
     spread_field,
@@ -53,6 +53,11 @@ def rescaled(tables: Tables, factor: float, study: str | None = None) -> Tables:
         for r in tables.rows["outcomes"]
     ]
     return dataclasses.replace(tables, rows=tables.rows | {"outcomes": outcomes})
+
+
+def judged(spreads: list[StudySpread], month: float, without_study: str | None) -> SpreadField | None:
+    """The field that judges first, of all these studies but one."""
+    return next(judging_fields(spreads, month, without_study, NOT), None)
 
 
 # which children
@@ -167,9 +172,9 @@ def test_recovery_of_a_study_out_of_line(clean, factor):
 
 
 def test_a_study_does_not_judge_itself(clean):
-    field = judging_field(study_spreads(clean, 6), 6, "Fir2021", NOT)
-    assert field == judging_field(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Fir2021", NOT)
-    assert field != judging_field(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Elm2020", NOT)
+    field = judged(study_spreads(clean, 6), 6, "Fir2021")
+    assert field == judged(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Fir2021")
+    assert field != judged(study_spreads(rescaled(clean, 1.1, "Fir2021"), 6), 6, "Elm2020")
 
 
 def test_few_studies_take_the_shipped_field(tables, clean):
@@ -187,7 +192,7 @@ def test_windows_with_few_studies_are_joined_by_their_neighbours(tables):
     early = spread_field(tables, 1)
     assert early.k_studies == 4  # Min2013 and Gu2020 at month 1; Kang2015 and Sun2021sib at month 6
     assert early.median < spread_field(tables, 3).median < spread_field(tables, 6).median
-    assert judging_field(study_spreads(tables, 1), 1, None, NOT) is None  # joined windows impute, they do not judge
+    assert judged(study_spreads(tables, 1), 1, None) is None  # joined windows impute, they do not judge
 
 
 @pytest.mark.parametrize(

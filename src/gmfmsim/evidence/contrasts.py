@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Annotated
 
 import numpy as np
@@ -12,16 +13,13 @@ from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, Field
 
 from gmfmsim.evidence.covariates import contrast_covariates
-from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables, at_month
+from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables, at_month, grouped
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.toml import Spec
 
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-type OneOrMore[T] = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
+type OneOrMore[T] = Annotated[
+    list[T], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
+]
 
 
 class Selection(Spec):
@@ -61,7 +59,7 @@ def select_contrasts(
     """
     if month_correlation is not None and not 0 <= month_correlation < 1:
         raise ValueError(f"month_correlation {month_correlation!r}: a number from 0, below 1, or None")
-    arms = {(a["study_id"], a["arm_id"]): a for a in tables.rows["arms"]}
+    arms = tables.arms
     wanted = {k: v for k, v in selection.model_dump().items() if v is not None}
     candidates = [(r, lacks(r, tables), _facets(r, arms)) for r in tables.rows["contrasts"]]
     faults = [fault for key, values in wanted.items() for fault in _unknown(candidates, key, values, file)]
@@ -76,8 +74,7 @@ def select_contrasts(
             faults = [Fault(file, "key evidence.select", problem, allowed)]
     if faults:
         raise InputError(faults)
-    data = _dataset(rows, arms, tables, month_correlation)
-    return data.assign_attrs(left_out=left_out) if left_out else data
+    return _dataset(rows, tables, month_correlation).assign_attrs({"left_out": left_out} if left_out else {})
 
 
 def contrasts_from_arrays(
@@ -184,15 +181,13 @@ def _unknown(candidates: list[tuple], key: str, values: list, file: str) -> Iter
 
 def _in_words(rows: list[tuple[Row, tuple[str, ...]]], most: int = 8) -> str:
     """Say which rows lack which columns, at most so many of each kind by number: "row 5 has no md100_se"."""
-    by_columns: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for row, empty in rows:
-        by_columns[empty].append(str(row["row"]))
-    return "; ".join(
-        f"row{'s' * (len(lines) > 1)} {', '.join(lines[:most])}"
-        + (f" and {len(lines) - most} more" if len(lines) > most else "")
-        + f" of contrasts.csv {'have' if len(lines) > 1 else 'has'} no {' and no '.join(columns)}"
-        for columns, lines in by_columns.items()
-    )
+    parts = []
+    for columns, own in grouped(rows, itemgetter(1)).items():
+        lines, several = [str(row["row"]) for row, _ in own], len(own) > 1
+        more = f" and {len(lines) - most} more" if len(lines) > most else ""
+        has = f" of contrasts.csv {'have' if several else 'has'} no {' and no '.join(columns)}"
+        parts.append(f"row{'s' * several} {', '.join(lines[:most])}{more}{has}")
+    return "; ".join(parts)
 
 
 def _are_visits(group: list[Row]) -> bool:
@@ -210,14 +205,11 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
     if not rows:
         return [Fault(file, where, "no contrast meets all conditions", "a selection of at least one contrast")]
     children: dict[tuple, list[Row]] = defaultdict(list)
-    uses: dict[str, dict[str, list[Row]]] = defaultdict(dict)
-    controls: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         parts = arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]
         for arm in sorted({row["arm_a"], *parts.split(";")}):
             children[row["study_id"], arm].append(row)
-        uses[row["study_id"]].setdefault(row["default_use"], []).append(row)
-        controls[row["study_id"]].add(row["arm_b"])
+    studies = grouped(rows, itemgetter("study_id"))
     faults = []
     way_out = "; or, for several months of an arm, their correlation in evidence.month_correlation"
     twice = set()
@@ -229,13 +221,13 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
             problem = f"rows {', '.join(str(r['row']) for r in group)} hold the same children ({study} {arm})"
             allowed = "one contrast for each treated arm (choose a month, scale or row)" + (way_out if visits else "")
             faults.append(Fault(file, where, problem, allowed))
-    for study, used in controls.items():
-        if len(used) > 1:
-            problem = (
-                f"{study} is selected against several controls ({', '.join(sorted(used))}): children may stand in both"
-            )
+    for study, own in studies.items():
+        if len(controls := sorted({row["arm_b"] for row in own})) > 1:
+            named = ", ".join(controls)
+            problem = f"{study} is selected against several controls ({named}): children may stand in both"
             faults.append(Fault(file, where, problem, "one control arm for each study"))
-    for study, used in uses.items():
+    for study, own in studies.items():
+        used = grouped(own, itemgetter("default_use"))
         # arms that one default_use holds side by side do not replace each other at another month under another
         treated = [{r["arm_a"] for r in group} for group in used.values()]
         nested = all(a <= b or b <= a for a, b in itertools.combinations(treated, 2))
@@ -246,7 +238,9 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
     return faults
 
 
-def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: float | None) -> xr.Dataset:
+def _dataset(rows: list[Row], tables: Tables, month_correlation: float | None) -> xr.Dataset:
+    arms, studies = tables.arms, tables.studies
+
     def column(name: str) -> np.ndarray:
         return np.array([np.nan if r[name] is None else r[name] for r in rows], float)
 
@@ -257,23 +251,17 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
         return "contrast", np.array([r[name] or "" for r in rows])
 
     se, control_se = column("md100_se"), column("control_se100")
+    names = {"arm": "arm_a", "control": "arm_b", "control_group": "control_group", "study": "study_id"}
     children = xr.Dataset(
-        {
-            "arm": text("arm_a"),
-            "control": text("arm_b"),
-            "control_group": text("control_group"),
-            "study": text("study_id"),
-            "month": ("contrast", column("month")),
-        },
+        {name: text(named) for name, named in names.items()} | {"month": ("contrast", column("month"))},
         attrs={} if month_correlation is None else {"month_correlation": month_correlation},
     )
     covariance = contrast_covariance(children, se, control_se)
     _check_covariance(covariance, children, control_se, rows)
-    studies = {s["study_id"]: s for s in tables.rows["studies"]}
     dose = np.array(arm("arm_a", "dose_total_cells_per_kg"), float)
     gmfm66 = np.array([r["scale"] in GMFM66_SCALES for r in rows])
     data = bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
-    data = _with_covariates(data, contrast_covariates(rows, arms, studies))
+    data = _with_covariates(data, contrast_covariates(rows, tables))
     labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
     return (
         data.assign(children.drop_vars("study"))
@@ -285,13 +273,9 @@ def _dataset(rows: list[Row], arms: dict, tables: Tables, month_correlation: flo
             control_se=("contrast", control_se),
             n_active=("contrast", column("n_a")),
             n_control=("contrast", column("n_b")),
-            scale=text("scale"),
-            measure=text("measure"),
+            **{name: text(name) for name in ("scale", "measure")},
             row=("contrast", [r["row"] for r in rows]),
-            source_url=text("source_url"),
-            source_location=text("source_location"),
-            verified=text("verified"),
-            notes=text("notes"),
+            **{name: text(name) for name in ("source_url", "source_location", "verified", "notes")},
             citation=("contrast", [studies[r["study_id"]]["citation"] for r in rows]),
         )
     )
@@ -347,16 +331,11 @@ def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.n
     """
     pairs = _share_control(data) & ~_same_arms(data)
     tabled = np.array([r["md100_se"] is not None for r in rows])
-    faults = [
-        Fault(
-            "contrasts.csv",
-            f"row {r['row']}, column control_se100",
-            f"empty, and {r['control_group']} is shared",
-            "a number above 0",
-        )
-        for r, se, shares in zip(rows, control_se, pairs.any(axis=1) & tabled, strict=True)
-        if shares and np.isnan(se)
-    ]
+    faults = []
+    for r, empty in zip(rows, pairs.any(axis=1) & tabled & np.isnan(control_se), strict=True):
+        if empty:
+            where, problem = f"row {r['row']}, column control_se100", f"empty, and {r['control_group']} is shared"
+            faults.append(Fault("contrasts.csv", where, problem, "a number above 0"))
     if not faults and tabled.any() and not is_covariance(covariance[np.ix_(tabled, tabled)]):
         problem = "the covariance of the selected contrasts is not positive definite"
         rho = data.attrs.get("month_correlation")

@@ -5,12 +5,12 @@ levels says who could enter, not who did.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gmfmsim.evidence.schema import Row
+from gmfmsim.evidence.schema import Row, Tables
 
 LEVELS = ("I", "II", "III", "IV", "V")
 
@@ -89,14 +89,13 @@ def study_covariates(study: Row) -> dict[str, float | bool | str]:
     }
 
 
-def contrast_covariates(
-    rows: Sequence[Row], arms: Mapping[tuple[str, str], Row], studies: Mapping[str, Row]
-) -> dict[str, np.ndarray]:
-    """Return the covariates (K,) of contrasts by name.
+def contrast_covariates(rows: Sequence[Row], tables: Tables) -> dict[str, np.ndarray]:
+    """Return the covariates (K,) of rows of contrasts.csv by name.
 
     Of the treated arm cell_class, route and log10_dose_sd (decades); of the study those of `study_covariates`; of the
-    contrast small_study. arms are keyed by study_id and arm_id, studies by study_id.
+    contrast small_study.
     """
+    arms, studies = tables.arms, tables.studies
     active = [arms[row["study_id"], row["arm_a"]] for row in rows]
     shared = [study_covariates(studies[row["study_id"]]) for row in rows]
     n_active, n_control = (np.array([row[name] for row in rows], float) for name in ("n_a", "n_b"))

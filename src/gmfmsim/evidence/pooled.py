@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from gmfmsim.evidence.formulas.conversions import Z975
-from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables
+from gmfmsim.evidence.schema import GMFM66_SCALES, TABLES, Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.toml import Spec
 
@@ -50,16 +50,12 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
     """
     where = "key evidence.pooled"
     if "pooled" not in tables.rows:
-        raise InputError(
-            [Fault(str(tables.folder / "pooled.csv"), "file", "does not exist", "the table of pooled estimates")]
-        )
+        path = str(tables.folder / "pooled.csv")
+        raise InputError([Fault(path, "file", "does not exist", "the table of pooled estimates")])
     wanted = choice.model_dump(exclude_none=True)
     rows = [r for r in tables.where("pooled", **wanted) if r["preferred"] == "yes"]
     if len(rows) != 1:
-        keys = [
-            " / ".join(str(r[k]) for k in ("meta_id", "scale", "month", "measure"))
-            for r in rows or tables.rows["pooled"]
-        ]
+        keys = [" / ".join(str(r[k]) for k in TABLES["pooled"].key) for r in rows or tables.rows["pooled"]]
         problem = f"{len(rows)} rows fit {' / '.join(wanted.values())}"
         raise InputError([Fault(file, where, problem, "one of: " + choices(" / ".join(wanted.values()), keys, 25))])
     (row,) = rows
@@ -75,10 +71,8 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
     if not missing and not row["ci_low"] < row["estimate"] < row["ci_high"]:
         missing.append(f"an interval around its estimate ({row['ci_low']:g}, {row['estimate']:g}, {row['ci_high']:g})")
     if missing:
-        problem = f"{row['meta_id']} lacks {'; '.join(missing)}"
-        raise InputError(
-            [Fault("pooled.csv", f"row {row['row']}", problem, "an estimate with interval and heterogeneity")]
-        )
+        problem, allowed = f"{row['meta_id']} lacks {'; '.join(missing)}", "an estimate with interval and heterogeneity"
+        raise InputError([Fault("pooled.csv", f"row {row['row']}", problem, allowed)])
     se = (row["ci_high"] - row["ci_low"]) / (2 * Z975)
     if row["tau2"] is not None:
         tau, derivation = math.sqrt(row["tau2"]), "printed"

@@ -7,6 +7,8 @@ was not printed, the standard error has a distribution: log se ~ Normal(log of i
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ import xarray as xr
 
 from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance, one_reading
 from gmfmsim.evidence.formulas.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
-from gmfmsim.evidence.schema import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables, grouped
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import Fault, InputError, choices
 
@@ -23,6 +25,7 @@ ReadingChoice = Literal["as_tabled", "average"] | dict[str, str]
 A table (study = reading) fixes the readings of the studies it names; those of the others are averaged over."""
 
 MOST_COMBINATIONS = 256
+KEY = itemgetter("study_id", "scale", "month")
 
 CORRELATION_Z = (float(np.arctanh(0.9)), 0.4)
 """Mean and SD of the Fisher z of the correlation between two visits where none is printed: 95 % from 0.6 to 0.98.
@@ -56,9 +59,13 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     their readings, for figures that a reading needs and the tables lack, for standard errors that no reading gives,
     for figures that cannot be right, and for more than 256 combinations.
     """
-    if choice == "as_tabled":
-        _check_tabled(data, file)
-    options = {} if choice == "as_tabled" else _options(data, tables, choice, file)
+    if choice == "as_tabled" and np.isnan(data["se"].values).any():
+        blank = data["row"].values[np.isnan(data["se"].values)].tolist()
+        problem = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank))} of contrasts.csv: no md100_se as tabled"
+        raise InputError([Fault(file, "key evidence.readings", problem, '"average": their readings give it')])
+    rows = {row["row"]: row for row in tables.rows["contrasts"]}
+    contrasts = [rows.get(number) for number in data["row"].values.tolist()]  # None: a hypothetical one
+    options = {} if choice == "as_tabled" else _options(contrasts, tables, choice, file)
     if not options:
         return one_reading(data)
     weights = _weights(options)
@@ -69,7 +76,6 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     combinations = list(itertools.product(*(own.items() for own in weights.values())))
     weight = _products([[w for _, w in combination] for combination in combinations])
     order = np.argsort(-weight, kind="stable")
-    contrasts = _rows_of(data, tables)
     read = _read(contrasts, options, tables)
     names = [dict(zip(weights, (reading for reading, _ in combinations[i]), strict=True)) for i in order]
     tabled = [Reading(*figures) for figures in zip(*(data[v].values for v in Reading._fields[:4]), strict=True)]
@@ -81,7 +87,11 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     )
     effect, se, control_se, log_se_sd, borrowed = np.moveaxis(figures, -1, 0)
     covariance = contrast_covariance(data, se, control_se)
-    _check(covariance, names)
+    for matrix, chosen in zip(covariance, names, strict=True):
+        if not is_covariance(matrix):
+            held = ", ".join(f"{study} {reading}" for study, reading in chosen.items())
+            problem = f"the covariance under {held} is not positive definite"
+            raise InputError([Fault("readings.csv", "column reading", problem, "readings that can hold together")])
     if borrowed.any():
         data = data.assign_attrs(field_of_sds=shipped_tables().sha256)
     return data.assign(
@@ -92,15 +102,6 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
         weight=("reading", weight[order] / weight.sum()),
         reading_of=(("reading", "suspect"), [list(chosen.values()) for chosen in names]),
     ).assign_coords(suspect=list(weights))
-
-
-def _check_tabled(data: xr.Dataset, file: str) -> None:
-    """Raise InputError where contrasts have no standard error but that of their readings."""
-    unknown = np.isnan(data["se"].values)
-    if unknown.any():
-        blank = data["row"].values[unknown].tolist()
-        problem = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank))} of contrasts.csv: no md100_se as tabled"
-        raise InputError([Fault(file, "key evidence.readings", problem, '"average": their readings give it')])
 
 
 def _products(weights: list[list[float]]) -> np.ndarray:
@@ -144,7 +145,7 @@ def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: 
     """Return what each reading makes of each contrast, by (position, reading). Raises InputError with every fault."""
     read, faults = {}, []
     for i, row in enumerate(contrasts):
-        for option in options.get(_key(row), ()):
+        for option in options.get(row and KEY(row), ()):
             where = f"row {option['row']}, reading {option['reading']} of {row['study_id']}"
             try:
                 found = read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
@@ -163,13 +164,10 @@ def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: 
     return read
 
 
-def _options(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str) -> dict[tuple, list[Row]]:
+def _options(contrasts: list[Row | None], tables: Tables, choice: ReadingChoice, file: str) -> dict[tuple, list[Row]]:
     """Return the rows of readings.csv to combine, by (study, scale, month) of the selected contrasts."""
-    by_contrast: dict[tuple, list[Row]] = {_key(row): [] for row in _rows_of(data, tables) if row}
-    for row in tables.rows.get("readings", []):
-        if _key(row) in by_contrast:
-            by_contrast[_key(row)].append(row)
-    declared = {key: rows for key, rows in by_contrast.items() if rows}
+    readings = grouped(tables.where("readings"), KEY)
+    declared = {KEY(row): readings[KEY(row)] for row in contrasts if row and KEY(row) in readings}
     if choice == "average":
         return declared
     known = {study: [row["reading"] for row in rows] for (study, *_), rows in declared.items()}
@@ -189,25 +187,6 @@ def _options(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file: str)
     }
 
 
-def _rows_of(data: xr.Dataset, tables: Tables) -> list[Row | None]:
-    """Return the row of contrasts.csv behind each contrast; None for a hypothetical one."""
-    rows = {row["row"]: row for row in tables.rows["contrasts"]}
-    return [rows.get(number) for number in data["row"].values.tolist()]
-
-
-def _key(row: Row | None) -> tuple | None:
-    return row and (row["study_id"], row["scale"], row["month"])
-
-
-def _check(covariance: np.ndarray, names: list[dict]) -> None:
-    """Raise InputError if a combination of readings has an impossible covariance."""
-    for matrix, chosen in zip(covariance, names, strict=True):
-        if not is_covariance(matrix):
-            readings = ", ".join(f"{study} {reading}" for study, reading in chosen.items())
-            problem = f"the covariance under {readings} is not positive definite"
-            raise InputError([Fault("readings.csv", "column reading", problem, "readings that can hold together")])
-
-
 class _Missing(Exception):
     """A figure that a reading needs and the tables lack."""
 
@@ -221,27 +200,25 @@ class _Arm(NamedTuple):
     n: int
 
 
-def _arm(row: Row, arm: str, tables: Tables, kind: str, month: float) -> _Arm:
-    """Return the preferred outcome row of one arm of a contrast."""
-    wanted = {"study_id": row["study_id"], "arm_id": row[arm], "scale": row["scale"], "kind": kind, "month": month}
-    found = tables.where("outcomes", preferred="yes", **wanted)
-    if not found or None in (found[0]["mean"], found[0]["n"]):
-        raise _Missing(f"mean and n of {row[arm]}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
-    (outcome,) = found
-    unit = 100 / (outcome["scale_max"] or 100)
-    printed = {"reported": outcome["sd"], "from_se": outcome["se"]}.get(outcome["sd_source"])
-    mean, sd, printed = (x and x * unit for x in (outcome["mean"], outcome["sd"], printed))
-    return _Arm(mean, sd, printed, outcome["n"])
+def _both(row: Row, tables: Tables, kind: str, month: float) -> list[_Arm]:
+    """Return the preferred outcomes of the two arms of a contrast."""
+    arms = []
+    for arm in (row["arm_a"], row["arm_b"]):
+        wanted = {"study_id": row["study_id"], "arm_id": arm, "scale": row["scale"], "kind": kind, "month": month}
+        found = tables.where("outcomes", preferred="yes", **wanted)
+        if not found or None in (found[0]["mean"], found[0]["n"]):
+            raise _Missing(f"mean and n of {arm}, {row['scale']} {kind} at month {month:g}, in outcomes.csv")
+        (outcome,) = found
+        unit = 100 / (outcome["scale_max"] or 100)
+        printed = {"reported": outcome["sd"], "from_se": outcome["se"]}.get(outcome["sd_source"])
+        figures = (x and x * unit for x in (outcome["mean"], outcome["sd"], printed))
+        arms.append(_Arm(*figures, outcome["n"]))
+    return arms
 
 
-def _both(row: Row, tables: Tables, kind: str = "change", month: float | None = None) -> tuple[_Arm, _Arm]:
-    month = row["month"] if month is None else month
-    return tuple(_arm(row, arm, tables, kind, month) for arm in ("arm_a", "arm_b"))
-
-
-def _from_arms(row: Row, tables: Tables, sd_of: Callable[[_Arm], float | None]) -> Reading:
-    """Return mean difference and standard error from the two arms, their SDs read by `sd_of`."""
-    arms = _both(row, tables)
+def _from_arms(row: Row, tables: Tables, option: Row, sd_of: Callable[[_Arm], float | None]) -> Reading:
+    """Mean difference and standard error from the two arms, their SDs read by `sd_of`."""
+    arms = _both(row, tables, "change", row["month"])
     sds = [sd_of(arm) for arm in arms]
     if None in sds:
         raise _Missing(f"a printed spread of {row['arm_a']} and {row['arm_b']} in outcomes.csv")
@@ -262,21 +239,6 @@ def _as_tabled(row: Row, tables: Tables, option: Row) -> Reading:
     if row["md100_se"] is None:
         raise _Missing("md100_se in contrasts.csv")
     return Reading(row["md100"], row["md100_se"], row["control_se100"] or math.nan)
-
-
-def _as_printed(row: Row, tables: Tables, option: Row) -> Reading:
-    """Means and SDs of the arms as the paper's table head names them."""
-    return _from_arms(row, tables, lambda arm: arm.sd)
-
-
-def _spread_is_se(row: Row, tables: Tables, option: Row) -> Reading:
-    """The printed spread is a standard error of the mean, whatever the table head says."""
-    return _from_arms(row, tables, lambda arm: arm.printed and arm.printed * math.sqrt(arm.n))
-
-
-def _spread_is_sd(row: Row, tables: Tables, option: Row) -> Reading:
-    """The printed spread is a standard deviation of children, whatever the table head says."""
-    return _from_arms(row, tables, lambda arm: arm.printed)
 
 
 def _imputed_sd(row: Row, tables: Tables, option: Row) -> Reading:
@@ -335,9 +297,10 @@ def _change_score(row: Row, tables: Tables, option: Row) -> Reading:
 
 RULES: dict[str, Callable[[Row, Tables, Row], Reading]] = {
     "as_tabled": _as_tabled,
-    "as_printed": _as_printed,
-    "spread_is_se": _spread_is_se,
-    "spread_is_sd": _spread_is_sd,
+    # means and SDs as the paper's table head names them; or the printed spread is what is said, whatever the head says
+    "as_printed": partial(_from_arms, sd_of=lambda arm: arm.sd),
+    "spread_is_se": partial(_from_arms, sd_of=lambda arm: arm.printed and arm.printed * math.sqrt(arm.n)),
+    "spread_is_sd": partial(_from_arms, sd_of=lambda arm: arm.printed),
     "imputed_sd": _imputed_sd,
     "sd_in_range": _sd_in_range,
     "sd_from_d": _sd_from_d,

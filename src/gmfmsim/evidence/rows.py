@@ -1,17 +1,16 @@
 """The rows of one table: every cell converted as its column says, and what is wrong within and between them."""
 
 import itertools
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from pydantic_core import ValidationError
 
-from gmfmsim.evidence.schema import Row, Table
+from gmfmsim.evidence.schema import Row, Table, grouped
 from gmfmsim.evidence.sheets.cells import DecimalComma, is_number
 from gmfmsim.evidence.sheets.sheet import Sheet, read_sheet
-from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told
+from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told, of_cell
 from gmfmsim.faults import Fault, InputError, choices, shown
 
 _OUTSIDE = dict.fromkeys(("greater_than", "greater_than_equal", "less_than_equal"), "is out of range")
@@ -62,7 +61,7 @@ def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str],
     width = len(sheet.header)
     held = {i for _, cells in sheet.records for i, cell in enumerate(cells[:width]) if cell.strip()}
     left_out = {name for i, name in enumerate(sheet.header) if i not in held and name in optional}
-    commas: list[tuple[int, str, str, ValueError]] = []
+    commas: list[Told] = []
     for number, cells in sheet.records:
         if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(table, sheet.header, cells):
             allowed = f"{width} cells, as in the header; quotes around a cell with a comma, and points before decimals"
@@ -72,14 +71,17 @@ def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str],
         row, wrong = _validated(table, {name: cell.strip() or None for name, cell in named if name not in left_out})
         rows.append({"row": number} | dict.fromkeys(table.columns) | row)
         for name, cell, error in wrong:
+            problem, *instead = error.args
+            allowed = "; ".join([table.columns[name].allowed, *instead])
+            told = of_cell(file, rows[-1], name, f"{shown(cell)} {problem}", allowed)
             if isinstance(error, DecimalComma):
-                commas.append((number, name, cell, error))
+                commas.append(told)
             else:
-                yield _of_cell(file, table, number, name, cell, error)
+                yield told
     if commas:
-        first = _of_cell(file, table, *commas[0]).fault
         more = f", as have {len(commas) - 1} more cells" if len(commas) > 1 else ""
-        yield Told(replace(first, problem=first.problem + more), tuple({number for number, *_ in commas}))
+        first = replace(commas[0].fault, problem=commas[0].fault.problem + more)
+        yield Told(first, tuple({number for told in commas for number in told.rows}))
 
 
 def _validated(table: Table, cells: dict[str, str | None]) -> tuple[Row, list[tuple[str, str, ValueError]]]:
@@ -93,12 +95,6 @@ def _validated(table: Table, cells: dict[str, str | None]) -> tuple[Row, list[tu
         return table.validator.validate_python(sound), told
 
 
-def _of_cell(file: str, table: Table, row: int, name: str, cell: str, error: ValueError) -> Told:
-    problem, *instead = error.args
-    allowed = "; ".join([table.columns[name].allowed, *instead])
-    return Told(Fault(file, f"row {row}, column {name}", f"{shown(cell)} {problem}", allowed), (row,))
-
-
 def _moved(table: Table, header: list[str], cells: list[str]) -> bool:
     """Return whether a comma too many may have moved the cells of a row: one more, and a number where text belongs."""
     if len(cells) <= len(header):
@@ -110,14 +106,10 @@ def _moved(table: Table, header: list[str], cells: list[str]) -> bool:
 
 def row_faults(file: str, table: Table, rows: list[Row]) -> Iterator[Told]:
     """Tell what is wrong between the cells of a row, and between rows with one key."""
-    groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(row[k] for k in table.key)].append(row)
-        for column, problem, allowed in table.conflicts(row):
-            yield Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
-        if "dose_total_cells_per_kg" in table.columns:
-            yield from _dose_faults(file, row)
-    for key, group in groups.items():
+        doses = _dose_conflicts(row) if "dose_total_cells_per_kg" in table.columns else ()
+        yield from (of_cell(file, row, *conflict) for conflict in itertools.chain(table.conflicts(row), doses))
+    for key, group in grouped(rows, lambda row: tuple(row[k] for k in table.key)).items():
         preferred = sum(row.get("preferred", "yes") == "yes" for row in group)
         if len(group) > 1 and preferred != 1:
             numbers = tuple(row["row"] for row in group)
@@ -127,16 +119,13 @@ def row_faults(file: str, table: Table, rows: list[Row]) -> Iterator[Told]:
             yield Told(Fault(file, at_rows(numbers), problem, "one row a key" + chosen), numbers)
 
 
-def _dose_faults(file: str, row: Row) -> Iterator[Told]:
-    """Tell what is wrong with the dose of an arm: a figure without unit, cells in a control, none in an active."""
-    total, number = row["dose_total_cells_per_kg"], row["row"]
+def _dose_conflicts(row: Row) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with the dose of an arm: a figure without unit, cells in a control, none in an active."""
+    total, role = row["dose_total_cells_per_kg"], row["role"]
     dose = next((row[c] for c in ("dose_per_infusion", "dose_low", "dose_high") if row[c] is not None), None)
     if dose is not None and row["dose_unit"] is None:
-        problem = f"dose {dose:g} without unit"
-        yield Told(Fault(file, f"row {number}, column dose_unit", problem, "cells_per_kg or cells"), (number,))
-    if row["role"] is not None and (
-        (row["role"] == "control" and total != 0) or (row["role"] == "active" and total == 0)
-    ):
-        problem = f"a total dose of {'nothing' if total is None else f'{total:g}'} in an arm with role {row['role']}"
+        yield "dose_unit", f"dose {dose:g} without unit", "cells_per_kg or cells"
+    if (role == "control" and total != 0) or (role == "active" and total == 0):
+        problem = f"a total dose of {'nothing' if total is None else f'{total:g}'} in an arm with role {role}"
         allowed = "0 in a control arm; above 0, or empty for not known, in an active one"
-        yield Told(Fault(file, f"row {number}, column dose_total_cells_per_kg", problem, allowed), (number,))
+        yield "dose_total_cells_per_kg", problem, allowed

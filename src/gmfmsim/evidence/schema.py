@@ -1,17 +1,16 @@
 """What a table and a row of it are: the columns with their types and units, and the evidence that they make together.
 
-A row is a dict that pydantic has validated, typed by its table; None is an empty cell. What each column means is
-written in tables/README.md, beside the tables.
+A row is a dict, every cell read as its column says; None is an empty cell. What each column means is written in
+tables/README.md, beside the tables.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args, get_origin
+from typing import Any, Literal, NamedTuple
 
-from annotated_types import Ge, Gt, Le
 from pydantic_core import SchemaValidator, core_schema
 
 from gmfmsim.evidence.sheets import cells
@@ -19,18 +18,10 @@ from gmfmsim.evidence.sheets import cells
 type Row = dict[str, Any]
 """One row: column -> value, None for an empty cell; `row` is its line in the file (the header is line 1)."""
 
-ReadingName = Literal[
-    "as_tabled",
-    "as_printed",
-    "spread_is_se",
-    "spread_is_sd",
-    "imputed_sd",
-    "sd_in_range",
-    "sd_from_d",
-    "centre_of_interval",
-    "change_score",
-]
-READINGS: tuple[str, ...] = get_args(ReadingName)
+READINGS = (
+    *("as_tabled", "as_printed", "spread_is_se", "spread_is_sd", "imputed_sd", "sd_in_range", "sd_from_d"),
+    *("centre_of_interval", "change_score"),
+)
 """The ways to read a contrast; evidence/readings.py says what each makes of the figures."""
 
 RATIOS = ("RR", "OR")
@@ -38,270 +29,30 @@ RATIOS = ("RR", "OR")
 
 GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 
-StudyDesign = Literal[
-    "rct_parallel",
-    "rct_crossover",
-    "nonrandomised",
-    "single_arm",
-    "twin",
-    "meta_analysis",
-    "review",
-    "clinic_page",
-    "preclinical",
-]
-
-# the cells
-
-NotNegative = Annotated[float, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-Months = Annotated[float, Ge(0)]
-Years = Annotated[float, Ge(0)]
-CellsPerKg = Annotated[float, Ge(0)]
-Decades = Annotated[float, Gt(0)]
-Probability = Annotated[float, Ge(0), Le(1)]
-Percent = Annotated[float, Ge(0), Le(100)]
-Points100 = Annotated[float, Ge(-100), Le(100)]
-"""Points of a 0-100 scale."""
-Error100 = Annotated[float, Gt(0), Le(100)]
-"""A standard error in points of a 0-100 scale."""
-Count = Annotated[int, Ge(0)]
-Children = Annotated[int, Ge(1)]
-YesNo = Literal["yes", "no"]
-Verified = Literal["text", "abstract", "table", "registry", "derived"]
-Qualifier = Literal["=", "<", ">"]
-CellClass = Literal["TNC_MNC", "MSC", "neural", "other", "mixed", "none"]
-
-
-# the rows
-
-
-class Line(TypedDict, total=False):
-    """What every row has: its line in the file. A column that its file leaves out is None once read."""
-
-    row: int
-
-
-class Study(Line, total=False):
-    """A trial, an extension, a registration without results, a review, a document."""
-
-    study_id: str
-    citation: str
-    year: Annotated[int, Ge(1900), Le(2100)] | None
-    doi: str | None
-    registry_id: str | None
-    country: str | None
-    design: StudyDesign
-    blinding: str | None
-    n_enrolled: Count | None
-    age_min_y: Years | None
-    age_max_y: Years | None
-    age_mean_y: Years | None
-    gmfcs: str | None
-    rob: str | None
-    seed: str
-    sample_overlap: str | None
-    source_url: str
-    source_location: str
-    notes: str | None
-
-
-class Arm(Line, total=False):
-    """A group of children, its cells and its dose."""
-
-    study_id: str
-    arm_id: str
-    label: str
-    role: Literal["active", "control"]
-    control_type: Literal["placebo", "sham", "rehabilitation", "untreated", "mixed"] | None
-    cell_type: str
-    cell_class: CellClass
-    origin: str
-    route: str
-    n_infusions: Positive | None
-    dose_per_infusion: Positive | None
-    dose_unit: Literal["cells_per_kg", "cells"] | None
-    dose_low: Positive | None
-    dose_high: Positive | None
-    cointervention: str | None
-    n: Children | None
-    dose_total_cells_per_kg: CellsPerKg | None
-    dose_total_low: CellsPerKg | None
-    dose_total_high: CellsPerKg | None
-    dose_derivation: str
-    log10_dose: float | None
-    log10_dose_sd: Decades | None
-    composite_of: str | None
-    source_url: str
-    source_location: str
-    notes: str | None
-
-
-class Outcome(Line, total=False):
-    """A mean or median of one scale, arm, month and kind, in points of the scale."""
-
-    study_id: str
-    arm_id: str
-    scale: str
-    scale_max: Positive | None
-    month: Months
-    kind: Literal["baseline", "change", "final"]
-    n: Children | None
-    mean: float | None
-    sd: Positive | None
-    se: Positive | None
-    ci_low: float | None
-    ci_high: float | None
-    median: float | None
-    q1: float | None
-    q3: float | None
-    min: float | None
-    max: float | None
-    sd_source: Literal["reported", "from_se", "from_ci", "from_range", "from_contrast_ci", "none"]
-    preferred: YesNo
-    spread_suspect: str | None
-    source_url: str
-    source_location: str
-    verified: Verified
-    notes: str | None
-
-
-class Contrast(Line, total=False):
-    """Cells against control, or dose against dose: as printed, on a 0-100 scale (md100), and standardised."""
-
-    study_id: str
-    arm_a: str
-    arm_b: str
-    scale: str
-    month: Months
-    measure: str
-    estimate: float
-    se: Positive | None
-    ci_low: float | None
-    ci_high: float | None
-    p: Probability | None
-    p_qualifier: Qualifier | None
-    n_a: Children | None
-    n_b: Children | None
-    md100: Points100 | None
-    md100_se: Error100 | None
-    hedges_g: float | None
-    hedges_g_se: Positive | None
-    control_group: str | None
-    control_se100: Error100 | None
-    preferred: YesNo
-    default_use: Literal["primary", "sensitivity", "no"]
-    source_url: str
-    source_location: str
-    verified: Verified
-    notes: str | None
-
-
-class Event(Line, total=False):
-    """Children of an arm with an adverse event, or who responded."""
-
-    study_id: str
-    arm_id: str
-    event: str
-    definition: str
-    month: Months | None
-    events: Count | None
-    n: Count | None
-    percent: Percent | None
-    preferred: YesNo
-    source_url: str
-    source_location: str
-    verified: Verified
-    notes: str | None
-
-
-class PooledRow(Line, total=False):
-    """An estimate of a review."""
-
-    meta_id: str
-    scale: str
-    month: str | None
-    measure: Literal["MD", "SMD", "WMD", "RR", "OR", "count", "dose_slope"]
-    k_studies: Annotated[int, Ge(1)] | None
-    n_total: Count | None
-    estimate: float | None
-    ci_low: float | None
-    ci_high: float | None
-    p: Probability | None
-    p_qualifier: Qualifier | None
-    i2_pct: Percent | None
-    tau2: NotNegative | None
-    model: str | None
-    study_ids: str | None
-    preferred: YesNo
-    source_url: str
-    source_location: str
-    verified: Verified
-    notes: str | None
-
-
-class Claim(Line, total=False):
-    """A figure or statement of the two documents that the field is known by."""
-
-    claim_id: str
-    source: str
-    study_id: str
-    quantity: str
-    low: float | None
-    high: float | None
-    unit: str
-    status: Literal["agrees", "conflicts", "partly", "not checked", "stated", "not stated"]
-    source_url: str
-    notes: str | None
-
-
-class ReadingRow(Line, total=False):
-    """A way to read a suspect contrast, with its prior weight; sd_low and sd_high in points of 0-100."""
-
-    study_id: str
-    scale: str
-    month: Months
-    reading: ReadingName
-    weight: Annotated[float, Gt(0), Le(1)]
-    sd_low: Positive | None
-    sd_high: Positive | None
-    reason: str
-
-
-# the tables
+KINDS = {"text": (cells.text, "text"), "number": (cells.number, "a number"), "integer": (cells.whole, "a whole number")}
+"""What reads a cell of each kind, and the kind in words."""
 
 
 class Column(NamedTuple):
-    """One column, from its annotation: its kind, whether it must have a cell, and what that may hold."""
+    """What a column holds: the kind of its cells, whether each must hold something, and what that may be."""
 
     kind: Literal["text", "number", "integer"]
-    required: bool
-    choices: tuple[str, ...]
-    low: float | None
-    above: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, annotation: Any) -> "Column":
-        """Return what an annotation such as `Children | None` says."""
-        optional = type(None) in get_args(annotation)
-        held = get_args(annotation)[0] if optional else annotation
-        base, limits = (held.__origin__, held.__metadata__) if get_origin(held) is Annotated else (held, ())
-        bounds = {name: getattr(limit, name) for limit in limits for name in ("ge", "gt", "le") if hasattr(limit, name)}
-        kind = {float: "number", int: "integer"}.get(base, "text")
-        return cls(kind, not optional, get_args(base), *map(bounds.get, ("ge", "gt", "le")))
+    required: bool = True
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
 
     @property
     def schema(self) -> core_schema.CoreSchema:
         """What reads and validates a cell; None is an empty one."""
         limits = {"ge": self.low, "gt": self.above, "le": self.high}
-        if self.choices:
-            read, held = cells.one_of_texts, core_schema.literal_schema(list(self.choices))
-        elif self.kind == "text":
-            read, held = cells.text, core_schema.str_schema()
-        elif self.kind == "number":
-            read, held = cells.number, core_schema.float_schema(**limits)
-        else:
-            read, held = cells.whole, core_schema.int_schema(**limits)
+        held = {
+            "text": core_schema.literal_schema(list(self.choices)) if self.choices else core_schema.str_schema(),
+            "number": core_schema.float_schema(**limits),
+            "integer": core_schema.int_schema(**limits),
+        }[self.kind]
+        read = cells.one_of_texts if self.choices else KINDS[self.kind][0]
         schema = core_schema.no_info_before_validator_function(read, held)
         return schema if self.required else core_schema.nullable_schema(schema)
 
@@ -312,9 +63,157 @@ class Column(NamedTuple):
             return "one of " + ", ".join(self.choices)
         limits = (("from", self.low), ("above", self.above), ("up to", self.high))
         bounds = [f"{word} {bound:g}" for word, bound in limits if bound is not None]
-        kind = {"text": "text", "number": "a number", "integer": "a whole number"}[self.kind]
-        return " ".join([kind, *bounds]) + ("" if self.required else ", or empty for not reported")
+        return " ".join([KINDS[self.kind][1], *bounds]) + ("" if self.required else ", or empty for not reported")
 
+
+def columns(*groups: tuple[str, Column]) -> dict[str, Column]:
+    """Return columns in order, from the names of some that hold the same, and what that is; "?": it may be empty."""
+    return {
+        name.rstrip("?"): column._replace(required=not name.endswith("?"))
+        for names, column in groups
+        for name in names.split()
+    }
+
+
+def one_of(*choices: str) -> Column:
+    """Return a column of texts that are known."""
+    return Column("text", choices=choices)
+
+
+TEXT, NUMBER = Column("text"), Column("number")
+NOT_NEGATIVE, POSITIVE = NUMBER._replace(low=0), NUMBER._replace(above=0)
+SHARE, PERCENT = NUMBER._replace(low=0, high=1), NUMBER._replace(low=0, high=100)
+POINTS100 = NUMBER._replace(low=-100, high=100)
+"""Points of a 0-100 scale."""
+ERROR100 = NUMBER._replace(above=0, high=100)
+"""A standard error in points of a 0-100 scale."""
+COUNT, CHILDREN = Column("integer", low=0), Column("integer", low=1)
+YES_NO = one_of("yes", "no")
+QUALIFIER = one_of("=", "<", ">")
+VERIFIED = one_of("text", "abstract", "table", "registry", "derived")
+CELL_CLASS = one_of("TNC_MNC", "MSC", "neural", "other", "mixed", "none")
+SOURCED = (("source_url source_location", TEXT), ("verified", VERIFIED), ("notes?", TEXT))
+
+# a trial, an extension, a registration without results, a review, a document
+STUDIES = columns(
+    ("study_id citation", TEXT),
+    ("year?", Column("integer", low=1900, high=2100)),
+    ("doi? registry_id? country?", TEXT),
+    (
+        "design",
+        one_of(
+            *("rct_parallel", "rct_crossover", "nonrandomised", "single_arm", "twin"),
+            *("meta_analysis", "review", "clinic_page", "preclinical"),
+        ),
+    ),
+    ("blinding?", TEXT),
+    ("n_enrolled?", COUNT),
+    ("age_min_y? age_max_y? age_mean_y?", NOT_NEGATIVE),
+    ("gmfcs? rob? seed sample_overlap? source_url source_location notes?", TEXT),
+)
+
+# a group of children, its cells and its dose; log10_dose_sd in decades
+ARMS = columns(
+    ("study_id arm_id label", TEXT),
+    ("role", one_of("active", "control")),
+    ("control_type?", one_of("placebo", "sham", "rehabilitation", "untreated", "mixed")),
+    ("cell_type", TEXT),
+    ("cell_class", CELL_CLASS),
+    ("origin route", TEXT),
+    ("n_infusions? dose_per_infusion?", POSITIVE),
+    ("dose_unit?", one_of("cells_per_kg", "cells")),
+    ("dose_low? dose_high?", POSITIVE),
+    ("cointervention?", TEXT),
+    ("n?", CHILDREN),
+    ("dose_total_cells_per_kg? dose_total_low? dose_total_high?", NOT_NEGATIVE),
+    ("dose_derivation", TEXT),
+    ("log10_dose?", NUMBER),
+    ("log10_dose_sd?", POSITIVE),
+    ("composite_of? source_url source_location notes?", TEXT),
+)
+
+# a mean or median of one scale, arm, month and kind, in points of the scale
+OUTCOMES = columns(
+    ("study_id arm_id scale", TEXT),
+    ("scale_max?", POSITIVE),
+    ("month", NOT_NEGATIVE),
+    ("kind", one_of("baseline", "change", "final")),
+    ("n?", CHILDREN),
+    ("mean?", NUMBER),
+    ("sd? se?", POSITIVE),
+    ("ci_low? ci_high? median? q1? q3? min? max?", NUMBER),
+    ("sd_source", one_of("reported", "from_se", "from_ci", "from_range", "from_contrast_ci", "none")),
+    ("preferred", YES_NO),
+    ("spread_suspect?", TEXT),
+    *SOURCED,
+)
+
+# cells against control, or dose against dose: as printed, on a 0-100 scale (md100), and standardised
+CONTRASTS = columns(
+    ("study_id arm_a arm_b scale", TEXT),
+    ("month", NOT_NEGATIVE),
+    ("measure", TEXT),
+    ("estimate", NUMBER),
+    ("se?", POSITIVE),
+    ("ci_low? ci_high?", NUMBER),
+    ("p?", SHARE),
+    ("p_qualifier?", QUALIFIER),
+    ("n_a? n_b?", CHILDREN),
+    ("md100?", POINTS100),
+    ("md100_se?", ERROR100),
+    ("hedges_g?", NUMBER),
+    ("hedges_g_se?", POSITIVE),
+    ("control_group?", TEXT),
+    ("control_se100?", ERROR100),
+    ("preferred", YES_NO),
+    ("default_use", one_of("primary", "sensitivity", "no")),
+    *SOURCED,
+)
+
+# children of an arm with an adverse event, or who responded
+EVENTS = columns(
+    ("study_id arm_id event definition", TEXT),
+    ("month?", NOT_NEGATIVE),
+    ("events? n?", COUNT),
+    ("percent?", PERCENT),
+    ("preferred", YES_NO),
+    *SOURCED,
+)
+
+# an estimate of a review
+POOLED = columns(
+    ("meta_id scale month?", TEXT),
+    ("measure", one_of("MD", "SMD", "WMD", "RR", "OR", "count", "dose_slope")),
+    ("k_studies?", CHILDREN),
+    ("n_total?", COUNT),
+    ("estimate? ci_low? ci_high?", NUMBER),
+    ("p?", SHARE),
+    ("p_qualifier?", QUALIFIER),
+    ("i2_pct?", PERCENT),
+    ("tau2?", NOT_NEGATIVE),
+    ("model? study_ids?", TEXT),
+    ("preferred", YES_NO),
+    *SOURCED,
+)
+
+# a figure or statement of the two documents that the field is known by
+CLAIMS = columns(
+    ("claim_id source study_id quantity", TEXT),
+    ("low? high?", NUMBER),
+    ("unit", TEXT),
+    ("status", one_of("agrees", "conflicts", "partly", "not checked", "stated", "not stated")),
+    ("source_url notes?", TEXT),
+)
+
+# a way to read a suspect contrast, with its prior weight; sd_low and sd_high in points of 0-100
+AS_READ = columns(
+    ("study_id scale", TEXT),
+    ("month", NOT_NEGATIVE),
+    ("reading", one_of(*READINGS)),
+    ("weight", NUMBER._replace(above=0, high=1)),
+    ("sd_low? sd_high?", POSITIVE),
+    ("reason", TEXT),
+)
 
 WHY = {
     "control_se100": "the error of a difference holds that of its control, var(A - C) = var(A) + var(C); check which "
@@ -325,23 +224,18 @@ WHY = {
 
 @dataclass(frozen=True)
 class Table:
-    """One table: the type of its rows, its key, and the (study, arm) columns that must exist in arms.csv.
+    """One table: its columns in order, its key, and the (study, arm) columns that must exist in arms.csv.
 
     ordered: pairs of columns of which the first is at most the second. spreads: pairs of a column that says how much
     children differ and one that counts them, at least two.
     """
 
-    rows: type
+    columns: dict[str, Column]
     key: tuple[str, ...]
     study: str = "study_id"
     arms: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
     spreads: tuple[tuple[str, str], ...] = ()
-
-    @cached_property
-    def columns(self) -> dict[str, Column]:
-        """The columns in order, each with what it may hold."""
-        return {name: Column.of(kind) for name, kind in self.rows.__annotations__.items() if name != "row"}
 
     @cached_property
     def validator(self) -> SchemaValidator:
@@ -368,25 +262,25 @@ _DOSES = (
 _INTERVAL = ("ci_low", "ci_high")
 
 TABLES: dict[str, Table] = {
-    "studies": Table(Study, ("study_id",), ordered=(("age_min_y", "age_max_y"),)),
-    "arms": Table(Arm, ("study_id", "arm_id"), ordered=_DOSES),
+    "studies": Table(STUDIES, ("study_id",), ordered=(("age_min_y", "age_max_y"),)),
+    "arms": Table(ARMS, ("study_id", "arm_id"), ordered=_DOSES),
     "outcomes": Table(
-        Outcome,
+        OUTCOMES,
         ("study_id", "arm_id", "scale", "month", "kind"),
         arms=("arm_id",),
         ordered=(_INTERVAL, ("min", "max"), ("q1", "q3")),
         spreads=(("sd", "n"), ("se", "n")),
     ),
     "contrasts": Table(
-        Contrast,
+        CONTRASTS,
         ("study_id", "arm_a", "arm_b", "scale", "month", "measure"),
         arms=("arm_a", "arm_b"),
         ordered=(_INTERVAL, ("control_se100", "md100_se")),
     ),
-    "events": Table(Event, ("study_id", "arm_id", "event"), arms=("arm_id",)),
-    "pooled": Table(PooledRow, ("meta_id", "scale", "month", "measure"), study="meta_id", ordered=(_INTERVAL,)),
-    "claims": Table(Claim, ("claim_id",), ordered=(("low", "high"),)),
-    "readings": Table(ReadingRow, ("study_id", "scale", "month", "reading"), ordered=(("sd_low", "sd_high"),)),
+    "events": Table(EVENTS, ("study_id", "arm_id", "event"), arms=("arm_id",)),
+    "pooled": Table(POOLED, ("meta_id", "scale", "month", "measure"), study="meta_id", ordered=(_INTERVAL,)),
+    "claims": Table(CLAIMS, ("claim_id",), ordered=(("low", "high"),)),
+    "readings": Table(AS_READ, ("study_id", "scale", "month", "reading"), ordered=(("sd_low", "sd_high"),)),
 }
 
 
@@ -407,9 +301,27 @@ class Tables:
         """Where a result keeps a copy of these tables, by what they hold."""
         return f"inputs/tables-{self.sha256[:8]}" + (".csv" if self.folder.is_file() else "")
 
+    @property
+    def studies(self) -> dict[str, Row]:
+        """The rows of studies.csv by name."""
+        return {row["study_id"]: row for row in self.rows["studies"]}
+
+    @property
+    def arms(self) -> dict[tuple[str, str], Row]:
+        """The rows of arms.csv by study and arm."""
+        return {(row["study_id"], row["arm_id"]): row for row in self.rows["arms"]}
+
     def where(self, table: str, **cells: object) -> list[Row]:
         """Return the rows of `table` whose cells equal the given values; none of a table that is not there."""
         return [r for r in self.rows.get(table, []) if all(r[k] == v for k, v in cells.items())]
+
+
+def grouped[T, K](items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return items by their key, both in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def at_month(month: float) -> str:

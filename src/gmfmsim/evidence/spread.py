@@ -74,19 +74,9 @@ def spread_field(tables: Tables, month: float, without_study: str | None = None)
 
     Raises ValueError for a month below 0 or without end.
     """
-    found = judging_field(study_spreads(tables, month), month, without_study, out_of_line(tables))
+    found = next(judging_fields(study_spreads(tables, month), month, without_study, out_of_line(tables)), None)
     own = tables.sha256 == shipped_tables().sha256
     return found or replace(_widened(window(month), without_study), borrowed=not own)
-
-
-def judging_field(
-    spreads: list[StudySpread], month: float, without_study: str | None, out: frozenset[str]
-) -> SpreadField | None:
-    """Return the field of one window without one study and those in `out`, or None where nobody can judge.
-
-    Three of these `spreads` (of the window of `month`) make it, else three studies of the shipped tables.
-    """
-    return next(judging_fields(spreads, month, without_study, out), None)
 
 
 def judging_fields(
@@ -130,7 +120,7 @@ def study_spreads(tables: Tables, month: float) -> list[StudySpread]:
     """
     found: dict[str, dict[str, Row]] = defaultdict(dict)
     wanted = window(month)
-    for row in sorted(filter(is_change_sd, tables.rows.get("outcomes", [])), key=_directness):
+    for row in sorted(filter(is_change_sd, tables.where("outcomes")), key=_directness):
         if window(row["month"]) == wanted:
             found[row["study_id"]].setdefault(row["arm_id"], row)
     groups = dict(sorted(((r["study_id"], r["arm_b"]), r["control_group"] or "") for r in tables.rows["contrasts"]))
@@ -149,7 +139,10 @@ def study_spreads(tables: Tables, month: float) -> list[StudySpread]:
             used.add(group)
             kept.append(row)
         if kept:
-            spreads.append(_combined(study, kept))
+            logs = [log_sd(sd100(row), row["n"]) for row in kept]
+            variance = 1 / sum(1 / arm.variance for arm in logs)
+            mean = variance * sum(arm.estimate / arm.variance for arm in logs)
+            spreads.append(StudySpread(study, float(mean), float(variance), tuple(kept)))
     return spreads
 
 
@@ -207,14 +200,6 @@ def window(month: float) -> int:
 def _directness(row: Row) -> tuple:
     """Order rows of one study: the most direct SD, the largest arm, the latest month; then whatever decides a tie."""
     return SOURCES.index(row["sd_source"]), -row["n"], -row["month"], row["arm_id"], row["scale"]
-
-
-def _combined(study: str, rows: list[Row]) -> StudySpread:
-    """Return one study's log SD: the mean over its arms, weighted by 1/variance."""
-    arms = [log_sd(sd100(row), row["n"]) for row in rows]
-    variance = 1 / sum(1 / arm.variance for arm in arms)
-    mean = variance * sum(arm.estimate / arm.variance for arm in arms)
-    return StudySpread(study, float(mean), float(variance), tuple(rows))
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 from pydantic import Field
+from scipy.linalg import block_diag
 
 from gmfmsim.evidence.contrasts import bare
 from gmfmsim.evidence.covariates import small_study, study_covariates
@@ -46,7 +47,7 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
     Raises InputError for a study that the shipped tables do not have, one whose reported results are selected already,
     and a name that only looks like that of a study.
     """
-    known = {row["study_id"]: row for row in tables.rows["studies"]}
+    known = tables.studies
     looks = {seen(study): study for study in known}
     present = set(data["study"].values.tolist())
     faults = []
@@ -66,15 +67,9 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
         raise InputError(faults)
     parts = [data.assign(supposed=("contrast", np.zeros(data.sizes["contrast"], bool)))]
     parts += [_contrast(one, known.get(one.study) or study_row(one.study), data) for one in supposed]
-    covariance = [part["covariance"].values for part in parts]
-    joined = xr.concat(
-        [part.drop_vars("covariance") for part in parts], "contrast", coords="minimal", compat="override"
-    )
-    blocks = np.zeros((joined.sizes["contrast"],) * 2)
-    start = 0
-    for block in covariance:
-        end = start + len(block)
-        blocks[start:end, start:end], start = block, end
+    figures = [part.drop_vars("covariance") for part in parts]
+    joined = xr.concat(figures, "contrast", coords="minimal", compat="override")
+    blocks = block_diag(*(part["covariance"].values for part in parts))
     return joined.assign(covariance=(("contrast", "contrast_"), blocks))
 
 

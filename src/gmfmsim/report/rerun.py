@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Cell, Table, table
-from gmfmsim.evidence.rerun.result import INTERVAL
+from gmfmsim.evidence.rerun.rows import INTERVAL
 from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels, line, with_key

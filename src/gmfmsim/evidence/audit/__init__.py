@@ -9,32 +9,26 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from gmfmsim.evidence.audit.children import children_counted_twice, no_usable_contrast, unpublished
-from gmfmsim.evidence.audit.consistency import d_does_not_follow, interval_not_centred, p_does_not_follow
-from gmfmsim.evidence.audit.counts import counts_differ, percentage_denominator
-from gmfmsim.evidence.audit.derived import derived_columns
+from gmfmsim.evidence.audit import children, consistency, counts, derived, spreads, twice
 from gmfmsim.evidence.audit.finding import Finding
-from gmfmsim.evidence.audit.plausible import implausible_figure
-from gmfmsim.evidence.audit.spreads import missing_spread, sd_out_of_line, spread_is_se
-from gmfmsim.evidence.audit.twice import standing_twice, two_spellings
 from gmfmsim.evidence.schema import TABLES, Row, Tables
 
 CHECKS: tuple[Callable[[Tables], Iterator[Finding]], ...] = (
-    spread_is_se,
-    interval_not_centred,
-    d_does_not_follow,
-    sd_out_of_line,
-    p_does_not_follow,
-    implausible_figure,
-    children_counted_twice,
-    standing_twice,
-    two_spellings,
-    counts_differ,
-    percentage_denominator,
-    unpublished,
-    no_usable_contrast,
-    derived_columns,
-    missing_spread,
+    spreads.spread_is_se,
+    consistency.interval_not_centred,
+    consistency.d_does_not_follow,
+    spreads.sd_out_of_line,
+    consistency.p_does_not_follow,
+    counts.implausible_figure,
+    children.children_counted_twice,
+    twice.standing_twice,
+    twice.two_spellings,
+    counts.counts_differ,
+    counts.percentage_denominator,
+    children.unpublished,
+    children.no_usable_contrast,
+    derived.derived_columns,
+    spreads.missing_spread,
 )
 SEVERITIES = ("error", "doubt", "note")
 WIDTH = 100

@@ -5,10 +5,11 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.contrasts import lacks
-from gmfmsim.evidence.schema import Row, Tables
+from gmfmsim.evidence.schema import Row, Tables, grouped
 
 POOLS = ("meta_analysis", "review")
 CONTROLLED = ("rct_parallel", "rct_crossover", "nonrandomised", "twin")
@@ -17,11 +18,19 @@ TRIALS = (*CONTROLLED, "single_arm")
 
 def children_counted_twice(tables: Tables) -> Iterator[Finding]:
     """Find children who stand in several studies, in a pool and its trials, or in several arms of one study."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.rows["contrasts"]:
-        groups[row["control_group"] or ""].append(row)
+    groups = grouped(tables.rows["contrasts"], itemgetter("control_group"))
     shared = {group: rows for group, rows in groups.items() if group and len({r["study_id"] for r in rows}) > 1}
-    yield from (_shared_control(group, rows) for group, rows in shared.items())
+    for group, rows in shared.items():
+        first: dict[str, Row] = {}
+        for row in sorted(rows, key=lambda r: (r["default_use"] != "primary", r["md100_se"] is None, -r["month"])):
+            first.setdefault(row["study_id"], row)
+        names, n = listed(sorted(first)), max(r["n_b"] or 0 for r in first.values())
+        yield Finding(
+            *("children_counted_twice", "doubt", names, "contrasts", lines(rows)),
+            f"one control group, {group}, in {names}",
+            f"its {n:g} children counted once" if n else "its children counted once",
+            mean_of_two(*(first[study] for study in sorted(first)[:2])),
+        )
     sharing = [sorted({r["study_id"] for r in rows}) for rows in shared.values()]
     yield from _overlapping_studies(tables, {pair for names in sharing for pair in itertools.combinations(names, 2)})
     yield from _overlapping_arms(tables)
@@ -30,7 +39,7 @@ def children_counted_twice(tables: Tables) -> Iterator[Finding]:
 def unpublished(tables: Tables) -> Iterator[Finding]:
     """Find registered trials of which neither arms nor results are in the tables."""
     results = ("arms", "outcomes", "contrasts", "events")
-    reported = {row["study_id"] for name in results for row in tables.rows.get(name, [])}
+    reported = {row["study_id"] for name in results for row in tables.where(name)}
     trials = [s for s in tables.rows["studies"] if s["design"] in TRIALS]
     largest, known = max((s["n_enrolled"] or 0 for s in trials), default=0), _children(_used(tables))
     for study in trials:
@@ -75,21 +84,6 @@ def enrolment(tables: Tables) -> Iterator[tuple[Row, list[Row], int]]:
             yield study, arms, sum(a["n"] for a in arms)
 
 
-def _shared_control(group: str, rows: list[Row]) -> Finding:
-    """Say what the covariance does to the mean of two studies that share their control children."""
-    first: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda r: (r["default_use"] != "primary", r["md100_se"] is None, -r["month"])):
-        first.setdefault(row["study_id"], row)
-    names, n = listed(sorted(first)), max(r["n_b"] or 0 for r in first.values())
-    a, b, *_ = (row for _, row in sorted(first.items()))
-    return Finding(
-        *("children_counted_twice", "doubt", names, "contrasts", lines(rows)),
-        f"one control group, {group}, in {names}",
-        f"its {n:g} children counted once" if n else "its children counted once",
-        mean_of_two(a, b),
-    )
-
-
 def mean_of_two(a: Row, b: Row) -> str:
     """Say what a shared control does to the mean of two contrasts."""
     if None in (a["md100_se"], b["md100_se"], a["control_se100"], b["control_se100"]):
@@ -104,7 +98,7 @@ def mean_of_two(a: Row, b: Row) -> str:
 
 def _overlapping_studies(tables: Tables, explained: set[tuple[str, str]]) -> Iterator[Finding]:
     """Read sample_overlap for the names of other studies; a pool is named once, with all its members."""
-    studies = {s["study_id"]: s for s in tables.rows["studies"]}
+    studies = tables.studies
     usable = {r["study_id"] for r in _usable(tables)}
     members: dict[str, set[str]] = defaultdict(set)
     pairs: set[tuple[str, str]] = set()

@@ -21,7 +21,7 @@ PRINTED_P = re.compile(r"\b[Pp]rints p ?= ?(\d*\.\d+)")
 def interval_not_centred(tables: Tables) -> Iterator[Finding]:
     """Find estimates that are not the middle of their interval (on the log scale for ratios), rounding allowed."""
     for table, column in (("contrasts", "estimate"), ("pooled", "estimate"), ("outcomes", "mean")):
-        for row in tables.rows.get(table, []):
+        for row in tables.where(table):
             estimate, low, high, log = row[column], row["ci_low"], row["ci_high"], row.get("measure") in RATIOS
             if None in (estimate, low, high) or low >= high or not _is_symmetric(row.get("measure", "MD")):
                 continue
@@ -40,12 +40,9 @@ def interval_not_centred(tables: Tables) -> Iterator[Finding]:
                 printed_low, printed_high = (_as_printed(end, low, high) for end in ends)
                 other_limit = f", or a lower limit of {printed_low}, or an upper limit of {printed_high}"
                 widths = f"; with another limit it would be {first:.2f} or {last:.2f} times as large"
+            severity = "doubt" if inside else "error"
             yield Finding(
-                "interval_not_centred",
-                "doubt" if inside else "error",
-                row[TABLES[table].study],
-                table,
-                lines([row]),
+                *("interval_not_centred", severity, row[TABLES[table].study], table, lines([row])),
                 f"{column} {estimate:g} with the interval {low:g} to {high:g}",
                 f"{column} {_as_printed(middle, low, high)} for this interval{other_limit}",
                 f"the effect would change by {middle - estimate:+.2g}, its standard error not at all{widths}",
@@ -83,7 +80,7 @@ def d_does_not_follow(tables: Tables) -> Iterator[Finding]:
 def p_does_not_follow(tables: Tables) -> Iterator[Finding]:
     """Find p values that are out of reach of the estimate and its interval or standard error."""
     for table in ("contrasts", "pooled"):
-        for row in tables.rows.get(table, []):
+        for row in tables.where(table):
             in_notes = PRINTED_P.search(row["notes"] or "")
             printed = row["p"] if row["p"] is not None else float(in_notes[1]) if in_notes else None
             at_most, figures = row["p_qualifier"] == "<", _p_range(row, tables)
@@ -95,11 +92,12 @@ def p_does_not_follow(tables: Tables) -> Iterator[Finding]:
             too_small = least / P_FACTOR > high and least - high > P_DISTANCE
             too_large = low > P_FACTOR * most and low - most > P_DISTANCE
             if too_small or too_large:
+                ends = dict.fromkeys(f"{p:.2g}" for p in (least, most))
                 yield Finding(
                     *("p_does_not_follow", "doubt", row[TABLES[table].study], table, lines([row])),
                     f"p {'<' if at_most else '='} {printed:g} for {row['measure']} {row['estimate']:g}, {row['scale']}"
                     + (" (p in the notes)" if row["p"] is None else ""),
-                    f"p {_from_to(least, most)} by {basis}",
+                    f"p {' to '.join(ends)} by {basis}",
                     "either p or the standard error is wrong: whether the difference is significant depends on it"
                     if (least < 0.05) != (high < 0.05)
                     else "either p or the standard error is wrong; both say the same at the level 0.05",
@@ -153,8 +151,3 @@ def _ratio(low: float, high: float, old_low: float, old_high: float, log: bool) 
 
 def _as_printed(value: float, *like: float) -> str:
     return f"{value:.{max(map(decimals, like))}f}"
-
-
-def _from_to(least: float, most: float) -> str:
-    first, last = f"{least:.2g}", f"{most:.2g}"
-    return first if first == last else f"{first} to {last}"

@@ -1,14 +1,18 @@
-"""Counts of children and events that differ between sources, do not add up, or do not give their percentage."""
+"""Counts that differ between sources, do not add up or give no such percentage; counts and doses far from the field."""
 
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
+
+from scipy.special import chdtri
 
 from gmfmsim.evidence.audit.children import enrolment
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.formulas.printed import EPS, half_unit, same_figure
-from gmfmsim.evidence.schema import TABLES, Row, Tables, at_month
+from gmfmsim.evidence.schema import TABLES, Row, Tables, at_month, grouped
+from gmfmsim.evidence.spread import shipped_tables
 
 FIGURES = {
     "outcomes": ("n", "mean", "sd", "median"),
@@ -21,13 +25,20 @@ FIGURES = {
 OTHER_DENOMINATOR = re.compile(r"\bover (all|any|more than)\b", re.IGNORECASE)
 
 
+FEWEST_CHILDREN = 4
+"""Fewer children in an arm give no SD to speak of: of three it is known within a factor of six."""
+
+FAR = 10.0
+"""Times that a figure may lie outside the range of the shipped evidence: a thousands mark or an exponent is more."""
+
+
 def counts_differ(tables: Tables) -> Iterator[Finding]:
     """Find figures on which sources differ beyond rounding, and sums that are not the sum of their parts."""
     yield from _sources_differ(tables)
     yield from _composites_differ(tables)
     yield from _enrolments_differ(tables)
     yield from _more_than_the_arm(tables)
-    for claim in tables.rows.get("claims", []):
+    for claim in tables.where("claims"):
         if claim["status"] == "conflicts":
             figures = [f"{claim[c]:g}" for c in ("low", "high") if claim[c] is not None]
             yield Finding(
@@ -40,26 +51,21 @@ def counts_differ(tables: Tables) -> Iterator[Finding]:
 
 def percentage_denominator(tables: Tables) -> Iterator[Finding]:
     """Find percentages that no count of children gives, or that have no denominator, and counts above their n."""
-    sizes = {(a["study_id"], a["arm_id"]): a["n"] for a in tables.rows["arms"]}
-    bare: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.rows.get("events", []):
-        if row["percent"] is not None and row["n"] is None:
-            bare[row["study_id"]].append(row)
-        for printed, expected, effect in _impossible(row, sizes.get((row["study_id"], row["arm_id"]))):
-            yield Finding(
-                *("percentage_denominator", "error", row["study_id"], "events", lines([row])),
-                f"{row['event']}, {row['arm_id']}: {printed}",
-                expected,
-                effect,
-            )
-    for study, rows in bare.items():
+    arms, events = tables.arms, tables.where("events")
+    for row in events:
+        known = arms.get((row["study_id"], row["arm_id"]), {}).get("n")
+        for printed, expected, effect in _impossible(row, known):
+            place = "percentage_denominator", "error", row["study_id"], "events", lines([row])
+            yield Finding(*place, f"{row['event']}, {row['arm_id']}: {printed}", expected, effect)
+    bare = (row for row in events if row["percent"] is not None and row["n"] is None)
+    for study, rows in grouped(bare, itemgetter("study_id")).items():
         yield Finding(
             *("percentage_denominator", "doubt", study, "events", lines(rows)),
             f"{listed(f'{r["percent"]:g} % ({r["event"]})' for r in rows)}, without the number of children",
             "each with the number it is a share of",
             "none can be pooled, compared or given an interval",
         )
-    for claim in tables.rows.get("claims", []):
+    for claim in tables.where("claims"):
         if claim["unit"] == "per cent" and claim["low"] is not None and OTHER_DENOMINATOR.search(claim["notes"] or ""):
             yield Finding(
                 *("percentage_denominator", "note", claim["study_id"], "claims", lines([claim])),
@@ -72,10 +78,7 @@ def percentage_denominator(tables: Tables) -> Iterator[Finding]:
 def _sources_differ(tables: Tables) -> Iterator[Finding]:
     """Compare the rows of one key with the preferred one."""
     for table, columns in FIGURES.items():
-        groups: dict[tuple, list[Row]] = defaultdict(list)
-        for row in tables.rows.get(table, []):
-            groups[tuple(row[k] for k in TABLES[table].key)].append(row)
-        for key, rows in groups.items():
+        for key, rows in grouped(tables.where(table), itemgetter(*TABLES[table].key)).items():
             ours = next((r for r in rows if r["preferred"] == "yes"), rows[0])
             others = [r for r in rows if any(not same_figure(r[c], ours[c]) for c in columns)]
             differing = [c for c in columns if any(not same_figure(r[c], ours[c]) for r in others)]
@@ -104,17 +107,14 @@ def _effect_of_source(table: str, ours: Row, theirs: Row) -> str:
 
 def _composites_differ(tables: Tables) -> Iterator[Finding]:
     """Compare the n of composite arms with the sum of their parts."""
-    sizes = {(a["study_id"], a["arm_id"]): a["n"] for a in tables.rows["arms"]}
+    arms = tables.arms
     for arm in tables.rows["arms"]:
         study, parts = arm["study_id"], (arm["composite_of"] or "").split(";")
-        counts = [sizes.get((study, part)) for part in parts]
+        counts = [arms.get((study, part), {}).get("n") for part in parts]
         if None not in (arm["n"], *counts) and sum(counts) not in (0, arm["n"]):
             named = zip(counts, parts, strict=True)
             yield Finding(
-                "counts_differ",
-                "doubt",
-                study,
-                "arms",
+                *("counts_differ", "doubt", study, "arms"),
                 lines(a for a in tables.where("arms", study_id=study) if a is arm or a["arm_id"] in parts),
                 f"{arm['n']} children in {arm['arm_id']}",
                 f"{sum(counts)}: {listed(f'{n} ({part})' for n, part in named)}",
@@ -138,11 +138,11 @@ def _enrolments_differ(tables: Tables) -> Iterator[Finding]:
 
 def _more_than_the_arm(tables: Tables) -> Iterator[Finding]:
     """Find means and contrasts over more children than the arm has."""
-    sizes = {(a["study_id"], a["arm_id"]): a["n"] for a in tables.rows["arms"]}
+    arms = tables.arms
     columns = (("outcomes", "arm_id", "n"), ("contrasts", "arm_a", "n_a"), ("contrasts", "arm_b", "n_b"))
     for table, arm_column, n_column in columns:
-        for row in tables.rows.get(table, []):
-            size, n = sizes.get((row["study_id"], row[arm_column])), row[n_column]
+        for row in tables.where(table):
+            size, n = arms.get((row["study_id"], row[arm_column]), {}).get("n"), row[n_column]
             if None not in (size, n) and n > size:
                 yield Finding(
                     *("counts_differ", "error", row["study_id"], table, lines([row])),
@@ -172,3 +172,63 @@ def _impossible(row: Row, size: int | None) -> Iterator[tuple[str, str, str]]:
             k = math.floor(percent * n / 100)
             near = (f"{i} of {n}, {100 * i / n:.1f} %" for i in (k, k + 1))
             yield f"{percent:g} % of {n}", " or ".join(near), "n or the percentage is another one: no count follows"
+
+
+def implausible_figure(tables: Tables) -> Iterator[Finding]:
+    """Find arms of fewer than four children with an SD, and numbers and doses ten times beyond the shipped evidence."""
+    yield from _numbers(tables)
+    yield from _doses(tables)
+
+
+def _numbers(tables: Tables) -> Iterator[Finding]:
+    """Say of each arm, once, that so many children are too few or too many."""
+    known = [r["n"] for r in shipped_tables().rows["outcomes"] if r["n"]]
+    low, high = min(known), max(known)
+    found: dict[tuple, list[Row]] = defaultdict(list)
+    told: set[tuple] = set()
+    for table, arm_columns, spreads in (
+        ("outcomes", (("arm_id", "n"),), ("sd", "se")),
+        ("contrasts", (("arm_a", "n_a"), ("arm_b", "n_b")), ("se", "md100_se")),
+    ):
+        told |= {key[1:] for key in found}
+        for row in tables.where(table):
+            for arm, count in arm_columns if any(row[c] is not None for c in spreads) else ():
+                key, n = (row["study_id"], row[arm], row[count]), row[count]
+                if n is not None and key not in told and not FEWEST_CHILDREN <= n <= FAR * high:
+                    found[table, *key].append(row)
+    for (table, study, arm, n), rows in found.items():
+        few = n < FEWEST_CHILDREN
+        yield Finding(
+            *("implausible_figure", "doubt", study, table, lines(rows)),
+            f"{n} {'child' if n == 1 else 'children'} in {arm}, with an SD or standard error",
+            f"{low} to {high} children, as in an arm of the shipped evidence"
+            + ("; a thousands mark read as a decimal point makes 2 of 2.000" if few else ""),
+            _known_within(n) if few else f"{n / high:.0f} times the weight of the largest arm of the shipped evidence",
+        )
+
+
+def _known_within(n: int) -> str:
+    """Say how well n children tell their SD: sd sqrt((n - 1) / q), q the chi-squared quantiles with n - 1 df."""
+    if n < 2:
+        return "one child has no SD: the standard error is not what it is called"
+    low, high = (math.sqrt((n - 1) / float(chdtri(n - 1, tail))) for tail in (0.025, 0.975))
+    return f"an SD of {n} children lies in 95 % between {low:.2g} and {high:.2g} times what they show"
+
+
+def _doses(tables: Tables) -> Iterator[Finding]:
+    """Say of each treated arm that its dose is far from all others."""
+    known = [a["dose_total_cells_per_kg"] for a in shipped_tables().rows["arms"] if a["dose_total_cells_per_kg"]]
+    low, high = min(known), max(known)
+    for arm in tables.rows["arms"]:
+        dose = arm["dose_total_cells_per_kg"]
+        if dose and not low / FAR <= dose <= high * FAR:
+            below = dose < low
+            decades = abs(math.log10(dose / (low if below else high)))
+            yield Finding(
+                *("implausible_figure", "doubt", arm["study_id"], "arms", lines([arm])),
+                f"{dose:.6g} cells/kg in {arm['arm_id']}",
+                f"{low:.2g} to {high:.2g} cells/kg, all that the shipped evidence reports"
+                + ("; an exponent may be missing, or a thousands mark be read as a decimal point" if below else ""),
+                f"it lies {decades:.1f} decades {'below' if below else 'above'} all of these, and carries the slope "
+                "of any dose curve",
+            )

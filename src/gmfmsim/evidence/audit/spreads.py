@@ -3,12 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
+from typing import NamedTuple
 
 from gmfmsim.evidence.audit.derived import arms_of, groups
 from gmfmsim.evidence.audit.finding import Finding, lines, listed, weight
 from gmfmsim.evidence.formulas.conversions import Z975, Z995, t_test_p
 from gmfmsim.evidence.formulas.effect_sizes import cohen_d, hedges_g, log_sd
-from gmfmsim.evidence.schema import Row, Tables, at_month
+from gmfmsim.evidence.schema import Row, Tables, at_month, grouped
 from gmfmsim.evidence.spread import (
     VISITS,
     SpreadField,
@@ -25,11 +27,27 @@ from gmfmsim.evidence.spread import (
 MOST_SHOWN = 8
 """Contrasts that one finding shows."""
 
-type Judged = tuple[SpreadField, StudySpread]
-"""A study's SD about one month, and the field that judges it."""
-
 LARGEST_G = 2.0
 """A standardised difference beyond this is taken as a sign of a wrong spread; reviews of the field pool 0.6 to 1.3."""
+
+
+class Judged(NamedTuple):
+    """A study's SD about one month, and the field that judges it."""
+
+    field: SpreadField
+    spread: StudySpread
+
+    @property
+    def z(self) -> float:
+        """How far the log SD lies from the field's median, in standard deviations."""
+        return self.field.z(self.spread.log_sd, self.spread.variance)
+
+    @property
+    def z_as_se(self) -> float:
+        """The same if every SD is a standard error: the log SD grows by the mean of log sqrt(n)."""
+        weights = [r["n"] - 1 for r in self.spread.rows]
+        growth = sum(w * math.log(r["n"]) / 2 for w, r in zip(weights, self.spread.rows, strict=True)) / sum(weights)
+        return self.field.z(self.spread.log_sd + growth, self.spread.variance)
 
 
 def spread_is_se(tables: Tables) -> Iterator[Finding]:
@@ -37,7 +55,7 @@ def spread_is_se(tables: Tables) -> Iterator[Finding]:
 
     Of one study, or of the studies of a file that share the mistake.
     """
-    printing = len({r["study_id"] for r in tables.rows.get("outcomes", []) if is_change_sd(r)})
+    printing = len({r["study_id"] for r in tables.where("outcomes") if is_change_sd(r)})
     for studies, found in _standard_errors(tables).items():
         rows = [r for _, spread in found for r in spread.rows]
         several = f"{len(studies)} of {printing}" if len(studies) < printing else f"all {printing}"
@@ -49,23 +67,23 @@ def spread_is_se(tables: Tables) -> Iterator[Finding]:
 
 def _of_study(found: list[Judged], rows: list[Row]) -> tuple[str, str]:
     """Say of one study what it prints and what that would have to be."""
-    field, spread = far = max(found, key=lambda f: abs(_z(*f)))
+    field, spread = far = max(found, key=lambda f: abs(f.z))
     where, read = at_month(spread.rows[0]["month"]), listed(f"{sd100(_as_se(r)):.3g}" for r in rows)
+    sds = listed(f"{sd100(r):.3g} ({r['arm_id']}, {at_month(r['month'])})" for r in rows)
     return (
-        f"{_sds(rows)} on 0-100; at {where} {_others(field)} have {_range(field)}, so this one lies at z "
-        f"{_z(*far):.1f}",
+        f"SD {sds} on 0-100; at {where} {_others(field)} have {_range(field)}, so this one lies at z {far.z:.1f}",
         f"standard errors: times sqrt(n) they are SDs of {read}, inside that range",
     )
 
 
 def _of_file(found: list[Judged], rows: list[Row], several: str) -> tuple[str, str]:
     """Say the same of several studies of a file together."""
-    field, spread = max(found, key=lambda f: abs(_z(*f)))
+    field, spread = max(found, key=lambda f: abs(f.z))
     (low, high), read = ([f([sd100(r) for r in some]) for f in (min, max)] for some in (rows, [*map(_as_se, rows)]))
     return (
         f"SDs of {low:.3g} to {high:.3g} on 0-100 in {several} studies that print one; at "
         f"{at_month(spread.rows[0]['month'])} {_others(field)} have {_range(field)}; these lie at z "
-        f"{sum(_z(*f) for f in found) / len(found):.1f} on average",
+        f"{sum(f.z for f in found) / len(found):.1f} on average",
         f"standard errors, in all of these: times sqrt(n) they are SDs of {read[0]:.3g} to {read[1]:.3g}, inside "
         "that range",
     )
@@ -91,7 +109,7 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
     """
     out, by_window = out_of_line(tables), [study_spreads(tables, visit) for visit in VISITS]
     told = {s for studies in _standard_errors(tables) if len(studies) > 1 for s in studies}
-    for row in filter(is_change_sd, tables.rows.get("outcomes", [])):
+    for row in filter(is_change_sd, tables.where("outcomes")):
         if row["study_id"] in told:
             continue
         sd, spread = sd100(row), log_sd(sd100(row), row["n"])
@@ -110,11 +128,9 @@ def sd_out_of_line(tables: Tables) -> Iterator[Finding]:
 
 def missing_spread(tables: Tables) -> Iterator[Finding]:
     """Say which contrasts rest on an SD that no paper prints, and what other SDs of the field would make of them."""
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in tables.rows["contrasts"]:
-        if "imputed" in row["measure"] and None not in (row["md100"], row["md100_se"], row["n_a"], row["n_b"]):
-            found[row["study_id"]].append(row)
-    for study, rows in found.items():
+    figures, name = itemgetter("md100", "md100_se", "n_a", "n_b"), itemgetter("study_id")
+    imputed = (r for r in tables.rows["contrasts"] if "imputed" in r["measure"] and None not in figures(r))
+    for study, rows in grouped(imputed, name).items():
         printed, effects = [], []
         for row in rows:
             field, size = spread_field(tables, row["month"], study), math.sqrt(1 / row["n_a"] + 1 / row["n_b"])
@@ -150,8 +166,8 @@ def _standard_errors(tables: Tables) -> dict[tuple[str, ...], list[Judged]]:
         for spread in spreads:
             if all(r["sd_source"] == "reported" for r in spread.rows):
                 fields = list(judging_fields(spreads, visit, spread.study, out))
-                nearest[spread.study] += [(field, spread) for field in fields[:1]]
-                shipped[spread.study] += [(field, spread) for field in fields if field.borrowed]
+                nearest[spread.study] += [Judged(field, spread) for field in fields[:1]]
+                shipped[spread.study] += [Judged(field, spread) for field in fields if field.borrowed]
     shared = _shared({study: found for study, found in shipped.items() if found})
     named = {tuple(shared): [f for found in shared.values() for f in found]} if shared else {}
     return named | {(s,): found for s, found in nearest.items() if s not in shared and _is_se(found)}
@@ -163,7 +179,7 @@ def _shared(shipped: dict[str, list[Judged]]) -> dict[str, list[Judged]]:
     All of them where that is so on average, since one hand typed the file; else those of which it is so one by one.
     """
     every = [f for found in shipped.values() for f in found]
-    if every and _fits_as_se(every) and sum(_z(*f) for f in every) < -Z975 * len(every):
+    if every and _fits_as_se(every) and sum(f.z for f in every) < -Z975 * len(every):
         found = shipped
     else:
         found = {study: own for study, own in shipped.items() if _is_se(own)}
@@ -172,12 +188,12 @@ def _shared(shipped: dict[str, list[Judged]]) -> dict[str, list[Judged]]:
 
 def _is_se(found: list[Judged]) -> bool:
     """Return whether a study's SDs fit as standard errors, one of them below the 95 % range of SDs."""
-    return bool(found) and _fits_as_se(found) and min(_z(*f) for f in found) < -Z975
+    return bool(found) and _fits_as_se(found) and min(f.z for f in found) < -Z975
 
 
 def _fits_as_se(found: list[Judged]) -> bool:
     """Return whether SDs are below their field's median throughout, and inside its 95 % range as standard errors."""
-    return all(_z(*f) < 0 and abs(_z_as_se(*f)) < Z975 for f in found)
+    return all(f.z < 0 and abs(f.z_as_se) < Z975 for f in found)
 
 
 def _known_standard_errors(tables: Tables) -> Iterator[Finding]:
@@ -212,17 +228,6 @@ def _as_se(row: Row) -> Row:
     return row | {"sd": row["sd"] * math.sqrt(row["n"])}
 
 
-def _z(field: SpreadField, spread: StudySpread) -> float:
-    return field.z(spread.log_sd, spread.variance)
-
-
-def _z_as_se(field: SpreadField, spread: StudySpread) -> float:
-    """Return z of the study's SD if every SD is a standard error: the log SD grows by the mean of log sqrt(n)."""
-    weights = [r["n"] - 1 for r in spread.rows]
-    growth = sum(w * math.log(r["n"]) / 2 for w, r in zip(weights, spread.rows, strict=True)) / sum(weights)
-    return field.z(spread.log_sd + growth, spread.variance)
-
-
 def _pairs(tables: Tables, study: str, rows: list[Row]) -> list[tuple[Row, Row]]:
     """Return the pairs of rows that a contrast of the study compares, each once, by month."""
     here = {r["row"] for r in rows}
@@ -232,10 +237,6 @@ def _pairs(tables: Tables, study: str, rows: list[Row]) -> list[tuple[Row, Row]]
         if arms and {a["row"] for a in arms} <= here:
             pairs[arms[0]["month"], arms[0]["scale"], arms[0]["arm_id"], arms[1]["arm_id"]] = arms
     return [pairs[key] for key in sorted(pairs)]
-
-
-def _sds(rows: list[Row]) -> str:
-    return "SD " + listed(f"{sd100(r):.3g} ({r['arm_id']}, {at_month(r['month'])})" for r in rows)
 
 
 def _others(field: SpreadField) -> str:

@@ -5,10 +5,11 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from gmfmsim.evidence.audit.children import mean_of_two
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
-from gmfmsim.evidence.schema import Row, Tables, at_month
+from gmfmsim.evidence.schema import Row, Tables, at_month, grouped
 
 ALIKE = 0.9
 """Names that share their figures and this much of their letters (difflib's ratio) may be one, misspelt."""
@@ -23,10 +24,10 @@ def standing_twice(tables: Tables) -> Iterator[Finding]:
     To the last digit, on one scale at one month. Arms of one control_group are not told: `children_counted_twice` is.
     """
     told: set[tuple[str, ...]] = set()
-    roles = {(a["study_id"], a["arm_id"]): a["role"] for a in tables.rows["arms"]}
+    arms = tables.arms
     for studies, rows in _by_studies(_same_arms(tables)).items():
         told.add(studies)
-        control = {roles.get((r["study_id"], r["arm_id"])) for r in rows} == {"control"}
+        control = {arms.get((r["study_id"], r["arm_id"]), {}).get("role") for r in rows} == {"control"}
         figures = dict.fromkeys(f"n {r['n']}, mean {r['mean']:g}, SD {r['sd']:g}, {at_month(r['month'])}" for r in rows)
         named = listed(dict.fromkeys(f"{r['study_id']} {r['arm_id']}" for r in rows))
         yield _finding(studies, "outcomes", rows, f"{named}: {_first(figures)}", _of_control(rows, tables, control))
@@ -41,13 +42,10 @@ def standing_twice(tables: Tables) -> Iterator[Finding]:
 
 def two_spellings(tables: Tables) -> Iterator[Finding]:
     """Find studies, and arms of a study, whose names differ in case, accents, spaces or "et al.", or by a letter."""
-    studies = {row["study_id"]: row for row in tables.rows["studies"]}
+    studies = tables.studies
     for a, b in _near(studies):
         yield _two_names("studies", listed((a, b)), [studies[a], studies[b]], (a, b), "study")
-    arms: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in tables.rows["arms"]:
-        arms[row["study_id"], _plain(row["arm_id"])].append(row)
-    for (study, _), rows in arms.items():
+    for (study, _), rows in grouped(tables.rows["arms"], lambda r: (r["study_id"], _plain(r["arm_id"]))).items():
         if len(rows) > 1:
             yield _two_names("arms", study, rows, tuple(r["arm_id"] for r in rows), "arm")
 
@@ -79,22 +77,18 @@ def _of_control(rows: list[Row], tables: Tables, control: bool) -> str | None:
         return None
     arms = {(r["study_id"], r["arm_id"]) for r in rows}
     month = at_month(rows[0]["month"])
-    contrasts = [
-        c for c in tables.rows["contrasts"] if (c["study_id"], c["arm_b"]) in arms and at_month(c["month"]) == month
-    ]
-    first = {c["study_id"]: c for c in reversed(contrasts)}
-    return mean_of_two(*[c for _, c in sorted(first.items())][:2]) if len(first) > 1 else "its children count twice"
+    contrasts = [c for c in tables.rows["contrasts"] if (c["study_id"], c["arm_b"]) in arms]
+    first = {c["study_id"]: c for c in reversed(contrasts) if at_month(c["month"]) == month}
+    two = [first[study] for study in sorted(first)[:2]]
+    return mean_of_two(*two) if len(first) > 1 else "its children count twice"
 
 
 def _same_arms(tables: Tables) -> Iterator[list[Row]]:
     """Yield the rows of outcomes.csv that hold the same figures in several studies."""
     groups = {(c["study_id"], c["arm_b"]): c["control_group"] for c in tables.rows["contrasts"]}
-    found: dict[tuple, list[Row]] = defaultdict(list)
-    for row in tables.rows.get("outcomes", []):
-        if row["preferred"] == "yes" and row["kind"] != "baseline" and None not in (row["n"], row["mean"], row["sd"]):
-            place = row["kind"], row["scale"], at_month(row["month"])
-            found[*place, row["n"], row["mean"], row["sd"]].append(row)
-    for rows in found.values():
+    known = (r for r in tables.where("outcomes", preferred="yes") if None not in (r["n"], r["mean"], r["sd"]))
+    alike = grouped((r for r in known if r["kind"] != "baseline"), lambda r: (*_place(r), r["n"], r["mean"], r["sd"]))
+    for rows in alike.values():
         # one row of each control group: what the tables call shared is told elsewhere
         own = {groups.get((r["study_id"], r["arm_id"])) or (r["study_id"], r["arm_id"]): r for r in reversed(rows)}
         yield list(own.values())
@@ -102,12 +96,13 @@ def _same_arms(tables: Tables) -> Iterator[list[Row]]:
 
 def _same_contrasts(tables: Tables) -> Iterator[list[Row]]:
     """Yield the rows of contrasts.csv that hold the same effect and standard error in several studies."""
-    found: dict[tuple, list[Row]] = defaultdict(list)
-    for row in tables.rows["contrasts"]:
-        if None not in (row["md100"], row["md100_se"]):
-            figures = (row["md100"], row["md100_se"], row["n_a"], row["n_b"])
-            found[row["scale"], at_month(row["month"]), *figures].append(row)
-    yield from found.values()
+    known = (r for r in tables.rows["contrasts"] if None not in (r["md100"], r["md100_se"]))
+    figures = itemgetter("md100", "md100_se", "n_a", "n_b")
+    yield from grouped(known, lambda r: (*_place(r), *figures(r))).values()
+
+
+def _place(row: Row) -> tuple:
+    return row.get("kind"), row["scale"], at_month(row["month"])
 
 
 def _by_studies(groups: Iterable[list[Row]]) -> dict[tuple[str, ...], list[Row]]:

@@ -12,63 +12,44 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
-
-from gmfmsim.evidence.flat.comparison import Arm, Result, comparable, compare, control_of
-from gmfmsim.evidence.flat.summary import LEAST_SD, MOST_SD, ORDER, SPREADS, Wrong, summary
+from gmfmsim.evidence import schema
+from gmfmsim.evidence.flat import arms
+from gmfmsim.evidence.flat.arms import SPREADS, Arm, Result, Wrong, comparable, compare, control_of, summary
 from gmfmsim.evidence.flat.tables import tables_of
-from gmfmsim.evidence.formulas.dose import (
-    AMOUNT,
-    LEAST_LOG10_SD,
-    LEAST_PER_KG,
-    Amount,
-    DosePerKg,
-    cells_per_kg,
-    parse_amount,
-    weight_kg,
-)
+from gmfmsim.evidence.formulas import dose as doses
+from gmfmsim.evidence.formulas.dose import AMOUNT, LEAST_PER_KG, Amount, DosePerKg
 from gmfmsim.evidence.rows import parse_rows, row_faults
-from gmfmsim.evidence.schema import CellClass, Error100, Line, Points100, Row, Table, Tables, at_month
+from gmfmsim.evidence.schema import Column, Row, Table, Tables, at_month, grouped
 from gmfmsim.evidence.sheets.cells import plain_number, whole_or_thousands
 from gmfmsim.evidence.sheets.names import look_alike
 from gmfmsim.evidence.sheets.sheet import read_bytes
-from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told
+from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told, of_cell
 from gmfmsim.faults import Fault, InputError, shown
 
-Limit = Annotated[float, Ge(-1000), Le(1000)]
+COLUMNS = schema.columns(
+    ("study arm dose?", schema.TEXT),
+    ("n?", Column("integer", low=2, high=100_000)),
+    ("mean?", schema.POINTS100),
+    ("sd?", Column("number", low=arms.LEAST_SD, high=arms.MOST_SD)),
+    ("month", Column("number", above=0, high=600)),
+    ("scale", schema.one_of("GMFM-66", "GMFM-66 observed-minus-expected", "GMFM-88", "GMFM-unspecified")),
+    ("se?", schema.ERROR100),
+    ("ci_low? ci_high?", Column("number", low=-1000, high=1000)),
+    ("median? q1? q3? min? max?", schema.POINTS100),
+    ("p?", Column("number", above=0, high=1)),
+    ("age_y?", Column("number", low=0, high=18)),
+    ("weight_kg?", Column("number", low=1, high=200)),
+    ("cell_class?", schema.CELL_CLASS),
+    ("route? source?", schema.TEXT),
+)
+"""One arm at one month: changes since baseline in points of a 0-100 scale, p of the difference from the control."""
 
-
-class FlatRow(Line, total=False):
-    """One arm at one month: changes since baseline in points of a 0-100 scale, p of the difference from the control."""
-
-    study: str
-    arm: str
-    dose: str | None
-    n: Annotated[int, Ge(2), Le(100_000)] | None
-    mean: Points100 | None
-    sd: Annotated[float, Ge(LEAST_SD), Le(MOST_SD)] | None
-    month: Annotated[float, Gt(0), Le(600)]
-    scale: Literal["GMFM-66", "GMFM-66 observed-minus-expected", "GMFM-88", "GMFM-unspecified"]
-    se: Error100 | None
-    ci_low: Limit | None
-    ci_high: Limit | None
-    median: Points100 | None
-    q1: Points100 | None
-    q3: Points100 | None
-    min: Points100 | None
-    max: Points100 | None
-    p: Annotated[float, Gt(0), Le(1)] | None
-    age_y: Annotated[float, Ge(0), Le(18)] | None
-    weight_kg: Annotated[float, Ge(1), Le(200)] | None
-    cell_class: CellClass | None
-    route: str | None
-    source: str | None
-
-
-FLAT = Table(FlatRow, ("study", "arm", "scale", "month"), ordered=(("ci_low", "mean"), ("mean", "ci_high"), *ORDER))
+FLAT = Table(
+    COLUMNS, ("study", "arm", "scale", "month"), ordered=(("ci_low", "mean"), ("mean", "ci_high"), *arms.ORDER)
+)
 OPTIONAL = dict.fromkeys(tuple(FLAT.columns)[6:], ()) | {
     "n": ("se",),
     "mean": ("median",),
@@ -128,12 +109,9 @@ def read_flat(path: Path) -> Tables:
 
 def _empty(file: str, rows: list[Row], spoiled: set[int]) -> Iterator[Told]:
     """Tell every study without results, of which no row is spoiled."""
-    studies: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        studies[row["study"]].append(row)
     allowed = "rows with a mean and its spread; for a trial without results take its rows out, and suppose one with "
     allowed += "what_if in the [evidence] of the experiment"
-    for study, own in studies.items():
+    for study, own in grouped(rows, itemgetter("study")).items():
         numbers = tuple(row["row"] for row in own)
         if not spoiled & set(numbers) and all(row[column] is None for row in own for column in RESULTS):
             yield Told(Fault(file, at_rows(numbers), f"{cut(study)} has no results", allowed), numbers)
@@ -151,12 +129,7 @@ def _results(file: str, rows: list[Row], with_p: set[str], results: dict[str, li
                 raise Wrong(row, "sd", "no spread is given", SPREADS)
             results[row["study"]].append(result)
         except Wrong as wrong:
-            yield _told(file, wrong)
-
-
-def _told(file: str, wrong: Wrong) -> Told:
-    row, column, problem, allowed = wrong.args
-    return Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
+            yield of_cell(file, *wrong.args)
 
 
 def _amount(row: Row) -> Amount | None:
@@ -172,7 +145,7 @@ def _amount(row: Row) -> Amount | None:
         problem, instead = error.args
         raise Wrong(row, "dose", f"{shown(text)} {problem}", f"{AMOUNT}; {instead}") from None
     try:
-        amount = parse_amount(f"{number} {unit}")
+        amount = doses.parse_amount(f"{number} {unit}")
     except ValueError:
         amount = None
     if amount is None or 0 < amount.value < 1:
@@ -203,23 +176,23 @@ def _arm(row: Row) -> Arm:
 def _per_kg(row: Row, amount: Amount) -> tuple[DosePerKg, str]:
     """Return the dose per kg of an amount, and how it follows from the row."""
     if amount.per_kg:
-        return DosePerKg(*[amount.value] * 3, math.log10(amount.value), LEAST_LOG10_SD), "as given"
+        return DosePerKg(*[amount.value] * 3, math.log10(amount.value), doses.LEAST_LOG10_SD), "as given"
     if row["weight_kg"] is not None:
         weight, because = (row["weight_kg"],) * 3, "as given"
     elif row["age_y"] is not None:
-        weight = weight_kg(row["age_y"])
+        weight = doses.weight_kg(row["age_y"])
         because = f"({weight.low:.3g}-{weight.high:.3g}) from age {row['age_y']:g} y, 2 x (age + 4) kg +-30 %"
     else:
         problem = f"{shown(row['dose'])} without a body weight"
         raise Wrong(row, "dose", problem, "cells/kg, or beside it weight_kg or age_y, the means of the children")
-    return cells_per_kg(amount.value, *weight), f"{amount.value:g} cells / {weight[1]:.3g} kg {because}"
+    return doses.cells_per_kg(amount.value, *weight), f"{amount.value:g} cells / {weight[1]:.3g} kg {because}"
 
 
 def _study(file: str, results: list[Result]) -> Iterator[Told]:
     """Tell what does not fit within a study: an arm that changes, comparisons without one control or standard error."""
-    arms: dict[str, Result] = {}
+    firsts: dict[str, Result] = {}
     for result in results:
-        first = arms.setdefault(result.row["arm"], result)
+        first = firsts.setdefault(result.row["arm"], result)
         if result.arm != first.arm:
             numbers = first.row["row"], result.row["row"]
             problem = f"arm {cut(result.row['arm'])} of {cut(result.row['study'])} differs in dose, weight, cell_class "
@@ -232,7 +205,7 @@ def _study(file: str, results: list[Result]) -> Iterator[Told]:
             continue
         if control.row["p"] is not None:
             problem = "p in the row of the arm that the others are compared with"
-            yield _told(file, Wrong(control.row, "p", problem, "p in the row of the arm that is compared with it"))
+            yield of_cell(file, control.row, "p", problem, "p in the row of the arm that is compared with it")
         wrong: dict[tuple, Wrong] = {}
         for active in group:
             try:
@@ -240,7 +213,7 @@ def _study(file: str, results: list[Result]) -> Iterator[Told]:
                     compare(active, control)
             except Wrong as error:
                 wrong.setdefault((error.args[0]["row"], error.args[1]), error)
-        yield from (_told(file, error) for error in wrong.values())
+        yield from (of_cell(file, *error.args) for error in wrong.values())
 
 
 def _no_control(file: str, group: list[Result]) -> Told:
@@ -251,7 +224,6 @@ def _no_control(file: str, group: list[Result]) -> Told:
     problem = f"{at}: {zero} rows with dose 0, {len(group) - zero} with cells"
     if not zero and len(group) > 1:
         problem += f", {unknown} of them of unknown dose" if unknown else ", the lowest dose in more than one of them"
-    allowed = (
-        "exactly one with dose 0, or, of several doses, all known, exactly one that is the lowest; one more at least"
-    )
+    allowed = "exactly one with dose 0, or, of several doses, all known, exactly one that is the lowest; one more"
+    allowed += " at least"
     return Told(Fault(file, at_rows(numbers), problem, allowed), numbers)

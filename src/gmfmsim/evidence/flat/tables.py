@@ -1,12 +1,13 @@
 """From the rows of a flat file to the tables that it stands for: studies, arms, outcomes and contrasts."""
 
-from collections import defaultdict
-
-from gmfmsim.evidence.flat.comparison import Comparison, Result, comparable, compare, control_of
+from gmfmsim.evidence.flat.arms import Comparison, Result, comparable, compare, control_of
 from gmfmsim.evidence.formulas.conversions import Z975, pooled_sd, se_from_sd
 from gmfmsim.evidence.formulas.dose import DosePerKg
 from gmfmsim.evidence.formulas.effect_sizes import hedges_g, hedges_g_se
-from gmfmsim.evidence.schema import TABLES, Row
+from gmfmsim.evidence.schema import TABLES, Row, grouped
+
+DOSES = ("dose_total_cells_per_kg", "dose_total_low", "dose_total_high", "log10_dose", "log10_dose_sd")
+"""The columns of arms.csv that hold a `DosePerKg`."""
 
 
 def study_row(study: str, **cells: object) -> Row:
@@ -30,16 +31,15 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
     line = "line {}".format
     for study, own in results.items():
         first = own[0].row
-        add("studies", first, line(first["row"]), **_of_study(study, first))
-        arms: dict[str, list[Result]] = defaultdict(list)
+        known = study_row(study, citation=first["source"] or study)
+        add("studies", first, line(first["row"]), **{c: known[c] for c in ("citation", "design", "seed", "notes")})
         compared: list[Comparison] = []
         for group in comparable(own):
             control = control_of(group)
             compared += [compare(active, control) for active in group if active is not control]
         for result in own:
-            arms[result.row["arm"]].append(result)
             add("outcomes", result.row, line(result.row["row"]), **_outcome(result, compared))
-        for rows in arms.values():
+        for rows in grouped(own, lambda result: result.row["arm"]).values():
             add("arms", rows[0].row, line(rows[0].row["row"]), **_arm(rows))
         for one in compared:
             lines = f"lines {one.active.row['row']} and {one.control.row['row']}"
@@ -47,29 +47,17 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
     return tables
 
 
-def _of_study(study: str, first: Row) -> dict:
-    row = study_row(study, citation=first["source"] or study)
-    return {c: row[c] for c in ("citation", "design", "seed", "notes")}
-
-
 def _arm(results: list[Result]) -> dict:
     row, arm = results[0].row, results[0].arm
     total = DosePerKg(0.0, 0.0, 0.0, None, None) if arm.control else arm.dose or DosePerKg(*[None] * 5)
-    return {
-        "arm_id": row["arm"],
-        "label": row["arm"],
+    return dict.fromkeys(("arm_id", "label"), row["arm"]) | {
+        **dict.fromkeys(("cell_type", "origin"), "none" if arm.control else "not stated"),
+        **dict(zip(DOSES, total, strict=True)),
         "role": "control" if arm.control else "active",
-        "cell_type": "none" if arm.control else "not stated",
         "cell_class": arm.cell_class,
-        "origin": "none" if arm.control else "not stated",
         "route": arm.route,
         "n": max((r.row["n"] for r in results if r.row["n"] is not None), default=None),
-        "dose_total_cells_per_kg": total.dose,
-        "dose_total_low": total.low,
-        "dose_total_high": total.high,
         "dose_derivation": arm.derivation,
-        "log10_dose": total.log10_dose,
-        "log10_dose_sd": total.log10_dose_sd,
     }
 
 
@@ -113,15 +101,13 @@ def _contrast(one: Comparison) -> dict:
         "arm_a": active.row["arm"],
         "arm_b": control.row["arm"],
         "measure": "MD_from_range" if ranges else "MD",
-        "estimate": md,
-        "se": se,
+        **dict.fromkeys(("estimate", "md100"), md),
+        **dict.fromkeys(("se", "md100_se"), se),
         "ci_low": md - Z975 * se,
         "ci_high": md + Z975 * se,
         "p_qualifier": None if active.row["p"] is None else "=",
         "n_a": n_a,
         "n_b": n_b,
-        "md100": md,
-        "md100_se": se,
         "hedges_g": g,
         "hedges_g_se": g_se,
         "control_group": f"{control.row['study']}:{control.row['arm']}",

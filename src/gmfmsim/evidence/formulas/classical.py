@@ -106,8 +106,8 @@ def pool(y: ArrayLike, v: ArrayLike, method: Tau2Method | Literal["FE"] = "REML"
     """Pool effects with weights w = 1/(v + tau^2); FE sets tau^2 = 0.
 
     se^2 = 1 / sum w and normal intervals, the prediction being estimate -+ z sqrt(tau^2 + se^2).
-    I2 = tau^2 / (tau^2 + s^2) with s^2 the typical variance (Higgins & Thompson 2002); for DL this is 1 - (k - 1)/Q,
-    which FE reports too. One study is pooled to itself.
+    I2 = tau^2 / (tau^2 + s^2), s^2 = (k - 1) sum a / ((sum a)^2 - sum a^2) with a = 1/v the typical variance (Higgins &
+    Thompson 2002); for DL this is 1 - (k - 1)/Q, which FE reports too. One study is pooled to itself.
 
     Raises ValueError as `tau2` does, and for prob outside (0, 1).
     """
@@ -119,7 +119,9 @@ def pool(y: ArrayLike, v: ArrayLike, method: Tau2Method | Literal["FE"] = "REML"
     between = 0.0 if method == "FE" else tau2(y, v, method)
     fit, q = _fit(y, x, 1 / (v + between)), float(_fit(y, x, 1 / v).q)
     estimate, se = float(fit.beta[0]), float(np.sqrt(fit.cov[0, 0]))
-    quantile = -float(special.ndtri(tail))
+    w, quantile = 1 / v, -float(special.ndtri(tail))
+    typical = (k - 1) * w.sum() / (w * (w.sum() - w)).sum() if k > 1 else None  # s^2 of I2
+    scatter = tau2(y, v, "DL") if method == "FE" else between
     spread = float(np.hypot(np.sqrt(between), se))
     return Pooled(
         estimate=estimate,
@@ -128,7 +130,7 @@ def pool(y: ArrayLike, v: ArrayLike, method: Tau2Method | Literal["FE"] = "REML"
         tau2=between,
         q=q,
         q_p=float(special.chdtrc(k - 1, q)) if k > 1 else None,
-        i2=_i2(tau2(y, v, "DL") if method == "FE" else between, v) if k > 1 else None,
+        i2=float(scatter / (scatter + typical)) if k > 1 else None,
         k=k,
         prediction=None if method == "FE" or k < 2 else _around(estimate, quantile * spread),
         prob=prob,
@@ -270,13 +272,6 @@ def _highest_maximum(y: np.ndarray, v: np.ndarray, x: np.ndarray, restricted: bo
     for i in np.flatnonzero(rising[:-1] & ~rising[1:]):
         maxima.append(root(score, grid[i], grid[i + 1], within=1e-14 * v.min(), relative=1e-14))
     return max(maxima, key=log_likelihood)
-
-
-def _i2(between: float, v: np.ndarray) -> float:
-    """Return tau^2 / (tau^2 + s^2), s^2 = (k - 1) sum w / ((sum w)^2 - sum w^2) with w = 1/v."""
-    w = 1 / v
-    typical = (v.size - 1) * w.sum() / (w * (w.sum() - w)).sum()
-    return float(between / (between + typical))
 
 
 def _around(estimate: float, half: float) -> tuple[float, float]:

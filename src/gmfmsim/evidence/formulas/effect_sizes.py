@@ -30,7 +30,7 @@ def mean_difference(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number
 def cohen_d(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2: Number) -> Effect:
     """Return d = (m1 - m2) / pooled SD; variance N/(n1 n2) + d^2/(2 (N - 2)), N = n1 + n2 (Hedges & Olkin 1985)."""
     m1, sd1, n1, m2, sd2, n2 = _two_groups(m1, sd1, n1, m2, sd2, n2)
-    d = (m1 - m2) / np.sqrt(_pooled(sd1**2, n1, sd2**2, n2))
+    d = (m1 - m2) / np.sqrt(((n1 - 1) * sd1**2 + (n2 - 1) * sd2**2) / (n1 + n2 - 2))
     return Effect(d, 1 / n1 + 1 / n2 + d**2 / (2 * (n1 + n2 - 2)))
 
 
@@ -76,8 +76,3 @@ def _two_groups(m1: Number, sd1: Number, n1: Number, m2: Number, sd2: Number, n2
         *(valid("m1", m1), valid("sd1", sd1, above=0), valid("n1", n1, least=2)),
         *(valid("m2", m2), valid("sd2", sd2, above=0), valid("n2", n2, least=2)),
     )
-
-
-def _pooled(x1: Number, n1: Number, x2: Number, n2: Number) -> Number:
-    """Return a variance or covariance pooled over two groups, weighted by degrees of freedom."""
-    return ((n1 - 1) * x1 + (n2 - 1) * x2) / (n1 + n2 - 2)

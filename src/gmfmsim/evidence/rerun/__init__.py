@@ -8,25 +8,11 @@ import numpy as np
 
 from gmfmsim.evidence.formulas.classical import p_from_interval
 from gmfmsim.evidence.formulas.conversions import se_from_ci
-from gmfmsim.evidence.rerun.benchmarks import benchmark, dose_slope
-from gmfmsim.evidence.rerun.checks import (
-    Arms,
-    Benchmark,
-    Check,
-    CheckResult,
-    DoseSlope,
-    EventTotals,
-    Figure,
-    NotReproducible,
-    PooledSmd,
-    PValue,
-    RiskRatio,
-    Trial,
-)
+from gmfmsim.evidence.rerun import checks
+from gmfmsim.evidence.rerun.checks import Arms, Check, CheckResult, Figure, Trial
 from gmfmsim.evidence.rerun.events import event_totals, read_events, risk_ratio
-from gmfmsim.evidence.rerun.pools import pooled_smd, read_trial
-from gmfmsim.evidence.rerun.result import INTERVAL, published_row, result_of, unit_of
-from gmfmsim.evidence.rerun.rows import Place, gathered
+from gmfmsim.evidence.rerun.pools import benchmark, dose_slope, pooled_smd, read_trial
+from gmfmsim.evidence.rerun.rows import INTERVAL, Place, gathered, result_of, unit_of
 from gmfmsim.evidence.schema import RATIOS
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import parse
@@ -50,15 +36,15 @@ def faults_of_rows(raw: dict, place: Place) -> list[Fault]:
     jobs = []
     if isinstance(raw.get("published"), dict):
         published, _ = parse(Check, {"title": "?", "published": raw["published"]}, place.file)
-        jobs += [partial(published_row, published, place)] if published else []
+        jobs += [partial(place.published_row, published)] if published else []
     trials = raw.get("trials")
     for i, given in enumerate(trials if isinstance(trials, list) else []):
         trial, _ = parse(Trial if raw["kind"] == "pooled_smd" else Arms, given, place.file)
         here = place.at(f"trials.{i}")
         if isinstance(trial, Trial):
-            jobs.append(partial(read_trial, trial, "cohen_d", here))
+            jobs.append(partial(read_trial, trial, here, "cohen_d"))
         elif trial and isinstance(raw.get("event"), str):
-            jobs.append(partial(read_events, trial, raw["event"], here))
+            jobs.append(partial(read_events, trial, here, raw["event"]))
     try:
         with np.errstate(all="ignore"):
             gathered(jobs)
@@ -69,8 +55,8 @@ def faults_of_rows(raw: dict, place: Place) -> list[Fault]:
     return []
 
 
-def _p_value(check: PValue, place: Place) -> CheckResult:
-    row = published_row(check, place, *INTERVAL, *(() if check.p else ("p",)))
+def _p_value(check: checks.PValue, place: Place) -> CheckResult:
+    row = place.published_row(check, *INTERVAL, *(() if check.p else ("p",)))
     printed, qualifier = (check.p, "=") if check.p else (row["p"], row["p_qualifier"] or "=")
     p = p_from_interval(*(row[k] for k in INTERVAL), log=row["measure"] in RATIOS)
     figures = (
@@ -81,8 +67,8 @@ def _p_value(check: PValue, place: Place) -> CheckResult:
     return replace(result, note=" ".join(filter(None, (check.note, check.because))) or None)
 
 
-def _not_reproducible(check: NotReproducible, place: Place) -> CheckResult:
-    row = published_row(check, place)
+def _not_reproducible(check: checks.NotReproducible, place: Place) -> CheckResult:
+    row = place.published_row(check)
     names = (*INTERVAL, "i2_pct", "k_studies", "n_total", "p")
     figures = [Figure(name, row[name], None) for name in names if row[name] is not None]
     if None not in (row[k] for k in INTERVAL) and row["measure"] not in RATIOS:
@@ -94,12 +80,12 @@ def _not_reproducible(check: NotReproducible, place: Place) -> CheckResult:
 
 
 KINDS: dict[str, tuple[type[Check], Callable[[Check, Place], CheckResult]]] = {
-    "pooled_smd": (PooledSmd, pooled_smd),
-    "risk_ratio": (RiskRatio, risk_ratio),
-    "event_totals": (EventTotals, event_totals),
-    "p_value": (PValue, _p_value),
-    "benchmark": (Benchmark, benchmark),
-    "dose_slope": (DoseSlope, dose_slope),
-    "not_reproducible": (NotReproducible, _not_reproducible),
+    "pooled_smd": (checks.PooledSmd, pooled_smd),
+    "risk_ratio": (checks.RiskRatio, risk_ratio),
+    "event_totals": (checks.EventTotals, event_totals),
+    "p_value": (checks.PValue, _p_value),
+    "benchmark": (checks.Benchmark, benchmark),
+    "dose_slope": (checks.DoseSlope, dose_slope),
+    "not_reproducible": (checks.NotReproducible, _not_reproducible),
 }
 """Every kind of check: its grammar and the function that computes it."""

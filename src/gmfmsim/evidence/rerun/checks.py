@@ -72,7 +72,7 @@ class Check(Spec):
     """What every check has."""
 
     title: Text
-    published: Printed | None = None
+    published: Printed
     note: Text | None = None
     circular: Text | None = None
 
@@ -90,7 +90,6 @@ class PooledSmd(Check):
     """Standardised mean differences of trials, pooled."""
 
     kind: Literal["pooled_smd"] = "pooled_smd"
-    published: Printed
     effect: Literal["cohen_d", "hedges_g"] = "cohen_d"
     estimator: Estimator = "DL"
     trials: Trials[Trial]
@@ -101,7 +100,6 @@ class RiskRatio(Check):
     """A Mantel-Haenszel risk ratio over trials."""
 
     kind: Literal["risk_ratio"] = "risk_ratio"
-    published: Printed
     event: str
     trials: Trials[Arms]
 
@@ -113,6 +111,7 @@ class EventTotals(Check):
     """
 
     kind: Literal["event_totals"] = "event_totals"
+    published: Printed | None = None
     event: str
     trials: Trials[Arms]
     total: Arms | None = None
@@ -124,7 +123,6 @@ class PValue(Check):
     """The p that a printed estimate and interval imply, against the printed p."""
 
     kind: Literal["p_value"] = "p_value"
-    published: Printed
     p: Annotated[float, Field(gt=0, le=1)] | None = None
     because: Text | None = None
 
@@ -147,7 +145,6 @@ class Benchmark(Check):
     """A printed estimate beside a pool of contrasts of the tables, which hold partly the same children."""
 
     kind: Literal["benchmark"] = "benchmark"
-    published: Printed
     select: Selection
     estimator: Estimator = "REML"
     within: Annotated[float, Field(gt=0)]
@@ -158,7 +155,6 @@ class DoseSlope(Check):
     """A printed dose effect beside the slope per tenfold dose of the tables."""
 
     kind: Literal["dose_slope"] = "dose_slope"
-    published: Printed
     select: Selection
     tau: Annotated[float, Field(ge=0)] = 0.0
 
@@ -167,7 +163,6 @@ class NotReproducible(Check):
     """A printed estimate whose inputs are not there, and why."""
 
     kind: Literal["not_reproducible"] = "not_reproducible"
-    published: Printed
     because: Text
 
 

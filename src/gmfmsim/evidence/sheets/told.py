@@ -1,7 +1,7 @@
 """What there is to tell of a table: faults, the rows that they spoil, and no more of them than a person reads."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gmfmsim.faults import MOST_SOUGHT, Fault, shortened
@@ -14,6 +14,11 @@ class Told(NamedTuple):
 
     fault: Fault
     rows: tuple[int, ...] = ()
+
+
+def of_cell(file: str, row: Mapping, column: str, problem: str, allowed: str) -> Told:
+    """Return what there is to tell of one cell of a row, which spoils the row."""
+    return Told(Fault(file, f"row {row['row']}, column {column}", problem, allowed), (row["row"],))
 
 
 def first_told(file: str, told: Iterable[Told]) -> list[Told]:
