@@ -18,6 +18,9 @@ K_HAT_MAX = 0.7
 """Above this shape of the importance ratios' tail their mean is not to be trusted (Vehtari et al. 2024)."""
 THRESHOLD = 0.05
 """From here on a quantity counts as sensitive (Kallioinen et al. 2023)."""
+ALPHAS = 0.99, 1.01
+"""Powers between which the distance by doubling is taken."""
+
 BATCHES_PER_CHAIN = 5
 FEWEST_IN_BATCH = 50
 """Draws of a batch at least: the tails of fewer cannot be smoothed."""
@@ -91,7 +94,7 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     chains, draws = group.sizes["chain"], group.sizes["draw"]
     log_p = block_density(spec, data, group).reshape(chains, draws, -1)
     wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
-    quantities = xr.Dataset({name: (("chain", "draw"), _by_chain(value)) for name, value in wanted.items()})
+    quantities = np.array([_by_chain(value) for value in wanted.values()])
     densities = {
         "prior": sum(_by_chain(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),
         "likelihood": log_p.sum(axis=-1),
@@ -99,12 +102,12 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     columns = {}
     for name, density in densities.items():
         moved, moved_mcse = _distances(quantities, density)
-        gained, gained_mcse = _gain(quantities["effect"].values > 0, density)
+        gained, gained_mcse = _gain(quantities[-1] > 0, density)
         columns |= {name: np.append(moved, gained), f"{name}_mcse": np.append(moved_mcse, gained_mcse)}
     conflict = np.abs(columns["likelihood"]) >= THRESHOLD
     said = np.where(conflict, "prior-data conflict", "strong prior or weak likelihood")
     columns["diagnosis"] = np.where(np.abs(columns["prior"]) < THRESHOLD, "-", said).tolist()
-    coords = {"quantity": [*quantities, "P(effect > 0)"]}
+    coords = {"quantity": [*wanted, "P(effect > 0)"]}
     return xr.Dataset({name: ("quantity", value) for name, value in columns.items()}, coords=coords)
 
 
@@ -112,26 +115,27 @@ def _by_chain(array: xr.DataArray) -> np.ndarray:
     return array.transpose("chain", "draw", ...).values
 
 
-def _distances(quantities: xr.Dataset, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far each quantity moves and the Monte Carlo standard error, by batches of consecutive draws."""
+def _distances(quantities: np.ndarray, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each quantity (quantity, chain, draw) moves, and its Monte Carlo standard error, by batches of
+    consecutive draws."""
     per_chain = max(1, min(BATCHES_PER_CHAIN, log_density.shape[1] // FEWEST_IN_BATCH))
     size = log_density.shape[1] // per_chain
     batches = [
-        _moved(quantities.isel(chain=[c], draw=slice(i * size, (i + 1) * size)), log_density[[c], i * size :][:, :size])
+        _moved(quantities[:, [c], i * size : (i + 1) * size], log_density[[c], i * size : (i + 1) * size])
         for c in range(log_density.shape[0])
         for i in range(per_chain)
     ]
     return _moved(quantities, log_density), np.std(batches, axis=0, ddof=1) / np.sqrt(len(batches))
 
 
-def _moved(quantities: xr.Dataset, log_density: np.ndarray) -> np.ndarray:
-    import arviz as az
+def _moved(quantities: np.ndarray, log_density: np.ndarray) -> np.ndarray:
+    from arviz_stats.base import array_stats
 
     if np.ptp(log_density) == 0:  # flat priors have nothing to scale
         return np.zeros(len(quantities))
-    scaled = xr.Dataset({"density": (("chain", "draw"), log_density)})
-    found = az.psense(xr.DataTree.from_dict({"posterior": quantities, "log_prior": scaled}), group="prior")
-    return np.array([found[name].item() for name in quantities])
+    scaled = [np.exp(array_stats.power_scale_lw(log_density, alpha=alpha, axis=(-2, -1))) for alpha in ALPHAS]
+    weights = [np.broadcast_to(w / w.sum(), quantities.shape) for w in scaled]
+    return array_stats.power_scale_sense(quantities, *weights, *ALPHAS)
 
 
 def _gain(event: np.ndarray, log_density: np.ndarray) -> tuple[float, float]:
