@@ -97,6 +97,17 @@ def test_the_root_holds_the_ground_and_the_doors():
     }
 
 
+def test_the_walk_of_an_effect_names_functions_of_the_code():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    walk = text[text.index("An effect goes its way without turning back") :].split("```")[1]
+    steps = [line.split()[0] for line in walk.strip().splitlines()]
+    assert len(steps) > 10
+    for step in steps:
+        module, _, name = f"gmfmsim.{step}".rpartition(".")
+        defined = {n.name for n in ast.parse(PATHS[module].read_text(encoding="utf-8")).body if hasattr(n, "name")}
+        assert name in defined, step
+
+
 def test_a_kind_of_design_is_named_in_its_file_alone():
     """What a kind does differently it says itself: none asks which kind a design is."""
     kinds = {m for m in PATHS if m.startswith("gmfmsim.trial.kinds.")}
