@@ -38,7 +38,7 @@ def power(
     With delta = effect / sqrt(sd_active^2/n_active + sd_control^2/n_control), F the non-central t:
     t: 1 - F(t(1 - alpha/2, df); df, delta), df = n_active + n_control - 2, one sd of both arms; welch: the same with
     the df of `of_welch`, as rpact has it: not exact, see there; z: Phi(delta - z(1 - alpha/2)). welch and z take one
-    sd, or a pair (active, control).. Sizes are analysed children and need not be
+    sd, or a pair (active, control). Sizes are analysed children and need not be
     whole. Source: Julious 2010, chapter 3; Welch 1947.
 
     Raises ValueError for an argument that cannot be, fewer than three children in all for a t test, or no more than
