@@ -148,7 +148,7 @@ def test_a_class_of_cells_that_the_model_does_not_know_is_refused(fitted):
         effect_draws(member.tree, member.curve, {"at": at})
 
 
-@pytest.mark.parametrize("name", ["emax", "terms"])
+@pytest.mark.parametrize("name", ["emax", pytest.param("terms", marks=pytest.mark.slow)])
 def test_everything_in_a_kept_posterior_has_a_name_and_a_unit(fitted, name, tmp_path):
     member, at, data = fitted[name]
     found = checks(member.fit, member.spec, data, margins=(0.0,), at=at)

@@ -141,6 +141,7 @@ def test_reference_calibration_of_the_published_recipe(reference, size):
         assert abs(figures["coverage_95"] - 0.95) < 3 * 0.0069 * np.sqrt(1000 / size)
 
 
+@pytest.mark.slow
 def test_known_both_engines_put_a_truth_at_the_same_place(tables):
     """The rank among 100 draws has a standard deviation of at most 0.05."""
     spec = read_model(ModelChoice(name="cell_class"))
@@ -166,6 +167,7 @@ def test_recovery_band_holds_its_level():
     assert abs(np.mean(np.array(p) < 0.1) - 0.1) < 3 * 0.015
 
 
+@pytest.mark.slow
 def test_a_partial_run_keeps_other_entries_whatever_the_workers(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "DATA_SETS", {"exact": 4})
     monkeypatch.setattr(calibration, "BLOCK", 2)

@@ -144,6 +144,7 @@ def test_reference_left_out_densities_equal_quadrature(case, mu_sd, request):
     assert contrasts.attrs["total_elpd"] == pytest.approx(contrasts["elpd"].values.sum(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_reference_leaving_out_equals_a_fit_of_the_rest(primary):
     """Readings and shared controls included; without Zarrabi its partner Amanat is a block of its own."""
     spec, data, found = primary
@@ -193,6 +194,7 @@ def test_reference_psis_loo_agrees_with_exact_leaving_out():
     assert (np.abs(contrasts["elpd_psis"] - contrasts["elpd"]).values < 4 * error).all()
 
 
+@pytest.mark.slow
 def test_recovery_pit_is_uniform_when_the_model_made_the_data():
     rng = np.random.default_rng(20)
     spec, se, pit = with_priors(mu_sd=3), np.array([0.5, 1.0, 1.5, 2.0, 1.0]), []
@@ -415,6 +417,7 @@ def test_the_checks_of_the_primary_contrasts(primary):
     assert alone[0]["margin"] == 0.0
 
 
+@pytest.mark.slow
 def test_checks_where_the_exact_engine_refuses(es24):
     """Student-t study effects: by importance sampling alone."""
     _, data, _ = es24

@@ -294,6 +294,7 @@ def test_a_design_without_an_n_has_its_page(asked, answer):
     assert far["detectable"]["n_per_arm"] == 40
 
 
+@pytest.mark.slow
 def test_the_resolved_configuration_runs_to_the_same_bytes_elsewhere(asked, tmp_path):
     (tmp_path / "config.toml").write_bytes((asked.folder / "config.toml").read_bytes())
     again = run(str(tmp_path / "config.toml"), tmp_path / "results")
@@ -319,6 +320,7 @@ def mixed(tmp_path_factory):
         return run(path, folder / "results")
 
 
+@pytest.mark.slow
 def test_the_same_trial_said_in_both_ways_has_the_same_n(mixed):
     inline, design, *_ = mixed.answer, *mixed.answer["alternatives"]
     for a, b in ((inline, design), (design, inline)):

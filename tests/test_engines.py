@@ -76,6 +76,7 @@ def test_both_engines_give_the_same_tree(es24, sampled):
     assert (abs(theta.mean(("chain", "draw")) - exact.mean(("chain", "draw"))) < 4 * error).all()
 
 
+@pytest.mark.slow
 def test_pymcs_own_sampler_gives_the_gold_figures(reference):
     gold = reference["ES24"]["expected"]["gold"]
     data = contrasts_from_arrays(ES24["y"], np.square(ES24["se"]))

@@ -97,7 +97,7 @@ def test_every_dependency_is_pinned():
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["test"]
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
     for requirement in wanted:
-        assert f"\n{re.split('[>=<]', requirement)[0]}==" in pins, requirement
+        assert f"\n{re.split('[>=<]', requirement)[0].lower()}==" in pins, requirement
 
 
 def test_the_python_version_file_names_a_supported_version():

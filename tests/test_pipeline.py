@@ -264,6 +264,7 @@ def test_a_published_smd_needs_an_sd_of_one(quick):
             read_question(str(path))
 
 
+@pytest.mark.slow
 def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     plan, tree = quickstart_fit
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))

@@ -87,7 +87,7 @@ def test_known_n_more_observations_are_worth_n(weight, shift, sd, unit, n):
     weight, mean, sd = np.array([weight, 1 - weight]), np.array([0.0, shift]), np.array([1.0, sd])
     of_mean = np.sqrt(sd**2 + unit**2 / n)
     precision = 1 / sd**2 + n / unit**2
-    x, w = np.polynomial.legendre.leggauss(60)
+    x, w = np.polynomial.legendre.leggauss(120)
     low, high = (mean - 7 * of_mean).min(), (mean + 7 * of_mean).max()
     expected = 0.0
     for y, step in zip((low + high) / 2 + (high - low) / 2 * x, w * (high - low) / 2, strict=True):

@@ -382,6 +382,7 @@ def test_the_density_of_every_state_is_that_of_scipy(effect, mean, u):
             assert alone[0, r, c] == pytest.approx(expected, rel=1e-8, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_known_log_likelihood_leaves_one_contrast_out_of_the_mixture(fitted, averaged):
     """log p(y_c | the others) = log p(y) - log p(y without c), both by SciPy, over the combinations of readings."""
     drawn = fitted.tree["posterior"].to_dataset().isel(chain=1, draw=17)

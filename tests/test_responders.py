@@ -77,7 +77,7 @@ def test_reference_es19_es20_responders(reference, target, sd):
             HalfCauchy(dist="half_cauchy", scale=5),
             marks=pytest.mark.slow,
         ),
-        ([0] * 5, [12, 27, 18, 57, 40], half_normal(1)),
+        pytest.param([0] * 5, [12, 27, 18, 57, 40], half_normal(1), marks=pytest.mark.slow),
         pytest.param([900, 100, 500] * 9, [1000] * 27, half_normal(10), marks=pytest.mark.slow),
         ([3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1)),
     ],
@@ -130,6 +130,7 @@ def test_counting_the_others_mirrors_the_posterior(counts):
     assert one.quantile("mu", 0.2) == pytest.approx(-other.quantile("mu", 0.8), abs=1e-4)  # at few nodes
 
 
+@pytest.mark.slow
 def test_recovery_truths_from_the_prior_are_uniform_in_the_posterior():
     """Simulation-based calibration (Talts et al. 2018): P(parameter <= truth) is uniform, here over 40 data sets."""
     rng, tau, n = stream(5, "calibration"), half_normal(0.8), np.array([15, 40, 25])

@@ -320,6 +320,7 @@ def test_doses_are_compared_at_their_truths():
     assert rows[0]["assurance"] > rows[1]["assurance"]
 
 
+@pytest.mark.slow
 @given(n_total=st.integers(8, 3000), ratio=st.floats(0.05, 20))
 @settings(max_examples=150, deadline=None)
 def test_known_sizes_are_the_largest_within_n_total(n_total, ratio):

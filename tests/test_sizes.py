@@ -253,6 +253,7 @@ def write(folder, **changes) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_answer_and_the_page_say_whole_clusters(tmp_path, monkeypatch):
     monkeypatch.setattr("gmfmsim.answer.plan.NUISANCE_REPLICATES", 100)
     result = run(write(tmp_path, detectable={"n_per_arm": 100}), tmp_path / "results")

@@ -189,6 +189,7 @@ def moments(tree, name):
     return values.mean(), values.std()
 
 
+@pytest.mark.slow
 def test_recovery_of_student_t_effects(sampled):
     recovers(moments(sampled.student_t, "mu"), TRUTH["mu"], 0.3)
     recovers(moments(sampled.student_t, "tau"), TRUTH["tau"], 0.4)
