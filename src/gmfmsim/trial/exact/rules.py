@@ -121,24 +121,33 @@ def _eigen(d, e, z):
 def completers(randomised: int, kept: float, fewest: int) -> Rule:
     """Return the rule of the Binomial(randomised, kept) units who finish, if `fewest` do: weights sum to P(>= fewest).
 
-    Probabilities by their ratios from the mode outwards. Nodes as many as powers need that bend on the scale of the
+    Nodes as many as powers need that bend on the scale of the
     number itself; against the full sum over both arms the error is below 1e-7, as tests show.
     """
     if kept >= 1:
         return np.array([float(randomised)]), np.array([float(randomised >= fewest)])
-    mode, sd = int((randomised + 1) * kept), math.sqrt(randomised * kept * (1 - kept))
-    low, high = max(0, int(mode - TAIL_IN_SDS * sd) - 20), min(randomised, int(mode + TAIL_IN_SDS * sd) + 20)
-    k = np.arange(low, high + 1, dtype=float)
-    ratio = (randomised - k[:-1]) / (k[:-1] + 1) * (kept / (1 - kept))
-    at = mode - low
-    weight = np.concatenate([np.cumprod(1 / ratio[:at][::-1])[::-1], [1.0], np.cumprod(ratio[at:])])
+    expected, sd = randomised * kept, math.sqrt(randomised * kept * (1 - kept))
+    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected < FEW else 1)
+    return _completers(randomised, kept, fewest, int(TAIL_IN_SDS * sd) + 20, nodes)
+
+
+@compiled
+def _completers(randomised, kept, fewest, reach, nodes):
+    """Return the rule of the binomial law within `reach` of its mode, probabilities by their ratios from there."""
+    mode, odds = int((randomised + 1) * kept), kept / (1 - kept)
+    low, high = max(0, mode - reach), min(randomised, mode + reach)
+    weight = np.ones(high - low + 1)
+    for k in range(mode, high):
+        weight[k + 1 - low] = weight[k - low] * odds * (randomised - k) / (k + 1)
+    for k in range(mode, low, -1):
+        weight[k - 1 - low] = weight[k - low] / odds * k / (randomised - k + 1)
+    points = np.arange(low, high + 1).astype(np.float64)
     weight /= weight.sum()
-    there = (k >= fewest) & (weight > 1e-17)
-    if not there.any():
-        return np.array([float(fewest)]), np.zeros(1)
-    relative = sd / max(randomised * kept, 1.0)
-    nodes = _enough(2.2 * relative) * (2 if randomised * kept < FEW else 1)
-    return gauss(k[there], weight[there], nodes)
+    there = (points >= fewest) & (weight > 1e-17)
+    points, weight = points[there], weight[there]
+    if not points.size:
+        return np.full(1, float(fewest)), np.zeros(1)
+    return (points, weight) if points.size <= nodes else _gauss(points, weight, nodes)
 
 
 def _enough(bend: float) -> int:
@@ -188,18 +197,23 @@ def error(df: float, t: float, adjusted: bool) -> tuple[np.ndarray, np.ndarray, 
     cos^df a. It is d^2 / Wxx of the ANCOVA, Wxx with df + 1 degrees of freedom, for normal baselines.
     """
     s, weight = _estimated(df, t)
+    q, share = imbalance(df, adjusted)
+    return np.repeat(q, s.size), t * np.tile(s, q.size) * np.repeat(q, s.size), np.outer(share, weight).ravel()
+
+
+def imbalance(df: float, adjusted: bool) -> Rule:
+    """Return the rule of the inflation q of `error` alone: 1 where nothing is adjusted for."""
     if not adjusted or math.isinf(df):
-        return np.ones(s.size), t * s, weight
+        return np.ones(1), np.ones(1)
     cosine, share = _imbalance(df, NODES, WEIGHTS)
-    q = np.repeat(1 / cosine, s.size)
-    return q, t * np.tile(s, cosine.size) * q, np.repeat(share, s.size) * np.tile(weight, cosine.size)
+    return 1 / cosine, share
 
 
 def _estimated(df: float, t: float) -> Rule:
     """Return the rule of S, as fine as E[Phi(x - t S)] needs: t S has an SD of about t / sqrt(2 df)."""
     if math.isinf(df):
         return np.ones(1), np.ones(1)
-    rate = t**2 / (4 * df)
+    rate = max(t**2 / (4 * df), 1e-6)
     if df < 4:
         return _in_panels(df, PANEL, PANEL_WEIGHTS)
     if rate > 0.3:

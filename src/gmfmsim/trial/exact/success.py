@@ -92,8 +92,7 @@ def success(
     """
     exact = Assurance(design, analysis, belief, claimed)
     n = [int(k) for k in n]
-    coords = {"n": n, "randomised": ("n", [design.total(k) for k in n])}
-    return xr.DataArray(np.array([exact.at(k) for k in n]), coords, ("n",), name="success")
+    return xr.DataArray(np.array([exact.at(k) for k in n]), {"n": n}, ("n",), name="success")
 
 
 def surface(

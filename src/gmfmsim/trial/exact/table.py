@@ -8,14 +8,12 @@ import numpy as np
 from gmfmsim.compute.algebra import product
 from gmfmsim.compute.compiled import compiled
 
-DF_NODES, SE_NODES = 8, 16
+DF_NODES, SE_NODES = 8, 13
 WIDTH = 0.5
 """Width of a panel of log se."""
 
-TOP = 6
-"""Panels of df: [2^k, 2^(k+1)] for k below it, and all from 2^6 on, along 1 / df."""
-
-ENDLESS = 2.0**-TOP
+EDGES = 1 / np.array([1, 1.05, 1.2, 1.5, 2, 2.5, 3, 4, 6, 10, 20, 50, np.inf])
+"""Ends of the panels of 1 / df: narrow where df are few and the critical value bends with them."""
 
 
 def _chebyshev(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +38,7 @@ class Table:
     def __init__(self, figure: Callable[[np.ndarray, float], np.ndarray]):
         self.figure = figure
         self.blocks: list[np.ndarray] = []
-        self.first, self.where = 0, np.full((TOP + 1, 0), -1)
+        self.first, self.where = 0, np.full((EDGES.size - 1, 0), -1)
 
     def mean(self, se: np.ndarray, df: np.ndarray, weight: np.ndarray) -> float:
         """Return the sum of weight x figure(se, df) over (Q,) each."""
@@ -66,7 +64,7 @@ class Table:
 
     def _filled(self, piece: int, panel: int) -> np.ndarray:
         """Return the coefficients (DF_NODES, SE_NODES) of a panel."""
-        low, high = _ends(piece)
+        low, high = EDGES[piece + 1], EDGES[piece]
         inverse = low + (high - low) / 2 * (1 + DF_AT)
         se = np.exp(WIDTH * (panel + (1 + SE_AT) / 2))
         values = np.array([self.figure(se, 1 / y) for y in inverse])
@@ -76,16 +74,10 @@ class Table:
 
 
 @compiled
-def _ends(piece):
-    """Return the ends of a panel of 1 / df."""
-    return (0.0, ENDLESS) if piece == TOP else (0.5 ** (piece + 1), 0.5**piece)
-
-
-@compiled
 def _piece(y):
     """Return the panel of 1 / df in which y lies."""
     piece = 0
-    while piece < TOP and y < 0.5 ** (piece + 1):
+    while piece < EDGES.size - 2 and y < EDGES[piece + 1]:
         piece += 1
     return piece
 
@@ -106,7 +98,7 @@ def _sum(x, y, weight, first, where, blocks):
         if y[i] != last:
             last = y[i]
             piece = _piece(last)
-            low, high = _ends(piece)
+            low, high = EDGES[piece + 1], EDGES[piece]
             across[1] = v = 2 * (last - low) / (high - low) - 1
             for k in range(2, across.size):
                 across[k] = 2 * v * across[k - 1] - across[k - 2]

@@ -9,7 +9,7 @@ from scipy import special
 from gmfmsim.compute.algebra import gauss_legendre
 from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.decide import Claim
-from gmfmsim.trial.exact.rules import error
+from gmfmsim.trial.exact.rules import error, imbalance
 
 NODES, WEIGHTS = gauss_legendre(16)
 
@@ -40,8 +40,7 @@ def chances(truth: Truth, claimed: Claim, se: np.ndarray, df: float, adjusted: b
         sign = np.array([1.0 if c.direction == "above" else -1.0 for c in claimed])
         threshold = np.array([c.threshold for c in claimed])
         found = np.zeros((se.size, truth.mean.size))
-        q, _, share = error(math.inf if not adjusted else df, 0.0, adjusted)
-        for inflate, weight in zip(q, share, strict=True):  # over q alone, since t is 0
+        for inflate, weight in zip(*imbalance(df, adjusted), strict=True):
             found += weight * _joint(truth.mean, truth.sd, se * inflate, df, t, threshold, sign, NODES, WEIGHTS)
         return found
     (only,) = claimed
