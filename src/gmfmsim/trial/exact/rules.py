@@ -36,7 +36,7 @@ LEAST_MASS = 1e-10
 """A part of a law that holds less is left out."""
 
 NODES, WEIGHTS = gauss_legendre(64)
-PANEL, PANEL_WEIGHTS = gauss_legendre(12)
+PANEL, PANEL_WEIGHTS = gauss_legendre(10)
 DENSE, DENSE_WEIGHTS = gauss_legendre(192)
 
 
@@ -215,25 +215,31 @@ def _estimated(df: float, t: float) -> Rule:
         return np.ones(1), np.ones(1)
     rate = max(t**2 / (4 * df), 1e-6)
     if df < 4:
-        return _in_panels(df, PANEL, PANEL_WEIGHTS)
-    if rate > 0.3:
+        return _in_panels(df, t, PANEL, PANEL_WEIGHTS)
+    if rate > 0.55:
         s, weight = pooled_sd(df)
         return s, weight / weight.sum()
     return _chi(df, max(4, math.ceil(29 / -math.log(rate))))
 
 
 @compiled
-def _in_panels(df, nodes, weights):
-    """Return the rule of S of few degrees of freedom, by Gauss and Legendre's rule in panels of u = log S."""
-    low, high = -30 / df - 0.5, np.sqrt(45 / df)
-    panels = int(np.ceil((high - low) / 0.5))
-    half = (high - low) / panels / 2
-    u, w = np.empty(panels * nodes.size), np.empty(panels * nodes.size)
-    for p in range(panels):
+def _in_panels(df, t, nodes, weights):
+    """Return the rule of S of few degrees of freedom, by Gauss and Legendre's rule in panels of u = log S.
+
+    Narrow ones from the top to where t S hardly counts any more, and wide ones below.
+    """
+    high = np.log(90 / df + 10) / 2
+    middle = min(-np.log(max(t, 1.0)) - 2, -0.5)
+    low = min(-28 / df - 0.5, middle - 1.0)
+    narrow, wide = int(np.ceil((high - middle) / 0.5)), int(np.ceil((middle - low) * df / 5))
+    u, w = np.empty((narrow + wide) * nodes.size), np.empty((narrow + wide) * nodes.size)
+    for p in range(narrow + wide):
+        start = low + p * (middle - low) / wide if p < wide else middle + (p - wide) * (high - middle) / narrow
+        half = ((middle - low) / wide if p < wide else (high - middle) / narrow) / 2
         for i in range(nodes.size):
             at = p * nodes.size + i
-            u[at] = low + half * (2 * p + 1 + nodes[i])
-            w[at] = weights[i] * np.exp(df * (u[at] - np.expm1(2 * u[at]) / 2))
+            u[at] = start + half * (1 + nodes[i])
+            w[at] = half * weights[i] * np.exp(df * (u[at] - np.expm1(2 * u[at]) / 2))
     return np.exp(u), w / w.sum()
 
 
@@ -253,11 +259,11 @@ def _imbalance(df, nodes, weights):
     half = min(math.pi / 2, np.sqrt(90 / df)) / 2
     angle = half * (1 + nodes)
     density = weights * np.cos(angle) ** df
-    x, w = _gauss(2 * np.sin(angle / 2) ** 2, density / density.sum(), max(3, min(24, int(12 / np.log1p(df / 6)) + 2)))
+    x, w = _gauss(2 * np.sin(angle / 2) ** 2, density / density.sum(), max(3, min(16, int(8 / np.log1p(df / 4)) + 2)))
     return 1 - x, w
 
 
-def product_rule(rules: Sequence[Rule], least: float = 1e-14) -> tuple[np.ndarray, np.ndarray]:
+def product_rule(rules: Sequence[Rule], least: float = 1e-11) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes (G, P) and weights (P,) of G independent laws together, without those of hardly any weight."""
     (first, weight), *others = rules
     nodes = first[None]
