@@ -19,8 +19,8 @@ from gmfmsim.trial.exact.table import Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.size import Curve
 
-MIXING = 24
-"""Normal components that stand for one Student-t component."""
+MIXING, FEW_DF = 24, 4
+"""Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
 
 MOST = 10_000_000
 """The largest n that is looked at."""
@@ -191,7 +191,8 @@ def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarra
         if np.isfinite(own):
             nodes, density = pooled_sd(own)
             there = density > 0
-            log_s, share = gauss(np.log(nodes[there]), density[there], MIXING)
+            most = MIXING if own >= FEW_DF else nodes.size
+            log_s, share = gauss(np.log(nodes[there]), density[there], most)
             s = np.exp(log_s)
         parts[0].append(np.outer(1 / s, sd[mine]).ravel())
         parts[1].append(np.tile(mean[mine], s.size))
