@@ -231,7 +231,7 @@ def _in_panels(df, t, nodes, weights):
     high = np.log(90 / df + 10) / 2
     middle = min(-np.log(max(t, 1.0)) - 2, -0.5)
     low = min(-28 / df - 0.5, middle - 1.0)
-    narrow, wide = int(np.ceil((high - middle) / 0.5)), int(np.ceil((middle - low) * df / 5))
+    narrow, wide = int(np.ceil((high - middle) / 0.2)), int(np.ceil((middle - low) * df / 5))
     u, w = np.empty((narrow + wide) * nodes.size), np.empty((narrow + wide) * nodes.size)
     for p in range(narrow + wide):
         start = low + p * (middle - low) / wide if p < wide else middle + (p - wide) * (high - middle) / narrow

@@ -32,7 +32,7 @@ class Table:
     """A smooth function of se and df, known on panels: Chebyshev polynomials in log se and in 1 / df on each.
 
     figure(se (M,), df) returns values (M,). Panels are filled where they are first asked for, so that every n and SD of
-    a search shares them. Error below 1e-8 for tails of a t test.
+    a search shares them. Error of t tails at alpha 0.05: below 3e-8, 1e-9 from 2.8 df on.
     """
 
     def __init__(self, figure: Callable[[np.ndarray, float], np.ndarray]):
