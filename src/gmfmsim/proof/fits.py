@@ -1,4 +1,4 @@
-"""How fast and how exact the exact engine is, against a dense grid and against sampling, measured as it runs."""
+"""How fast and how exact the exact engines are, against a dense grid and against sampling, measured as they run."""
 
 import time
 import timeit
@@ -17,10 +17,17 @@ from gmfmsim.model.exact.batch import fit_many, prepare_batch
 from gmfmsim.model.gate import agreement
 from gmfmsim.model.nuts import Sampler, build, sample
 from gmfmsim.model.structure import Structure, structure
+from gmfmsim.model.truths import belief
 from gmfmsim.progress import Silent
 from gmfmsim.proof.calibration import CORD_BLOOD
+from gmfmsim.trial.exact import success
+from gmfmsim.trial.exact.rules import completers
+from gmfmsim.trial.presets import read_design
 
 DATA_SETS = 200_000
+SIZES, COMPONENTS = range(20, 1020), 200
+"""Children an arm and components of the belief, of the cells of operating characteristics."""
+
 DENSE = (56, 36, 80)
 """Nodes of the dense grid in tau, r and log ed50."""
 SEED = 1
@@ -34,7 +41,9 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
     nuts_s over fit_ms; nutpie_refit_s: as many draws from a compiled nutpie model on new data; max_rel_error: the
     largest relative difference of means, SDs and tail probabilities from a dense grid; nuts_distance_mcse: the largest
     difference of means and SDs from PyMC's draws, in their Monte Carlo standard errors; batched_fits_per_s: data sets a
-    second, 12 studies with random effects; batched_emax_fits_per_s: the Emax model.
+    second, 12 studies with random effects; batched_emax_fits_per_s: the Emax model; oc_cells_per_s: sample sizes a
+    second whose assurance is computed exactly, one t test of two arms under 200 components, 15 SDs of change and
+    drop-out.
     """
     progress = progress or Silent()
     spec, data = _default_model()
@@ -59,6 +68,7 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
         "nuts_distance_mcse": distance,
         "batched_fits_per_s": _batched(small, DATA_SETS),
         "batched_emax_fits_per_s": _batched(model, DATA_SETS // 100),
+        "oc_cells_per_s": oc_cells_per_s(),
     }
 
 
@@ -85,6 +95,20 @@ def _batched(model: Structure, size: int) -> float:
     effects = 2.0 + np.random.default_rng(SEED).standard_normal((size, model.gmfm66.size)) * 2.0
     batch = prepare_batch(model)
     return size / shortest(lambda: fit_many(batch, effects), 3)
+
+
+def oc_cells_per_s() -> float:
+    """Return how many cells of operating characteristics one core computes a second, with nothing kept beforehand."""
+    sd = {"dist": "lognormal", "median": 6.0, "sigma": 0.15}
+    design = read_design("parallel", overrides={"dropout": 0.15, "sd_change": sd})
+    quantile = special.ndtri((np.arange(COMPONENTS) + 0.5) / COMPONENTS)
+    believed = belief(np.full(COMPONENTS, 1 / COMPONENTS), 2.4 + 0.8 * quantile, np.exp(0.3 * np.sin(7 * quantile)))
+
+    def cells() -> None:
+        completers.cache_clear()
+        success(design, design.analyses[0], believed, n=SIZES)
+
+    return len(SIZES) / shortest(cells, 3)
 
 
 def _nuts(spec: ModelSpec, data: xr.Dataset, fit: ExactPosterior) -> tuple[float, float]:

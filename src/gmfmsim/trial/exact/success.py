@@ -1,0 +1,214 @@
+"""Probability of success without random numbers: over truths, SDs of change and completers; n, plateau."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from gmfmsim.compute.algebra import dot
+from gmfmsim.compute.arguments import valid, vector
+from gmfmsim.dist.pooled_sd import pooled_sd
+from gmfmsim.model.truths import Belief
+from gmfmsim.trial.decide import Claim, claim
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.exact.rules import gauss, spread
+from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, statistic
+from gmfmsim.trial.exact.table import Table
+from gmfmsim.trial.exact.tails import Truth, chances
+from gmfmsim.trial.size import Curve
+
+MIXING, FEW_DF = 24, 4
+"""Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
+
+MOST = 10_000_000
+"""The largest n that is looked at."""
+
+
+class Assurance:
+    """Success of one analysis of a design under a belief, at any n: what all n share is computed once.
+
+    claimed: criteria that must all hold, by default those of the objective of the design.
+
+    Raises ValueError, with the reason, for an analysis whose law is not known exactly; see `qualifies`.
+    """
+
+    def __init__(self, design: Design, analysis, belief: Belief, claimed: Claim | None = None):
+        self.design, self.claimed = design, claimed or claim(design)
+        self.test = statistic(design, analysis)
+        self.belief = _estimated(belief, self.test)
+        self.truth, self.weight = _normals(*self.belief)
+        sd, self.share = spread(design.sd_change, self.test.knees)
+        self.sigma = _units(self.test, sd)
+        self.table = Table(self._given) if len(self.claimed) == 1 else None
+
+    def _given(self, se: np.ndarray, df: float) -> np.ndarray:
+        """Return success (M,) at standard errors se (M,) and degrees of freedom."""
+        return dot(chances(self.truth, self.claimed, se, df, self.test.adjusted), self.weight)
+
+    def at(self, n: int) -> float:
+        """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
+        left = completed(self.test, n)
+        if not left.weight.size:
+            return 0.0
+        se = np.sqrt(left.scale)[:, None] * self.sigma
+        if self.table is None:
+            found = [dot(self._given(row, float(df)), self.share) for row, df in zip(se, left.df, strict=True)]
+            return _share(float(dot(np.array(found), left.weight)))
+        weight = left.weight[:, None] * self.share
+        df = np.broadcast_to(left.df[:, None], se.shape)
+        return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
+
+    def at_most(self, n: int) -> float:
+        """Return a bound that success at n does not exceed, of one criterion; 1 of several. It takes no time.
+
+        The test with known SD and no imbalance, which has the most power at each truth beyond the threshold (Neyman &
+        Pearson 1933), and the level of the test, which bounds success at all others.
+        """
+        if len(self.claimed) > 1:
+            return 1.0
+        left = completed(self.test, n)
+        se = (np.sqrt(left.scale)[:, None] * self.sigma).ravel()
+        found = dot(chances(self.truth, self.claimed, se, math.inf, False), self.weight)
+        weight = (left.weight[:, None] * self.share).ravel()
+        return _share(float(dot(found, weight))) + self.claimed[0].level
+
+    def plateau(self) -> float:
+        """Return the limit of success as n grows: P(the estimand meets the claim), the level of a test on its border.
+
+        sum_m weight_m P(mean_m + sd_m T beyond the threshold), T Student-t with df_m.
+        """
+        weight, mean, sd, df = self.belief
+        low = max((c.threshold for c in self.claimed if c.direction == "above"), default=-math.inf)
+        high = min((c.threshold for c in self.claimed if c.direction == "below"), default=math.inf)
+        if low >= high:
+            return 0.0
+        fixed = sd == 0
+        over, under = np.round(mean - low, 9), np.round(high - mean, 9)
+        levels = [min((c.level for c in self.claimed if c.threshold == end), default=0.0) for end in (low, high)]
+        on_border = np.where(over == 0, levels[0], 0) + np.where(under == 0, levels[1], 0)
+        at_once = np.where((over > 0) & (under > 0), 1.0, on_border)
+        inside = _below((mean - low) / np.where(fixed, 1, sd), df) - _below((mean - high) / np.where(fixed, 1, sd), df)
+        return _share(float(dot(weight, np.where(fixed, at_once, inside))))
+
+
+def success(
+    design: Design, analysis, belief: Belief, *, n: Iterable[int], claimed: Claim | None = None
+) -> xr.DataArray:
+    """Return the probability of success (n) of an analysis under a belief in the effect of the active arm.
+
+    E[P(claim | effect, SD, completers)] over belief, design.sd_change and the binomial numbers of completers: the
+    normal components of the belief fold into the estimate, the rest is quadrature with an error below 1e-6. An arm left
+    with fewer than two children shows nothing. Every other arm with cells has no part in the contrast, or the same
+    effect. Source: O'Hagan, Stevens & Campbell 2005; Julious 2010.
+
+    Raises ValueError for an analysis that does not qualify, or an n that the design cannot have.
+    """
+    exact = Assurance(design, analysis, belief, claimed)
+    n = [int(k) for k in n]
+    return xr.DataArray(np.array([exact.at(k) for k in n]), {"n": n}, ("n",), name="success")
+
+
+def surface(
+    design: Design,
+    *,
+    n: Iterable[int],
+    sd: Iterable[float],
+    effect: Iterable[float],
+    analysis=None,
+    claimed: Claim | None = None,
+) -> xr.DataArray:
+    """Return power (n, sd, effect) at fixed truths: SDs of change as design.sd_change gives them, effects in points.
+
+    analysis: by default the primary one. Raises ValueError as `success`, and for what is no number.
+    """
+    n = [int(k) for k in n]
+    sd, effect = vector("sd", np.array(list(sd)), above=0), vector("effect", np.array(list(effect)))
+    test = statistic(design, analysis or design.analyses[0])
+    truth = Truth(test.intercept + test.slope * effect, np.zeros(effect.size))
+    sigma, criteria = _units(test, sd), claimed or claim(design)
+    values = np.zeros((len(n), sd.size, effect.size))
+    for i, k in enumerate(n):
+        left: Completed = completed(test, k)
+        for scale, df, weight in zip(*left, strict=True):
+            values[i] += weight * chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+    coords = {"n": n, "sd": sd, "effect": effect}
+    return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
+
+
+def required_n(
+    design: Design, analysis, belief: Belief, *, target: float, claimed: Claim | None = None, most: int = MOST
+) -> int | None:
+    """Return the smallest n that the design can have with success >= target; None where the plateau is not above it.
+
+    It takes success to rise with n, as it does beyond trials so small that false claims matter.
+
+    Raises ValueError as `success`, and where the target is reached beyond `most` alone.
+    """
+    exact = Assurance(design, analysis, belief, claimed)
+    if exact.plateau() <= target:
+        return None
+
+    def at(n: int) -> tuple[float, float]:
+        bound = exact.at_most(n)
+        return (bound if bound < target else exact.at(n)), 0.0
+
+    found = Curve(at, step=design.step).crossing(target, most=most)
+    if found is None:
+        raise ValueError(
+            f"target is {target:g}; allowed: what n up to {most} reach, {exact.at(design.at_most(most)):g}"
+        )
+    return found
+
+
+def plateau(design: Design, analysis, belief: Belief, claimed: Claim | None = None) -> float:
+    """Return the limit of success as n grows without bound: see `Assurance.plateau`."""
+    return Assurance(design, analysis, belief, claimed).plateau()
+
+
+def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
+    """Return the SD of a unit (J,) at SDs of change (J,), all above 0."""
+    return valid("SD of a unit", test.sigma(sd), above=0)
+
+
+def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
+    """Return weight, mean, sd and df (M,) of what the estimate is centred on."""
+    weight, mean, sd, df = (np.asarray(belief[name].values, float) for name in ("weight", "mean", "sd", "df"))
+    valid("weight", weight, above=0)
+    mean = valid("mean", test.intercept + test.slope * mean)
+    if not (df > 0).all():
+        raise ValueError("df of a belief: must be above 0, or inf")
+    return weight, mean, abs(test.slope) * valid("sd", sd, least=0), df
+
+
+def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> tuple[Truth, np.ndarray]:
+    """Return normal components and their weights: a Student-t one is Normal(mean, sd^2 / S^2), S^2 ~ chi^2(df) / df."""
+    parts = [[], [], []]
+    for own in np.unique(df):
+        mine = df == own
+        s, share = np.ones(1), np.ones(1)
+        if np.isfinite(own):
+            nodes, density = pooled_sd(own)
+            there = density > 0
+            most = MIXING if own >= FEW_DF else nodes.size
+            log_s, share = gauss(np.log(nodes[there]), density[there], most)
+            s = np.exp(log_s)
+        parts[0].append(np.outer(1 / s, sd[mine]).ravel())
+        parts[1].append(np.tile(mean[mine], s.size))
+        parts[2].append(np.outer(share, weight[mine]).ravel())
+    scale, centre, shares = (np.concatenate(part) for part in parts)
+    return Truth(centre, scale), shares
+
+
+def _below(x: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return P(T < x) of Student's t, normal at df = inf."""
+    finite = np.isfinite(df)
+    return np.where(finite, special.stdtr(np.where(finite, df, 1), x), special.ndtr(x))
+
+
+def _share(value: float) -> float:
+    """Return a probability, rounding errors beyond 0 and 1 cut off. Raises ValueError for what is no number."""
+    if not math.isfinite(value):
+        raise ValueError("success is not a number")
+    return min(max(value, 0.0), 1.0)
