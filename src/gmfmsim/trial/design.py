@@ -178,6 +178,20 @@ class Design(Sized):
         return self.visits[self.ENDPOINT]
 
     @property
+    def not_normal(self) -> str | None:
+        """Why scores are not jointly normal in arms of planned sizes, with losses at random; None where they are."""
+        children = self.children
+        reasons = {
+            "children of the growth curves are not jointly normal": children.kind != "normal",
+            "drop-out depends on the scores": children.dropout.mechanism != "completely_at_random",
+            "visits are missed": children.missed.value > 0,
+            "children of a centre resemble each other": children.centres is not None,
+            "children respond differently": children.response_sd.value > 0,
+            "arm sizes vary under simple randomisation": self.randomisation.method not in ("block", "none"),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    @property
     def two_arms_one_test(self) -> bool:
         """Whether this is one t test, or z test with known SD, of the independent normal changes of two arms."""
         return False

@@ -19,16 +19,10 @@ NEEDS_TWO = 2
 
 def qualifies(design: Design, analysis) -> str | None:
     """Return why the law of an analysis of the design is not known exactly; None where it is."""
-    children, method = design.children, analysis.method
+    method = analysis.method
     united = {"pairs": "paired_t", "clusters": "cluster_t"}.get(design.UNIT)
     size = design.step if method == "cluster_t" else 1
     reasons = {
-        "children of the growth curves are not jointly normal": children.kind != "normal",
-        "drop-out depends on the scores": children.dropout.mechanism != "completely_at_random",
-        "visits are missed": children.missed.value > 0,
-        "children of a centre resemble each other": children.centres is not None,
-        "children respond differently": children.response_sd.value > 0,
-        "arm sizes vary under simple randomisation": design.randomisation.method not in ("block", "none"),
         f"the statistic of {method} has no law that is known exactly": method not in METHODS,
         "the SDs of a z test are estimated": method == "z" and getattr(analysis, "sd", "") != "known",
         "a prior moves the interval": getattr(analysis, "prior_sd", None) is not None,
@@ -37,7 +31,7 @@ def qualifies(design: Design, analysis) -> str | None:
         f"children of {design.UNIT} resemble each other": bool(design.UNIT) and method != united,
         "losses leave clusters of different sizes": size > 1 and design.dropout > 0,
     }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    return design.not_normal or next((reason for reason, holds in reasons.items() if holds), None)
 
 
 class Statistic(NamedTuple):

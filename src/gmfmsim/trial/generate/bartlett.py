@@ -12,17 +12,7 @@ from gmfmsim.trial.moments import Moments
 
 def qualifies(design: Design) -> str | None:
     """Return why trials of the design have no sufficient statistics to draw; None where they do."""
-    children = design.children
-    reasons = {
-        "children of the growth curves are not jointly normal": children.kind != "normal",
-        "drop-out depends on the scores": children.dropout.mechanism != "completely_at_random",
-        "visits are missed": children.missed.value > 0,
-        "children of a centre resemble each other": children.centres is not None,
-        "children respond differently": children.response_sd.value > 0,
-        "arm sizes vary under simple randomisation": design.randomisation.method not in ("block", "none"),
-        "children of a pair or a cluster resemble each other": bool(design.UNIT),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    return design.not_normal or ("children of a pair or a cluster resemble each other" if design.UNIT else None)
 
 
 def arm_means(design: Design, effect: np.ndarray) -> np.ndarray:

@@ -24,16 +24,12 @@ class ParallelArms(Design):
 
     @property
     def two_arms_one_test(self) -> bool:
-        children, (first, *others) = self.children, self.analyses
+        first, *others = self.analyses
         return (
-            (children.kind, len(self.arms), len(self.visits)) == ("normal", 2, 1)
+            (len(self.arms), len(self.visits), self.not_normal) == (2, 1, None)
             and not others
             and (first.method == "t" or (first.method == "z" and first.sd == "known"))
             and self.objective.claim == "superiority"
-            and self.randomisation.method in ("block", "none")
-            and children.dropout.mechanism == "completely_at_random"
-            and children.missed.value == children.response_sd.value == 0
-            and children.centres is None
             and self.run_in is None
             and list(self.share_present) == [1.0]
         )
