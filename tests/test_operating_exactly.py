@@ -289,7 +289,7 @@ def test_required_n_is_the_smallest_that_the_design_can_have(kind):
     n = required_n(design, analysis, MIXED, target=0.7)
     assert n == design.at_least(n)
     exact = Assurance(design, analysis, MIXED)
-    assert all(exact.at(k) < exact.at_most(k) for k in (2 * design.step, 10 * design.step, n))
+    assert all(exact.at(k) < exact.bound(k) for k in (2 * design.step, 10 * design.step, n))
     before, at = success(design, analysis, MIXED, n=[n - design.step, n]).values
     assert before < 0.7 <= at
     assert required_n(design, analysis, MIXED, target=plateau(design, analysis, MIXED)) is None

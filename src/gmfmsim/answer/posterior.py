@@ -61,7 +61,7 @@ def through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:
 def checks_of(prepared: Prepared, member: Member) -> Checks:
     """Return the checks of a fitted model; its effect at the dose of the trial is held to 0, 1 and the planning value.
 
-    Those from draws take `CHECK_DRAWS` of a chain: their Monte Carlo errors are small beside what they look for.
+    Those from draws take `CHECK_DRAWS` of a chain.
     """
     margins = sorted({0.0, 1.0, prepared.plan.search.planning_value})
     draws = member.tree["posterior"].sizes["draw"]

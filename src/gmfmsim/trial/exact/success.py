@@ -60,7 +60,7 @@ class Assurance:
         df = np.broadcast_to(left.df[:, None], se.shape)
         return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
 
-    def at_most(self, n: int) -> float:
+    def bound(self, n: int) -> float:
         """Return a bound that success at n does not exceed, of one criterion; 1 of several. It takes no time.
 
         The test with known SD and no imbalance, which has the most power at each truth beyond the threshold (Neyman &
@@ -151,7 +151,7 @@ def required_n(
         return None
 
     def at(n: int) -> tuple[float, float]:
-        bound = exact.at_most(n)
+        bound = exact.bound(n)
         return (bound if bound < target else exact.at(n)), 0.0
 
     found = Curve(at, step=design.step).crossing(target, most=most)

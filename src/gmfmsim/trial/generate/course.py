@@ -41,7 +41,7 @@ def observed_scores(
         allocation.group,
         given,
         design.excess_parts(excess_sd),
-        design.unit if design.UNIT else len(people.baseline),
+        design.unit,
         np.concatenate([[0.0], (months[:-1] / months[1:]) ** children.decay]),
         centre,
         np.zeros(len(people.baseline), np.int64) if allocation.centre is None else allocation.centre,
