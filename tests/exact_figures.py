@@ -4,7 +4,8 @@ import numpy as np
 from scipy import optimize
 
 from gmfmsim.compute.algebra import dot
-from gmfmsim.model.exact import ExactPosterior, NormalMixture
+from gmfmsim.dist.mixture import NormalMixture
+from gmfmsim.model.exact import ExactPosterior
 from gmfmsim.model.exact.quadrature import Marginal
 
 

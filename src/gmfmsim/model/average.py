@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, Mixture, effect_draws
 from gmfmsim.model.engine import Fit
-from gmfmsim.model.exact import NormalMixture
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.truths import Belief, draws_belief, exact_belief, mixed_belief
 from gmfmsim.streams import stream

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import xarray as xr
 
+from gmfmsim.dist.mixture import on_grids
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.curves import POINTS
 from gmfmsim.model.draws import choose
 from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_at, effect_draws
-from gmfmsim.model.exact.mixture import merged
 from gmfmsim.model.truths import belief, said
 from gmfmsim.model.under_reading import reading_probability
 from gmfmsim.streams import stream
@@ -95,7 +95,7 @@ def kept(
 
     To the groups of `data_tree` come predictions (chain, draw, arm): `mean`, `scatter`, `df` of `effect_draws` and a
     draw of the effect in a `new_study`, one deviation for all arms; belief (component): the predictive mixture of the
-    new study's effect in the active arm where the posterior is exact, components that are alike merged; leave_one_out:
+    new study's effect in the active arm where the posterior is exact, on grids (dist.mixture); leave_one_out:
     exact log densities of contrasts and blocks of studies; check/sample_stats of the sampler that checked an exact
     posterior. posterior gains `reading` (chain, draw), the combination that a draw has, from P(reading | draw, y).
     data and found: the contrasts and checks; None of a published estimate.
@@ -112,7 +112,7 @@ def kept(
     new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
     groups["predictions"] = effects.assign(new_study=new.transpose("chain", "draw", "arm"))
     if member.mixture is not None:
-        mixed = merged(effect_at(member.mixture, member.curve, arms[active])[1])
+        mixed = on_grids(effect_at(member.mixture, member.curve, arms[active])[1])
         unit = {"unit": member.published.estimate.unit} if member.published else {}
         groups["belief"] = belief(mixed.weight, mixed.means, mixed.sds, **said(arms[active]), **unit, arm=active)
     if found is not None and member.fit.exact:

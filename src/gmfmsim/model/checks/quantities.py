@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.checks.given_draws import deviations
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of
-from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.structure import structure
 from gmfmsim.model.under_reading import i_squared, reading_probability
 

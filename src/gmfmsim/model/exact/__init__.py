@@ -2,12 +2,10 @@
 
 from gmfmsim.model.exact.exact_posterior import ExactPosterior, fit_exact, posterior, refusal
 from gmfmsim.model.exact.existence import impropriety, missing_moments, orders
-from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.exact.prepared import Refused
 
 __all__ = [
     "ExactPosterior",
-    "NormalMixture",
     "Refused",
     "fit_exact",
     "impropriety",

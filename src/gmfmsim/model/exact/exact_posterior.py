@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.compute.algebra import cholesky, dot, product
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
-from gmfmsim.model.exact.mixture import NormalMixture
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, Marginal, draw, find_box
 from gmfmsim.model.structure import Structure, structure

@@ -230,37 +230,6 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
 
 
 @compiled
-def merge(weight, mean, sd, least, first, step, offset, width):
-    """Return sums of weight, weight x m and weight x (sd^2 + m^2) by cell, m = mean - first; see mixture.merged."""
-    cells = offset[-1]
-    w, one, two = np.zeros(cells), np.zeros(cells), np.zeros(cells)
-    for i in range(weight.size):
-        row = int(math.log(max(sd[i] / least, 1.0)) / step)
-        cell = offset[row] + int((mean[i] - first) / width[row])
-        away = mean[i] - first
-        w[cell] += weight[i]
-        one[cell] += weight[i] * away
-        two[cell] += weight[i] * (sd[i] * sd[i] + away * away)
-    return w, one, two
-
-
-@compiled
-def lower_tail(weight, means, sds, x):
-    """Return P(value <= x) and the density at x of a mixture of normals, (C,) each."""
-    below, density = 0.0, 0.0
-    for i in range(weight.size):
-        z = (x - means[i]) / sds[i]
-        if z < -39.0:  # below the least number above 0
-            continue
-        if z > 9.0:  # 1 to the last bit
-            below += 2 * weight[i]
-            continue
-        below += weight[i] * math.erfc(-z * math.sqrt(0.5))
-        density += weight[i] / sds[i] * math.exp(-0.5 * z * z)
-    return below / 2, density / math.sqrt(2 * math.pi)
-
-
-@compiled
 def batch_densities(y, pairs, squares, slope, fixed, to_mean, constant, log_p, mean):
     """Write log p(y, node) and the mean of the amplitude, (B, J) both, of data sets y (B, K); see batch.Batch.
 

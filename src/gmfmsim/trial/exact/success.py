@@ -9,6 +9,7 @@ from scipy import special
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.arguments import valid, vector
+from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.model.truths import Belief
 from gmfmsim.trial.decide import Claim, claim
@@ -183,7 +184,10 @@ def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
 
 
 def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> tuple[Truth, np.ndarray]:
-    """Return normal components and their weights: a Student-t one is Normal(mean, sd^2 / S^2), S^2 ~ chi^2(df) / df."""
+    """Return normal components, as few as do, and their weights.
+
+    A Student-t one is Normal(mean, sd^2 / S^2), S^2 ~ chi^2(df) / df.
+    """
     parts = [[], [], []]
     for own in np.unique(df):
         mine = df == own
@@ -198,7 +202,8 @@ def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarra
         parts[1].append(np.tile(mean[mine], s.size))
         parts[2].append(np.outer(share, weight[mine]).ravel())
     scale, centre, shares = (np.concatenate(part) for part in parts)
-    return Truth(centre, scale), shares
+    few = on_grids(NormalMixture(shares, centre, scale))
+    return Truth(few.means, few.sds), few.weight
 
 
 def _below(x: np.ndarray, df: np.ndarray) -> np.ndarray:
