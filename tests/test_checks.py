@@ -363,7 +363,7 @@ def with_terms():
 def test_reference_exceedance_of_the_exact_engine_equals_that_of_draws(with_terms):
     spec, _, found = with_terms
     at = Condition(6e7, setting=Setting(cell_class="MSC", age=5.0))
-    effects = effect_at(found.exact, spec.shape, at)
+    effects = tuple(effect_at(found.exact, spec.shape, at, of) for of in ("mean", "new_study"))
     draws = effect_draws(found.tree, spec.shape, {"at": at}).isel(arm=0)
     margins = (0, 1, 1.5)
     exact, sampled = exceedance(effects, margins), exceedance(draws, margins)

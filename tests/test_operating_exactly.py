@@ -16,7 +16,7 @@ from gmfmsim.trial.closed_form import StandardError, claim_power
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.estimates import Criterion
-from gmfmsim.trial.exact import Assurance, plateau, qualifies, required_n, success, surface
+from gmfmsim.trial.exact import Assurance, qualifies, smallest, success, surface
 from gmfmsim.trial.exact.rules import completers, gauss
 from gmfmsim.trial.exact.statistic import statistic
 from gmfmsim.trial.exact.tails import Truth, chances
@@ -245,7 +245,7 @@ def test_reference_simulated_trials(case):
             error = math.sqrt(max(p * (1 - p), 1 / replicates) / replicates)
             assert abs(simulated.sel(n=n).item() - p) < 4 * error, (effect, n)
         truth = truths["effect"].transpose("scenario", "arm", "draw").values[0, :, :1]
-        assert abs(plateau(design, design.analyses[0], one(effect)) - limit(design, truth, 1)[0]) < 1e-12
+        assert abs(Assurance(design, design.analyses[0], one(effect)).plateau() - limit(design, truth, 1)[0]) < 1e-12
 
 
 def test_reference_the_law_of_a_belief_against_simulated_trials():
@@ -267,7 +267,7 @@ def test_success_rises_with_n_to_its_plateau():
     design = two_arms(sd_change=SPREAD, dropout=0.2)
     curve = success(design, design.analyses[0], one(1.0, 0.8), n=[*range(2, 60), *range(60, 2000, 97)])
     assert (np.diff(curve.values) > 0).all()
-    most = plateau(design, design.analyses[0], MIXED)
+    most = Assurance(design, design.analyses[0], MIXED).plateau()
     expected = 0.5 * special.ndtr(2.0) + 0.3 * special.ndtr(3.5 / 0.4) + 0.2
     assert abs(most - expected) < 1e-12
     assert abs(primary(design, MIXED, 5_000_000) - most) < 1e-3
@@ -276,25 +276,24 @@ def test_success_rises_with_n_to_its_plateau():
 def test_plateau_of_equivalence_of_heavy_tails_and_on_the_border():
     within = normal_design(analyses=[{"method": "t"}], objective=MARGIN)
     expected = stats.t.cdf(1.0, 3) - stats.t.cdf(-2.0, 3)
-    assert abs(plateau(within, within.analyses[0], one(1.0, 2.0, 3.0)) - expected) < 1e-12
+    assert abs(Assurance(within, within.analyses[0], one(1.0, 2.0, 3.0)).plateau() - expected) < 1e-12
     plain = two_arms(sd_change=6)
-    assert plateau(plain, plain.analyses[0], one(0.0)) == 0.025
-    assert plateau(within, within.analyses[0], one(3.0)) == 0.025
+    assert Assurance(plain, plain.analyses[0], one(0.0)).plateau() == 0.025
+    assert Assurance(within, within.analyses[0], one(3.0)).plateau() == 0.025
 
 
 @pytest.mark.parametrize("kind", ["parallel", "cluster"])
 def test_required_n_is_the_smallest_that_the_design_can_have(kind):
     design = two_arms(sd_change=SPREAD, dropout=0.2) if kind == "parallel" else normal_design("cluster")
     analysis = design.analyses[0]
-    n = required_n(design, analysis, MIXED, target=0.7)
-    assert n == design.at_least(n)
     exact = Assurance(design, analysis, MIXED)
+    n = smallest(exact, 0.7)
+    assert n == design.at_least(n)
     assert all(exact.at(k) < exact.bound(k) for k in (2 * design.step, 10 * design.step, n))
     before, at = success(design, analysis, MIXED, n=[n - design.step, n]).values
     assert before < 0.7 <= at
-    assert required_n(design, analysis, MIXED, target=plateau(design, analysis, MIXED)) is None
-    with pytest.raises(ValueError, match="target is"):
-        required_n(design, analysis, MIXED, target=0.7, most=design.at_most(n - 1))
+    assert smallest(exact, exact.plateau()) is None
+    assert smallest(exact, 0.7, n - 1) is None
 
 
 # what does not qualify

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.answer.readings import under_readings
-from gmfmsim.answer.truths import effects_of
+from gmfmsim.answer.sizing import Sizing
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts
@@ -503,7 +503,7 @@ def test_under_readings_of_the_quick_start(fitted):
     (prepared,) = read_question("quickstart").plans
     members = [Member("random_effects", read_model(ModelChoice(name="random_effects")), fitted, fitted.tree, 1.0)]
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
-    rows = under_readings(prepared, members, effects_of(prepared, members), required)
+    rows = under_readings(Sizing(prepared, members), required)
     first, *others = rows
     assert (first["study"], first["n"]) == (None, 7)
     assert first["prior"] == pytest.approx(1)

@@ -6,16 +6,13 @@ from html import escape
 
 import xarray as xr
 
-from gmfmsim.answer.plan import grid_of
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.truths import effects_of, truths_of
+from gmfmsim.answer.sizing import Sizing, grid_of
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
-from gmfmsim.trial.simulate import simulate
-from gmfmsim.trial.size import RequiredN, required_n
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,27 +59,23 @@ class Experiment:
 
     def truths(self, plan: str | None = None) -> xr.Dataset:
         """Return what may be true in the next trial: effect (scenario, draw, arm), sd_change (draw)."""
-        prepared = self._plan(plan)
-        return truths_of(prepared, effects_of(prepared, self._members(prepared)))
+        return self._sizing(self._plan(plan)).truths
 
     def surface(self, plan: str | None = None, *, n: Iterable[int] | None = None) -> xr.Dataset:
-        """Return success (scenario, n, analysis) with its Monte Carlo errors; n counts children of the smaller arm.
+        """Return success (scenario, n, analysis); n counts children of the smaller arm.
 
-        Without n it is said about the required one.
+        Exactly where it can be computed so, else with Monte Carlo errors. Without n it is said about the required one.
         """
-        prepared, truths = self._plan(plan), self.truths(plan)
-        if n is None:
-            required = self._required(prepared, truths)
-            n = grid_of(prepared, required)
-        return simulate(truths, prepared.plan.trial, n=n, seed=prepared.plan.seed)
+        sizing = self._sizing(self._plan(plan))
+        return sizing.surface(grid_of(sizing.prepared, sizing.required()) if n is None else [int(k) for k in n])
 
     def size(self, plan: str | None = None) -> xr.Dataset:
         """Return the required number of children: n_total, n_by_arm (arm), their Monte Carlo interval (end), plateau.
 
-        NaN where no number reaches the target; attribute `status` says so, `why` why.
+        NaN where nothing is simulated, or no number reaches the target; attribute `status` says so, `why` why.
         """
         prepared = self._plan(plan)
-        required, trial = self._required(prepared, self.truths(plan)), prepared.plan.trial
+        required, trial = self._sizing(prepared).required(), prepared.plan.trial
         arms = [arm.name for arm in trial.arms]
         sizes = trial.sizes(required.n) if required.n else dict.fromkeys(arms, float("nan"))
         ends = [n or float("nan") for n in trial.totals(required.interval) or (None, None)]
@@ -92,7 +85,7 @@ class Experiment:
                 "n_by_arm": ("arm", [sizes[name] for name in arms]),
                 "n_total_interval": ("end", ends),
                 "plateau": required.plateau,
-                "plateau_mcse": required.plateau_mcse,
+                "plateau_mcse": float("nan") if required.plateau_mcse is None else required.plateau_mcse,
             },
             {"arm": arms, "end": ["low", "high"]},
             {"status": required.status, "why": required.why, "interval_prob": prepared.plan.search.interval_prob},
@@ -109,9 +102,8 @@ class Experiment:
     def _members(self, prepared: Prepared) -> list[Member]:
         return posterior_of(prepared, self.fits, Silent())
 
-    def _required(self, prepared: Prepared, truths: xr.Dataset) -> RequiredN:
-        plan = prepared.plan
-        return required_n(truths, plan.trial, plan.search, seed=plan.seed)
+    def _sizing(self, prepared: Prepared) -> Sizing:
+        return Sizing(prepared, self._members(prepared))
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}/{self.key}: {self.question.text[:200]} Plans: {', '.join(self.labels)[:200]}>"

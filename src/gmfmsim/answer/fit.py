@@ -90,7 +90,7 @@ def _model_lines(model: dict, *, several: bool) -> list[str]:
     share = f", share {model['share']:.3f}" if several else ""
     engine = f"{model['engine']} engine" + (f" ({model['why_not']})" if model["why_not"] else "")
     lines = [f"{model['title']} [{model['name']}{share}; {engine}]", "", *in_lines(parameters(model))]
-    lines += [*model["missing"], "", *in_lines(gate(model)), ""]
+    lines += [*model["missing"], "", *in_lines(gate(model["gate"])), ""]
     return lines if model["verdict"] == "passed" else [*lines, f"the exact posterior is {model['verdict']}", ""]
 
 

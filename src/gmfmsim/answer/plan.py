@@ -9,18 +9,19 @@ import xarray as xr
 from gmfmsim.answer.children import Reported, reported_changes
 from gmfmsim.answer.posterior import checks_of, posterior_of
 from gmfmsim.answer.readings import under_readings
-from gmfmsim.answer.truths import effects_of, truths_of
+from gmfmsim.answer.sizing import Sizing, grid_of, is_design, shown_n
+from gmfmsim.answer.truths import effects_of
+from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.effect import dose_response
+from gmfmsim.model.truths import effect_exactly
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
-from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import Effort, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import allocations
-from gmfmsim.trial.simulate import simulate
-from gmfmsim.trial.size import RequiredN, required_n
+from gmfmsim.trial.size import RequiredN
 
 NUISANCE_REPLICATES = 4_000
 """Trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
@@ -30,16 +31,17 @@ NUISANCE_REPLICATES = 4_000
 class Answered:
     """What one plan came to: fitted models with their shares, required n, curves, seconds by stage.
 
-    `effect` is the effect at the dose of the trial, mean of studies and new study; `dose_response` the same over
-    a range of doses, where the model uses the dose. `readings` has the answer under each reading of a suspect figure,
-    `checks` those of each fitted model. `asked` has what the plan asks beside n: detectable, precision, optimise;
-    `type_one`, of a design, its false claims over nuisance settings.
+    `gate` holds exact success to simulated trials. `effect` is the effect at the dose of the trial, mean of studies and
+    new study; `dose_response` the same over a range of doses, where the model uses the dose. `readings` has the answer
+    under each reading of a suspect figure, `checks` those of each fitted model. `asked` has what the plan asks beside
+    n: detectable, precision, optimise; `type_one`, of a design, its false claims over nuisance settings.
     """
 
     prepared: Prepared
     members: list[Member]
     required: RequiredN
     surface: xr.Dataset
+    gate: list[dict]
     effect: xr.Dataset
     dose_response: xr.Dataset | None
     readings: list[dict]
@@ -69,16 +71,6 @@ class Answered:
         return here[variable].item(), here[f"{variable}_mcse"].item()
 
 
-def shown_n(required: RequiredN, surface: xr.Dataset) -> int:
-    """Return the n of the answer, or the largest of the surface where it has none."""
-    return required.reference_n or int(surface["n"].values[-1])
-
-
-def is_design(prepared: Prepared) -> bool:
-    """Return whether the trial of a plan is simulated on children, with all analyses that its design names."""
-    return not prepared.plan.trial.two_arms_one_test
-
-
 def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     """Go the whole way for one plan. fits: those of the plans before it, added to."""
     plan, seconds, mark = prepared.plan, {}, time.perf_counter()
@@ -89,38 +81,43 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
 
     members = posterior_of(prepared, fits, progress)
     lap("posterior")
-    effects = effects_of(prepared, members)
-    truths = truths_of(prepared, effects)
-    progress.stage(f"{plan.label}: simulating {truths.sizes['draw']:,} trials at each n")
+    sizing = Sizing(prepared, members)
     with progress.steps("search for n") as advance:
-        required = required_n(truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
+        required = sizing.required(advance)
     lap("search")
-    grid = grid_of(prepared, required)
-    steps = None if is_design(prepared) else len(grid) * truths.attrs["rounds"]
-    with progress.steps("power and assurance curves", steps) as advance:
-        surface = simulate(truths, plan.trial, n=grid, seed=plan.seed, advance=advance)
+    with progress.steps("power and assurance curves") as advance:
+        surface = sizing.surface(grid_of(prepared, required), advance)
     lap("curves")
-    effect, band = _effects(prepared, members, effects)
+    gate = sizing.checked(shown_n(required, surface))
+    if not all(row["passed"] for row in gate):
+        raise GateFailed(plan.label, gate)
+    lap("simulated check")
+    effect, band = _effects(prepared, members, sizing)
     lap("effects")
     with progress.steps("readings of suspect figures") as advance:
-        readings = under_readings(prepared, members, effects, required, advance)
+        readings = under_readings(sizing, required, advance)
     lap("readings")
     progress.stage(f"{plan.label}: checks")
     checks = [checks_of(prepared, m) for m in members if m.fit]
     lap("checks")
-    asked, type_one, n = _asked(prepared, members, progress), None, shown_n(required, surface)
+    asked, type_one, n = _asked(prepared, sizing, progress), None, shown_n(required, surface)
     if is_design(prepared):
         how = {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
         with progress.steps("type I error over nuisance settings") as advance:
             type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
     lap("asked")
-    return Answered(prepared, members, required, surface, effect, band, readings, checks, seconds, asked, type_one)
+    return Answered(
+        prepared, members, required, surface, gate, effect, band, readings, checks, seconds, asked, type_one
+    )
 
 
-def _effects(prepared: Prepared, members: list[Member], effects: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset | None]:
+def _effects(prepared: Prepared, members: list[Member], sizing: Sizing) -> tuple[xr.Dataset, xr.Dataset | None]:
     """Return the effect at the dose of the trial, and over doses where the model uses the dose."""
     seed, active = prepared.plan.seed, prepared.plan.trial.active
-    effect = dose_response(effects.sel(arm=[active.name]), np.array([active.dose]), seed)
+    if all(m.mixture for m in members):
+        effect = effect_exactly([sizing.beliefs[name] for name in ("pooled_mean", "new_study")], active.dose)
+    else:
+        effect = dose_response(sizing.effects.sel(arm=[active.name]), np.array([active.dose]), seed)
     if not prepared.uses_dose:
         return effect, None
     low, high = prepared.observed_doses
@@ -129,7 +126,7 @@ def _effects(prepared: Prepared, members: list[Member], effects: xr.Dataset) -> 
     return effect, dose_response(effects_of(prepared, members, doses), reach, seed)
 
 
-def _asked(prepared: Prepared, members: list[Member], progress: Silent) -> dict[str, object]:
+def _asked(prepared: Prepared, sizing: Sizing, progress: Silent) -> dict[str, object]:
     """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose."""
     plan, found = prepared.plan, {}
     with progress.steps("further questions") as advance:
@@ -142,30 +139,7 @@ def _asked(prepared: Prepared, members: list[Member], progress: Silent) -> dict[
             found["optimise"] = allocations(
                 plan.trial,
                 plan.optimise,
-                lambda trial: truths_of(prepared, effects_of(prepared, members, {a.name: a.dose for a in trial.arms})),
-                seed=plan.seed,
+                sizing.assured,
                 advance=advance,
             )
     return found
-
-
-def grid_of(prepared: Prepared, required: RequiredN) -> list[int]:
-    """Return the n at which a plan is shown."""
-    return design_grid(prepared.plan.trial, required) if is_design(prepared) else curve_grid(required)
-
-
-def design_grid(design: Design, required: RequiredN) -> list[int]:
-    """Return the n at which a design is shown: about the answer, and as it was run; of those that it can have."""
-    middle = required.reference_n or design.at_least(100)
-    marks = [required.n, required.reference_n, min(design.as_run.values()) if design.as_run else None]
-    around = [design.at_least(max(4, round(middle * share))) for share in (0.25, 0.5, 0.75, 1.25, 1.6)]
-    return sorted({*around, *(n for n in marks if n)})
-
-
-def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
-    """Return the n at which curves are shown: denser where they are steep, the answer and its interval included."""
-    marks = [required.n, required.n_at_95_plateau, *(required.interval or ())]
-    known = [n for n in marks if n is not None]
-    top = max(2 * (required.reference_n or 100), 100, *(min(n, 3 * (required.reference_n or n)) for n in known or [0]))
-    grid = np.round(2 + (top - 2) * np.linspace(0, 1, points) ** 2).astype(int)
-    return sorted({*grid.tolist(), *(n for n in known if n <= top)})

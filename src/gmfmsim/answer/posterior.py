@@ -28,7 +28,7 @@ def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progre
         name = prepared.published.row["meta_id"]
         progress.stage(f"{plan.label}: {name} taken as published")
         taken = Published(prepared.published)
-        return [Member(name, None, None, taken.tree(plan.sampler, plan.seed), 1.0, published=taken)]
+        return [Member(name, None, None, taken.tree(plan.sampler, plan.seed), 1.0, alone=taken)]
     members = []
     for name, spec in prepared.models.items():
         key = shared, spec.model_dump_json()

@@ -1,13 +1,16 @@
 """The same plan under each reading of a suspect figure."""
 
+import math
+
 import numpy as np
 import xarray as xr
 
+from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of, truths_of
 from gmfmsim.compute.algebra import dot
-from gmfmsim.model.average import Member
+from gmfmsim.model.average import Member, refitted, scatter_of
 from gmfmsim.model.effect import effect_draws
-from gmfmsim.model.truths import mixed_draws
+from gmfmsim.model.truths import exact_mixture, mixed_draws
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.operate import engine_of
@@ -20,50 +23,93 @@ ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
 
 
-def under_readings(
-    prepared: Prepared, members: list[Member], effects: xr.Dataset, required: RequiredN, advance=lambda: None
-) -> list[dict]:
+def under_readings(sizing: Sizing, required: RequiredN, advance=lambda: None) -> list[dict]:
     """Return pooled effect, tau, I2 and required n averaged over readings, then under each reading of each study.
 
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
-    trial), its 95 % equal-tailed interval, tau at that dose (None where it has no mean) and I2, posterior means; ess,
-    the effective draws of the posterior times the share that the weights leave of them (Kish); n with its Monte Carlo
-    interval, why, plateau and its MCSE, or `why` "few draws", or "not simulated" where children are drawn one by one.
-    The first row averages over all readings: there `required` is the answer; in the others the remaining studies are
-    averaged over. Empty for a published estimate.
+    trial), its 95 % equal-tailed interval, tau at that dose (None where it has no mean) and I2, posterior means; n,
+    why and plateau. The first row averages over all readings: there `required` is the answer; in the others the
+    remaining studies are averaged over. Where n is computed exactly the models are fitted again under each reading;
+    else the draws are taken that have it: n then has a Monte Carlo interval, plateau its MCSE, and why may be "few
+    draws" or, where children are drawn one by one, "not simulated". Empty for a published estimate.
     """
-    data, active = prepared.contrasts, prepared.plan.trial.active.name
+    prepared, members = sizing.prepared, sizing.members
+    data = prepared.contrasts
     if data is None:
         return []
-    plan, shares = prepared.plan, [m.share for m in members]
+    shares = [m.share for m in members]
     probability = mixed_draws([reading_probability(m.tree, data).to_dataset(name="p") for m in members], shares)["p"]
-    effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
     i2 = mixed_draws([_i_squared(prepared, m) for m in members], shares)["i2"]
-    draws, has_mean = min(_effective_draws(m) for m in members), all(m.fit.orders["tau"] > 1 for m in members)
-    tree, dear, table = xr.DataTree.from_dict({"posterior": effects}), engine_of(plan.trial) == "children", []
+    fitted = all(m.fit and m.fit.exact for m in members)
+    table = []
     for study, reading, taken in _cases(data):
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
-        ess = float(draws * weight.mean() ** 2 / (weight**2).mean())
         row = {
             "study": study,
             "reading": reading,
             "prior": float(dot(taken, data["weight"].values)),
             "posterior": float(weight.mean()),
-            "effect": float((effect * weight).sum() / weight.sum()),
-            "interval": _interval(effect, weight),
-            "tau": float((tau * weight).sum() / weight.sum()) if has_mean else None,
             "i2": float((i2 * share).sum() / share.sum()),
-            "ess": ess,
         }
-        found = required if study is None else None
-        if study is not None and ess >= ESS_MIN and not dear:
-            again = truths_of(prepared, given_reading(tree, weight, plan.seed)["posterior"].to_dataset())
-            found = required_n(again, plan.trial, plan.search, seed=plan.seed)
-        figures = {name: getattr(found, field, None) for name, field in FIGURES.items()}
-        table.append(row | figures | ({} if found else {"why": "not simulated" if dear else "few draws"}))
+        given = required if study is None else None
+        found = _exactly(sizing, taken, given) if fitted else _by_draws(sizing, weight, given)
+        table.append(row | found)
         advance()
     return table
+
+
+def _exactly(sizing: Sizing, taken: np.ndarray, required: RequiredN | None) -> dict:
+    """Return effect, tau and n where the models are fitted again to the readings that are taken; n if not `required`.
+
+    The posterior probability of a reading is the share of the marginal likelihood that it has.
+    """
+    prepared, plan, at = sizing.prepared, sizing.prepared.plan, target_of(sizing.prepared)
+    weight = prepared.contrasts["weight"].values[taken]
+    data = prepared.contrasts.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
+    members = sizing.members if taken.all() else refitted(prepared.models, data, plan.model.weights)
+    again = Sizing(prepared, members)
+    mean = exact_mixture(again.beliefs["pooled_mean"])
+    density = [m.mixture.log_marginal for m in members]
+    whole = [m.mixture.log_marginal for m in sizing.members]
+    ratio = [m.share * math.exp(d - w) for m, d, w in zip(sizing.members, density, whole, strict=True)]
+    found = required or (again.required() if sizing.exact else None)
+    return {
+        "posterior": float(weight.sum() * sum(ratio)),
+        "effect": mean.mean,
+        "interval": list(mean.interval()),
+        "tau": scatter_of(members, at) if _has_mean(sizing) else None,
+    } | _figures(found, "not simulated")
+
+
+def _by_draws(sizing: Sizing, weight: xr.DataArray, required: RequiredN | None) -> dict:
+    """Return effect, tau and n from the draws, by the probability (chain, draw) that each has the readings."""
+    prepared, plan = sizing.prepared, sizing.prepared.plan
+    effects, active = sizing.effects, plan.trial.active.name
+    effect, tau = (effects[name].sel(arm=active, drop=True) for name in ("mean", "scatter"))
+    draws = min(_effective_draws(m) for m in sizing.members)
+    ess = float(draws * weight.mean() ** 2 / (weight**2).mean())
+    dear, found = engine_of(plan.trial) == "children", required
+    if required is None and ess >= ESS_MIN and not dear:
+        tree = xr.DataTree.from_dict({"posterior": effects})
+        again = truths_of(prepared, given_reading(tree, weight, plan.seed)["posterior"].to_dataset())
+        found = required_n(again, plan.trial, plan.search, seed=plan.seed)
+    return {
+        "effect": float((effect * weight).sum() / weight.sum()),
+        "interval": _interval(effect, weight),
+        "tau": float((tau * weight).sum() / weight.sum()) if _has_mean(sizing) else None,
+    } | _figures(found, "not simulated" if dear else "few draws")
+
+
+def _figures(found: RequiredN | None, why_not: str) -> dict:
+    """Return what is said of a required number, or why there is none."""
+    figures = {name: getattr(found, field, None) for name, field in FIGURES.items()}
+    return figures | ({} if found else {"why": why_not})
+
+
+def _has_mean(sizing: Sizing) -> bool:
+    """Return whether tau has a posterior mean in every model."""
+    return all(m.fit.orders["tau"] > 1 for m in sizing.members)
 
 
 def _i_squared(prepared: Prepared, member: Member) -> xr.Dataset:

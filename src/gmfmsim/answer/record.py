@@ -74,7 +74,9 @@ def _record(answer: Answered) -> dict:
         "headline": headline(answer),
         "slug": prepared.slug,
         "unit": prepared.unit,
-        "replicates": answer.surface.attrs["replicates"],
+        "replicates": answer.surface.attrs.get("replicates"),
+        "trial_engine": answer.surface.attrs["engine"],
+        "trial_gate": answer.gate,
         "why": required.why,
         "reference": _reference(answer),
         "trial": trial_record(answer),
@@ -123,7 +125,8 @@ def _manifest(answer: Answered) -> dict:
         "evidence_sha256": prepared.tables.sha256,
         "rows_of_contrasts_csv": [] if prepared.contrasts is None else prepared.contrasts["row"].values.tolist(),
         "models": models,
-        "replicates": answer.surface.attrs["replicates"],
+        "replicates": answer.surface.attrs.get("replicates"),
+        "gate": answer.gate,
         "seconds": answer.seconds,
     }
 

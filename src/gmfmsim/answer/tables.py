@@ -73,13 +73,13 @@ def parameters(model: dict) -> Table:
     return table([*headings, *more], rows)
 
 
-def gate(model: dict) -> Table:
+def gate(criteria: list[dict]) -> Table:
     """Return the criteria of the gate, those that failed marked."""
     rows = [
         [g["criterion"], g["required"], f"{g['measured']:g}", g["worst"], "passed" if g["passed"] else "failed"]
-        for g in model["gate"]
+        for g in criteria
     ]
-    failed = [i for i, g in enumerate(model["gate"]) if not g["passed"]]
+    failed = [i for i, g in enumerate(criteria) if not g["passed"]]
     return table(["criterion", "required", "#measured", "worst at", "verdict"], rows, failed)
 
 

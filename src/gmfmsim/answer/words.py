@@ -1,5 +1,7 @@
 """The answer of a plan in words: a few, a sentence or two, and what to know beside it. Totals stand first."""
 
+import math
+
 from gmfmsim.answer.plan import Answered
 from gmfmsim.compute.text import percent
 from gmfmsim.model.average import no_average
@@ -29,7 +31,7 @@ def sentence(answer: Answered) -> str:
         "assurance": f"{target} assurance of showing {claimed(plan.trial)} at {month} in a new study",
         "power": f"{target} power to show {claimed(plan.trial, effect)}",
     }[metric]
-    plateau = f"{percent(required.plateau)} (MCSE {percent(required.plateau_mcse)})"
+    plateau = _with_mcse(required.plateau, required.plateau_mcse)
     limit, nearly = children(plan.trial, _most(answer)), required.n_at_95_plateau
     most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
     if required.why == "reached":
@@ -61,6 +63,8 @@ def _most(answer: Answered) -> int:
 
 def _with_interval(answer: Answered) -> str:
     plan, required = answer.prepared.plan, answer.required
+    if required.interval is None:
+        return children(plan.trial, required.n)
     low, high = plan.trial.totals(required.interval)
     interval = f"{low} to {high or f'more than {plan.trial.total(_most(answer))}'}"
     more = f"{percent(plan.search.interval_prob)} Monte Carlo interval {interval} in all"
@@ -71,8 +75,14 @@ def _beyond(answer: Answered, plateau: str) -> str:
     """Say what a reached target does not: the plateau, or for power the assurance at the same n."""
     if answer.prepared.plan.search.target.metric == "assurance":
         return f"the plateau, its limit as n grows, is {plateau}"
-    assurance, mcse = map(percent, answer.at("new_study", answer.required.n))
-    return f"whether that effect is there is another question: the assurance is {assurance} (MCSE {mcse})"
+    assurance = _with_mcse(*answer.at("new_study", answer.required.n))
+    return f"whether that effect is there is another question: the assurance is {assurance}"
+
+
+def _with_mcse(share: float, mcse: float | None) -> str:
+    """Write a probability, with its Monte Carlo error where it was simulated."""
+    simulated = mcse is not None and math.isfinite(mcse)
+    return percent(share) + (f" (MCSE {percent(mcse)})" if simulated else "")
 
 
 def claimed(trial: Design, effect: str = "") -> str:
@@ -121,10 +131,12 @@ def asked_in_words(answer: Answered) -> list[str]:
         if found["effect"] is None:
             words.append(f"{size} have {power} power for no effect up to 40 points.")
         else:
-            low, high = (f"{v:.2f}" if v is not None else "more" for v in found["interval"])
-            interval = f"{level} Monte Carlo interval {low} to {high}"
+            interval = ""
+            if found["interval"] is not None:
+                low, high = (f"{v:.2f}" if v is not None else "more" for v in found["interval"])
+                interval = f" ({level} Monte Carlo interval {low} to {high})"
             words.append(
-                f"The smallest effect that {size} detect with {power} power: {found['effect']:.2f} points ({interval})."
+                f"The smallest effect that {size} detect with {power} power: {found['effect']:.2f} points{interval}."
             )
     if found := asked.get("precision"):
         width = f"an interval {found['width']:g} points wide on average"

@@ -9,15 +9,18 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.compute.algebra import dot
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.effect import Condition, Mixture, effect_draws
+from gmfmsim.model.effect import Condition, Mixture, Of, effect
 from gmfmsim.model.engine import Fit
+from gmfmsim.model.exact import ExactPosterior, posterior
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.truths import Belief, draws_belief, exact_belief, mixed_belief
+from gmfmsim.model.structure import structure
+from gmfmsim.model.truths import Belief, exact_belief, mixed_belief
 from gmfmsim.streams import stream
 
 Weights = Literal["posterior", "stacking"]
@@ -65,7 +68,8 @@ class Published:
 class Member:
     """One model of an answer: its name, declaration, fit and share. A published estimate has no declaration or fit.
 
-    log_density (B,): where shares are by stacking, of each block of studies predicted from the others.
+    log_density (B,): where shares are by stacking, of each block of studies predicted from the others. alone: a
+    posterior without a fit: a published estimate, or one that nothing is drawn from (an empty tree).
     """
 
     name: str
@@ -74,12 +78,17 @@ class Member:
     tree: xr.DataTree
     share: float
     log_density: np.ndarray | None = None
-    published: Published | None = None
+    alone: Mixture | None = None
 
     @property
     def mixture(self) -> Mixture | None:
         """The exact posterior, of one component if it is published; None where there are draws alone."""
-        return self.fit.exact if self.fit else self.published
+        return self.fit.exact if self.fit else self.alone
+
+    @property
+    def published(self) -> Published | None:
+        """The published estimate that is taken in place of a fit."""
+        return self.alone if isinstance(self.alone, Published) else None
 
     @property
     def curve(self) -> Curve:
@@ -87,18 +96,32 @@ class Member:
         return self.spec.shape if self.spec else CURVES["constant"]
 
 
-def belief_of(members: list[Member], at: Condition) -> Belief:
-    """Return the predictive distribution of the effect in a new trial under a condition, models in their shares.
+def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Belief:
+    """Return the distribution of the effect in a new trial under a condition, or of the mean of studies; models mixed.
 
-    Exactly where the posterior of a model is exact; else with one component for each of its draws.
+    Raises ValueError where the posterior of a model is not exact.
     """
-    parts = [
-        exact_belief(m.mixture, m.curve, at)
-        if m.mixture
-        else draws_belief(effect_draws(m.tree, m.curve, {"at": at}).isel(arm=0), at)
-        for m in members
+    if sampled := [m.name for m in members if m.mixture is None]:
+        raise ValueError(f"the posterior of {', '.join(sampled)} is sampled: it has draws alone")
+    return mixed_belief([exact_belief(m.mixture, m.curve, at, of) for m in members], [m.share for m in members])
+
+
+def refitted(models: Mapping[str, ModelSpec], data: xr.Dataset, weights: Weights) -> list[Member]:
+    """Return models fitted exactly to other data, with their shares; nothing is drawn. Raises as `posterior`."""
+    fitted = [
+        Member(name, spec, None, xr.DataTree(), 1.0, alone=posterior(structure(spec, data)))
+        for name, spec in models.items()
     ]
-    return mixed_belief(parts, [m.share for m in members])
+    return shares_of(fitted, data, weights)
+
+
+def scatter_of(members: list[Member], at: Condition) -> float:
+    """Return the posterior mean of the scale by which effects of studies scatter under a condition, models mixed."""
+    total = 0.0
+    for m in members:
+        exact, found = m.mixture, effect(m.curve, m.mixture.labelled, m.mixture.phi, at)
+        total += m.share * float(dot(exact.weight, found.scatter[exact.node]))
+    return total
 
 
 ALL_WEIGHT = 0.9995
@@ -111,7 +134,7 @@ def no_average(members: list[Member]) -> str | None:
     if len(members) == 1 or first.share < ALL_WEIGHT:
         return None
     if first.log_density is None:
-        marginal = sorted(m.fit.exact.log_marginal for m in members)
+        marginal = sorted(m.mixture.log_marginal for m in members)
         decided = f"the next model's log marginal likelihood is {marginal[-1] - marginal[-2]:.1f} lower"
     else:
         best, total = first.log_density.sum(), [m.log_density.sum() for m in members if m is not first]
@@ -132,20 +155,25 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
     """
     if len(members) == 1:
         return [replace(members[0], share=1.0)]
-    exact = [m.fit.exact for m in members]
-    if weights == "posterior":
-        if None in exact:
-            names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
-            raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
-        share = special.softmax([e.log_marginal for e in exact])
-        return [replace(m, share=float(s)) for m, s in zip(members, share, strict=True)]
-    if None in exact:
+    exact = [m.mixture for m in members]
+    if None not in exact:
+        share, density = _exact_shares(exact, data, weights)
+    elif weights == "posterior":
+        names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
+        raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
+    else:
         density = [psis_contrasts(m.tree)[0] for m in members]
-    else:  # studies that share children leave together
-        of_blocks = blocks(exact[0].prepared.structure, data)[1]
-        density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
-    share = stacking(np.stack(density, axis=1))
+        share = stacking(np.stack(density, axis=1))
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
+
+
+def _exact_shares(exact: list[ExactPosterior], data: xr.Dataset, weights: Weights) -> tuple[np.ndarray, list]:
+    """Return the shares (M,) of exact posteriors, and by stacking the log density of each block of studies."""
+    if weights == "posterior":
+        return special.softmax([e.log_marginal for e in exact]), [None] * len(exact)
+    of_blocks = blocks(exact[0].prepared.structure, data)[1]  # studies that share children leave together
+    density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
+    return stacking(np.stack(density, axis=1)), density
 
 
 def stacking(log_density: np.ndarray) -> np.ndarray:

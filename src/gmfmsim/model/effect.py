@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
@@ -128,13 +128,17 @@ class Mixture(Protocol):
         """Return the NormalMixture of loading' coefficients + Normal(0, variance); loading (J, p), variance (J,)."""
 
 
-def effect_at(exact: Mixture, curve: Curve, at: Condition) -> tuple:
-    """Return the distributions (NormalMixture) of the effect under a condition: mean of studies, and new study.
+Of = Literal["mean", "new_study"]
+"""Of what the effect is asked: the mean of studies, or a new study."""
 
-    mean = amplitude x share; new study: Normal(mean, between share^2).
+
+def effect_at(exact: Mixture, curve: Curve, at: Condition, of: Of):
+    """Return the distribution (NormalMixture) of the effect under a condition.
+
+    Mean of studies: amplitude x share; new study: Normal(mean, between share^2).
     """
     found = effect(curve, exact.labelled, exact.phi, at)
-    return exact.linear(found.loading), exact.linear(found.loading, found.between * found.share**2)
+    return exact.linear(found.loading, found.between * found.share**2 if of == "new_study" else 0.0)
 
 
 def deviations(effects: xr.Dataset, rng: np.random.Generator) -> np.ndarray:

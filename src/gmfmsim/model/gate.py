@@ -86,8 +86,12 @@ def gate(tree: xr.DataTree) -> list[dict]:
 def agreement_rows(compared: list[dict]) -> list[dict]:
     """Return the criterion of two engines: at most 4 MCSE apart, by the rows of `agreement`."""
     far = max(compared, key=lambda row: row["distance"])
-    where, required = f"{far['figure']} of {far['name']}", f"at most {DISTANCE_MAX:g} MCSE"
-    return [_row("engines apart", required, lambda x: x <= DISTANCE_MAX, far["distance"], where)]
+    return [apart_row("engines apart", far["distance"], f"{far['figure']} of {far['name']}")]
+
+
+def apart_row(criterion: str, distance: float, where: str) -> dict:
+    """Return the criterion of two ways to one figure: at most 4 MCSE apart."""
+    return _row(criterion, f"at most {DISTANCE_MAX:g} MCSE", lambda x: x <= DISTANCE_MAX, distance, where)
 
 
 def failures(rows: list[dict]) -> str:

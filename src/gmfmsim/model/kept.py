@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import xarray as xr
 
-from gmfmsim.dist.mixture import on_grids
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.curves import POINTS
 from gmfmsim.model.draws import choose
-from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_at, effect_draws
-from gmfmsim.model.truths import belief, said
+from gmfmsim.model.effect import INTERVAL_PROB, Condition, deviations, effect_draws
+from gmfmsim.model.truths import exact_belief
 from gmfmsim.model.under_reading import reading_probability
 from gmfmsim.streams import stream
 
@@ -112,9 +111,8 @@ def kept(
     new = effects["mean"] + effects["scatter"] * xr.DataArray(z, dims=("chain", "draw"))
     groups["predictions"] = effects.assign(new_study=new.transpose("chain", "draw", "arm"))
     if member.mixture is not None:
-        mixed = on_grids(effect_at(member.mixture, member.curve, arms[active])[1])
         unit = {"unit": member.published.estimate.unit} if member.published else {}
-        groups["belief"] = belief(mixed.weight, mixed.means, mixed.sds, **said(arms[active]), **unit, arm=active)
+        groups["belief"] = exact_belief(member.mixture, member.curve, arms[active]).assign_attrs(unit, arm=active)
     if found is not None and member.fit.exact:
         elpd = {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
         groups["leave_one_out"] = xr.Dataset(elpd)

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.dist.distributions import Distribution
+from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.model.curves import Curve
-from gmfmsim.model.draws import by_draw
-from gmfmsim.model.effect import Condition, Mixture, deviations, effect_at
+from gmfmsim.model.effect import INTERVAL_PROB, Condition, Mixture, Of, deviations, effect_at
 from gmfmsim.streams import stream
 
 BATCHES_PER_CHAIN = 50
@@ -49,16 +49,39 @@ def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray 
     return xr.Dataset({n: ("component", v) for n, v in columns.items()}, attrs={"unit": "GMFM-66 points"} | attrs)
 
 
-def exact_belief(mixture: Mixture, curve: Curve, at: Condition) -> Belief:
-    """Return the Belief of an exact posterior under a condition: one component for each node and state."""
-    new = effect_at(mixture, curve, at)[1]
-    return belief(new.weight, new.means, new.sds, **said(at))
+def exact_belief(mixture: Mixture, curve: Curve, at: Condition, of: Of = "new_study") -> Belief:
+    """Return the Belief of an exact posterior under a condition: of a new study, or of the mean of studies.
+
+    The components, one for each node and state, are put `on_grids`.
+    """
+    found = on_grids(effect_at(mixture, curve, at, of))
+    return belief(found.weight, found.means, found.sds, **said(at))
 
 
-def draws_belief(effects: xr.Dataset, at: Condition) -> Belief:
-    """Return the Belief of a sampled posterior, one component a draw; effects: `effect_draws` of one arm."""
-    mean, sd, df = (by_draw(effects[name]) for name in ("mean", "scatter", "df"))
-    return belief(np.full(mean.size, 1 / mean.size), mean, sd, df, **said(at))
+def known(effect: float) -> Belief:
+    """Return the Belief that the effect is one value."""
+    return belief(np.ones(1), np.array([effect]), np.zeros(1))
+
+
+def exact_mixture(of: Belief) -> NormalMixture:
+    """Return a Belief of normal components as a mixture, which has quantiles."""
+    return NormalMixture(*(of[name].values for name in ("weight", "mean", "sd")))
+
+
+def effect_exactly(kinds: Sequence[Belief], dose: float) -> xr.Dataset:
+    """Return mean and equal-tailed 95 % interval (kind, dose) of the effect, as `dose_response`, from two Beliefs.
+
+    kinds: of the mean of studies, and of a new study. Components are normal.
+    """
+    mixtures = [exact_mixture(b) for b in kinds]
+    ends = np.array([m.interval(INTERVAL_PROB) for m in mixtures])
+    centre = mixtures[0].mean
+    figures = {"effect": [centre, centre], "low": ends[:, 0], "high": ends[:, 1]}
+    return xr.Dataset(
+        {name: (("kind", "dose"), np.reshape(value, (2, 1))) for name, value in figures.items()},
+        coords={"kind": ["mean", "new_study"], "dose": [dose]},
+        attrs={"interval": "equal-tailed", "interval_prob": INTERVAL_PROB},
+    )
 
 
 def said(at: Condition) -> dict[str, float | str]:

@@ -112,7 +112,8 @@ def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
             raise ValueError(f"missed density {found.missed:.2g}, at most {MISSED_MAX:g}")
         laws = {name: found.parameter(name) for name in found.prepared.names}
         laws |= {_name(*one): found.coefficient(*one) for one in found.labelled}
-        both = effect_at(found, spec.shape, highest_dose(simulated.data))
+        at = highest_dose(simulated.data)
+        both = tuple(effect_at(found, spec.shape, at, of) for of in ("mean", "new_study"))
         laws |= dict(zip(("effect", "new study"), both, strict=True))
         return Placed({name: float(laws[name].cdf(value)) for name, value in simulated.truth.items()})
 

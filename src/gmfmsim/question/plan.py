@@ -24,6 +24,7 @@ from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
+from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.detectable import Detectable, Precision
 from gmfmsim.trial.optimise import Optimise
@@ -48,6 +49,7 @@ class Plan(Spec):
     sampler: Sampler = Sampler()
     trial: AnyDesign
     search: Search
+    sensitivity: Sensitivity = Sensitivity()
     detectable: Detectable | None = Asked
     precision: Precision | None = Asked
     optimise: Optimise | None = Asked

@@ -66,14 +66,15 @@ def curves(plan: Drawn) -> Figure:
     }
     for scenario, (colour, style, label) in lines.items():
         y, e = (surface[v].sel(scenario=scenario).values for v in ("success", "success_mcse"))
-        ax.fill_between(n, y - Z975 * e, y + Z975 * e, color=colour, alpha=0.25, lw=0)
+        if np.isfinite(e).any():
+            ax.fill_between(n, y - Z975 * e, y + Z975 * e, color=colour, alpha=0.25, lw=0)
         ax.plot(n, y, style, color=colour, lw=1.8, label=label)
     plateau, target = answer["plateau"], answer["target"]["value"]
     ax.axhline(plateau, color=BLUE, lw=1.2, ls=(0, (1, 2)), label=f"plateau of a new study, {percent(plateau)}")
     ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {answer['target']['metric']}")
     if (required := answer["n_total"]) is not None:
-        low, high = answer["n_total_interval"]
-        ax.axvspan(low, high or n[-1], color="black", alpha=0.08, lw=0)
+        if interval := answer["n_total_interval"]:
+            ax.axvspan(interval[0], interval[1] or n[-1], color="black", alpha=0.08, lw=0)
         ax.plot([required] * 2, [0, target], color="black", lw=1)
         ax.annotate(f"{required} children", (required, 0.06), (4, 0), fontsize=10, fontweight="bold", **BESIDE)
     ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel="children randomised in all", ylabel="probability of success")

@@ -53,7 +53,7 @@ def _section(result: Result, position: int) -> dict:
         "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
-            m | {"tables": {"parameters": parameters(m), "gate": gate(m)}}
+            m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
             for m in answer["models"]
             if m["engine"] != "published"
         ],

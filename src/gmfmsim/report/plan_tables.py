@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.tables import Cell, Table, shares, simulated, table, written
+from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, written
 from gmfmsim.compute.text import Written, decimals, percent
 
 
@@ -18,6 +18,7 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "effects": _effects(answer),
         "shares": shares([m for m in answer["models"] if m["engine"] != "published"]),
         "readings": _readings(answer["readings"]),
+        "trial_gate": gate(answer["trial_gate"]),
         "trials": _trials(evidence["trials"]),
         "findings": _findings(evidence),
     }
@@ -26,8 +27,8 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
 def _reference(reference: dict | None) -> Table | None:
     if reference is None:
         return None
-    rows = [[r["what"], percent(r["value"]), percent(r["mcse"])] for r in reference["rows"]]
-    return table(["what", "#probability", "#MCSE"], rows)
+    rows = [[r["what"], written(Written(percent(r["value"]), percent(r["mcse"])))] for r in reference["rows"]]
+    return table(["what", "#probability"], rows)
 
 
 def _curves(answer: dict, surface: xr.Dataset, most: int = 9) -> Table:
@@ -92,8 +93,10 @@ def _readings(readings: list[dict]) -> Table:
     for r in readings:
         needed = words.get(r["why"], "not reached")
         if r["n_total"] is not None:
-            low, high = r["n_total_interval"]
-            needed = f"{r['n_total']} ({low} to {high or 'more'})"
+            needed = str(r["n_total"])
+            if r["n_total_interval"]:
+                low, high = r["n_total_interval"]
+                needed += f" ({low} to {high or 'more'})"
         rows.append(
             [
                 r["study"] or "all",

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.files.toml import Spec
+from gmfmsim.model.truths import known
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.exact import Assurance, qualifies
 from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve
@@ -73,16 +75,18 @@ def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr
 def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
     """Return the smallest effect with the wanted power at n, and its Monte Carlo interval, to 0.01 points.
 
-    Bisection on common random numbers; the interval repeats it for power +- z MCSE. None where even 40 points do not
-    have the power, or for an end of the interval that does not.
+    By bisection: power exactly where it can be, without an interval, else on common random numbers; the interval
+    repeats it for power +- z MCSE. None where even 40 points do not have the power, or for an end that does not.
 
     Raises ValueError for an n that the trial cannot have.
     """
     trial.sizes(wanted.n_per_arm)
     first, engine = primary_only(trial)
-    seen = {}
+    exactly, seen = qualifies(trial, trial.analyses[0]) is None, {}
 
     def power(steps: int) -> tuple[float, float]:
+        if steps not in seen and exactly:
+            seen[steps] = Assurance(trial, trial.analyses[0], known(steps * STEP)).at(wanted.n_per_arm), 0.0
         if steps not in seen:
             truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
             surface = simulate(truths, first, n=[wanted.n_per_arm], seed=effort.seed, engine=engine)
@@ -102,7 +106,7 @@ def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
         return round(high * STEP, 2)
 
     effect = root(0.0)
-    interval = None if effect is None else [root(effort.z), root(-effort.z)]
+    interval = None if effect is None or exactly else [root(effort.z), root(-effort.z)]
     return wanted.model_dump() | {"effect": effect, "interval": interval}
 
 

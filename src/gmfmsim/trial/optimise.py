@@ -4,14 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Annotated
 
-import xarray as xr
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.sizes import FEWEST_UNITS, allocation
 
 
@@ -37,32 +35,30 @@ class Optimise(Spec):
 def allocations(
     trial: Design,
     wanted: Optimise,
-    truths_at: Callable[[Design], xr.Dataset],
+    assured: Callable[[Design, int], tuple[float, float]],
     *,
-    seed: int,
     advance=lambda: None,
 ) -> list[dict]:
     """Return assurance and its MCSE for every dose and ratio, best first; assurance per child is that over n_total.
 
-    truths_at(trial) returns the truths of a variant. The variants share their noise, so that they differ less by chance
-    than their MCSE say. sizes are the children in each arm: at most n_total, and as many as the ratio allows.
+    assured(trial, n) returns assurance and MCSE of a variant. Where they are simulated, the variants share their noise,
+    so that they differ less by chance than their MCSE say. sizes are the children in each arm: at most n_total, and as
+    many as the ratio allows.
     """
     rows = []
     for dose in wanted.doses or [trial.active.dose]:
         for ratio in wanted.ratios:
             variant = with_allocation(trial, dose, ratio)
             n = largest_n(variant, wanted.n_total)
-            truths = truths_at(variant).sel(scenario=["new_study"])
-            surface = simulate(truths, variant, n=[n], seed=seed).isel(analysis=0)
-            sizes = variant.sizes(n)
+            sizes, (assurance, mcse) = variant.sizes(n), assured(variant, n)
             rows.append(
                 {
                     "dose": dose,
                     "ratio": ratio,
                     "sizes": sizes,
-                    "assurance": surface["success"].item(),
-                    "assurance_mcse": surface["success_mcse"].item(),
-                    "assurance_per_100_children": 100 * surface["success"].item() / sum(sizes.values()),
+                    "assurance": assurance,
+                    "assurance_mcse": mcse,
+                    "assurance_per_100_children": 100 * assurance / sum(sizes.values()),
                 }
             )
             advance()

@@ -78,7 +78,12 @@ def simulate(
             "randomised": ("n", [design.total(k) for k in n]),
             "analysis": [design.analyses[0].label],
         },
-        attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed},
+        attrs={
+            "replicates": int(truths.sizes["draw"]),
+            "alpha_two_sided": design.alpha,
+            "seed": seed,
+            "engine": "two_arm",
+        },
     )
 
 

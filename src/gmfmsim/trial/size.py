@@ -44,7 +44,7 @@ class Search(Spec):
 
 @dataclass(frozen=True)
 class RequiredN:
-    """The answer of a search.
+    """The answer of a search; by the exact engine without Monte Carlo error, interval and plateau_mcse None.
 
     n is None where the target was not reached, and `why` says so: "plateau" (it lies below the target), "limit"
     (the search ended at max_n_per_arm), "undecided" (the plateau is within its Monte Carlo error of the target), "time"
@@ -59,7 +59,7 @@ class RequiredN:
     interval: tuple[int, int | None] | None
     why: Literal["reached", "plateau", "limit", "undecided", "time"]
     plateau: float
-    plateau_mcse: float
+    plateau_mcse: float | None
     n_at_95_plateau: int | None
 
     @property

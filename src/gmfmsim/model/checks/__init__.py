@@ -35,7 +35,9 @@ class Checks:
 def checks(fit: Fit, spec: ModelSpec, data: xr.Dataset, *, margins: Sequence[float], at: Condition) -> Checks:
     """Check a fitted model against its contrasts, and its effect under the condition against margins (GMFM points)."""
     draws = effect_draws(fit.tree, spec.shape, {"at": at}).isel(arm=0, drop=True)
-    effects = draws if fit.exact is None else effect_at(fit.exact, spec.shape, at)
+    effects = (
+        draws if fit.exact is None else tuple(effect_at(fit.exact, spec.shape, at, of) for of in ("mean", "new_study"))
+    )
     contrasts, studies = cross_validate(fit, spec, data)
     return Checks(
         replicated=predictive_check(fit.tree, data),

@@ -4,7 +4,7 @@ from typing import Annotated, Union
 
 from pydantic import Field, create_model
 
-from gmfmsim.dist.distributions import Beta, Normal, TruncatedNormal, Uniform
+from gmfmsim.dist.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
 from gmfmsim.dist.positive import (
     Exponential,
     Gamma,
@@ -29,6 +29,17 @@ class Reason(Spec):
 
     unit: str = Field(min_length=1)
     reason: str = Field(min_length=1)
+
+
+SCALES = ("sd", "scale", "median")
+"""What a distribution calls its scale; the mean of an exponential one is its scale too."""
+
+
+def rescaled(prior: Distribution, factor: float) -> Distribution | None:
+    """Return the prior with its scale times a factor, everything else as it is; None for one that has no scale."""
+    own = [name for name in SCALES if name in type(prior).model_fields]
+    own += ["mean"] if isinstance(prior, Exponential) else []
+    return prior.model_copy(update={own[0]: getattr(prior, own[0]) * factor}) if own else None
 
 
 PRIORS = tuple(

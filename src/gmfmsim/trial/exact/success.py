@@ -1,4 +1,4 @@
-"""Probability of success without random numbers: over truths, SDs of change and completers; n, plateau."""
+"""Probability of success without random numbers: over truths, SDs of change and completers; its plateau."""
 
 import math
 from collections.abc import Iterable
@@ -16,15 +16,11 @@ from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.rules import gauss, spread
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, statistic
-from gmfmsim.trial.exact.table import Table
+from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
-from gmfmsim.trial.size import Curve
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
-
-MOST = 10_000_000
-"""The largest n that is looked at."""
 
 
 class Assurance:
@@ -39,14 +35,29 @@ class Assurance:
         self.design, self.claimed = design, claimed or claim(design)
         self.test = statistic(design, analysis)
         self.belief = _estimated(belief, self.test)
-        self.truth, self.weight = _normals(*self.belief)
+        self.mixture = _normals(*self.belief)
+        self.smeared: dict[int, tuple[Truth, np.ndarray]] = {}
         sd, self.share = spread(design.sd_change, self.test.knees)
         self.sigma = _units(self.test, sd)
         self.table = Table(self._given) if len(self.claimed) == 1 else None
 
     def _given(self, se: np.ndarray, df: float) -> np.ndarray:
         """Return success (M,) at standard errors se (M,) and degrees of freedom."""
-        return dot(chances(self.truth, self.claimed, se, df, self.test.adjusted), self.weight)
+        truth, weight = self._smeared(float(se.min()))
+        return dot(chances(truth, self.claimed, se, df, self.test.adjusted), weight)
+
+    def _smeared(self, se: float) -> tuple[Truth, np.ndarray]:
+        """Return components of the truth for standard errors from `se` on, and their weights.
+
+        A part of the error, that of the next smaller se of a coarse ladder, is in them: the wider a component, the
+        fewer stand for the whole. The error of a standard error is independent of that part, as it is of the truth.
+        """
+        rung = math.floor(math.log(se) / WIDTH)
+        if rung not in self.smeared:
+            part, of = math.exp(2 * WIDTH * rung), self.mixture
+            few = on_grids(NormalMixture(of.weight, of.means, np.sqrt(of.sds**2 + part)))
+            self.smeared[rung] = Truth(few.means, few.sds**2 - part), few.weight
+        return self.smeared[rung]
 
     def at(self, n: int) -> float:
         """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
@@ -71,7 +82,8 @@ class Assurance:
             return 1.0
         left = completed(self.test, n)
         se = (np.sqrt(left.scale)[:, None] * self.sigma).ravel()
-        found = dot(chances(self.truth, self.claimed, se, math.inf, False), self.weight)
+        truth, share = self._smeared(float(se.min()))
+        found = dot(chances(truth, self.claimed, se, math.inf, False), share)
         weight = (left.weight[:, None] * self.share).ravel()
         return _share(float(dot(found, weight))) + self.claimed[0].level
 
@@ -138,36 +150,6 @@ def surface(
     return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
 
 
-def required_n(
-    design: Design, analysis, belief: Belief, *, target: float, claimed: Claim | None = None, most: int = MOST
-) -> int | None:
-    """Return the smallest n that the design can have with success >= target; None where the plateau is not above it.
-
-    It takes success to rise with n, as it does beyond trials so small that false claims matter.
-
-    Raises ValueError as `success`, and where the target is reached beyond `most` alone.
-    """
-    exact = Assurance(design, analysis, belief, claimed)
-    if exact.plateau() <= target:
-        return None
-
-    def at(n: int) -> tuple[float, float]:
-        bound = exact.bound(n)
-        return (bound if bound < target else exact.at(n)), 0.0
-
-    found = Curve(at, step=design.step).crossing(target, most=most)
-    if found is None:
-        raise ValueError(
-            f"target is {target:g}; allowed: what n up to {most} reach, {exact.at(design.at_most(most)):g}"
-        )
-    return found
-
-
-def plateau(design: Design, analysis, belief: Belief, claimed: Claim | None = None) -> float:
-    """Return the limit of success as n grows without bound: see `Assurance.plateau`."""
-    return Assurance(design, analysis, belief, claimed).plateau()
-
-
 def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
     """Return the SD of a unit (J,) at SDs of change (J,), all above 0."""
     return valid("SD of a unit", test.sigma(sd), above=0)
@@ -183,8 +165,8 @@ def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
     return weight, mean, abs(test.slope) * valid("sd", sd, least=0), df
 
 
-def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> tuple[Truth, np.ndarray]:
-    """Return normal components, as few as do, and their weights.
+def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> NormalMixture:
+    """Return normal components, as few as do.
 
     A Student-t one is Normal(mean, sd^2 / S^2), S^2 ~ chi^2(df) / df.
     """
@@ -202,8 +184,7 @@ def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarra
         parts[1].append(np.tile(mean[mine], s.size))
         parts[2].append(np.outer(share, weight[mine]).ravel())
     scale, centre, shares = (np.concatenate(part) for part in parts)
-    few = on_grids(NormalMixture(shares, centre, scale))
-    return Truth(few.means, few.sds), few.weight
+    return on_grids(NormalMixture(shares, centre, scale))
 
 
 def _below(x: np.ndarray, df: np.ndarray) -> np.ndarray:

@@ -15,10 +15,14 @@ NODES, WEIGHTS = gauss_legendre(16)
 
 
 class Truth(NamedTuple):
-    """Normal components of what an estimate is centred on: mean, sd (K,)."""
+    """Normal components of what an estimate is centred on: mean, variance (K,).
+
+    A variance may lie below 0 by less than the squared standard errors that it is asked with: then a part of these is
+    in the components already.
+    """
 
     mean: np.ndarray
-    sd: np.ndarray
+    variance: np.ndarray
 
 
 def critical(claimed: Claim, df: float) -> np.ndarray:
@@ -30,9 +34,9 @@ def critical(claimed: Claim, df: float) -> np.ndarray:
 def chances(truth: Truth, claimed: Claim, se: np.ndarray, df: float, adjusted: bool) -> np.ndarray:
     """Return P(all criteria hold) (M, K) at standard errors se (M,), for each component of the truth.
 
-    estimate ~ Normal(theta, (q se)^2), theta ~ Normal(mean, sd^2), so that it is Normal(mean, sd^2 + (q se)^2); the
-    criterion above a threshold holds where it lies beyond threshold + t q se S. One criterion:
-    E[Phi((mean - threshold - t q se S) / sqrt(sd^2 + (q se)^2))], the tail of a non-central t over q = 1. Several:
+    estimate ~ Normal(theta, (q se)^2), theta ~ Normal(mean, variance), so that it is Normal(mean, variance + (q se)^2);
+    the criterion above a threshold holds where it lies beyond threshold + t q se S. One criterion:
+    E[Phi((mean - threshold - t q se S) / sqrt(variance + (q se)^2))], the tail of a non-central t over q = 1. Several:
     the joint probability, by quadrature over S between the corners of the region. q, S: see `rules.error`.
     """
     t = critical(claimed, df)
@@ -41,11 +45,11 @@ def chances(truth: Truth, claimed: Claim, se: np.ndarray, df: float, adjusted: b
         threshold = np.array([c.threshold for c in claimed])
         found = np.zeros((se.size, truth.mean.size))
         for inflate, weight in zip(*imbalance(df, adjusted), strict=True):
-            found += weight * _joint(truth.mean, truth.sd, se * inflate, df, t, threshold, sign, NODES, WEIGHTS)
+            found += weight * _joint(truth.mean, truth.variance, se * inflate, df, t, threshold, sign, NODES, WEIGHTS)
         return found
     (only,) = claimed
     apart = truth.mean - only.threshold if only.direction == "above" else only.threshold - truth.mean
-    return _beyond(apart, truth.sd, se, *error(df, float(t[0]), adjusted))
+    return _beyond(apart, truth.variance, se, *error(df, float(t[0]), adjusted))
 
 
 @compiled
@@ -54,8 +58,8 @@ def _phi(x):
 
 
 @compiled
-def _beyond(apart, sd, se, inflate, limit, weight):
-    """Return the sum over nodes of weight x Phi((apart - limit se) / sqrt(sd^2 + (inflate se)^2)), (M, K)."""
+def _beyond(apart, variance, se, inflate, limit, weight):
+    """Return the sum over nodes of weight x Phi((apart - limit se) / sqrt(variance + (inflate se)^2)), (M, K)."""
     out = np.zeros((se.size, apart.size))
     for m in range(se.size):
         for k in range(apart.size):
@@ -63,7 +67,7 @@ def _beyond(apart, sd, se, inflate, limit, weight):
             for j in range(weight.size):
                 if inflate[j] != last:
                     last = inflate[j]
-                    root = 1 / math.sqrt(sd[k] ** 2 + (last * se[m]) ** 2)
+                    root = 1 / math.sqrt(variance[k] + (last * se[m]) ** 2)
                 total += weight[j] * _phi((apart[k] - limit[j] * se[m]) * root)
             out[m, k] = total
     return out
@@ -113,7 +117,7 @@ def _bounds(s, se, t, threshold, sign):
 
 
 @compiled
-def _joint(mean, sd, se, df, t, threshold, sign, nodes, weights):
+def _joint(mean, variance, se, df, t, threshold, sign, nodes, weights):
     """Return the probability (M, K) that all criteria hold, by Gauss and Legendre's rule over u = log S in panels.
 
     The density of u is in proportion to exp(df (u - (e^2u - 1) / 2)); panels end where the bounds have a corner and are
@@ -121,7 +125,7 @@ def _joint(mean, sd, se, df, t, threshold, sign, nodes, weights):
     """
     out = np.zeros((se.size, mean.size))
     for m in range(se.size):
-        spread = np.sqrt(sd**2 + se[m] ** 2)
+        spread = np.sqrt(variance + se[m] ** 2)
         if np.isinf(df):
             _inside(mean, spread, _bounds(1.0, se[m], t, threshold, sign), out[m], 1.0)
             continue

@@ -1,0 +1,241 @@
+"""What moves n: the required number with one assumption changed at a time, each from an exact refit."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from gmfmsim.answer.sizing import Sizing
+from gmfmsim.answer.truths import target_of
+from gmfmsim.compute.executors import in_order
+from gmfmsim.dist.distributions import Fixed
+from gmfmsim.evidence.spread import spread_field
+from gmfmsim.files.shelf import names
+from gmfmsim.model.average import Member, belief_of, refitted
+from gmfmsim.model.checks.left_out import blocks
+from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
+from gmfmsim.model.exact import refusal
+from gmfmsim.model.priors import Prior, rescaled
+from gmfmsim.model.setting import setting_faults
+from gmfmsim.model.structure import not_known, structure
+from gmfmsim.model.terms import covariate
+from gmfmsim.model.truths import known
+from gmfmsim.question.plan import Prepared
+from gmfmsim.question.sensitivity import Changed
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.exact import Assurance, smallest
+from gmfmsim.trial.size import RequiredN
+
+ENDS = {"2.5 %": 0.025, "97.5 %": 0.975}
+"""Quantiles at which a figure is held whose distribution a plan declares."""
+
+FACTORS = {"halved": 0.5, "doubled": 2.0}
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """All that a required n rests on, one part of it `changed` `to` something else: models, contrasts, trial.
+
+    words: the change as a reader is told it.
+    """
+
+    changed: Changed
+    to: str
+    words: str
+    models: Mapping[str, ModelSpec]
+    data: xr.Dataset | None
+    trial: Design
+
+
+class Found(NamedTuple):
+    """The required n of a case, None where none reaches the target, and the plateau."""
+
+    n: int | None
+    plateau: float
+
+
+def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] = lambda: None) -> list[dict]:
+    """Return the required n under each changed assumption, those that move it most first.
+
+    One row an assumption: changed, to, words; status (reached, unreachable), n, plateau. Each model is fitted again,
+    exactly, where evidence, prior or structure change. Empty where n is simulated: then no refit is exact.
+    """
+    if not sizing.exact:
+        return []
+    prepared = sizing.prepared
+    base = Assumed("study", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
+    asked = prepared.plan.sensitivity.changed
+    cases = [case for case in _cases(prepared, base) if case.changed in asked and _possible(case, prepared)]
+    rows = []
+    for case, found in zip(cases, in_order(lambda case: _required(sizing, base, case), cases), strict=True):
+        status = "unreachable" if found.n is None else "reached"
+        rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | found._asdict())
+        advance()
+    return sorted(rows, key=lambda row: -_moved(row, required))
+
+
+def _moved(row: dict, required: RequiredN) -> float:
+    """Return how far a row is from the answer: the logarithm of n, or by the plateau where either has no n."""
+    if row["n"] is None or required.n is None:
+        apart = (row["n"] is None) != (required.n is None)
+        return 1e3 * apart + abs(row["plateau"] - required.plateau)
+    return abs(math.log(row["n"] / required.n))
+
+
+def _required(sizing: Sizing, base: Assumed, case: Assumed) -> Found:
+    """Return the required n of a case."""
+    plan = sizing.prepared.plan
+    if plan.search.target.metric == "power":
+        belief = known(plan.search.planning_value)
+    else:
+        same = case.models is base.models and case.data is base.data
+        members: list[Member] = (
+            sizing.members if same or case.data is None else refitted(case.models, case.data, plan.model.weights)
+        )
+        belief = belief_of(members, target_of(sizing.prepared))
+    assurance = Assurance(case.trial, case.trial.analyses[0], belief)
+    return Found(smallest(assurance, plan.search.target.value), assurance.plateau())
+
+
+def _possible(case: Assumed, prepared: Prepared) -> bool:
+    """Return whether the exact engine fits the models of a case to its contrasts, and they know the trial's setting."""
+    if case.data is None:
+        return True
+    trial = prepared.plan.trial
+    return case.data.sizes["contrast"] > 0 and all(
+        not not_known(spec, case.data)
+        and not setting_faults(spec, case.data, trial.setting, trial.month, "")
+        and refusal(spec, case.data) is None
+        for spec in case.models.values()
+    )
+
+
+def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield the cases of a plan."""
+    if prepared.contrasts is not None and prepared.plan.search.target.metric == "assurance":
+        yield from _without_studies(prepared, base)
+        yield from _structures(prepared, base)
+        yield from _parts(base)
+        yield from _ratios(base)
+        yield from _priors(base)
+        yield from _readings(base)
+    yield from _trials(prepared, base)
+
+
+def _kept(data: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
+    return data.isel({dim: kept for dim in ("contrast", "contrast_") if dim in data.dims})
+
+
+def _without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield the plan without each study; studies that share control children leave together."""
+    first = next(iter(base.models.values()))
+    for study, inside in zip(*blocks(structure(first, base.data), base.data), strict=True):
+        if not inside.all():
+            yield replace(
+                base, changed="without study", to=study, words=f"without {study}", data=_kept(base.data, ~inside)
+            )
+
+
+def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change."""
+    shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
+    alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
+    for name, spec in alone.items():
+        if len(base.models) > 1 or name not in base.models:
+            words = f"{spec.title[0].lower()}{spec.title[1:]}"
+            yield replace(base, changed="structure", to=name, words=words, models={name: spec})
+
+
+def _parts(base: Assumed) -> Iterator[Assumed]:
+    """Yield the evidence of one kind of cells, one route, one month alone; of two studies at least."""
+    data = base.data
+    of = {"cells": "cell_class", "route": "route", "month": "month"}
+    for changed, name in of.items():
+        values = covariate(data, name)
+        for value in sorted(set(values[values != ""].tolist())):
+            kept = values == value
+            to = f"{value:g}" if changed == "month" else str(value)
+            if not kept.all() and len(set(data["study"].values[kept].tolist())) > 1:
+                words = f"{'month ' if changed == 'month' else ''}{to} only"
+                yield replace(base, changed=changed, to=to, words=words, data=_kept(data, kept))
+
+
+def _ratios(base: Assumed) -> Iterator[Assumed]:
+    """Yield r held at the ends of its prior interval: effects on other scales then are GMFM-66 points."""
+    data, gmfm66 = base.data, base.data["gmfm66"].values
+    prior = next(iter(base.models.values())).priors["r"]
+    for end, p in ENDS.items() if not gmfm66.all() else ():
+        ratio = float(prior.ppf(np.array(p)))
+        factor = xr.DataArray(np.where(gmfm66, 1.0, ratio), dims="contrast")
+        scaled = data.assign(
+            effect=data["effect"] * factor,
+            se=data["se"] * factor,
+            covariance=data["covariance"] * factor * factor.rename(contrast="contrast_"),
+            gmfm66=("contrast", np.ones(gmfm66.size, bool)),
+        )
+        words = f"r = {ratio:.2f} ({end} of its prior)"
+        yield replace(base, changed="r", to=f"{ratio:.3g}", words=words, data=scaled)
+
+
+def _priors(base: Assumed) -> Iterator[Assumed]:
+    """Yield the scale of each prior halved and doubled, in every model that has it."""
+    seen: dict[str, list[Prior]] = {}
+    for spec in base.models.values():
+        for name, prior in spec.priors.items():
+            if prior not in seen.setdefault(name, []):
+                seen[name].append(prior)
+    for name, priors in seen.items():
+        for prior in priors:
+            for how, factor in FACTORS.items():
+                other = rescaled(prior, factor)
+                if other is None:
+                    continue
+                models = {
+                    key: spec.model_copy(update={"priors": spec.priors | {name: other}})
+                    if spec.priors.get(name) == prior
+                    else spec
+                    for key, spec in base.models.items()
+                }
+                words = f"{name} ~ {other}: {how}"
+                yield replace(base, changed="prior", to=f"{name} ~ {other}", words=words, models=models)
+
+
+def _readings(base: Assumed) -> Iterator[Assumed]:
+    """Yield each reading of a suspect figure taken for sure, the others averaged over."""
+    data = base.data
+    for study in data["suspect"].values.tolist():
+        readings = data["reading_of"].sel(suspect=study).values
+        rivals = list(dict.fromkeys(readings.tolist()))
+        for reading in rivals if len(rivals) > 1 else []:
+            taken = readings == reading
+            weight = data["weight"].values[taken]
+            given = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
+            yield replace(base, changed="reading", to=f"{study}: {reading}", words=f"{study}: {reading}", data=given)
+
+
+def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield the SD of children at the ends of its distribution and as the field reports it, and other drop-out."""
+    children, law = base.trial.children, base.trial.sd_change
+
+    def with_children(**figures) -> Design:
+        changed = {name: getattr(children, name).model_copy(update=value) for name, value in figures.items()}
+        return base.trial.model_copy(update={"children": children.model_copy(update=changed)})
+
+    none = {"low": None, "high": None}
+    for end, p in ENDS.items() if not isinstance(law, Fixed) else ():
+        sd = float(law.ppf(np.array(p)))
+        trial = with_children(excess_sd={"value": sd, "sigma": 0} | none)
+        yield replace(base, changed="sd", to=f"{sd:.3g}", words=f"SD of change {sd:.2f} ({end})", trial=trial)
+    if prepared.unit == "GMFM-66 points":
+        field, growth = spread_field(prepared.tables, base.trial.month), children.excess_growth.value
+        value = field.median / (base.trial.month / 12) ** growth
+        trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2)} | none)
+        words = f"SD of change as trials on any GMFM scale print it: {field.median:.1f}, log SD {field.log_sd:.2f}"
+        yield replace(base, changed="sd", to=f"field {field.median:.3g}", words=words, trial=trial)
+    for share in dict.fromkeys((0.0, min(2 * base.trial.dropout, 0.9))):
+        if share != base.trial.dropout:
+            trial = with_children(dropout={"value": share} | none)
+            yield replace(base, changed="dropout", to=f"{share:g}", words=f"drop-out {100 * share:g} %", trial=trial)

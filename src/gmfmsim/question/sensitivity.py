@@ -1,0 +1,18 @@
+"""Which assumptions a plan changes one at a time to say what moves its n."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from gmfmsim.files.toml import Spec
+
+Changed = Literal[
+    "without study", "structure", "cells", "route", "month", "sd", "r", "prior", "reading", "bias", "dropout"
+]
+"""What is changed: see `answer.what_moves`."""
+
+
+class Sensitivity(Spec):
+    """[sensitivity]: the kinds of assumptions that are changed, all of them by default; none for no table."""
+
+    changed: Annotated[list[Changed], Field(max_length=20)] = Field(default_factory=lambda: list(get_args(Changed)))
