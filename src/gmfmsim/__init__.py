@@ -50,6 +50,7 @@ __all__ = [
     "shipped",
     "show",
     "simulate",
+    "size",
 ]
 
 
@@ -103,6 +104,17 @@ def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "li
     from gmfmsim.answer.fit import fit as fit_models
 
     return fit_models(_question_of(source), progress or Silent())
+
+
+def size(source: "Source | Experiment", *, what_moves: bool = False, progress: Silent | None = None) -> dict[str, Any]:
+    """Return the required n of every plan of an experiment, exactly where that is possible; write nothing.
+
+    what_moves: and the n under each changed assumption, largest change first, with the distributions behind n. Raises
+    InputError for faults in the inputs or where there is no plan, and GateFailed if a posterior cannot be trusted.
+    """
+    from gmfmsim.answer.size import size as sizes
+
+    return sizes(_question_of(source), what_moves, progress or Silent())
 
 
 def check(source: "Source") -> dict[str, Any]:

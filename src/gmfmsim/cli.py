@@ -67,6 +67,21 @@ def simulate(
     _tell_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
 
+@app.command(epilog="Examples: gmfmsim size quickstart; gmfmsim size quickstart --what-moves --json")
+def size(
+    name: Name,
+    what_moves: Annotated[
+        bool, typer.Option("--what-moves", help="And the number under each changed assumption, and what is behind it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say the required number of children of an experiment; sample nothing where exact engines can, write nothing."""
+    from gmfmsim.answer.size import in_lines
+
+    found = gmfmsim.size(name, what_moves=what_moves, progress=Console())
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
 @app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder, with its data.", metavar="FOLDER")],

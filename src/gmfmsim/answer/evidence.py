@@ -12,20 +12,9 @@ from gmfmsim.evidence.audit.finding import Finding
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger, egger
 from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.question.evidence import read_from
 from gmfmsim.question.plan import Prepared
-
-READING_WORDS = {
-    "as_tabled": "as in the tables",
-    "as_printed": "as printed",
-    "spread_is_se": "printed spread is a standard error",
-    "spread_is_sd": "printed spread is an SD",
-    "imputed_sd": "SD not known, as in other trials",
-    "sd_in_range": "SD in the range of another source",
-    "sd_from_d": "SD from the printed d",
-    "centre_of_interval": "centre of the printed interval",
-    "change_score": "change instead of final score",
-}
 
 AUDITED: dict[tuple[str, ...], list[Finding]] = {}
 """Findings by what the tables hold that were audited, and those they are judged by: most plans share them."""

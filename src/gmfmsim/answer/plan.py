@@ -11,6 +11,7 @@ from gmfmsim.answer.posterior import checks_of, posterior_of
 from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.sizing import Sizing, grid_of, is_design, shown_n
 from gmfmsim.answer.truths import effects_of
+from gmfmsim.answer.what_moves import what_moves
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
@@ -33,8 +34,9 @@ class Answered:
 
     `gate` holds exact success to simulated trials. `effect` is the effect at the dose of the trial, mean of studies and
     new study; `dose_response` the same over a range of doses, where the model uses the dose. `readings` has the answer
-    under each reading of a suspect figure, `checks` those of each fitted model. `asked` has what the plan asks beside
-    n: detectable, precision, optimise; `type_one`, of a design, its false claims over nuisance settings.
+    under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
+    and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
+    beside n: detectable, precision, optimise; `type_one`, of a design, its false claims over nuisance settings.
     """
 
     prepared: Prepared
@@ -45,6 +47,8 @@ class Answered:
     effect: xr.Dataset
     dose_response: xr.Dataset | None
     readings: list[dict]
+    moves: list[dict]
+    behind: dict | None
     checks: list[Checks]
     seconds: dict[str, float]
     asked: dict[str, object] = field(default_factory=dict)
@@ -97,6 +101,9 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     with progress.steps("readings of suspect figures") as advance:
         readings = under_readings(sizing, required, advance)
     lap("readings")
+    with progress.steps("what moves n") as advance:
+        moves, behind = what_moves(sizing, required, advance), sizing.behind(required)
+    lap("what moves n")
     progress.stage(f"{plan.label}: checks")
     checks = [checks_of(prepared, m) for m in members if m.fit]
     lap("checks")
@@ -107,7 +114,20 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
             type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
     lap("asked")
     return Answered(
-        prepared, members, required, surface, gate, effect, band, readings, checks, seconds, asked, type_one
+        prepared,
+        members,
+        required,
+        surface,
+        gate,
+        effect,
+        band,
+        readings,
+        moves,
+        behind,
+        checks,
+        seconds,
+        asked,
+        type_one,
     )
 
 

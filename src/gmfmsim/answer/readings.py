@@ -8,7 +8,7 @@ import xarray as xr
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of, truths_of
 from gmfmsim.compute.algebra import dot
-from gmfmsim.model.average import Member, refitted, scatter_of
+from gmfmsim.model.average import Member, scatter_of
 from gmfmsim.model.effect import effect_draws
 from gmfmsim.model.truths import exact_mixture, mixed_draws
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
@@ -64,21 +64,18 @@ def _exactly(sizing: Sizing, taken: np.ndarray, required: RequiredN | None) -> d
 
     The posterior probability of a reading is the share of the marginal likelihood that it has.
     """
-    prepared, plan, at = sizing.prepared, sizing.prepared.plan, target_of(sizing.prepared)
-    weight = prepared.contrasts["weight"].values[taken]
-    data = prepared.contrasts.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
-    members = sizing.members if taken.all() else refitted(prepared.models, data, plan.model.weights)
-    again = Sizing(prepared, members)
+    prepared, at = sizing.prepared, target_of(sizing.prepared)
+    again, prior = sizing.given(taken), prepared.contrasts["weight"].values[taken].sum()
     mean = exact_mixture(again.beliefs["pooled_mean"])
-    density = [m.mixture.log_marginal for m in members]
+    density = [m.mixture.log_marginal for m in again.members]
     whole = [m.mixture.log_marginal for m in sizing.members]
     ratio = [m.share * math.exp(d - w) for m, d, w in zip(sizing.members, density, whole, strict=True)]
     found = required or (again.required() if sizing.exact else None)
     return {
-        "posterior": float(weight.sum() * sum(ratio)),
+        "posterior": float(prior * sum(ratio)),
         "effect": mean.mean,
         "interval": list(mean.interval()),
-        "tau": scatter_of(members, at) if _has_mean(sizing) else None,
+        "tau": scatter_of(again.members, at) if _has_mean(sizing) else None,
     } | _figures(found, "not simulated")
 
 

@@ -8,13 +8,15 @@ import numpy as np
 
 from gmfmsim.answer.children import children_seen
 from gmfmsim.answer.design import design_record, plug_in, trial_record
-from gmfmsim.answer.evidence import READING_WORDS, contrasts, findings, small_study, trials
+from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.posterior import kept_of
 from gmfmsim.answer.result import Datasets, Outcome
+from gmfmsim.answer.what_moves import in_children
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
 from gmfmsim.compute.text import exact, plain
+from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
@@ -95,7 +97,12 @@ def _record(answer: Answered) -> dict:
         ],
         "evidence": _evidence(answer),
     }
-    said = {"readings": [_reading(row, plan.trial) for row in answer.readings], "warnings": warnings(answer)}
+    said = {
+        "readings": [_reading(row, plan.trial) for row in answer.readings],
+        "sensitivity": in_children(answer.moves, plan.trial),
+        "distribution": answer.behind,
+        "warnings": warnings(answer),
+    }
     last = {"sentence": sentence(answer)}
     return plain(first) | exact(page) | plain(said) | last | plain(answer.asked) | plain(_of_design(answer))
 

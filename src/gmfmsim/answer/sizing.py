@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.truths import beliefs_of, conditions_of, effects_of, truths_of
-from gmfmsim.model.average import Member, belief_of
+from gmfmsim.model.average import Member, belief_of, refitted
 from gmfmsim.model.gate import apart_row
 from gmfmsim.model.truths import Belief, Truths
 from gmfmsim.question.plan import Prepared
@@ -28,6 +28,20 @@ class Sizing:
 
     prepared: Prepared
     members: list[Member]
+    _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
+
+    def given(self, taken: np.ndarray) -> "Sizing":
+        """Return the plan with its models fitted again, exactly, to some of the combinations of readings alone."""
+        if taken.all():
+            return self
+        key = taken.tobytes()
+        if key not in self._given:
+            data = self.prepared.contrasts
+            weight = data["weight"].values[taken]
+            data = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
+            members = refitted(self.prepared.models, data, self.prepared.plan.model.weights)
+            self._given[key] = Sizing(self.prepared, members)
+        return self._given[key]
 
     @cached_property
     def exact(self) -> bool:
@@ -73,6 +87,13 @@ class Sizing:
         for name in ("success", "success_mcse", "harm", "harm_mcse"):
             found[name][{"analysis": 0}] = known[name].isel(analysis=0).values
         return found.assign({name: known[name] for name in ("plateau", "plateau_mcse")})
+
+    def behind(self, required: RequiredN) -> dict | None:
+        """Return what lies behind the n of the answer, see `trial.exact.behind`; None where it is simulated."""
+        search, trial = self.prepared.plan.search, self.prepared.plan.trial
+        if not self.exact or required.reference_n is None:
+            return None
+        return exact.behind(trial, self.beliefs["new_study"], required.reference_n, search.target.value)
 
     def assured(self, variant: Design, n: int) -> tuple[float, float]:
         """Return assurance of the trial with other arms, at n, and its MCSE: NaN where it is computed exactly."""

@@ -12,6 +12,8 @@ from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of
 from gmfmsim.compute.executors import in_order
 from gmfmsim.dist.distributions import Fixed
+from gmfmsim.evidence.covariates import CLASS_WORDS
+from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member, belief_of, refitted
@@ -39,7 +41,7 @@ FACTORS = {"halved": 0.5, "doubled": 2.0}
 class Assumed:
     """All that a required n rests on, one part of it `changed` `to` something else: models, contrasts, trial.
 
-    words: the change as a reader is told it.
+    words: the change as a reader is told it. taken: of the combinations of readings, those that a case averages over.
     """
 
     changed: Changed
@@ -48,6 +50,7 @@ class Assumed:
     models: Mapping[str, ModelSpec]
     data: xr.Dataset | None
     trial: Design
+    taken: np.ndarray | None = None
 
 
 class Found(NamedTuple):
@@ -77,6 +80,19 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     return sorted(rows, key=lambda row: -_moved(row, required))
 
 
+def in_children(rows: list[dict], trial: Design) -> list[dict]:
+    """Return the rows with children in all and by arm in the place of n."""
+    return [
+        {k: v for k, v in row.items() if k not in ("n", "plateau")}
+        | {
+            "n_total": row["n"] and trial.total(row["n"]),
+            "n_by_arm": row["n"] and trial.sizes(row["n"]),
+            "plateau": row["plateau"],
+        }
+        for row in rows
+    ]
+
+
 def _moved(row: dict, required: RequiredN) -> float:
     """Return how far a row is from the answer: the logarithm of n, or by the plateau where either has no n."""
     if row["n"] is None or required.n is None:
@@ -91,13 +107,18 @@ def _required(sizing: Sizing, base: Assumed, case: Assumed) -> Found:
     if plan.search.target.metric == "power":
         belief = known(plan.search.planning_value)
     else:
-        same = case.models is base.models and case.data is base.data
-        members: list[Member] = (
-            sizing.members if same or case.data is None else refitted(case.models, case.data, plan.model.weights)
-        )
-        belief = belief_of(members, target_of(sizing.prepared))
+        belief = belief_of(_members(sizing, base, case), target_of(sizing.prepared))
     assurance = Assurance(case.trial, case.trial.analyses[0], belief)
     return Found(smallest(assurance, plan.search.target.value), assurance.plateau())
+
+
+def _members(sizing: Sizing, base: Assumed, case: Assumed) -> list[Member]:
+    """Return the models of a case, fitted again where something of them or their evidence is changed."""
+    if case.taken is not None:
+        return sizing.given(case.taken).members
+    if case.models is base.models and case.data is base.data:
+        return sizing.members
+    return refitted(case.models, case.data, sizing.prepared.plan.model.weights)
 
 
 def _possible(case: Assumed, prepared: Prepared) -> bool:
@@ -145,7 +166,7 @@ def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
     for name, spec in alone.items():
         if len(base.models) > 1 or name not in base.models:
-            words = f"{spec.title[0].lower()}{spec.title[1:]}"
+            words = f"model: {spec.title[0].lower()}{spec.title[1:]}"
             yield replace(base, changed="structure", to=name, words=words, models={name: spec})
 
 
@@ -159,7 +180,8 @@ def _parts(base: Assumed) -> Iterator[Assumed]:
             kept = values == value
             to = f"{value:g}" if changed == "month" else str(value)
             if not kept.all() and len(set(data["study"].values[kept].tolist())) > 1:
-                words = f"{'month ' if changed == 'month' else ''}{to} only"
+                said = {"cells": CLASS_WORDS.get(to, to), "route": f"{to} route", "month": f"month {to}"}[changed]
+                words = f"{said} only"
                 yield replace(base, changed=changed, to=to, words=words, data=_kept(data, kept))
 
 
@@ -199,7 +221,7 @@ def _priors(base: Assumed) -> Iterator[Assumed]:
                     else spec
                     for key, spec in base.models.items()
                 }
-                words = f"{name} ~ {other}: {how}"
+                words = f"prior {name} ~ {other}, {how}"
                 yield replace(base, changed="prior", to=f"{name} ~ {other}", words=words, models=models)
 
 
@@ -210,10 +232,8 @@ def _readings(base: Assumed) -> Iterator[Assumed]:
         readings = data["reading_of"].sel(suspect=study).values
         rivals = list(dict.fromkeys(readings.tolist()))
         for reading in rivals if len(rivals) > 1 else []:
-            taken = readings == reading
-            weight = data["weight"].values[taken]
-            given = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
-            yield replace(base, changed="reading", to=f"{study}: {reading}", words=f"{study}: {reading}", data=given)
+            words = f"{study} read: {READING_WORDS.get(reading, reading)}"
+            yield replace(base, changed="reading", to=f"{study}: {reading}", words=words, taken=readings == reading)
 
 
 def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:

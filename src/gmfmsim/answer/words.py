@@ -35,7 +35,7 @@ def sentence(answer: Answered) -> str:
     limit, nearly = children(plan.trial, _most(answer)), required.n_at_95_plateau
     most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
     if required.why == "reached":
-        text = f"{_with_interval(answer)} give {goal}; {_beyond(answer, plateau)}."
+        text = f"{_with_interval(answer)} give {goal}; {_beyond(answer, plateau)}.{_how_sure(answer)}"
     elif required.why == "plateau":
         text = f"No number of children gives {goal}: the plateau is {plateau}, and {most}."
     elif required.why == "time":
@@ -53,6 +53,19 @@ def sentence(answer: Answered) -> str:
         text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
         text += f"the plateau is {plateau}, and {most}."
     return text + "".join(f" {warning}" for warning in warnings(answer))
+
+
+def _how_sure(answer: Answered) -> str:
+    """Say between what numbers the answer moves with what is assumed, and how probably none would do."""
+    words, trial = [], answer.prepared.plan.trial
+    reached = [trial.total(row["n"]) for row in answer.moves if row["n"] is not None]
+    if reached:
+        none = ", or to no number at all" if len(reached) < len(answer.moves) else ""
+        words.append(f"depending on what is assumed, from {min(reached)} to {max(reached)}{none}")
+    if answer.behind and answer.prepared.plan.search.target.metric == "assurance":
+        words.append(f"with {percent(answer.behind['n_of_own_truth']['none'])} probability no number would do")
+    said = ", and ".join(words)
+    return f" {said[0].upper()}{said[1:]}." if said else ""
 
 
 def _most(answer: Answered) -> int:

@@ -31,6 +31,19 @@ CORRELATION_Z = (float(np.arctanh(0.9)), 0.4)
 """Mean and SD of the Fisher z of the correlation between two visits where none is printed: 95 % from 0.6 to 0.98.
 The baseline and change SDs of Min 2013 imply 0.97 to 0.98 at 6 months; later visits correlate less."""
 
+READING_WORDS = {
+    "as_tabled": "as in the tables",
+    "as_printed": "as printed",
+    "spread_is_se": "printed spread is a standard error",
+    "spread_is_sd": "printed spread is an SD",
+    "imputed_sd": "SD not known, as in other trials",
+    "sd_in_range": "SD in the range of another source",
+    "sd_from_d": "SD from the printed d",
+    "centre_of_interval": "centre of the printed interval",
+    "change_score": "change instead of final score",
+}
+"""What each reading says, in words."""
+
 
 class Reading(NamedTuple):
     """One reading of one contrast: effect, se and the control arm's share of it, on a 0-100 scale.
