@@ -180,7 +180,11 @@ def _parts(base: Assumed) -> Iterator[Assumed]:
             kept = values == value
             to = f"{value:g}" if changed == "month" else str(value)
             if not kept.all() and len(set(data["study"].values[kept].tolist())) > 1:
-                said = {"cells": CLASS_WORDS.get(to, to), "route": f"{to} route", "month": f"month {to}"}[changed]
+                said = {
+                    "cells": CLASS_WORDS.get(to, to),
+                    "route": "by vein or artery" if to == "intravenous" else "other routes",
+                    "month": f"month {to}",
+                }[changed]
                 words = f"{said} only"
                 yield replace(base, changed=changed, to=to, words=words, data=_kept(data, kept))
 

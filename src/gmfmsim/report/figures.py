@@ -32,6 +32,9 @@ from gmfmsim.report.look import (
 REPORTED = {"fmt": "s", "color": GREY, "ms": 4, "lw": 1, "label": "as reported, 95 % CI"}
 SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the model, 95 %"}
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
+MOST_BARS = 20
+"""Changed assumptions that a figure shows; the table has all."""
+
 SHORT = {"GMFM-66 points": "points", "standard deviations": "SD"}
 """Units in a legend."""
 
@@ -50,7 +53,7 @@ class Drawn(NamedTuple):
 
 def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan) for f in (curves, dose_response, funnel, forest)}
+    return {f.__name__: partial(f, plan) for f in (curves, tornado, dose_response, funnel, forest)}
 
 
 def curves(plan: Drawn) -> Figure:
@@ -80,6 +83,30 @@ def curves(plan: Drawn) -> Figure:
     ax.set(xlim=(0, n[-1]), ylim=(0, 1.08), xlabel="children randomised in all", ylabel="probability of success")
     ax.set_yticks(np.arange(0, 1.01, 0.2), [f"{v:.0f} %" for v in np.arange(0, 101, 20)])
     legend_below(figure, ax, columns=1)
+    return figure
+
+
+def tornado(plan: Drawn) -> Figure | None:
+    """Children in all under each changed assumption, the largest change first, against those of the answer."""
+    answer, rows = plan.answer, plan.answer["sensitivity"][:MOST_BARS]
+    if not rows or answer["n_total"] is None:
+        return None
+    figure, ax = one_axes(1.1 + 0.42 * len(rows))
+    base, reached = answer["n_total"], [r["n_total"] for r in rows if r["n_total"] is not None]
+    low, high = min([base, *reached]), max([base, *reached])
+    end = high * (high / low) ** 0.12
+    for y, row in enumerate(rows):
+        n = row["n_total"]
+        colour = ORANGE if n is None or n > base else BLUE
+        ax.barh(y + 0.16, (end if n is None else n) - base, 0.34, left=base, color=colour)
+        ax.plot([base, base], [y - 0.06, y + 0.38], color="black", lw=1.5)
+        at_left(ax, y - 0.12, f"{row['words']}: {'no number reaches it' if n is None else n}", va="bottom")
+    ax.set_xscale("log")
+    ax.set(xlim=(low / 1.15, end), ylim=(len(rows) - 0.4, -0.75), xlabel="children in all (logarithmic)")
+    ticks = [t for t in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000) if low / 1.15 < t < end]
+    ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    ax.minorticks_off()
+    without_left_axis(ax)
     return figure
 
 

@@ -10,9 +10,13 @@ from gmfmsim.report.labels import with_key
 from gmfmsim.report.plan_tables import tables_of
 
 CAPTIONS = {
-    "curves": "Probability of success against the number of children in all. Bands: 95 % Monte Carlo error. "
+    "curves": "Probability of success against the number of children in all. Black line: target. The curve of a new "
+    "study tends to its plateau, the probability that the effect of that study is above zero at all.",
+    "curves, simulated": "Probability of success against the number of children in all. Bands: 95 % Monte Carlo error. "
     "Black line: target; grey bar: Monte Carlo interval of the required number. The curve of a new study tends to "
     "its plateau, the probability that the effect of that study is above zero at all.",
+    "tornado": "Children in all with one assumption changed at a time, each model fitted again, the largest change "
+    "first. Black line: the answer. Orange: more children, blue: fewer.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
@@ -47,6 +51,8 @@ def _section(result: Result, position: int) -> dict:
     place, prefix = folder / "figures", f"{answer['slug']}-"
     forest = CAPTIONS["published" if answer["evidence"]["published"] else "forest"]
     captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
+    if answer["trial_engine"] != "exact":
+        captions["curves"] = captions["curves, simulated"]
     drawn = draw(place, figures_of(plan), prefix)
     return answer | {
         "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],

@@ -18,6 +18,8 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "effects": _effects(answer),
         "shares": shares([m for m in answer["models"] if m["engine"] != "published"]),
         "readings": _readings(answer["readings"]),
+        "moves": _moves(answer),
+        "behind": _behind(answer["distribution"]),
         "trial_gate": gate(answer["trial_gate"]),
         "trials": _trials(evidence["trials"]),
         "findings": _findings(evidence),
@@ -112,6 +114,27 @@ def _readings(readings: list[dict]) -> Table:
         )
     headings = ["study", "reading", "#children", "#plateau", "#pooled effect (95 %)", "#tau", "#I2"]
     return table([*headings, "#prior", "#posterior"], rows, [i for i, r in enumerate(readings) if not r["study"]])
+
+
+def _moves(answer: dict) -> Table | None:
+    """Return the required number under each changed assumption, the answer's own first."""
+    if not answer["sensitivity"]:
+        return None
+    own = {"words": "as assumed", "n_total": answer["n_total"], "plateau": answer["plateau"]}
+    rows = [
+        [r["words"], "none" if r["n_total"] is None else str(r["n_total"]), percent(r["plateau"])]
+        for r in (own, *answer["sensitivity"])
+    ]
+    return table(["one assumption changed", "#children in all", "#plateau"], rows, [0])
+
+
+def _behind(behind: dict | None) -> Table | None:
+    """Return power at the answer's number, and the number that the next study's own effect needs, by quantile."""
+    if behind is None:
+        return None
+    power, own = behind["power_at_n"]["quantiles"], behind["n_of_own_truth"]["quantiles"]
+    rows = [[percent(float(p)), percent(power[p]), "none" if own[p] is None else str(own[p])] for p in power]
+    return table(["quantile", "#power at this number", "#children its own effect needs"], rows)
 
 
 def _trials(trials: list[dict]) -> Table:
