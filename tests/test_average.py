@@ -20,6 +20,12 @@ from gmfmsim.streams import stream
 EXACT = Sampler(engine="exact", cross_check=False, draws=100)
 
 
+def choice(weights: str, **prior_weights: float) -> ModelChoice:
+    """Return how the models of these tests are weighed."""
+    names = ["random_effects", "linear", "loglinear", "emax"]
+    return ModelChoice(average=names, weights=weights, prior_weights=prior_weights or None)
+
+
 def members(names, data):
     specs = {name: read_model(ModelChoice(name=name)) for name in names}
     return [Member(n, spec, f, f.tree, np.nan) for n, spec in specs.items() for f in [fit(spec, data, EXACT, 1)]]
@@ -68,9 +74,16 @@ def test_stacking_is_at_least_as_good_as_any_model_alone(rows):
 
 def test_known_posterior_shares_are_the_normalised_marginal_likelihoods():
     data = dose_studies(lambda d: d / (d + 3e7))
-    found = shares_of(members(("random_effects", "loglinear", "emax"), data), data, "posterior")
+    found = shares_of(members(("random_effects", "loglinear", "emax"), data), data, choice("posterior"))
     log_marginal = np.array([m.fit.exact.log_marginal for m in found])
     assert [m.share for m in found] == pytest.approx(np.exp(log_marginal) / np.exp(log_marginal).sum())
+
+
+def test_known_prior_weights_multiply_the_marginal_likelihoods():
+    data = dose_studies(lambda d: d / (d + 3e7))
+    found = shares_of(members(("random_effects", "emax"), data), data, choice("posterior", emax=4.0))
+    evidence = [np.exp(m.fit.exact.log_marginal) for m in found]
+    assert found[1].share == pytest.approx(4 * evidence[1] / (evidence[0] + 4 * evidence[1]))
 
 
 @pytest.mark.parametrize("weights", ["posterior", "stacking"])
@@ -80,7 +93,7 @@ def test_known_posterior_shares_are_the_normalised_marginal_likelihoods():
 )
 def test_recovery_of_the_curve_that_made_the_data(truth, curve, weights):
     data = dose_studies(curve)
-    found = shares_of(members(("random_effects", "linear", "emax"), data), data, weights)
+    found = shares_of(members(("random_effects", "linear", "emax"), data), data, choice(weights))
     best = max(found, key=lambda m: m.share)
     assert (best.name, best.share > 0.8) == (truth, True)
 

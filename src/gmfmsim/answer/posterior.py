@@ -35,7 +35,7 @@ def posterior_of(prepared: Prepared, fits: dict[tuple[str, str], Member], progre
         if key not in fits:
             fits[key] = through_gate(prepared, name, progress)
         members.append(fits[key])
-    return shares_of(members, prepared.contrasts, plan.model.weights)
+    return shares_of(members, prepared.contrasts, plan.model)
 
 
 def through_gate(prepared: Prepared, name: str, progress: Silent) -> Member:

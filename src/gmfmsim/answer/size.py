@@ -51,7 +51,7 @@ def _members(prepared: Prepared, progress: Silent) -> list[Member]:
     data = prepared.contrasts
     if data is None or any(refusal(spec, data) for spec in prepared.models.values()):
         return posterior_of(prepared, {}, progress)
-    return refitted(prepared.models, data, prepared.plan.model.weights)
+    return refitted(prepared.models, data, prepared.plan.model)
 
 
 def in_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -39,7 +39,7 @@ class Sizing:
             data = self.prepared.contrasts
             weight = data["weight"].values[taken]
             data = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
-            members = refitted(self.prepared.models, data, self.prepared.plan.model.weights)
+            members = refitted(self.prepared.models, data, self.prepared.plan.model)
             self._given[key] = Sizing(self.prepared, members)
         return self._given[key]
 

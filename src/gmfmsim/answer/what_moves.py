@@ -118,7 +118,7 @@ def _members(sizing: Sizing, base: Assumed, case: Assumed) -> list[Member]:
         return sizing.given(case.taken).members
     if case.models is base.models and case.data is base.data:
         return sizing.members
-    return refitted(case.models, case.data, sizing.prepared.plan.model.weights)
+    return refitted(case.models, case.data, sizing.prepared.plan.model)
 
 
 def _possible(case: Assumed, prepared: Prepared) -> bool:

@@ -14,7 +14,7 @@ from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
-from gmfmsim.model.declare import ModelSpec
+from gmfmsim.model.declare import ModelChoice, ModelSpec
 from gmfmsim.model.effect import Condition, Mixture, Of, effect
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior, posterior
@@ -106,13 +106,13 @@ def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Bel
     return mixed_belief([exact_belief(m.mixture, m.curve, at, of) for m in members], [m.share for m in members])
 
 
-def refitted(models: Mapping[str, ModelSpec], data: xr.Dataset, weights: Weights) -> list[Member]:
+def refitted(models: Mapping[str, ModelSpec], data: xr.Dataset, choice: ModelChoice) -> list[Member]:
     """Return models fitted exactly to other data, with their shares; nothing is drawn. Raises as `posterior`."""
     fitted = [
         Member(name, spec, None, xr.DataTree(), 1.0, alone=posterior(structure(spec, data)))
         for name, spec in models.items()
     ]
-    return shares_of(fitted, data, weights)
+    return shares_of(fitted, data, choice)
 
 
 def scatter_of(members: list[Member], at: Condition) -> float:
@@ -143,13 +143,13 @@ def no_average(members: list[Member]) -> str | None:
     return f"No average: all weight on {first.name}, {decided}."
 
 
-def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list[Member]:
+def shares_of(members: list[Member], data: xr.Dataset, choice: ModelChoice) -> list[Member]:
     """Return the members with their shares.
 
-    posterior: p(model | y), proportional to p(y | model), each model as probable before the data (exact engine only:
-    Hoeting, Madigan, Raftery & Volinsky 1999). It depends on the priors of the models, and with a handful of studies
-    much. stacking: the shares that predict each study best from the others (Yao, Vehtari, Simpson & Gelman 2018), by
-    exact leave-one-study-out where every model has it, else by importance sampling (PSIS) of the contrasts.
+    posterior: p(model | y), proportional to p(y | model) x the prior weight of the model, equal by default (exact
+    engine only: Hoeting, Madigan, Raftery & Volinsky 1999). It depends on the priors of the models, and with a handful
+    of studies much. stacking: the shares that predict each study best from the others (Yao, Vehtari, Simpson & Gelman
+    2018), by exact leave-one-study-out where every model has it, else by importance sampling (PSIS) of the contrasts.
 
     Raises ValueError for `posterior` with a model that the exact engine cannot fit.
     """
@@ -157,8 +157,9 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
         return [replace(members[0], share=1.0)]
     exact = [m.mixture for m in members]
     if None not in exact:
-        share, density = _exact_shares(exact, data, weights)
-    elif weights == "posterior":
+        prior = np.array([choice.prior_weight(m.name) for m in members])
+        share, density = _exact_shares(exact, data, choice.weights, prior)
+    elif choice.weights == "posterior":
         names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
         raise ValueError(f"no marginal likelihood for {names}: weigh the models by stacking")
     else:
@@ -167,10 +168,12 @@ def shares_of(members: list[Member], data: xr.Dataset, weights: Weights) -> list
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
 
 
-def _exact_shares(exact: list[ExactPosterior], data: xr.Dataset, weights: Weights) -> tuple[np.ndarray, list]:
+def _exact_shares(
+    exact: list[ExactPosterior], data: xr.Dataset, weights: Weights, prior: np.ndarray
+) -> tuple[np.ndarray, list]:
     """Return the shares (M,) of exact posteriors, and by stacking the log density of each block of studies."""
     if weights == "posterior":
-        return special.softmax([e.log_marginal for e in exact]), [None] * len(exact)
+        return special.softmax(np.log(prior) + [e.log_marginal for e in exact]), [None] * len(exact)
     of_blocks = blocks(exact[0].prepared.structure, data)[1]  # studies that share children leave together
     density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
     return stacking(np.stack(density, axis=1)), density

@@ -25,13 +25,16 @@ CurveName = Literal[tuple(CURVES)]
 class ModelChoice(Spec):
     """Which model an experiment fits, or which it averages over and how, and the priors it changes.
 
-    weights: "posterior" (by posterior model probability) or "stacking". A changed prior counts for every model that has
-    the parameter.
+    weights: "posterior" (by posterior model probability) or "stacking". prior_weights: how probable some models are
+    before the data, where the others have 1. A changed prior counts for every model that has the parameter.
     """
 
     name: str | None = None
     average: Annotated[list[str], Field(min_length=2, max_length=12)] | None = None
     weights: Literal["posterior", "stacking"] = "posterior"
+    prior_weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None = Field(
+        default=None, exclude_if=lambda weights: weights is None
+    )
     priors: dict[str, Prior] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -40,6 +43,8 @@ class ModelChoice(Spec):
             raise PydanticCustomError("model", "either name (one model) or average (a list of models)")
         if self.average is None and self.weights != "posterior":  # the default may stand in a resolved configuration
             raise PydanticCustomError("model", "weights with average: one model needs none")
+        if self.prior_weights and (self.weights != "posterior" or not self.prior_weights.keys() <= set(self.names)):
+            raise PydanticCustomError("model", "prior_weights of models of the average, weighed by posterior")
         if self.average and len(set(self.average)) < len(self.average):
             raise PydanticCustomError("model", "each model once")
         return self
@@ -48,6 +53,10 @@ class ModelChoice(Spec):
     def names(self) -> tuple[str, ...]:
         """The models: the one, or those averaged over."""
         return tuple(self.average or (self.name,))
+
+    def prior_weight(self, name: str) -> float:
+        """Return how probable a model is before the data, to a factor."""
+        return (self.prior_weights or {}).get(name, 1.0)
 
 
 class ModelSpec(Spec):

@@ -17,7 +17,12 @@ INTERVAL_PROB = 0.95
 """Probability of the intervals of effects; the reports print it beside them."""
 BETWEEN = ("tau", "tau_arm", "tau_group")
 """The standard deviations of the amplitude by which a new study differs from the mean of studies."""
-LABELLED = {"class_effect": "cell_class", "route_effect": "route", "month_effect": "month"}
+LABELLED = {
+    "class_effect": "cell_class",
+    "route_effect": "route",
+    "month_effect": "month",
+    "group_effect": "country",
+}
 """The coefficients of which one counts, and what of a condition says which."""
 SLOPES = {"age_slope": "age", "gmfcs_slope": "gmfcs"}
 """The coefficients that count what a condition says, less its reference."""
@@ -73,7 +78,8 @@ def effect(curve: Curve, coefficients: Sequence[Labelled], phi: Mapping[str, np.
     """
     size = np.broadcast_shapes((1,), *(np.shape(value) for value in phi.values()))
     share = curve.shape(np.float64(at.dose), *(phi[name] for name in curve.nonlinear))
-    between = sum(phi[name] ** 2 for name in BETWEEN if name in phi)
+    told = ("group_effect", at.setting.country) in coefficients  # studies of a country of the evidence share its effect
+    between = sum(phi[name] ** 2 for name in BETWEEN if name in phi and not (told and name == "tau_group"))
     classes = [label for name, label in coefficients if name == "class_effect"]
     if classes and at.setting.cell_class not in classes:
         raise ValueError(f"no class_effect of {at.setting.cell_class!r}: there are {', '.join(map(str, classes))}")
@@ -82,7 +88,7 @@ def effect(curve: Curve, coefficients: Sequence[Labelled], phi: Mapping[str, np.
 
 
 def _count(variable: str, label: str | float | None, at: Condition) -> float:
-    """Return how often a coefficient counts in the amplitude: not for other labels, other countries, and biases."""
+    """Return how often a coefficient counts in the amplitude: not for other labels, and biases."""
     if variable in LABELLED:
         return float(label == at.value(LABELLED[variable]))
     if variable in SLOPES:

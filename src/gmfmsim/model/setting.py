@@ -15,12 +15,14 @@ class Setting(Spec):
     """What the effect of the next trial may depend on beside its dose; a model that asks for more says so.
 
     route is intravenous, or other (into the spinal canal or the brain); age in years and gmfcs (level) are means.
+    country: one of the evidence; without it, one that no study is from.
     """
 
     cell_class: str | None = None
     route: Literal["intravenous", "other"] | None = None
     age: Annotated[float, Field(ge=0, le=25)] | None = None
     gmfcs: Annotated[float, Field(ge=1, le=5)] | None = None
+    country: str | None = Field(default=None, exclude_if=lambda country: country is None)
 
 
 def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: float, file: str) -> list[Fault]:
@@ -40,6 +42,11 @@ def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: f
     if "cell_class" in spec.terms and setting.cell_class not in (None, *classes):
         problem = f"no contrast has the cell class {setting.cell_class!r}"
         faults.append(Fault(file, "key trial.setting.cell_class", problem, choices(setting.cell_class, classes)))
+    countries = sorted(set(data["country"].values.tolist())) if "country" in data else []
+    if "group" in spec.terms and setting.country not in (None, *countries):
+        problem = f"no contrast is from {setting.country!r}"
+        allowed = f"{choices(setting.country, countries)}; nothing for a country without a study"
+        faults.append(Fault(file, "key trial.setting.country", problem, allowed))
     months = {*data["month"].values.tolist(), REFERENCE["month"]}
     if "months" in spec.terms and month not in months:
         known = ", ".join(f"{m:g}" for m in sorted(months))

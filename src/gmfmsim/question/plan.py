@@ -192,6 +192,8 @@ class Prepared:
         if copies := self.model_copies:
             names = [copies.get(name, name) for name in self.models]
             config["model"] |= {"average": names} if self.plan.model.average else {"name": names[0]}
+            if weights := self.plan.model.prior_weights:
+                config["model"]["prior_weights"] = {copies.get(name, name): w for name, w in weights.items()}
         return config
 
     @property
@@ -202,6 +204,7 @@ class Prepared:
             | {
                 "models": [m.model_dump(mode="json") for m in self.models.values()],
                 "weights": self.plan.model and self.plan.model.weights,
+                "prior_weights": self.plan.model and [self.plan.model.prior_weight(name) for name in self.models],
             }
             | read_from(self.tables)
         )
