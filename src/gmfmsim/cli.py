@@ -28,6 +28,7 @@ Name = Annotated[str, typer.Argument(help="A shipped experiment, or the path of 
 Record = Annotated[Path, typer.Option(help="The folder with the record to write or update.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")]
 MEASURES = "exact: the exact engine beside sampling; trials: simulated trials."
+STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
 
 def _version(wanted: bool) -> None:
@@ -129,7 +130,7 @@ def benchmark(
 def calibrate(
     out: Record = Path("calibration"),
     model: Annotated[list[str] | None, typer.Option(help="A shipped model; all of them by default.")] = None,
-    study: Annotated[list[str] | None, typer.Option(help="exact, exact_readings, nuts or divergences; all.")] = None,
+    study: Annotated[list[str] | None, typer.Option(help=STUDIES)] = None,
     workers: Workers = 2,
 ) -> None:
     """Calibrate the engines on data simulated from the models, and record it (an hour or more for all)."""
@@ -180,16 +181,24 @@ def list_shipped(as_json: Json = False) -> None:
 
 @app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
 def show(
-    kind: Annotated[str, typer.Argument(help="experiment, model, design, children, study, table, or a table's name.")],
+    kind: Annotated[
+        str, typer.Argument(help="experiment, model, design, children, study, table, ratio, or a table's name.")
+    ],
     name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
     tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
     toml: Annotated[bool, typer.Option("--toml", help="Of a model or design: its file, to start from.")] = False,
     html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows."""
+    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows, or
+    what is known of the ratio of the GMFM-66 to the GMFM-88."""
     from gmfmsim.report import show as lookup
 
+    if kind == "ratio" and as_json:
+        from gmfmsim.report.ratio import ratio_of_scales
+
+        _print_json(ratio_of_scales())
+        return
     if kind == "model" and (toml or html or as_json):
         _show_model(name, toml=toml, html=html, as_json=as_json)
         return

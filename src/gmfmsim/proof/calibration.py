@@ -23,16 +23,18 @@ from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.structure import not_known
 from gmfmsim.model.terms import TERMS
 from gmfmsim.progress import Silent
+from gmfmsim.proof.next_study import PLANTED, Held, Planted, R, coverage, forecaster
 from gmfmsim.proof.planted import exact_engine, nuts_engine, simulate, uniformity
 from gmfmsim.proof.record import origin, read_record, write_record
 from gmfmsim.streams import stream
 
 SEED = 20260704
 RECORD = "calibration.json"
-STUDIES = ("exact", "exact_readings", "nuts", "divergences")
+STUDIES = ("exact", "exact_readings", "next_study", "nuts", "divergences")
 """What is recorded of a model. exact, nuts: calibration of an engine, with figures as tabled; exact_readings: with the
-readings of suspect figures averaged over; divergences: the sampling engine on 2 to 20 studies."""
-DATA_SETS = {"exact": 1000, "exact_readings": 200, "nuts": 200, "divergences": 100}
+readings of suspect figures averaged over; next_study: coverage of intervals at planted truths; divergences: the
+sampling engine on 2 to 20 studies."""
+DATA_SETS = {"exact": 1000, "exact_readings": 200, "next_study": 200, "nuts": 200, "divergences": 100}
 BLOCK = 100
 """Data sets that one process takes at a time; the sampling engine is compiled for each block."""
 SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler(chains=2, draws=250, tune=500)}
@@ -52,6 +54,7 @@ class Block(NamedTuple):
     said: dict  # the spec as plain values: the classes of its priors do not travel between processes
     contrasts: xr.Dataset
     numbers: range
+    planted: Planted | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -93,7 +96,8 @@ def calibrate(
                 step()
             first = entry[0][0]
             progress.stage(f"{first.model}: {first.study}")
-            _record(out, first, _divergences(entry) if first.study == "divergences" else _calibration(entry))
+            figures = {"divergences": _divergences, "next_study": _next_study}.get(first.study, _calibration)
+            _record(out, first, figures(entry))
     return read_record(out / RECORD)
 
 
@@ -139,6 +143,8 @@ def applies(study: str, spec: ModelSpec, tables: Tables) -> bool:
     if study == "exact_readings":
         # one plain model: the mixture over readings is the same for all, and costs with every further parameter
         return (spec.curve, spec.heterogeneity, spec.terms) == ("constant", "normal", [])
+    if study == "next_study":
+        return (spec.curve, spec.heterogeneity) == ("constant", "normal") and set(spec.terms) <= {"arms"}
     return study != "exact" or refusal(spec, design(spec, tables)) is None
 
 
@@ -150,12 +156,17 @@ def _blocks(model: str, spec: ModelSpec, study: str, tables: Tables) -> list[Blo
     if study == "divergences":
         return [Block(model, study, said, resampled(spec, data, k, SEED), range(DATA_SETS[study])) for k in SIZES]
     numbers = range(DATA_SETS[study])
+    if study == "next_study":
+        return [Block(model, study, said, data, numbers, planted) for planted in PLANTED]
     return [Block(model, study, said, data, numbers[i : i + BLOCK]) for i in range(0, len(numbers), BLOCK)]
 
 
 def _place(block: Block) -> list[dict]:
     """Return for every data set of a block where the posterior puts the truths, or why there is none."""
     spec, contrasts, found = block.spec, block.contrasts, []
+    if block.planted:
+        held = forecaster(spec, contrasts, block.planted, SEED)
+        return [held(number)._asdict() for number in block.numbers]
     sampled = block.study in SAMPLER
     engine = nuts_engine(spec, contrasts, SAMPLER[block.study]) if sampled else exact_engine(spec, contrasts)
     for number in block.numbers:
@@ -205,6 +216,13 @@ def _divergences(entry: list[tuple[Block, list[dict]]]) -> dict:
             "worst_r_hat": round(max((row["r_hat"] for row in good), default=np.nan), 4),
         }
     return {"sampler": SAMPLER["divergences"].model_dump(), "studies": by_studies}
+
+
+def _next_study(entry: list[tuple[Block, list[dict]]]) -> dict:
+    """Return the coverage of intervals of the next study at every planted truth."""
+    truths = [block.planted._asdict() | coverage([Held(**row) for row in found]) for block, found in entry]
+    first = entry[0][0]
+    return {"contrasts": first.contrasts.sizes["contrast"], "data_sets": len(first.numbers), "r": R, "truths": truths}
 
 
 def _record(out: Path, block: Block, figures: dict) -> None:

@@ -15,7 +15,7 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
-KINDS = ("experiment", "model", "design", "children", "study", "table")
+KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio")
 
 
 def shipped() -> dict[str, dict[str, str]]:
@@ -34,9 +34,10 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
 
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
     A design: the paragraph of its protocol, then every figure with its source and how it was checked.
+    ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it.
 
-    kind is experiment, model, design, children, study, table, or the name of a table: then `name` narrows it to the
-    rows of a study.
+    kind is experiment, model, design, children, study, table, ratio, or the name of a table: then `name` narrows it to
+    the rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given.
 
     Raises InputError if there is no such kind or name, with what there is.
@@ -55,6 +56,10 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
         from gmfmsim.model.describe import as_text
 
         return as_text(describe_model(name or ""))
+    if kind == "ratio":
+        from gmfmsim.report.ratio import in_words, ratio_of_scales  # as above
+
+        return in_words(ratio_of_scales())
     evidence = read_tables(Path(tables)) if tables else read_tables()
     if kind in TABLES or kind == "table":
         table, study = (name, None) if kind == "table" else (kind, name)
