@@ -15,7 +15,7 @@ from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
-from gmfmsim.model.exact.quadrature import EFFORT, Box, Effort, Marginal, draw, find_box
+from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Marginal, draw, find_box
 from gmfmsim.model.structure import Structure, structure
 
 BETWEEN = 1e-9
@@ -24,8 +24,6 @@ BETWEEN_OF_MANY = 1e-5
 """The same with three parameters or more and standard errors of unknown size, whose own points are no closer."""
 BETWEEN_FOR_DRAWS = 1e-4
 """The same of the joint density from which parameters are drawn."""
-NEGLIGIBLE = -36.0
-"""Log weight, below the largest, under which a component is dropped."""
 LIGHT = 0.01
 """With very many components the lightest are dropped, which together hold this share of what the nodes may miss."""
 FEW = 5
@@ -167,10 +165,10 @@ def fit_exact(spec: ModelSpec, data: xr.Dataset) -> ExactPosterior:
     return posterior(structure(spec, data))
 
 
-def posterior(model: Structure) -> ExactPosterior:
-    """Return the exact posterior of a structure. Raises Refused as `prepare`."""
+def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
+    """Return the exact posterior of a structure; quick: with few nodes, see `QUICK`. Raises Refused as `prepare`."""
     ready = prepare(model)
-    effort = EFFORT[len(ready.names)]
+    effort = (QUICK if quick else EFFORT)[len(ready.names)]
     box, peak = find_box(ready.log_density, ready.axes, effort.points, effort.deep)
     if model.likelihood.uncertain_spread:
         few = ready.with_sizes_at(peak, FEW)
@@ -180,7 +178,7 @@ def posterior(model: Structure) -> ExactPosterior:
     highest = log_joint.max()
     log_joint += box.log_weights[:, None]
     top = log_joint.max()
-    least = top + NEGLIGIBLE
+    least = top + effort.negligible
     if model.likelihood.uncertain_spread:
         log_total = highest + np.log(dot(np.exp(box.log_weights), density.ravel()))
         least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))

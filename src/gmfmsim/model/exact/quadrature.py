@@ -22,7 +22,8 @@ class Effort(NamedTuple):
 
     points to start from, by the shape of the axis; how far down in log density an axis reaches; the largest marginal
     density at an open end, relative to its peak; the largest share of a marginal that the nodes may miss; Gauss-Hermite
-    points for each standard error of unknown size.
+    points for each standard error of unknown size; the log weight, below the largest, under which a component is
+    dropped.
     """
 
     points: Mapping[str, int]
@@ -30,6 +31,7 @@ class Effort(NamedTuple):
     edge: float
     missed: float
     sizes: int
+    negligible: float = -36.0
 
 
 EFFORT = (
@@ -39,6 +41,15 @@ EFFORT = (
     Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9),
     Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7),
 )
+
+QUICK = (
+    Effort({}, 0.0, 0.0, 0.0, 6, -20.0),
+    Effort({"line": 24, "even": 16, "interval": 18}, 18.0, 1e-7, 1e-7, 6, -20.0),
+    Effort({"line": 18, "even": 11, "interval": 10}, 16.0, 1e-6, 1e-5, 6, -20.0),
+    Effort({"line": 14, "even": 8, "interval": 8}, 14.0, 1e-5, 1e-3, 5, -15.0),
+    Effort({"line": 10, "even": 7, "interval": 7}, 13.0, 1e-4, 1e-2, 4, -15.0),
+)
+"""For one refit out of very many: probabilities within some 1e-4, mostly by the points for standard errors."""
 
 CLIMBS, MOST_CLIMBS = 5, 100
 """Times that every axis is searched: at least, and at most where the best is at the end of what was searched."""
