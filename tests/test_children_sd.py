@@ -11,6 +11,7 @@ from scipy import optimize, special, stats
 from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.evidence.children_sd import BETWEEN, ENDS, PRIORS, PrintedSd, children_sd, fitted, printed_sds
 from gmfmsim.evidence.spread import shipped_tables
+from gmfmsim.trial.presets import read_design
 
 AT = np.array(ENDS)
 
@@ -165,7 +166,8 @@ def test_few_trials_take_the_shipped_ones():
     shipped = shipped_tables()
     own = {name: [r for r in some if r.get("study_id") in ("Sun2017", "Gu2020")] for name, some in shipped.rows.items()}
     thin = dataclasses.replace(shipped, rows=own, sha256="own")
-    assert printed_sds(thin, "Gu2020") == printed_sds(shipped, "Gu2020")
+    assert {sd.study for sd in printed_sds(thin)} == {"Sun2017", "Gu2020"}
+    assert children_sd(thin, "Gu2020").sds == printed_sds(shipped, "Gu2020")
     assert "Gu2020" not in {sd.study for sd in printed_sds(shipped, "Gu2020")}
 
 
@@ -178,6 +180,17 @@ def test_figures_of_the_shipped_evidence(month, gmfm66, expected):
     assert predicted.ppf(np.array([0.025, 0.5, 0.975])) == pytest.approx(expected, rel=1e-3)
     assert isinstance(predicted.law, LogStudentT)
     assert predicted.law.ppf(AT) == pytest.approx(predicted.ppf(AT), rel=0.0115)
+
+
+def test_the_plainest_design_has_the_predictive_as_its_sd_of_change():
+    """designs/parallel.toml, rounded: the SD of change of a plan that names none."""
+    design = read_design("parallel")
+    predicted = children_sd(shipped_tables()).further_trial(design.month)
+    assert design.sd_change.ppf(AT) == pytest.approx(predicted.law.ppf(AT), rel=2e-3)
+    said = design.children.excess_sd
+    assert [said.low, said.high] == pytest.approx(predicted.ppf(AT[[0, -1]]), rel=3e-3)
+    assert said.source.startswith("Predictive of the SD of 12-month change")
+    assert len({sd.trial for sd in printed_sds(shipped_tables())}) == 7  # as its source says
 
 
 @pytest.mark.parametrize("month", [0, -1, math.inf, math.nan])

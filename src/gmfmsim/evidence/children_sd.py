@@ -82,14 +82,13 @@ def printed_sds(tables: Tables, without_study: str | None = None) -> tuple[Print
     """Return the SDs of change that the model rests on, without one study.
 
     Those of `study_spreads` at every window of months, but for studies that are `out_of_line`: an SD that is far too
-    small for the field is most likely a standard error. With fewer than three trials the shipped tables take their
-    place.
+    small for the field is most likely a standard error.
     """
     out = out_of_line(tables) | {without_study}
     spreads = [s for visit in VISITS for s in study_spreads(tables, visit) if s.study not in out]
     registered = {s["study_id"]: s["registry_id"] or s["study_id"] for s in tables.where("studies")}
     visits = Counter((s.study, r["arm_id"]) for s in spreads for r in s.rows)
-    found = tuple(
+    return tuple(
         PrintedSd(
             *(s.study, r["arm_id"], registered.get(s.study, s.study)),
             *(PRIMARY_MONTH if math.isnan(r["month"]) else r["month"], r["scale"] in GMFM66_SCALES),
@@ -98,8 +97,11 @@ def printed_sds(tables: Tables, without_study: str | None = None) -> tuple[Print
         for s in spreads
         for r in s.rows
     )
-    few = len({sd.trial for sd in found}) < FEWEST and tables.sha256 != shipped_tables().sha256
-    return printed_sds(shipped_tables(), without_study) if few else found
+
+
+def are_enough(sds: tuple[PrintedSd, ...]) -> bool:
+    """Return whether they are of three trials at least; of fewer, it is the prior that says how trials differ."""
+    return len({sd.trial for sd in sds}) >= FEWEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +182,10 @@ def _ratio_of_t(df: float) -> float:
 
 
 def children_sd(tables: Tables, without_study: str | None = None) -> ChildrenSd:
-    """Return the posterior of the SD of change of children, from what the trials of these tables print."""
-    return fitted(printed_sds(tables, without_study))
+    """Return the posterior of the SD of change of children, from what the trials of these tables print, or where fewer
+    than three do, those of the shipped ones."""
+    own = printed_sds(tables, without_study)
+    return fitted(own if are_enough(own) else printed_sds(shipped_tables(), without_study))
 
 
 @lru_cache(maxsize=64)
