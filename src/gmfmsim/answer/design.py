@@ -76,11 +76,12 @@ def sd_of_change(trial: Design, tables: Tables, unit: str) -> dict:
     """Return the SD of the change to the endpoint over children of this trial, and what the evidence says it is in one.
 
     words say it; in_evidence is that of a further trial (`children_sd`), None where fewer than three trials print an
-    SD, or the effect is not in points.
+    SD, none prints one so early or so late, or the effect is not in points.
     """
     found, sds = change_sd(trial), printed_sds(tables)
     record = found._asdict() | {"interval_prob": 0.95, "words": spread_in_words(found, unit), "in_evidence": None}
-    if unit != POINTS or not are_enough(sds):
+    within = are_enough(sds) and min(sd.month for sd in sds) <= trial.month <= max(sd.month for sd in sds)
+    if unit != POINTS or not within:
         return record
     further = fitted(sds).further_trial(trial.month)
     low, median, high = further.ppf(np.array(INTERVAL)).tolist()
