@@ -27,7 +27,7 @@ def trial_record(answer: Answered) -> dict:
         "arms": [{"name": a.name, "dose": a.dose, "ratio": float(a.ratio)} for a in trial.arms],
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
         "sd_change": _spread(trial, answer.prepared.unit),
-        "sd_of_change": sd_of_change(trial, answer.prepared.tables, answer.prepared.unit),
+        "sd_of_change": spread_record(trial, answer.prepared.tables, answer.prepared.unit),
         "dropout": trial.dropout,
     }
     if is_design(answer.prepared):
@@ -72,7 +72,7 @@ def plug_in(answer: Answered) -> dict | None:
     return {"sd": sd, "children": children(plan.trial, n)}
 
 
-def sd_of_change(trial: Design, tables: Tables, unit: str) -> dict:
+def spread_record(trial: Design, tables: Tables, unit: str) -> dict:
     """Return the SD of the change to the endpoint over children of this trial, and what the evidence says it is in one.
 
     words say it; in_evidence is that of a further trial (`children_sd`), None where fewer than three trials print an
