@@ -26,6 +26,7 @@ from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
 from gmfmsim.question.question import question_of_design, read_question
+from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import engine_of
@@ -263,6 +264,8 @@ def test_the_page_holds_protocol_analyses_and_sources(asked, answer):
     for prepared, n in zip(plans, sizes, strict=True):
         design = prepared.plan.trial
         assert text.count(protocol(design, n)) == 1
+        spread = spread_in_words(change_sd(design))
+        assert f"SD of {design.month:g}-month change in this trial</td><td>{spread}</td>" in text
         for analysis in design.analyses:
             assert f"<td>{analysis.label}</td>" in text
         for row in sources(design):

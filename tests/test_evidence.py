@@ -135,7 +135,7 @@ def test_three_tables_are_enough(tables, tmp_path, primary):
 @pytest.mark.parametrize(
     ("studies", "low", "high"),
     [
-        ({"Sun2017", "Sun2022"}, 4.9, 6.8),  # cells by vein: what the default sd_change of a trial refers to
+        ({"Sun2017", "Sun2022"}, 4.9, 6.8),  # cells by vein: what the sd_change of the quick start refers to
         ({"Amanat2021", "Zarrabi2022"}, 8.5, 15.5),  # into the spinal canal, from intervals
         ({"Sun2017", "Sun2022", "Amanat2021", "Zarrabi2022"}, 4.9, 15.5),
     ],

@@ -6,6 +6,7 @@ from design_cases import NORMAL, arm, figure, normal_design, two_arms, with_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gmfmsim.dist.positive import LogStudentT
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.question.question import read_question
@@ -13,6 +14,7 @@ from gmfmsim.trial.closed_form import claim_power, of_contrast
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.presets import read_design
+from gmfmsim.trial.protocol import sources
 from gmfmsim.trial.simulate import simulate
 
 EXPERIMENT = {
@@ -81,6 +83,25 @@ def test_what_the_short_form_says_is_what_the_trial_has(month, dropout, median, 
     p = np.array([0.1, 0.5, 0.9])
     expected = median * np.exp(sigma * np.array([-1.2815515655446004, 0, 1.2815515655446004]))
     np.testing.assert_allclose(design.children.change_sd(month, design.sd_change.ppf(p)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("growth", [0, 0.5])
+def test_the_short_form_takes_an_sd_with_longer_tails(growth):
+    """A Student t of its logarithm, at the endpoint, whatever the exponent makes of it at twelve months."""
+    law = LogStudentT(dist="log_student_t", df=7.4, location=1.5, scale=0.4)
+    children = {"population": "normal_change", "excess_growth": figure(growth), "measurement_error": figure(0)}
+    design = two_arms(month=6, sd_change=law.model_dump(), children=children)
+    p = np.array([0.01, 0.5, 0.9])
+    np.testing.assert_allclose(design.children.change_sd(6, design.sd_change.ppf(p)), law.ppf(p), rtol=1e-12)
+    told = next(row.value for row in sources(design) if row.key == "children.excess_sd")
+    assert told.endswith("logarithm Student t of 7.4 degrees of freedom, scale 0.4")
+
+
+def test_degrees_of_freedom_want_a_scale():
+    with pytest.raises(InputError, match=r"a sigma above 0 beside df"):
+        read_design(
+            "normal", overrides={"children": {"population": "normal_change", "excess_sd": figure(5) | {"df": 7}}}
+        )
 
 
 def test_the_engines_agree_where_both_are_right():

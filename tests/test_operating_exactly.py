@@ -117,22 +117,26 @@ def test_reference_the_imbalance_of_a_baseline_by_quadrature(n):
     assert mean.size == 2
 
 
-@pytest.mark.parametrize("sigma", [0.15, 0.4])
-@pytest.mark.parametrize("floor", [0.0, 3.0])
-def test_reference_truths_and_sds_by_quadrature(sigma, floor):
-    """A mixture of truths, a log-normal SD, cut off below where measurement error is all that children differ by."""
-    children = {"excess_sd": {**figure(6.0), "sigma": sigma}, "excess_growth": 0, "measurement_error": floor}
+@pytest.mark.parametrize(
+    ("sigma", "df", "floor"),
+    [(0.15, None, 0.0), (0.15, None, 3.0), (0.4, None, 0.0), (0.4, None, 3.0), (0.48, 7.4, 0.0)],
+)
+def test_reference_truths_and_sds_by_quadrature(sigma, df, floor):
+    """A mixture of truths, an SD whose logarithm is normal or Student's t, cut off below where measurement error is all
+    that children differ by."""
+    children = {"excess_sd": {**figure(6.0), "sigma": sigma, "df": df}, "excess_growth": 0, "measurement_error": floor}
     design = normal_design(analyses=[{"method": "t"}], children=children)
     for n in (5, 40, 400):
 
         def given_z(z, n=n):
-            error = StandardError(max(6 * math.exp(sigma * z), math.sqrt(2) * floor) * math.sqrt(2 / n), 2 * n - 2)
+            log = sigma * (special.stdtrit(df, special.ndtr(z)) if df else z)
+            error = StandardError(max(6 * math.exp(log), math.sqrt(2) * floor) * math.sqrt(2 / n), 2 * n - 2)
             total = 0.0
             for weight, mean, sd in zip(*(MIXED[name].values for name in ("weight", "mean", "sd")), strict=True):
                 both = math.hypot(sd, error.se)
                 # P((theta + noise) / both > t se S / both): the same tail at a critical value of another level
                 total += weight * stats.nct.sf(
-                    special.stdtrit(error.df, 0.975) * error.se / both, error.df, mean / both
+                    special.stdtrit(error.df, 0.975) * error.se / both, error.df, min(mean / both, 40)
                 )
             return total * stats.norm.pdf(z)
 

@@ -103,6 +103,18 @@ def test_the_quick_start_answers(results):
     assert f"{answer['n_total']} children ({answer['n_per_arm']} an arm" in answer["sentence"]
 
 
+def test_the_quick_start_says_the_sd_of_change_of_its_trial(results):
+    """That of its own law, exactly, and beside it what the trials of its evidence predict for a further one."""
+    said = results["quickstart"].answer["trial"]["sd_of_change"]
+    assert [said["low"], said["median"], said["high"]] == pytest.approx([4.347, 5.5, 6.958], abs=1e-3)
+    assert said["in_evidence"]["trials"] == 7
+    assert said["in_evidence"]["low"] < 2 < 18 < said["in_evidence"]["high"]
+    page = results["quickstart"].report.read_text(encoding="utf-8")
+    row = "SD of 12-month change in this trial</td><td>5.5 GMFM-66 points (95 % 4.35 to 6.96), as observed"
+    assert row in page
+    assert "the same in a further trial</td><td>6.02 GMFM-66 points (95 % 1.9 to 18.3)" in page
+
+
 def test_the_quick_start_curves_are_those_of_the_answer(results):
     surface = xr.load_dataset(results["quickstart"].folder / "surface.nc")
     assert surface["success"].dims == ("scenario", "n", "analysis")

@@ -7,10 +7,14 @@ import numpy as np
 from gmfmsim.answer.children import Reported
 from gmfmsim.answer.plan import Answered, is_design
 from gmfmsim.answer.words import children
+from gmfmsim.evidence.children_sd import are_enough, fitted, printed_sds
+from gmfmsim.evidence.schema import Tables
+from gmfmsim.trial.change_sd import INTERVAL, change_sd, spread_in_words
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.protocol import protocol, sources
 
+POINTS = "GMFM-66 points"
 ANALYSES = {"t": "two-sample t test, pooled variance", "z": "z test, SD known"}
 
 
@@ -23,6 +27,7 @@ def trial_record(answer: Answered) -> dict:
         "arms": [{"name": a.name, "dose": a.dose, "ratio": float(a.ratio)} for a in trial.arms],
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
         "sd_change": _spread(trial, answer.prepared.unit),
+        "sd_of_change": spread_record(trial, answer.prepared.tables, answer.prepared.unit),
         "dropout": trial.dropout,
     }
     if is_design(answer.prepared):
@@ -65,6 +70,24 @@ def plug_in(answer: Answered) -> dict | None:
     )
     n = int(np.ceil(control / plan.trial.control.ratio / (1 - plan.trial.dropout)))
     return {"sd": sd, "children": children(plan.trial, n)}
+
+
+def spread_record(trial: Design, tables: Tables, unit: str) -> dict:
+    """Return the SD of the change to the endpoint over children of this trial, and what the evidence says it is in one.
+
+    words say it; in_evidence is that of a further trial (`children_sd`), None where fewer than three trials print an
+    SD, none prints one so early or so late, or the effect is not in points.
+    """
+    found, sds = change_sd(trial), printed_sds(tables)
+    record = found._asdict() | {"interval_prob": 0.95, "words": spread_in_words(found, unit), "in_evidence": None}
+    within = are_enough(sds) and min(sd.month for sd in sds) <= trial.month <= max(sd.month for sd in sds)
+    if unit != POINTS or not within:
+        return record
+    further = fitted(sds).further_trial(trial.month)
+    low, median, high = further.ppf(np.array(INTERVAL)).tolist()
+    of = {"trials": len({sd.trial for sd in sds}), "studies": sorted({sd.study for sd in sds})}
+    words = f"{median:.3g} {unit} (95 % {low:.3g} to {high:.3g}), by the SDs that {of['trials']} trials print"
+    return record | {"in_evidence": {"median": median, "low": low, "high": high, "words": words} | of}
 
 
 def _spread(trial: Design, unit: str) -> str:

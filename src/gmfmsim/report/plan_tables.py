@@ -64,12 +64,14 @@ def _optimise(found: list[dict] | None) -> Table | None:
 def _assumed(answer: dict) -> Table:
     trial = answer["trial"]
     arms = [f"{a['name']}: {a['dose']:.3g} cells/kg in all, ratio {a['ratio']:g}" for a in trial["arms"]]
-    sd = "SD of observed less expected change over 12 months" if answer["design"] else "SD of change"
+    sd, month = trial["sd_of_change"], f"{trial['month']:g}"
     rows = [
         ["arms", "; ".join(arms)],
-        ["endpoint", f"change at {trial['month']:g} months, in {answer['unit']}"],
+        ["endpoint", f"change at {month} months, in {answer['unit']}"],
         *([["setting", trial["setting"]]] if trial["setting"] else []),
-        [sd, trial["sd_change"]],
+        [f"SD of {month}-month change in this trial", sd["words"]],
+        *([["the same in a further trial", sd["in_evidence"]["words"]]] if sd["in_evidence"] else []),
+        *([["SD of observed less expected change over 12 months", trial["sd_change"]]] if answer["design"] else []),
     ]
     if not answer["design"]:
         success = "success: significant in favour of cells"

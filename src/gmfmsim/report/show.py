@@ -12,6 +12,7 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
@@ -51,7 +52,8 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
         design = read_design(name or "")
         rows = [(f"{r.name} ({r.unit})" if r.unit else r.name, r) for r in sources(design)]
         lines = [f"{figure}: {r.value}\n    {r.verified}: {r.source}" for figure, r in rows]
-        return "\n".join([*textwrap.wrap(protocol(design), 100), "", *lines])
+        spread = f"SD of {design.month:g}-month change in this trial: {spread_in_words(change_sd(design))}"
+        return "\n".join([*textwrap.wrap(protocol(design), 100), "", spread, "", *lines])
     if kind == "model":
         from gmfmsim.model.describe import as_text
 
@@ -96,6 +98,7 @@ def design_json(name: str) -> dict:
         "toml": text_of("designs", name),
         "protocol": protocol(design),
         "sources": [row._asdict() for row in sources(design)],
+        "sd_of_change": change_sd(design)._asdict(),
         "resolved": design.model_dump(mode="json", exclude_none=True),
     }
 

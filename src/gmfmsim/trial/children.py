@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.dist.distributions import Fixed
-from gmfmsim.dist.positive import LogNormal
+from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.files.toml import Spec
 from gmfmsim.trial.sourced import ByLevel, Figure, Source
 
@@ -33,15 +33,27 @@ def _held(low: float, high: float, of: str):
 
 
 class Spread(Figure):
-    """A standard deviation; `sigma`, the SD of its logarithm, says how well it is known."""
+    """A standard deviation; `sigma`, the SD of its logarithm, says how well it is known.
+
+    With df its logarithm has a Student t of df degrees of freedom, and sigma is the scale.
+    """
 
     sigma: Annotated[float, Field(ge=0, le=2)] = 0
+    df: Annotated[float, Field(ge=1)] | None = Told
+
+    @model_validator(mode="after")
+    def _tails_of_something(self):
+        if self.df is not None and self.sigma == 0:
+            raise PydanticCustomError("spread", "a sigma above 0 beside df")
+        return self
 
     @property
-    def distribution(self) -> LogNormal | Fixed:
+    def distribution(self) -> LogNormal | LogStudentT | Fixed:
         """The distribution of the SD over trials."""
         if self.sigma == 0:
             return Fixed(dist="fixed", value=self.value)
+        if self.df is not None:
+            return LogStudentT(dist="log_student_t", df=self.df, location=math.log(self.value), scale=self.sigma)
         return LogNormal(dist="lognormal", median=self.value, sigma=self.sigma)
 
 

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.dist.distributions import Fixed
-from gmfmsim.dist.positive import LogNormal
+from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec
 from gmfmsim.model.setting import Setting
@@ -202,7 +202,7 @@ class Design(Sized):
         return self.visits.index(self.month)
 
     @property
-    def sd_change(self) -> LogNormal | Fixed:
+    def sd_change(self) -> LogNormal | LogStudentT | Fixed:
         """The nuisance parameter that differs between truths: SD of observed minus expected change over 12 months."""
         return self.children.excess_sd.distribution
 

@@ -13,8 +13,6 @@ from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import operate
 
-Z95 = 1.6448536269514722
-
 
 def border(design: Design) -> float:
     """Return the effect on the border of the claim, where the error of claiming it is largest (points).
@@ -36,9 +34,9 @@ def settings(design: Design) -> Iterator[tuple[str, Design]]:
         yield from gains(design)
     yield "as declared", design
     sd = children.excess_sd
-    factor = np.exp(Z95 * sd.sigma) if sd.sigma else 2.0
+    factor = float(sd.distribution.ppf(np.array(0.95))) / sd.value if sd.sigma else 2.0
     for word, value in (("low", sd.value / factor), ("high", sd.value * factor)):
-        yield f"{word} excess SD ({value:.3g} points)", _with(design, excess_sd=_moved(sd, value, sigma=0))
+        yield f"{word} excess SD ({value:.3g} points)", _with(design, excess_sd=_moved(sd, value, sigma=0, df=None))
     lost = children.dropout
     for value in dict.fromkeys((0.0, round(min(2 * lost.value, 0.4), 4))):
         yield f"drop-out {value:.3g}, at random", _with(design, dropout=_lost(lost, value, "completely_at_random", 0))

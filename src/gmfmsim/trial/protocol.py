@@ -117,7 +117,10 @@ def _value(key: str, figure: Source) -> str:
     assert isinstance(figure, Figure)
     text = _ranged(figure.value, figure.low, figure.high, scale)
     if isinstance(figure, Spread) and figure.sigma:
-        text += f", SD of its logarithm {figure.sigma:g}"
+        tails = (
+            f"logarithm Student t of {figure.df:g} degrees of freedom, scale" if figure.df else "SD of its logarithm"
+        )
+        text += f", {tails} {figure.sigma:g}"
     if isinstance(figure, Dropout):
         text += f", {LOSS[figure.mechanism]}" + (f", slope {figure.slope:g}" if figure.slope else "")
     return text

@@ -2,15 +2,9 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
-from gmfmsim.streams import stream
+from gmfmsim.trial.change_sd import drawn_changes
 from gmfmsim.trial.children import Reported
 from gmfmsim.trial.design import Design
-
-SEED = 20261121
-CHILDREN, TRIALS = 2000, 50
-"""Children of a trial at most, and trials: with two arms an SD is known to a third of a per cent of itself."""
 
 
 class Change(NamedTuple):
@@ -28,28 +22,13 @@ def as_reported(reported: Reported, scale: float = 1.0) -> Change:
 
 
 def as_simulated(design: Design, of: str = "change") -> Change:
-    """Return the change to the endpoint of simulated children, in GMFM-66 points, cells without an effect on average.
-
-    of: change, or observed minus expected, as in Reported. excess_sd is at its value, and no child is lost. Without
-    cells: arms without cells and without a second drug, or those without cells where the drug is in all of them.
-    """
-    from gmfmsim.trial.generate.children import draw_trials  # compiled code: loaded only where it is needed
-
-    children = design.children
-    stays = {"value": 0.0, "low": None, "high": None}
-    dropout = children.dropout.model_copy(update=stays | {"mechanism": "completely_at_random", "slope": 0.0})
-    children = children.model_copy(update={"dropout": dropout, "missed": children.missed.model_copy(update=stays)})
-    design = design.model_copy(update={"children": children})
-    sd, effect = np.full(TRIALS, children.excess_sd.value), np.zeros((len(design.arms), TRIALS))
-    together = getattr(design, "cluster_size", 1)
-    n = together * max(1, int(CHILDREN / sum(arm.ratio for arm in design.arms)) // together)
-    drawn = draw_trials(design, n, effect, sd, stream(SEED, "change as reported"))
-    change = drawn.change[design.endpoint] - (0 if of == "change" else drawn.expected[design.endpoint])
-    bare = [i for i, arm in enumerate(design.arms) if arm.dose == 0]
-    plain = [i for i in bare if not design.arms[i].drug] or bare
-    without, cells = (change[np.isin(drawn.group, arms)] for arms in (plain, [design.arms.index(design.active)]))
+    """Return what the change to the endpoint of simulated children comes to, in GMFM-66 points: see `drawn_changes`."""
+    drawn = drawn_changes(design, of)
+    without, cells = drawn.change[drawn.without], drawn.change[drawn.cells]
     found = Change(cells_sd=float(cells.std()))
-    return found._replace(control_mean=float(without.mean()), control_sd=float(without.std())) if plain else found
+    return (
+        found._replace(control_mean=float(without.mean()), control_sd=float(without.std())) if without.size else found
+    )
 
 
 def in_words(design: Design, reported: Reported) -> str:

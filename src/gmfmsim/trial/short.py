@@ -1,5 +1,6 @@
 """The short form: keys that every design takes, for what is mostly changed. Each takes the place of a sourced value."""
 
+import math
 from typing import Annotated, get_args
 
 import numpy as np
@@ -7,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
-from gmfmsim.dist.positive import LogNormal
+from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.evidence.formulas.dose import parse_dose
 from gmfmsim.faults import Fault
 from gmfmsim.files.toml import Spec, parse
@@ -32,7 +33,7 @@ class Short(Spec):
     month: Annotated[float, Field(gt=0, le=120)] | None = None
     ratio: Annotated[float, Field(ge=0.05, le=20)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    sd_change: Annotated[LogNormal | Fixed, Field(discriminator="dist")] | None = None
+    sd_change: Annotated[LogNormal | LogStudentT | Fixed, Field(discriminator="dist")] | None = None
     baseline_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     @field_validator("sd_change", mode="before")
@@ -43,7 +44,7 @@ class Short(Spec):
 
     @field_validator("sd_change")
     @classmethod
-    def _above_zero(cls, sd: LogNormal | Fixed | None) -> LogNormal | Fixed | None:
+    def _above_zero(cls, sd: LogNormal | LogStudentT | Fixed | None) -> LogNormal | LogStudentT | Fixed | None:
         if sd is not None and not 1e-3 <= sd.ppf(np.array(0.5)) <= 1e3:
             raise PydanticCustomError("sd", "an SD above 0, from 0.001 to 1000")
         return sd
@@ -131,4 +132,6 @@ def _spread(said: Short, children: dict, whole: dict) -> dict:
     factor = (end / 12) ** exponent
     if isinstance(sd, Fixed):
         return {"value": sd.value / factor} | SOURCE
+    if isinstance(sd, LogStudentT):
+        return {"value": math.exp(sd.location) / factor, "sigma": sd.scale, "df": sd.df} | SOURCE
     return {"value": sd.median / factor, "sigma": sd.sigma} | SOURCE
