@@ -38,7 +38,7 @@ def test_every_planted_truth_is_recorded(model):
 
 
 def lowest(model: str, figure: str, which=lambda planted: True) -> float:
-    """The lowest recorded coverage, less nothing: its Monte Carlo error is below 0.011."""
+    """The lowest recorded coverage at some truths; its Monte Carlo error is below 0.011."""
     chosen = [row for planted, row in rows(model) if which(planted)]
     assert max(row[f"{figure}_mcse"] for row in chosen) < 0.011
     return min(row[figure] for row in chosen)
@@ -64,8 +64,8 @@ def test_recovery_where_arms_differ_the_model_of_arms_holds_more_than_that_of_on
         assert all(a[figure] >= b[figure] for (planted, a), (_, b) in both if differ(planted))
         assert lowest("random_effects", figure, differ) < lowest("arms", figure, differ)
     assert lowest("random_effects", "n_90", differ) < 0.85
-    assert lowest("arms", "effect_95") > 0.9
-    assert lowest("arms", "n_90") > 0.85
+    assert lowest("arms", "effect_95") > 0.91
+    assert lowest("arms", "n_90") > 0.885
 
 
 def test_where_nothing_works_no_n_is_promised():

@@ -1,4 +1,4 @@
-"""The ratio of GMFM-66 to GMFM-88 changes: its samples, and the hierarchical model against sampling and planted truth."""
+"""The ratio of GMFM-66 to GMFM-88 changes: its samples, and its model against sampling and planted truth."""
 
 import json
 
