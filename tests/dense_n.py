@@ -293,13 +293,13 @@ def without(data: xr.Dataset, study: str) -> xr.Dataset:
     return data.isel(contrast=kept, contrast_=kept)
 
 
-def effect_of(case: str, data: xr.Dataset) -> Truths | Average:
+def effect_of(case: str, data: xr.Dataset, grids: Grids = DENSE) -> Truths | Average:
     """Return the truths of a case by its name in CASES, from the contrasts of the quick start."""
     if case == "average":
-        return Average(tuple(truths(data, STRUCTURES[name](data)) for name in AVERAGED))
+        return Average(tuple(truths(data, STRUCTURES[name](data), grids) for name in AVERAGED))
     if case.startswith("without_"):
-        return truths(without(data, case.removeprefix("without_")), Setting())
-    return truths(data, STRUCTURES.get(case, STRUCTURES["one_mean"])(data))
+        return truths(without(data, case.removeprefix("without_")), Setting(), grids)
+    return truths(data, STRUCTURES.get(case, STRUCTURES["one_mean"])(data), grids)
 
 
 def trial_of(case: str) -> dict[str, float]:
