@@ -7,10 +7,11 @@ scale of its priors (SciPy's distributions, not those of the package).
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from scipy import special, stats
+from scipy.interpolate import make_interp_spline
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Normals:
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes and probabilities of the mixture on one Gauss-Legendre grid of 96 points."""
+        """Nodes and probabilities of the mixture on one Gauss-Legendre grid, 16 SDs either way: its tails are long."""
         center = self.weight @ self.mean
         spread = np.sqrt(self.weight @ (self.sd**2 + (self.mean - center) ** 2))
-        x, w = np.polynomial.legendre.leggauss(96)
-        x, w = center + 9 * spread * x, 9 * spread * w
+        x, w = np.polynomial.legendre.leggauss(192)
+        x, w = center + 16 * spread * x, 16 * spread * w
         largest = np.argsort(-self.weight)
         kept = largest[: np.searchsorted(np.cumsum(self.weight[largest]), 1 - 1e-7) + 1]  # of many nodes most are idle
         height, mean, sd = self.weight[kept] / self.sd[kept], self.mean[kept], self.sd[kept]
@@ -139,17 +140,58 @@ def _nodes(distribution, points: int) -> tuple[np.ndarray, np.ndarray]:
     return distribution.ppf(np.sin(np.pi * t / 2) ** 2), w * np.pi / 2 * np.sin(np.pi * t)
 
 
-def t_test_success(effect: Normals, n: int, *, dropout: float, sd_median: float, sd_sigma: float, alpha=0.05) -> float:
-    """Return P(significant benefit) of a two-arm t test, n per arm: effect, SD and completers integrated out."""
-    theta, w_theta = effect.grid
-    x, w_x = np.polynomial.hermite_e.hermegauss(7)
-    sd, w_sd = sd_median * np.exp(sd_sigma * x), w_x / w_x.sum()
+def t_test_success(effect, n: int, **trial) -> float:
+    """Return P(significant benefit) of a two-arm t test, n per arm: effect (its `grid`), SD, completers integrated."""
+    theta, weight = effect.grid
+    return float(weight @ t_test_power(n, **trial)(theta))
+
+
+@cache
+def t_test_power(n: int, *, dropout: float, sd_median: float, sd_sigma: float, alpha: float = 0.05):
+    """Return P(significant benefit) of a two-arm t test as a function of the true effect.
+
+    n per arm, of whom each stays with probability 1 - dropout; fewer than two in an arm: no success. log of the SD of
+    children ~ Normal(log sd_median, sd_sigma). With k1 and k0 completers and s the pooled SD over the true one, success
+    has probability Phi(effect / (sd sqrt(1/k1 + 1/k0)) - t s): averaged over s, then sd, then k1 and k0, each time kept
+    as a spline for the next.
+    """
     k = np.arange(2, n + 1)
     p = stats.binom.pmf(k, n, 1 - dropout)
-    k, p = k[p > 1e-7], p[p > 1e-7]
-    n1, n0 = np.meshgrid(k, k, indexing="ij")
-    weight = np.outer(p, p).ravel()
-    df, root = (n1 + n0 - 2).ravel(), np.sqrt(1 / n1 + 1 / n0).ravel()
-    delta = theta[:, None, None] / (sd[:, None] * root)
-    power = 1 - special.nctdtr(df, delta, special.stdtrit(df, 1 - alpha / 2))
-    return float(w_theta @ (w_sd @ (power @ weight)[..., None])[..., 0])
+    first, second = (x.ravel() for x in np.meshgrid(k, k, indexing="ij"))
+    weight, total = np.outer(p, p).ravel() * (1 + (first < second)), first + second
+    kept = (weight > 1e-10) & (first <= second)
+    weight, total, root = weight[kept], total[kept], np.sqrt(1 / first + 1 / second)[kept]
+    z, w_sd = normal_nodes(0.3, 6.5)
+    sd = sd_median * np.exp(sd_sigma * z)
+    # power changes over a constant share of the effect: steps in proportion to it, but near 0
+    largest = max(_noncentral(df, alpha)[0][-1] for df in np.unique(total) - 2) * sd[-1]
+    scaled = 0.5 * sd[0] * np.sinh(np.linspace(-1, 1, 260) * np.arcsinh(2 * largest / sd[0]))
+    theta, power = scaled * root.max(), np.zeros(scaled.size)
+    for size in np.unique(total):
+        delta, success = _noncentral(size - 2, alpha)
+        given = make_interp_spline(delta, success, k=5)
+        averaged = given(np.clip(scaled[:, None] / sd, delta[0], delta[-1])) @ w_sd
+        over_sd = make_interp_spline(scaled, averaged, k=5)
+        own = total == size
+        power += weight[own] @ over_sd(np.clip(theta / root[own][:, None], scaled[0], scaled[-1]))
+    over_all = make_interp_spline(theta, power, k=5)
+    return lambda effect: over_all(np.clip(effect, theta[0], theta[-1]))
+
+
+@cache
+def _noncentral(df: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(T > t) of a non-central t at two-sided level alpha, over a grid of non-centralities."""
+    low, high = (np.sqrt(q / df) for q in (stats.chi2.ppf(1e-13, df), stats.chi2.isf(1e-13, df)))
+    x, w = np.polynomial.legendre.leggauss(64)
+    s, w = low + (high - low) * (x + 1) / 2, (high - low) / 2 * w
+    critical = special.stdtrit(df, 1 - alpha / 2)
+    delta = np.arange(-9.0, critical * high + 9.0, 0.05)
+    return delta, special.ndtr(delta[:, None] - critical * s) @ (w * stats.chi2.pdf(df * s**2, df) * 2 * df * s)
+
+
+def normal_nodes(step: float, reach: float = 7.5) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of a standard normal variable: the trapezoidal rule."""
+    count = int(np.ceil(reach / step))
+    z = step * np.arange(-count, count + 1)
+    w = np.exp(-0.5 * z**2)
+    return z, w / w.sum()

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from conftest import committed
+from dense_n import QUICKSTART, Setting
+from dense_n import truths as dense_truths
 from design_cases import two_arms, with_test
-from quadrature import over_readings, posterior, t_test_success
+from quadrature import posterior, t_test_success
 from scipy import stats
 
 from gmfmsim.dist.distributions import Fixed
@@ -22,8 +24,6 @@ from gmfmsim.model.nuts import Sampler, build
 from gmfmsim.model.truths import truths
 from gmfmsim.trial.simulate import simulate
 
-RATIO = stats.truncnorm(-2.6, 4.4, loc=0.56, scale=0.10)
-TAU = stats.halfnorm(scale=2)
 ES24 = {"y": [3.2, 7.1, 1.4, 5.9], "se": [1.2, 2, 1.5, 2.5]}
 FEW = Sampler(engine="nuts", chains=2, draws=1500, tune=500)
 
@@ -49,10 +49,7 @@ def sampled():
 
 @pytest.fixture(scope="module")
 def primary_quadrature(quickstart_fit):
-    """With 25 nodes in place of 9 the plateau moves by 4e-5, a seventeenth of the Monte Carlo error it is held to; with
-    30 x 12 points for tau and r in place of 20 x 8 by 3e-7."""
-    priors = {"amplitude_sd": 10, "tau": TAU, "r": RATIO}
-    return over_readings(quickstart_fit[0].contrasts, hermite=9, points=(20, 8, 1), **priors)
+    return dense_truths(quickstart_fit[0].contrasts, Setting())
 
 
 def test_both_engines_run_and_agree(es24):
@@ -140,12 +137,11 @@ def test_reference_assurance_and_plateau_on_the_primary_contrasts_equal_quadratu
     effects = effect_draws(tree, prepared.models["random_effects"].shape, conditions(trial))
     truth = truths(effects, sd_change=trial.sd_change, planning_value=1.42, replicates=200_000, seed=1)
     surface = simulate(truth, trial, n=n, seed=1).squeeze("analysis")
-    for scenario, heterogeneity in (("new_study", True), ("pooled_mean", False)):
-        effect = primary_quadrature.effect(heterogeneity=heterogeneity)
+    for scenario, effect in (("new_study", primary_quadrature), ("pooled_mean", primary_quadrature.of_the_mean())):
         part = surface.sel(scenario=scenario)
         assert abs(part["plateau"].item() - effect.above()) < 4 * part["plateau_mcse"].item()
         for k in n:
-            exact = t_test_success(effect, k, dropout=0.08, sd_median=5.5, sd_sigma=0.12)
+            exact = t_test_success(effect, k, **QUICKSTART)
             assert abs(part["success"].sel(n=k).item() - exact) < 4 * part["success_mcse"].sel(n=k).item()
 
 
@@ -154,10 +150,9 @@ def conditions(trial) -> dict[str, Condition]:
 
 
 def test_reference_required_n_of_the_quick_start_equals_quadrature(primary_quadrature, results):
-    effect = primary_quadrature.effect(heterogeneity=True)
     answer = results["quickstart"].answer
     low, high = answer["n_interval"]
-    at_ends = [t_test_success(effect, n, dropout=0.08, sd_median=5.5, sd_sigma=0.12) for n in (low - 4, high + 4)]
+    at_ends = [t_test_success(primary_quadrature, n, **QUICKSTART) for n in (low - 4, high + 4)]
     assert at_ends[0] < 0.8 < at_ends[1]
 
 
