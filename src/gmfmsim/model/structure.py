@@ -71,7 +71,10 @@ class Structure:
         """
         scale, shape = parts or (self.scale(phi), self.shape(phi))
         return [
-            (scale ** (1 - c.degree) if c.degree else scale) * c.column * (shape if c.on_curve else 1.0) * (phi[c.pooled] if c.pooled else 1.0)
+            (scale ** (1 - c.degree) if c.degree else scale)
+            * c.column
+            * (shape if c.on_curve else 1.0)
+            * (phi[c.pooled] if c.pooled else 1.0)
             for c in self.coefficients
         ]
 

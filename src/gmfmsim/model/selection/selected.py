@@ -7,7 +7,6 @@ import numpy as np
 
 from gmfmsim.compute.algebra import gauss_legendre, inverse
 from gmfmsim.model.exact import Refused
-from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.selection import kernels
 from gmfmsim.model.selection.steps import Steps
 from gmfmsim.model.structure import Structure

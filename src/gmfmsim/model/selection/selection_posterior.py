@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from gmfmsim.compute.algebra import dot, product
+from gmfmsim.compute.algebra import product
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import NormalMixture, Refused, orders, refusal
@@ -148,7 +148,9 @@ def selection_posterior(spec: ModelSpec, data: xr.Dataset, steps: Steps) -> Sele
 def _log_joint(ready: Selected, priors, axes: Mapping[str, Coordinate], x: np.ndarray, weights) -> np.ndarray:
     """Return log p(y, coordinates x | weights), (J, W)."""
     value = {name: axis.value(x[:, i]) for i, (name, axis) in enumerate(axes.items())}
-    prior = sum(priors[name].logpdf(value[name]) + axis.log_slope(x[:, i]) for i, (name, axis) in enumerate(axes.items()))
+    prior = sum(
+        priors[name].logpdf(value[name]) + axis.log_slope(x[:, i]) for i, (name, axis) in enumerate(axes.items())
+    )
     amplitude, *names = axes
     log_p = ready.density(value[amplitude], {name: value[name][:, None] for name in names}, weights)
     log_p += prior[:, None]

@@ -16,6 +16,10 @@ POINTS = {1: 16, 2: 10, 3: 8}
 """Points for the ratio of two weights that follow each other, by the number of steps."""
 
 
+POWER = 2
+"""A ratio of weights is this power of its coordinate."""
+
+
 class Steps(Spec):
     """Weights omega_0 = 1 >= omega_1 >= ... >= omega_k: how likely a result is published, by the interval of its p.
 
@@ -47,10 +51,12 @@ class Steps(Spec):
     def rule(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (W, k + 1) and their prior probabilities (W,), W = points^k: a quadrature rule.
 
-        The ratios omega_j / omega_(j - 1) are independent Beta(k - j + 1, 1), each by Gauss and Legendre's rule.
+        The ratios omega_j / omega_(j - 1) are independent Beta(k - j + 1, 1), each by Gauss and Legendre's rule in its
+        square root: near 0 a density divided by the mean weight of a result may be steep.
         """
         k = len(self.p)
-        x, w = (gauss_legendre(points)[0] + 1) / 2, gauss_legendre(points)[1] / 2
+        t, w = (gauss_legendre(points)[0] + 1) / 2, gauss_legendre(points)[1] / 2
+        x, w = t**POWER, w * POWER * t ** (POWER - 1)
         ratios = np.stack([g.ravel() for g in np.meshgrid(*[x] * k, indexing="ij")], axis=1)
         share = np.stack([g.ravel() for g in np.meshgrid(*[w] * k, indexing="ij")], axis=1)
         power = np.arange(k, 0, -1)
@@ -67,18 +73,19 @@ class Weight:
     def __init__(self, probability: np.ndarray, j: int):
         own = probability.reshape(*probability.shape[:j], -1).sum(axis=-1) if j < probability.ndim else probability
         self.rule = rule(0.0, 1.0, probability.shape[0], "interval")
-        before = [g.ravel() for g in np.meshgrid(*[self.rule.nodes] * (j - 1), indexing="ij")]
+        self.ratio = self.rule.nodes**POWER
+        before = [g.ravel() for g in np.meshgrid(*[self.ratio] * (j - 1), indexing="ij")]
         self.before = np.prod(before, axis=0) if before else np.ones(1)
         self.share = own.reshape(self.before.size, -1)
 
     @property
     def mean(self) -> float:
         """The posterior mean."""
-        return float((self.before[:, None] * self.rule.nodes * self.share).sum())
+        return float((self.before[:, None] * self.ratio * self.share).sum())
 
     def cdf(self, x: float) -> float:
         """Return P(weight <= x)."""
-        below = self.rule.integral(np.clip(x / self.before, 0.0, 1.0))
+        below = self.rule.integral(np.clip(x / self.before, 0.0, 1.0) ** (1 / POWER))
         return float(dot(below, self.share / self.rule.weights).sum())
 
     def quantile(self, p: float) -> float:
