@@ -1,4 +1,4 @@
-"""Accounts of small-study and reporting bias side by side: each fitted, each with its probability, and their average."""
+"""Accounts of small-study and reporting bias side by side: each fitted, with its probability, and their average."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from gmfmsim.compute.algebra import gauss_legendre, inverse
 from gmfmsim.model.exact import Refused
+from gmfmsim.model.likelihood import LOG_2PI
 from gmfmsim.model.selection import kernels
 from gmfmsim.model.selection.steps import Steps
 from gmfmsim.model.structure import Structure
@@ -14,6 +16,8 @@ from gmfmsim.model.structure import Structure
 SPREAD = (-5.0, -1.7, 1.7, 5.0)
 """Where the rule of the offset of an unknown standard error is divided, in standard deviations of its prior, beside the
 offsets at which a p value crosses a cut point."""
+POINTS = 2.0
+"""Nodes between two of these, by standard deviation, beside the two that every piece has."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class Selected:
         return kernels.weighted(log_density, mass, self.start, size, self.place, products, weights.shape[1])
 
 
-def selected(model: Structure, steps: Steps, points: int) -> Selected:
-    """Return a structure under selection, unknown standard errors at `points` nodes between any two breaks.
+def selected(model: Structure, steps: Steps, points: float) -> Selected:
+    """Return a structure under selection, unknown standard errors at 2 + `points` nodes a standard deviation.
 
     Raises Refused for a structure with more than one linear coefficient, and for a block of more than two contrasts.
     """
@@ -116,11 +120,7 @@ def log_likelihood(
     return selected(model, steps, POINTS).density(np.asarray(amplitude, float), phi, np.asarray(weights, float))
 
 
-POINTS = 4
-"""Nodes of an unknown standard error between two breaks."""
-
-
-def _offsets(model: Structure, block: int, state: int, edges: np.ndarray, points: int) -> list:
+def _offsets(model: Structure, block: int, state: int, edges: np.ndarray, points: float) -> list:
     """Return pairs of offsets u by place of a block, (n,), and the log of their probability: one where all is known."""
     like = model.likelihood
     log_sd, inside = like.log_se_sd[block, state], like.inside[block]
@@ -132,9 +132,10 @@ def _offsets(model: Structure, block: int, state: int, edges: np.ndarray, points
         with np.errstate(divide="ignore", invalid="ignore"):
             crossings = (np.log(z[here][:, None] / edges) / log_sd[here][:, None]).ravel()
         breaks = np.unique([*SPREAD, *crossings[np.abs(crossings) < SPREAD[-1]]])
-        x, w = gauss_legendre(points)
-        half = np.diff(breaks)[:, None] / 2
-        u = (breaks[:-1, None] + half * (x + 1)).ravel()
-        log_p = np.log((half * w).ravel()) - u**2 / 2 - np.log(2 * np.pi) / 2
+        pieces = [(low, (high - low) / 2) for low, high in pairwise(breaks.tolist())]
+        rules = [gauss_legendre(2 + int(np.ceil(2 * points * half))) for _, half in pieces]
+        u = np.concatenate([low + half * (x + 1) for (low, half), (x, _) in zip(pieces, rules, strict=True)])
+        share = np.concatenate([half * w for (_, half), (_, w) in zip(pieces, rules, strict=True)])
+        log_p = np.log(share) - u**2 / 2 - LOG_2PI / 2
         found = [(base + here * v, share + p) for base, share in found for v, p in zip(u, log_p, strict=True)]
     return found

@@ -17,9 +17,9 @@ from gmfmsim.model.selection.steps import POINTS as RATIOS
 from gmfmsim.model.selection.steps import Steps, Weight
 from gmfmsim.model.structure import structure
 
-FEW, FEW_RATIOS = 2, 4
+FEW, FEW_RATIOS = 0.5, 4
 """Nodes of unknown standard errors and of ratios of weights that are enough to see where the posterior is."""
-EFFORT = Effort({"line": 32, "even": 14, "interval": 12}, 14.0, 1e-6, 1e-4, POINTS)
+EFFORT = Effort({"line": 32, "even": 14, "interval": 12}, 14.0, 1e-6, 1e-4, 0)
 """Of quadrature: coarser than the exact engine's, since masses between cut points are dear."""
 MOST_PARAMETERS = 3
 MOST_NODES = 100_000
@@ -107,7 +107,7 @@ def selection_posterior(spec: ModelSpec, data: xr.Dataset, steps: Steps) -> Sele
     axes = {name: coordinate(name, prior, model, limit.get(name, np.inf)) for name, prior in priors.items()}
     k = len(steps.p)
 
-    def joint(points: int, ratios: int):
+    def joint(points: float, ratios: int):
         """Return log p(y, coordinates x, weights), (J, W), as a function of x (J, axes)."""
         ready, (weights, share) = selected(model, steps, points), steps.rule(ratios)
         return lambda x: _log_joint(ready, priors, axes, x, weights) + np.log(share)
