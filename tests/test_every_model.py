@@ -37,6 +37,8 @@ PRIORS = {
     "gmfcs": {"gmfcs_slope": SLOPE},
     "design_bias": {"design_bias": SLOPE},
     "small_study": {"small_study": SLOPE},
+    "pet": {"pet": SLOPE | {"unit": "none"}},
+    "peese": {"peese": SLOPE},
 }
 ROWS = {"months": [20, 63, 66], "age": [24, 33, 63], "gmfcs": [2, 3]}
 """Contrasts that tell of a term, where those of the shipped experiment do not: lines of contrasts.csv."""

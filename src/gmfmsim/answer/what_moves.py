@@ -21,6 +21,7 @@ from gmfmsim.model.checks.left_out import blocks
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import posterior, refusal
 from gmfmsim.model.priors import rescaled
+from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import not_known, structure
 from gmfmsim.model.terms import covariate
@@ -34,6 +35,14 @@ from gmfmsim.trial.size import RequiredN
 ENDS = {"2.5 %": 0.025, "97.5 %": 0.975}
 """Quantiles at which a figure is held whose distribution a plan declares."""
 
+BIAS_WORDS = {
+    "pet": "bias in proportion to the standard error (PET)",
+    "peese": "bias in proportion to its square (PEESE)",
+    "selection": "results selected by their p value",
+}
+AVERAGE = "average"
+"""All accounts of bias and none, by posterior model probability."""
+
 FACTORS = {"halved": 0.5, "doubled": 2.0}
 
 
@@ -42,6 +51,7 @@ class Assumed:
     """All that a required n rests on, one part of it `changed` `to` something else: models, contrasts, trial.
 
     words: the change as a reader is told it. taken: of the combinations of readings, those that a case averages over.
+    account: of `model.reporting_bias`, under which the one model is fitted.
     """
 
     changed: Changed
@@ -51,6 +61,7 @@ class Assumed:
     data: xr.Dataset | None
     trial: Design
     taken: np.ndarray | None = None
+    account: str | None = None
 
 
 class Found(NamedTuple):
@@ -74,9 +85,14 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     asked = prepared.plan.sensitivity.changed
     cases = [case for case in _cases(prepared, base) if case.changed in asked and _possible(case, prepared)]
     rows, refits = [], Refits(sizing)
-    for case, found in zip(cases, in_order(lambda case: _required(sizing, refits, case), cases), strict=True):
-        status = "unreachable" if found.n is None else "reached"
-        rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | found._asdict())
+    found = list(in_order(lambda case: _required(sizing, refits, case), cases))
+    if biased := [case for case in cases if case.account]:
+        words = "one mean, averaged over these biases and none"
+        cases.append(replace(biased[0], to=AVERAGE, words=words, account=AVERAGE))
+        found.append(_required(sizing, refits, cases[-1]))
+    for case, answer in zip(cases, found, strict=True):
+        status = "unreachable" if answer.n is None else "reached"
+        rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | answer._asdict())
         advance()
     return sorted(rows, key=lambda row: -_moved(row, required))
 
@@ -108,6 +124,7 @@ class Refits:
     def __init__(self, sizing: Sizing):
         self.choice, self.at = sizing.prepared.plan.model, target_of(sizing.prepared)
         self.found: dict[tuple[str, int], tuple[float, Belief]] = {}
+        self.accounts: dict[str, tuple[float, Belief]] = {}
         self.of = sizing
         data = id(sizing.prepared.contrasts)
         for m in sizing.members if self.choice else ():
@@ -128,6 +145,17 @@ class Refits:
             share = special.softmax([log_p + w for (log_p, _), w in zip(fitted, prior, strict=True)]).tolist()
         return mixed_belief([b for _, b in fitted], share)
 
+    def biased(self, spec: ModelSpec, data: xr.Dataset, account: str) -> Belief:
+        """Return the effect in a new study, free of bias, by a model under an account of bias."""
+        fit = fit_account(spec, data, ACCOUNTS[account])
+        self.accounts[account] = fit.log_marginal, exact_belief(fit, spec.shape, self.at)
+        return self.accounts[account][1]
+
+    def over_accounts(self, spec: ModelSpec, data: xr.Dataset) -> Belief:
+        """Return the effect over no bias and all accounts that were fitted, by posterior model probability."""
+        every = [self._fitted(spec, data), *(self.accounts[name] for name in ACCOUNTS if name in self.accounts)]
+        return mixed_belief([b for _, b in every], special.softmax([log_p for log_p, _ in every]).tolist())
+
     def _fitted(self, spec: ModelSpec, data: xr.Dataset) -> tuple[float, Belief]:
         key = spec.model_dump_json(), id(data)
         if key not in self.found:
@@ -143,6 +171,10 @@ def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found:
         belief = known(search.planning_value)
     elif case.data is None:
         belief = sizing.beliefs["new_study"]
+    elif case.account == AVERAGE:
+        belief = refits.over_accounts(*case.models.values(), case.data)
+    elif case.account is not None:
+        belief = refits.biased(*case.models.values(), case.data, case.account)
     elif case.taken is not None:
         belief = sizing.given(case.taken).beliefs["new_study"]
     else:
@@ -170,6 +202,7 @@ def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         yield from _without_studies(prepared, base)
         yield from _structures(prepared, base)
         yield from _parts(base)
+        yield from _biases(base)
         yield from _ratios(base)
         yield from _priors(base)
         yield from _readings(base)
@@ -195,7 +228,7 @@ def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
     alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
     for name, spec in alone.items():
-        if len(base.models) > 1 or name not in base.models:
+        if name not in BIAS_WORDS and (len(base.models) > 1 or name not in base.models):
             words = f"model: {spec.title[0].lower()}{spec.title[1:]}"
             yield replace(base, changed="structure", to=name, words=words, models={name: spec})
 
@@ -217,6 +250,15 @@ def _parts(base: Assumed) -> Iterator[Assumed]:
                 }[changed]
                 words = f"{said} only"
                 yield replace(base, changed=changed, to=to, words=words, data=_kept(data, kept))
+
+
+def _biases(base: Assumed) -> Iterator[Assumed]:
+    """Yield the one-mean model under each account of small-study and reporting bias; none of it in the next trial."""
+    plain = {"random_effects": base.models.get("random_effects") or read_model(ModelChoice(name="random_effects"))}
+    for name in ACCOUNTS:
+        if name in BIAS_WORDS:
+            words = f"one mean, {BIAS_WORDS[name]}"
+            yield replace(base, changed="bias", to=name, words=words, models=plain, account=name)
 
 
 def _ratios(base: Assumed) -> Iterator[Assumed]:

@@ -14,7 +14,7 @@ from gmfmsim.model.curves import CURVES, DOSES, POINTS, Curve
 from gmfmsim.model.priors import OF_TAU, Prior
 from gmfmsim.model.terms import SCALES, TERMS, TermName
 
-NUMBERS = ("rho", "nu")
+NUMBERS = ("rho", "nu", "pet")
 """The parameters beside those of curves that have no unit."""
 POINT_WORDS, CELL_WORDS = ("point", "gmfm"), ("cell",)
 """What a unit in points, or in cells, says somewhere."""

@@ -42,6 +42,8 @@ NAMES = {
     "gmfcs_slope": ("What a GMFCS level adds to the amplitude", POINTS),
     "design_bias": ("What the effect gains where children were not randomised", POINTS),
     "small_study": ("What the effect gains per unit of sqrt(1/n_active + 1/n_control)", POINTS),
+    "pet": ("What the effect gains per unit of its standard error", NONE),
+    "peese": ("What the effect gains per unit of its squared standard error", "1 per GMFM-66 point"),
     "spread_offset": ("Offset of the logarithm of a standard error that is not printed", SDS),
     "dose_offset": ("Offset of the logarithm of a dose that is known with error", SDS),
     "theta": ("True effect of a contrast", POINTS),

@@ -66,12 +66,15 @@ class Structure:
     def columns(self, phi: Mapping, parts: tuple | None = None) -> list:
         """Return the column of every coefficient, (..., K) each, in the unit of the reported effects.
 
-        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd. parts: scale(phi) and
-        shape(phi) where they are at hand.
+        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd. A column of degree k on
+        its own scale is column / scale^k in GMFM-66 points. parts: scale(phi) and shape(phi) where they are at hand.
         """
         scale, shape = parts or (self.scale(phi), self.shape(phi))
         return [
-            scale * c.column * (shape if c.on_curve else 1.0) * (phi[c.pooled] if c.pooled else 1.0)
+            (scale ** (1 - c.degree) if c.degree else scale)
+            * c.column
+            * (shape if c.on_curve else 1.0)
+            * (phi[c.pooled] if c.pooled else 1.0)
             for c in self.coefficients
         ]
 

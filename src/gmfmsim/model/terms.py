@@ -11,7 +11,18 @@ import xarray as xr
 from gmfmsim.dist.distributions import Distribution
 
 TermName = Literal[
-    "cell_class", "route", "group", "arms", "months", "age", "gmfcs", "design_bias", "small_study", "dose_error"
+    "cell_class",
+    "route",
+    "group",
+    "arms",
+    "months",
+    "age",
+    "gmfcs",
+    "design_bias",
+    "small_study",
+    "pet",
+    "peese",
+    "dose_error",
 ]
 SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
 """Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
@@ -26,7 +37,8 @@ class Coefficient:
     """A linear coefficient: adds value x column to the amplitude of the curve, or to the effect itself.
 
     `variable` [label] names it in the posterior, `dim` is the dimension of the labels. Its prior is `prior` (flat if
-    None) or, with `pooled`, Normal(0, that parameter).
+    None) or, with `pooled`, Normal(0, that parameter). The column is of this degree in the points of the contrast's own
+    scale: 1 for its standard error, 0 where the scale does not matter.
     """
 
     variable: str
@@ -36,6 +48,7 @@ class Coefficient:
     label: str | float | None = None
     dim: str | None = None
     pooled: str | None = None
+    degree: int = 0
 
     @property
     def drawn(self) -> str:
@@ -112,6 +125,27 @@ def _by_number(name: str, by: str, column: Callable[[np.ndarray], np.ndarray], o
     return coefficients
 
 
+def mean_se(data: xr.Dataset) -> np.ndarray:
+    """Return the standard error of every contrast on its own scale, (K,): the geometric mean over its readings.
+
+    exp(sum over readings of weight x log se), se the median where it is not known. A regression on it has one column
+    under all readings, so that both engines take it as a linear coefficient; the error of a reading that is out of line
+    moves it by its weight.
+    """
+    log_se = np.log(data["se"].transpose("reading", "contrast").values)
+    found: np.ndarray = np.exp((data["weight"].values[:, None] * log_se).sum(axis=0))
+    return found
+
+
+def _by_error(name: str, degree: int) -> Callable:
+    """Return the one coefficient `name` of the standard error to a power."""
+
+    def coefficients(data, priors):
+        return [Coefficient(name, mean_se(data) ** degree, priors[name], on_curve=False, degree=degree)]
+
+    return coefficients
+
+
 def _every(values: np.ndarray) -> list:
     return sorted(set(values.tolist()))
 
@@ -168,6 +202,16 @@ TERMS: dict[str, Term] = {
         "effect += small_study sqrt(1/n_active + 1/n_control) (Pustejovsky & Rodgers 2019); 0 in the next trial",
         "small_study",
         _by_number("small_study", "small_study", lambda error: error, on_curve=False),
+    ),
+    "pet": Term(
+        ("pet",),
+        "effect += pet se_c (Stanley & Doucouliagos 2014); 0 in the next trial",
+        coefficients=_by_error("pet", 1),
+    ),
+    "peese": Term(
+        ("peese",),
+        "effect += peese se_c^2 (Stanley & Doucouliagos 2014); 0 in the next trial",
+        coefficients=_by_error("peese", 2),
     ),
     "dose_error": Term(
         (), "log10 dose_c = log10 reported dose_c + log10_dose_sd_c e_c,  e_c ~ Normal(0, 1)", "log10_dose_sd"

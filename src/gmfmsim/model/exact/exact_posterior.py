@@ -15,7 +15,7 @@ from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
-from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Marginal, draw, find_box
+from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Marginal, draw, find_box, settled
 from gmfmsim.model.structure import Structure, structure
 
 BETWEEN = 1e-9
@@ -200,10 +200,7 @@ def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
 
 
 def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray, tuple, np.ndarray]:
-    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared.
-
-    First as wide as it must be, then as narrow as it may be, then as fine as it must be: each once, so that it ends.
-    """
+    """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared."""
 
     def at(box: Box) -> tuple:
         log_joint, found = ready.log_joint(box.nodes)
@@ -211,13 +208,4 @@ def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray
         parts = [np.exp(log_joint[i : i + rows] - top).sum(axis=1) for i in range(0, log_joint.shape[0], rows)]
         return box, log_joint, found, np.concatenate(parts).reshape(box.points)
 
-    steps = (
-        lambda box, density: box.widened(ready.axes, density, effort.edge),
-        lambda box, density: box.tightened(ready.axes, density, effort.edge),
-        lambda box, density: box.finer(density, effort.missed),
-    )
-    settled = at(box)
-    for step in steps:
-        while (better := step(settled[0], settled[-1])) != settled[0] and ready.can_afford(better):
-            settled = at(better)
-    return settled
+    return settled(box, ready.axes, effort, at, ready.can_afford)

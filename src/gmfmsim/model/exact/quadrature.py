@@ -196,6 +196,25 @@ def find_box(
     return Box(tuple(rules)), best
 
 
+def settled(
+    box: Box, axes: Sequence[Coordinate], effort: Effort, at: Callable[[Box], tuple], affordable: Callable[[Box], bool]
+) -> tuple:
+    """Return at(box) of the box, wide and fine enough: a tuple that begins with the box and ends with the density.
+
+    First as wide as it must be, then as narrow as it may be, then as fine as it must be: each once, so that it ends.
+    """
+    steps = (
+        lambda box, density: box.widened(axes, density, effort.edge),
+        lambda box, density: box.tightened(axes, density, effort.edge),
+        lambda box, density: box.finer(density, effort.missed),
+    )
+    found = at(box)
+    for step in steps:
+        while (better := step(found[0], found[-1])) != found[0] and affordable(better):
+            found = at(better)
+    return found
+
+
 def _searched(axes: Sequence[Coordinate]) -> tuple[np.ndarray, np.ndarray]:
     """Return the first and last point of every axis at which the density is asked for: it may have none at an end."""
     inset = [AT_END * (a.start[1] - a.start[0]) for a in axes]
