@@ -199,10 +199,10 @@ def _possible(case: Assumed, prepared: Prepared) -> bool:
 def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     """Yield the cases of a plan."""
     if prepared.contrasts is not None and prepared.plan.search.target.metric == "assurance":
-        yield from _without_studies(prepared, base)
-        yield from _structures(prepared, base)
-        yield from _parts(base)
         yield from _biases(base)
+        yield from _structures(prepared, base)
+        yield from _without_studies(prepared, base)
+        yield from _parts(base)
         yield from _ratios(base)
         yield from _priors(base)
         yield from _readings(base)
@@ -229,8 +229,9 @@ def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
     for name, spec in alone.items():
         if name not in BIAS_WORDS and (len(base.models) > 1 or name not in base.models):
+            changed = "bias" if name == "small_study" else "structure"
             words = f"model: {spec.title[0].lower()}{spec.title[1:]}"
-            yield replace(base, changed="structure", to=name, words=words, models={name: spec})
+            yield replace(base, changed=changed, to=name, words=words, models={name: spec})
 
 
 def _parts(base: Assumed) -> Iterator[Assumed]:
