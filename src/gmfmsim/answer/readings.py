@@ -62,14 +62,16 @@ def under_readings(sizing: Sizing, required: RequiredN, advance=lambda: None) ->
 def _exactly(sizing: Sizing, taken: np.ndarray, required: RequiredN | None) -> dict:
     """Return effect, tau and n where the models are fitted again to the readings that are taken; n if not `required`.
 
-    The posterior probability of a reading is the share of the marginal likelihood that it has.
+    The posterior probability of a reading is the share of the marginal likelihood that it has. Refits take few nodes.
     """
     prepared, at = sizing.prepared, target_of(sizing.prepared)
-    again, prior = sizing.given(taken), prepared.contrasts["weight"].values[taken].sum()
+    whole, again = sizing.given(np.ones(taken.size, bool)).members, sizing if taken.all() else sizing.given(taken)
+    prior = 1.0 if taken.all() else prepared.contrasts["weight"].values[taken].sum()
     mean = exact_mixture(again.beliefs["pooled_mean"])
-    density = [m.mixture.log_marginal for m in again.members]
-    whole = [m.mixture.log_marginal for m in sizing.members]
-    ratio = [m.share * math.exp(d - w) for m, d, w in zip(sizing.members, density, whole, strict=True)]
+    ratio = [
+        m.share * (1.0 if taken.all() else math.exp(a.mixture.log_marginal - m.mixture.log_marginal))
+        for m, a in zip(whole, again.members, strict=True)
+    ]
     found = required or (again.required() if sizing.exact else None)
     return {
         "posterior": float(prior * sum(ratio)),

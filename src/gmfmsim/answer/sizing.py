@@ -31,15 +31,13 @@ class Sizing:
     _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
 
     def given(self, taken: np.ndarray) -> "Sizing":
-        """Return the plan with its models fitted again, exactly, to some of the combinations of readings alone."""
-        if taken.all():
-            return self
+        """Return the plan with its models fitted again, quickly, to some of the combinations of readings alone."""
         key = taken.tobytes()
         if key not in self._given:
             data = self.prepared.contrasts
             weight = data["weight"].values[taken]
             data = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
-            members = refitted(self.prepared.models, data, self.prepared.plan.model)
+            members = refitted(self.prepared.models, data, self.prepared.plan.model, quick=True)
             self._given[key] = Sizing(self.prepared, members)
         return self._given[key]
 

@@ -19,7 +19,7 @@ from gmfmsim.evidence.spread import spread_field
 from gmfmsim.files.shelf import names
 from gmfmsim.model.checks.left_out import blocks
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
-from gmfmsim.model.exact import posterior, refusal
+from gmfmsim.model.exact import Refused, not_gaussian, posterior, refusal
 from gmfmsim.model.priors import rescaled
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
 from gmfmsim.model.setting import setting_faults
@@ -86,11 +86,13 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     cases = [case for case in _cases(prepared, base) if case.changed in asked and _possible(case, prepared)]
     rows, refits = [], Refits(sizing)
     found = list(in_order(lambda case: _required(sizing, refits, case), cases))
-    if biased := [case for case in cases if case.account]:
+    if biased := [case for case in cases if case.account in refits.accounts]:
         words = "one mean, averaged over these biases and none"
         cases.append(replace(biased[0], to=AVERAGE, words=words, account=AVERAGE))
         found.append(_required(sizing, refits, cases[-1]))
     for case, answer in zip(cases, found, strict=True):
+        if answer is None:
+            continue
         status = "unreachable" if answer.n is None else "reached"
         rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | answer._asdict())
         advance()
@@ -164,23 +166,30 @@ class Refits:
         return self.found[key]
 
 
-def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found:
-    """Return the required n of a case."""
+def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found | None:
+    """Return the required n of a case; None where the exact engine cannot fit it."""
+    try:
+        belief = _belief(sizing, refits, case)
+    except Refused:
+        return None
+    assurance = Assurance(case.trial, case.trial.analyses[0], belief)
+    return Found(smallest(assurance, sizing.prepared.plan.search.target.value), assurance.plateau())
+
+
+def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
+    """Return what the effect may be under a case. Raises Refused where the exact engine cannot fit it."""
     search = sizing.prepared.plan.search
     if search.target.metric == "power":
-        belief = known(search.planning_value)
-    elif case.data is None:
-        belief = sizing.beliefs["new_study"]
-    elif case.account == AVERAGE:
-        belief = refits.over_accounts(*case.models.values(), case.data)
-    elif case.account is not None:
-        belief = refits.biased(*case.models.values(), case.data, case.account)
-    elif case.taken is not None:
-        belief = sizing.given(case.taken).beliefs["new_study"]
-    else:
-        belief = refits.belief(case.models, case.data)
-    assurance = Assurance(case.trial, case.trial.analyses[0], belief)
-    return Found(smallest(assurance, search.target.value), assurance.plateau())
+        return known(search.planning_value)
+    if case.data is None:
+        return sizing.beliefs["new_study"]
+    if case.account == AVERAGE:
+        return refits.over_accounts(*case.models.values(), case.data)
+    if case.account is not None:
+        return refits.biased(*case.models.values(), case.data, case.account)
+    if case.taken is not None:
+        return sizing.given(case.taken).beliefs["new_study"]
+    return refits.belief(case.models, case.data)
 
 
 def _possible(case: Assumed, prepared: Prepared) -> bool:
@@ -191,7 +200,8 @@ def _possible(case: Assumed, prepared: Prepared) -> bool:
     return case.data.sizes["contrast"] > 0 and all(
         not not_known(spec, case.data)
         and not setting_faults(spec, case.data, trial.setting, trial.month, "")
-        and refusal(spec, case.data) is None
+        and not_gaussian(spec, case.data) is None
+        and (all(prior.proper for prior in spec.priors.values()) or refusal(spec, case.data) is None)
         for spec in case.models.values()
     )
 

@@ -106,10 +106,12 @@ def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Bel
     return mixed_belief([exact_belief(m.mixture, m.curve, at, of) for m in members], [m.share for m in members])
 
 
-def refitted(models: Mapping[str, ModelSpec], data: xr.Dataset, choice: ModelChoice) -> list[Member]:
-    """Return models fitted exactly to other data, with their shares; nothing is drawn. Raises as `posterior`."""
+def refitted(
+    models: Mapping[str, ModelSpec], data: xr.Dataset, choice: ModelChoice, *, quick: bool = False
+) -> list[Member]:
+    """Return models fitted to data by quadrature, with their shares; nothing is drawn. Raises as `posterior`."""
     fitted = [
-        Member(name, spec, None, xr.DataTree(), 1.0, alone=posterior(structure(spec, data)))
+        Member(name, spec, None, xr.DataTree(), 1.0, alone=posterior(structure(spec, data), quick=quick))
         for name, spec in models.items()
     ]
     return shares_of(fitted, data, choice)

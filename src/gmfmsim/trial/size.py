@@ -73,6 +73,10 @@ class RequiredN:
         return self.n_at_95_plateau if self.n is None else self.n
 
 
+NEAR = 100
+"""A search about a start first goes this part of it up or down."""
+
+
 class OutOfTime(Exception):
     """The time budget of a search is spent."""
 
@@ -106,12 +110,12 @@ class Curve:
             self.seen[n] = self.at(n)
         return self.seen[n]
 
-    def crossing(self, level: float, *, most: int, z: float = 0.0) -> int | None:
+    def crossing(self, level: float, *, most: int, z: float = 0.0, start: int | None = None) -> int | None:
         """Return the smallest n with figure + z MCSE >= level, or None if there is none up to `most`.
 
-        Bracketed by doubling; then closed by false position on the straightened figure against sqrt(n), taking the
-        middle after every step that leaves more than half of the bracket (so at most twice as many steps as bisection,
-        mostly four or five).
+        Bracketed by doubling, or about `start`, in steps that double; then closed by false position on the straightened
+        figure against sqrt(n), taking the middle after every step that leaves more than half of the bracket (so at most
+        twice as many steps as bisection, mostly four or five).
         """
 
         def figure(units: int) -> float:
@@ -121,10 +125,22 @@ class Curve:
         low, high, most, halve = FEWEST_UNITS - 1, FEWEST_UNITS, most // self.step, False
         if most < FEWEST_UNITS:
             return None
+        if start is not None:
+            high = min(max(start // self.step, FEWEST_UNITS), most)
+            away = max(high // NEAR, 1)
+            while figure(high) >= level and high > FEWEST_UNITS:  # down to the first that does not have it
+                below = max(high - away, FEWEST_UNITS)
+                if figure(below) < level:
+                    low = below
+                    break
+                high, away = below, 2 * away
+            rise = away
+        else:
+            rise = 0
         while figure(high) < level:
             if high == most:
                 return None
-            low, high = high, min(2 * high, most)
+            low, high, rise = high, min(high + rise if rise else 2 * high, most), 2 * rise
         while high - low > 1:
             middle, width = (low + high) // 2, high - low
             if not halve and low >= FEWEST_UNITS:

@@ -143,16 +143,23 @@ class ExactPosterior:
 
 def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
     """Return why the exact engine cannot fit a model to the contrasts, or None if it can."""
-    if spec.heterogeneity == "student_t":
-        return "Student-t study effects are not Gaussian given tau: the nuts engine samples them"
-    if "dose_error" in spec.terms:
-        return f"an error in dose makes {data.sizes['contrast']} doses unknown, too many to integrate: use nuts"
+    if reason := not_gaussian(spec, data):
+        return reason
     model = structure(spec, data)
     try:
         prepare(model)
     except Refused as error:
         return str(error)
     return impropriety(model)
+
+
+def not_gaussian(spec: ModelSpec, data: xr.Dataset) -> str | None:
+    """Return why a declared model is not Gaussian given few parameters, or None if it is."""
+    if spec.heterogeneity == "student_t":
+        return "Student-t study effects are not Gaussian given tau: the nuts engine samples them"
+    if "dose_error" in spec.terms:
+        return f"an error in dose makes {data.sizes['contrast']} doses unknown, too many to integrate: use nuts"
+    return None
 
 
 def fit_exact(spec: ModelSpec, data: xr.Dataset) -> ExactPosterior:
@@ -171,9 +178,10 @@ def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
     effort = (QUICK if quick else EFFORT)[len(ready.names)]
     box, peak = find_box(ready.log_density, ready.axes, effort.points, effort.deep)
     if model.likelihood.uncertain_spread:
-        few = ready.with_sizes_at(peak, FEW)
-        box = _settled(few, box, effort)[0]
-        ready = few.with_sizes_at(peak, effort.sizes)
+        if effort.sizes > FEW:
+            ready = ready.with_sizes_at(peak, FEW)
+            box = _settled(ready, box, effort)[0]
+        ready = ready.with_sizes_at(peak, effort.sizes)
     box, log_joint, found, density = _settled(ready, box, effort)
     highest = log_joint.max()
     log_joint += box.log_weights[:, None]

@@ -43,9 +43,9 @@ EFFORT = (
 )
 
 QUICK = (
-    Effort({}, 0.0, 0.0, 0.0, 6, -20.0),
-    Effort({"line": 24, "even": 16, "interval": 18}, 18.0, 1e-7, 1e-7, 6, -20.0),
-    Effort({"line": 18, "even": 11, "interval": 10}, 16.0, 1e-6, 1e-5, 6, -20.0),
+    Effort({}, 0.0, 0.0, 0.0, 5, -20.0),
+    Effort({"line": 24, "even": 16, "interval": 18}, 18.0, 1e-7, 1e-7, 5, -18.0),
+    Effort({"line": 18, "even": 11, "interval": 10}, 16.0, 1e-6, 1e-5, 5, -17.0),
     Effort({"line": 14, "even": 8, "interval": 8}, 14.0, 1e-5, 1e-3, 5, -15.0),
     Effort({"line": 10, "even": 7, "interval": 7}, 13.0, 1e-4, 1e-2, 4, -15.0),
 )

@@ -19,17 +19,14 @@ MOST = 10_000_000
 def smallest(exact: Assurance, target: float, most: int = MOST) -> int | None:
     """Return the smallest n up to `most` that the design can have with success >= target; None where there is none.
 
-    It takes success to rise with n, as it does beyond trials so small that false claims matter. Where a bound of
-    success shows that n is too small, success itself is not computed.
+    It takes success to rise with n, as it does beyond trials so small that false claims matter. The search starts where
+    a guess of success has the target.
     """
     if exact.plateau() <= target:
         return None
-
-    def at(n: int) -> tuple[float, float]:
-        bound = exact.bound(n)
-        return (bound if bound < target else exact.at(n)), 0.0
-
-    return Curve(at, step=exact.design.step).crossing(target, most=exact.design.at_most(most))
+    step, most = exact.design.step, exact.design.at_most(most)
+    guess = Curve(lambda n: (exact.rough(n), 0.0), step=step).crossing(target, most=most) or most
+    return Curve(lambda n: (exact.at(n), 0.0), step=step).crossing(target, most=most, start=guess)
 
 
 def required_n(exact: Assurance, search: Search) -> RequiredN:

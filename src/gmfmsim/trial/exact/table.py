@@ -9,6 +9,9 @@ from gmfmsim.compute.algebra import product
 from gmfmsim.compute.compiled import compiled
 
 DF_NODES, SE_NODES = 8, 13
+NEGLIGIBLE = 1e-8
+"""Probability of the points that are left out of a sum."""
+
 WIDTH = 0.5
 """Width of a panel of log se."""
 
@@ -41,7 +44,14 @@ class Table:
         self.first, self.where = 0, np.full((EDGES.size - 1, 0), -1)
 
     def mean(self, se: np.ndarray, df: np.ndarray, weight: np.ndarray) -> float:
-        """Return the sum of weight x figure(se, df) over (Q,) each."""
+        """Return the sum of weight x figure(se, df) over (Q,) each; figure is from 0 to 1.
+
+        The lightest points, which together hold NEGLIGIBLE, count as 0: panels that they alone need are not filled.
+        """
+        order = np.argsort(weight)
+        kept = order[np.searchsorted(np.cumsum(weight[order]), NEGLIGIBLE) :]
+        kept.sort()
+        se, df, weight = se[kept], df[kept], weight[kept]
         x, y = np.log(se) / WIDTH, 1 / df
         self._reach(math.floor(x.min()), math.floor(x.max()))
         needed = np.zeros(self.where.shape, bool)
