@@ -19,6 +19,7 @@ def test_reference_the_benchmark_of_the_exact_engine_beside_a_dense_grid(monkeyp
     monkeypatch.setattr(fits, "SIZES", range(20, 120))
     monkeypatch.setattr(fits, "_nuts", lambda spec, data, fit: (5.0, 1.0))
     monkeypatch.setattr(fits, "_nutpie", lambda spec, data: 0.1)
+    monkeypatch.setattr(fits, "_how_sure", lambda progress: {"sensitivity_table_s": 1.0})
     measured = benchmark.exact()
     assert measured["max_rel_error"] <= 1e-6
     assert abs(measured["ratio"] - 5 / measured["fit_ms"] * 1e3) < 1e-6
@@ -33,6 +34,7 @@ def test_reference_the_benchmark_of_the_exact_engine():
     assert measured["nuts_distance_mcse"] < 4  # equal answers; of eight figures chance goes beyond it once in 2000
     assert measured["ratio"] > 100  # above 500 on an idle machine, less where other work shares the cores
     assert abs(measured["ratio"] - measured["nuts_s"] / measured["fit_ms"] * 1e3) < 1e-6
-    for name in ("nutpie_refit_s", "batched_fits_per_s", "batched_emax_fits_per_s", "oc_cells_per_s"):
+    more = ("sensitivity_table_s", "sensitivity_surface_s", "quickstart_first_answer_s")
+    for name in ("nutpie_refit_s", "batched_fits_per_s", "batched_emax_fits_per_s", "oc_cells_per_s", *more):
         assert measured[name] > 0
     assert measured["batched_fits_per_s"] > 2e4  # 2e6 on an idle core

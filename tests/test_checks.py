@@ -263,6 +263,23 @@ def test_known_shares_of_replicated_data():
     assert np.isnan(table["prior"].values).all()
 
 
+def test_known_differences_of_groups():
+    data = contrasts_from_arrays([1.0, 5.0, 2.0, 9.0], [1.0, 1.0, 4.0, 1.0], study=["a", "a", "b", "c"])
+    data = data.assign(month=("contrast", [6.0, 6.0, 12.0, np.nan]), route=("contrast", ["IV", "IT", "IV", ""]))
+    y = np.array([[[1.0, 5.0, 2.0, 9.0], [3.0, 3.0, 3.0, 9.0], [0.0, 9.0, 30.0, 9.0]]])
+    tree = xr.DataTree.from_dict({"posterior_predictive": xr.Dataset({"y": (("chain", "draw", "contrast"), y)})})
+    table = predictive_check(tree, data)
+    observed = dict(zip(table["statistic"].values.tolist(), table["observed"].values.tolist(), strict=True))
+    assert observed["difference of arms of one study"] == pytest.approx(8.0)  # 1 and 5 about 3
+    # month 6: 3 +- sqrt(1/2), month 12: 2 +- 2; Q = (3 - 2)^2 / (1/2 + 4)
+    assert observed["difference of months"] == pytest.approx(1 / 4.5)
+    # by vein: (1 + 2 / 4) / 1.25 +- sqrt(0.8), other: 5 +- 1
+    assert observed["difference of routes"] == pytest.approx((5 - 1.2) ** 2 / 1.8)
+    assert "difference of cells" not in observed
+    shares = table["posterior"].sel(statistic=["difference of arms of one study", "difference of months"])
+    assert shares.values == pytest.approx([2 / 3, 2 / 3])
+
+
 def test_known_share_of_an_event_that_never_happens():
     assert share(np.zeros((2, 50), bool)) == (0.0, 0.01)
 

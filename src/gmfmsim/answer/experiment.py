@@ -8,6 +8,7 @@ import xarray as xr
 
 from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sizing import Sizing, grid_of
+from gmfmsim.answer.what_moves import over_assumptions
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
@@ -90,6 +91,15 @@ class Experiment:
             {"arm": arms, "end": ["low", "high"]},
             {"status": required.status, "why": required.why, "interval_prob": prepared.plan.search.interval_prob},
         )
+
+    def sensitivity(
+        self, plan: str | None = None, *, structures: Iterable[str], sd: Iterable[float], n: Iterable[int]
+    ) -> xr.DataArray:
+        """Return assurance (structure, without, sd, n) under shipped models, without each study and at known SDs.
+
+        n counts children of the smaller arm. Raises as `over_assumptions`.
+        """
+        return over_assumptions(self._sizing(self._plan(plan)), structures, sd, n)
 
     def _plan(self, label: str | None) -> Prepared:
         plans = self.question.plans

@@ -1,7 +1,7 @@
 """What moves n: the required number with one assumption changed at a time, each from an exact refit."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -97,6 +97,32 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
         rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | answer._asdict())
         advance()
     return sorted(rows, key=lambda row: -_moved(row, required))
+
+
+def over_assumptions(sizing: Sizing, structures: Iterable[str], sd: Iterable[float], n: Iterable[int]) -> xr.DataArray:
+    """Return assurance (structure, without, sd, n): models alone, without each study, SD of change known, at n.
+
+    structures: names of shipped models; without: "" for all studies, or those that leave together; sd as the design
+    declares it. Refits take few nodes. Raises InputError for an unknown model, Refused where one cannot be integrated,
+    ValueError where n is simulated.
+    """
+    prepared, refits = sizing.prepared, Refits(sizing)
+    if not sizing.exact or prepared.contrasts is None:
+        raise ValueError("no exact assurance: the trial or a model is simulated, or there are no contrasts")
+    models = {name: read_model(ModelChoice(name=name)) for name in structures}
+    base = Assumed("structure", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
+    left = {"": prepared.contrasts} | {case.to: case.data for case in _without_studies(prepared, base)}
+    sds, sizes = [float(x) for x in sd], [int(k) for k in n]
+
+    def cells(pair: tuple[ModelSpec, xr.Dataset]) -> list[list[float]]:
+        belief = refits.belief({"": pair[0]}, pair[1])
+        found = Assurance(base.trial, base.trial.analyses[0], belief)
+        return [[found.at_sd(k, x) for k in sizes] for x in sds]
+
+    pairs = [(spec, data) for spec in models.values() for data in left.values()]
+    values = np.array(list(in_order(cells, pairs))).reshape(len(models), len(left), len(sds), len(sizes))
+    coords = {"structure": list(models), "without": list(left), "sd": sds, "n": sizes}
+    return xr.DataArray(values, coords, tuple(coords), name="assurance")
 
 
 def in_children(rows: list[dict], trial: Design) -> list[dict]:

@@ -1,5 +1,7 @@
 """How fast and how exact the exact engines are, against a dense grid and against sampling, measured as they run."""
 
+import subprocess
+import sys
 import time
 import timeit
 from collections.abc import Callable
@@ -43,7 +45,9 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
     difference of means and SDs from PyMC's draws, in their Monte Carlo standard errors; batched_fits_per_s: data sets a
     second, 12 studies with random effects; batched_emax_fits_per_s: the Emax model; oc_cells_per_s: sample sizes a
     second whose assurance is computed exactly, one t test of two arms under 200 components, 15 SDs of change and
-    drop-out.
+    drop-out. Of the quick start: quickstart_first_answer_s: `gmfmsim size` from a cold process; sensitivity_table_s:
+    all changed assumptions of its one-mean model; sensitivity_surface_s: assurance under four structures, without each
+    study, at five SDs and five n.
     """
     progress = progress or Silent()
     spec, data = _default_model()
@@ -69,7 +73,25 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
         "batched_fits_per_s": _batched(small, DATA_SETS),
         "batched_emax_fits_per_s": _batched(model, DATA_SETS // 100),
         "oc_cells_per_s": oc_cells_per_s(),
+        **_how_sure(progress),
     }
+
+
+def _how_sure(progress: Silent) -> dict[str, float]:
+    """Measure, on the plans of the quick start, what its uncertainty takes: see `exact`."""
+    import gmfmsim
+
+    progress.stage("First answer, from a cold process")
+    command = [sys.executable, "-m", "gmfmsim", "size", "quickstart"]
+    first = shortest(lambda: subprocess.run(command, check=True, capture_output=True), 1)
+    progress.stage("What moves n")
+    table = shortest(lambda: gmfmsim.size("quickstart_one_mean", what_moves=True), 2)
+    progress.stage("A thousand cells")
+    experiment = gmfmsim.load("quickstart_one_mean")
+    experiment.posterior()
+    cells = {"structures": ["random_effects", "arms", "route", "months"], "sd": [4, 5, 6, 8, 10]}
+    surface = shortest(lambda: experiment.sensitivity(**cells, n=[50, 100, 200, 400, 800]), 1)
+    return {"sensitivity_table_s": table, "sensitivity_surface_s": surface, "quickstart_first_answer_s": first}
 
 
 def _default_model() -> tuple[ModelSpec, xr.Dataset]:

@@ -19,7 +19,7 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.question.plans import Plans, read_plans
 from gmfmsim.question.rerun import Rerun, read_rerun
 
-METHOD = 4
+METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")

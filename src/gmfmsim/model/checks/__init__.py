@@ -8,10 +8,18 @@ import xarray as xr
 
 from gmfmsim.model.checks.given_draws import power_scaling
 from gmfmsim.model.checks.left_out import cross_validate
-from gmfmsim.model.checks.quantities import Share, exceedance, outliers, predictive_check, share_between_studies
+from gmfmsim.model.checks.quantities import APART, Share, exceedance, outliers, predictive_check, share_between_studies
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, effect_at, effect_draws
 from gmfmsim.model.engine import Fit
+
+DIAGNOSES = {
+    "prior-data conflict": "Prior and data say different things of it, and both move it: look at n with that prior "
+    "halved and doubled (what moves n), and state why the prior is believed.",
+    "strong prior or weak likelihood": "The prior decides it more than the data: n rests on a judgement, shown with "
+    "that prior halved and doubled (what moves n).",
+}
+"""What a diagnosis of power scaling means, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,18 @@ def _plain(row: dict) -> dict:
 def in_words(found: Checks) -> list[str]:
     """Return what stands out, a sentence each; empty if nothing does.
 
-    A statistic in the outer 2.5 % of its replicates; a study that is an outlier with probability above 0.05 and above
-    five times the prior one; a study that moves the amplitude by half a posterior SD; a quantity that the prior moves.
+    A statistic in the outer 2.5 % of its replicates, a difference of groups in the upper 10 %; a study that is an
+    outlier with probability above 0.05 and above five times the prior one; a study that moves the amplitude by half a
+    posterior SD; a quantity that the prior moves.
     """
     said = []
     for name, p in _columns(found.replicated, "statistic", "posterior"):
-        if not 0.025 <= p <= 0.975:
+        if p < 0.1 and name in APART:
+            said.append(
+                f"The {name} is larger than the model makes it: {p:.3f} of replicated data reach it. "
+                "A model with a term for it says what that does to n (what moves n)."
+            )
+        elif not 0.025 <= p <= 0.975:
             said.append(f"The {name} is unlike what the model makes: {p:.3f} of replicated data reach it.")
     for name, before, after in _columns(found.outliers, "study", "prior", "posterior"):
         if after > max(0.05, 5 * before):
@@ -84,7 +98,7 @@ def in_words(found: Checks) -> list[str]:
             said.append(f"Without {name} the amplitude would be {mean:.2f} ({change:+.1f} posterior SD).")
     for name, diagnosis in _columns(found.scaling, "quantity", "diagnosis"):
         if diagnosis != "-":
-            said.append(f"{name}: {diagnosis}.")
+            said.append(f"{name}: {diagnosis}. {DIAGNOSES.get(diagnosis, '')}".rstrip())
     return said
 
 

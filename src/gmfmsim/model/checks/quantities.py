@@ -1,7 +1,8 @@
 """Predictive checks, and what the posterior says in figures of its own: margins, heterogeneity, outliers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from gmfmsim.model.checks.given_draws import deviations
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of
 from gmfmsim.model.structure import structure
+from gmfmsim.model.terms import covariate
 from gmfmsim.model.under_reading import i_squared, reading_probability
 
 OUTLIERS_BEFORE = 0.05
@@ -106,6 +108,41 @@ STATISTICS = {
 }
 """Of effects y (..., K) and standard errors se (K,): the mean weighs by 1 / se^2, z is the distance from it in se."""
 
+APART = {
+    "difference of arms of one study": None,
+    "difference of months": "month",
+    "difference of cells": "cell_class",
+    "difference of routes": "route",
+}
+"""Whether groups of contrasts differ: within each study, Q of its contrasts; else Q of the means of the groups."""
+
+
+def _apart(data: xr.Dataset) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Return the statistics of `APART` that data have groups for."""
+    found, study = {}, data["study"].values
+    for name, by in APART.items():
+        values = study if by is None else covariate(data, by)
+        groups = [values == v for v in sorted(set(values.tolist()) - {""}) if v == v]
+        if by is None:
+            groups = [g for g in groups if g.sum() > 1]
+            if groups:
+                found[name] = partial(_within, groups=groups)
+        elif len(groups) > 1:
+            found[name] = partial(_between, groups=groups)
+    return found
+
+
+def _within(y: np.ndarray, se: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
+    """Return the sum over groups of Q of their members."""
+    return sum(STATISTICS["spread Q"](y[..., g], se[g]) for g in groups)
+
+
+def _between(y: np.ndarray, se: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
+    """Return Q of the means of groups: sum of (mean - mean of means)^2 / variance."""
+    means = np.stack([_mean(y[..., g], se[g])[..., 0] for g in groups], axis=-1)
+    errors = np.array([(se[g] ** -2.0).sum() ** -0.5 for g in groups])
+    return STATISTICS["spread Q"](means, errors)
+
 
 def _mean(y: np.ndarray, se: np.ndarray) -> np.ndarray:
     return (y * se**-2.0).sum(axis=-1, keepdims=True) / (se**-2.0).sum()
@@ -114,20 +151,22 @@ def _mean(y: np.ndarray, se: np.ndarray) -> np.ndarray:
 def predictive_check(tree: xr.DataTree, data: xr.Dataset) -> xr.Dataset:
     """Return the share of replicated data whose statistic is at least the observed, Dataset(statistic).
 
-    `observed`; `posterior` and `prior`, the shares under either, with `posterior_mcse` and `prior_mcse`; prior NaN
-    where a prior is improper. Replicates and observed data are on the scale of the most probable reading, with
-    its standard errors. Near 0 or 1 the model does not make data like these. Source: Gelman, Meng & Stern (1996).
+    Statistics of all effects, and of how far arms of one study, months, cells and routes are apart. `observed`;
+    `posterior` and `prior`, the shares under either, with `posterior_mcse` and `prior_mcse`; prior NaN where a prior is
+    improper. Replicates and observed data are on the scale of the most probable reading, with its standard errors.
+    Near 0 or 1 the model does not make data like these. Source: Gelman, Meng & Stern (1996).
     """
     first = data.isel(reading=0)
     y, se = first["effect"].values, first["se"].values
-    columns = {"observed": np.array([float(f(y, se)) for f in STATISTICS.values()])}
+    wanted = STATISTICS | _apart(first)
+    columns = {"observed": np.array([float(f(y, se)) for f in wanted.values()])}
     for name in ("posterior", "prior"):
-        shares = np.full((len(STATISTICS), 2), np.nan)
+        shares = np.full((len(wanted), 2), np.nan)
         if f"{name}_predictive" in tree:
             again = tree[f"{name}_predictive"]["y"].transpose("chain", "draw", "contrast").values
-            shares = np.array([share(f(again, se) >= f(y, se)) for f in STATISTICS.values()])
+            shares = np.array([share(f(again, se) >= f(y, se)) for f in wanted.values()])
         columns |= {name: shares[:, 0], f"{name}_mcse": shares[:, 1]}
-    coords = {"statistic": list(STATISTICS)}
+    coords = {"statistic": list(wanted)}
     return xr.Dataset({name: ("statistic", value) for name, value in columns.items()}, coords=coords)
 
 

@@ -61,14 +61,22 @@ class Assurance:
 
     def at(self, n: int) -> float:
         """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
+        return self._over(n, self.sigma, self.share)
+
+    def at_sd(self, n: int, sd: float) -> float:
+        """Return success at n where the SD of change is known. Raises ValueError as `at`, and for an SD not above 0."""
+        return self._over(n, _units(self.test, np.array([sd])), np.ones(1))
+
+    def _over(self, n: int, sigma: np.ndarray, share: np.ndarray) -> float:
+        """Return success at n over SDs of a unit (J,) with these shares."""
         left = completed(self.test, n)
         if not left.weight.size:
             return 0.0
-        se = np.sqrt(left.scale)[:, None] * self.sigma
+        se = np.sqrt(left.scale)[:, None] * sigma
         if self.table is None:
-            found = [dot(self._given(row, float(df)), self.share) for row, df in zip(se, left.df, strict=True)]
+            found = [dot(self._given(row, float(df)), share) for row, df in zip(se, left.df, strict=True)]
             return _share(float(dot(np.array(found), left.weight)))
-        weight = left.weight[:, None] * self.share
+        weight = left.weight[:, None] * share
         df = np.broadcast_to(left.df[:, None], se.shape)
         return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
 
