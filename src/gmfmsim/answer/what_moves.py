@@ -281,7 +281,7 @@ def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     if prepared.unit == "GMFM-66 points":
         field, growth = spread_field(prepared.tables, base.trial.month), children.excess_growth.value
         value = field.median / (base.trial.month / 12) ** growth
-        trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2)} | none)
+        trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2), "df": None} | none)
         words = f"SD of change as trials on any GMFM scale print it: {field.median:.1f}, log SD {field.log_sd:.2f}"
         yield replace(base, changed="sd", to=f"field {field.median:.3g}", words=words, trial=trial)
     for share in dict.fromkeys((0.0, min(2 * base.trial.dropout, 0.9))):
