@@ -191,8 +191,18 @@ def _without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
 
 def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
-    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change."""
+    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change.
+
+    Priors that the plan changes stay changed where a shipped model has the parameter, in the same unit.
+    """
     shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
+    for name, prior in prepared.plan.model.priors.items():
+        unit = next(spec.unit(name) for spec in base.models.values() if name in spec.parameters)
+        shipped |= {
+            key: spec.model_copy(update={"priors": spec.priors | {name: prior}})
+            for key, spec in shipped.items()
+            if name in spec.parameters and spec.unit(name) == unit
+        }
     alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
     for name, spec in alone.items():
         if len(base.models) > 1 or name not in base.models:
