@@ -247,7 +247,7 @@ def _ratios(base: Assumed) -> Iterator[Assumed]:
 
 
 def _priors(base: Assumed) -> Iterator[Assumed]:
-    """Yield the scale of each prior halved and doubled, in every model that has it; r where a contrast depends on it."""
+    """Yield the scale of each prior halved and doubled, in every model that has it; of r where contrasts need it."""
     seen = {(name, str(prior)): prior for spec in base.models.values() for name, prior in spec.priors.items()}
     if base.data["gmfm66"].values.all():
         seen = {(name, said): prior for (name, said), prior in seen.items() if name != "r"}
