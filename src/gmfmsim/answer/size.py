@@ -13,6 +13,7 @@ from gmfmsim.model.exact import refusal
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
+from gmfmsim.trial.exact import qualifies
 
 
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
@@ -23,9 +24,9 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     """
     if not question.plans:
         raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
-    found = []
+    found, fits = [], {}
     for prepared in question.plans:
-        sizing = Sizing(prepared, _members(prepared, progress))
+        sizing = Sizing(prepared, _members(prepared, fits, progress))
         required, trial = sizing.required(), prepared.plan.trial
         row = {
             "label": prepared.plan.label,
@@ -46,11 +47,15 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     return head | first | ({"alternatives": others} if others else {})
 
 
-def _members(prepared: Prepared, progress: Silent) -> list[Member]:
-    """Return the models of a plan fitted exactly, or as a run fits them where one has to be sampled."""
-    data = prepared.contrasts
-    if data is None or any(refusal(spec, data) for spec in prepared.models.values()):
-        return posterior_of(prepared, {}, progress)
+def _members(prepared: Prepared, fits: dict, progress: Silent) -> list[Member]:
+    """Return the models of a plan fitted exactly; as a run fits them where one is sampled or trials are simulated.
+
+    fits: those of the plans before it, added to. A simulated trial needs draws, which an exact fit alone has not.
+    """
+    data, trial = prepared.contrasts, prepared.plan.trial
+    simulated = qualifies(trial, trial.analyses[0]) is not None
+    if data is None or simulated or any(refusal(spec, data) for spec in prepared.models.values()):
+        return posterior_of(prepared, fits, progress)
     return refitted(prepared.models, data, prepared.plan.model)
 
 

@@ -260,8 +260,18 @@ def _without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
 
 def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
-    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change."""
+    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change.
+
+    Priors that the plan changes stay changed where a shipped model has the parameter, in the same unit.
+    """
     shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
+    for name, prior in prepared.plan.model.priors.items():
+        unit = next(spec.unit(name) for spec in base.models.values() if name in spec.parameters)
+        shipped |= {
+            key: spec.model_copy(update={"priors": spec.priors | {name: prior}})
+            for key, spec in shipped.items()
+            if name in spec.parameters and spec.unit(name) == unit
+        }
     alone = base.models | {name: spec for name, spec in shipped.items() if name not in base.models}
     for name, spec in alone.items():
         if name not in BIAS_WORDS and (len(base.models) > 1 or name not in base.models):
@@ -316,8 +326,10 @@ def _ratios(base: Assumed) -> Iterator[Assumed]:
 
 
 def _priors(base: Assumed) -> Iterator[Assumed]:
-    """Yield the scale of each prior halved and doubled, in every model that has it."""
+    """Yield the scale of each prior halved and doubled, in every model that has it; of r where contrasts need it."""
     seen = {(name, str(prior)): prior for spec in base.models.values() for name, prior in spec.priors.items()}
+    if base.data["gmfm66"].values.all():
+        seen = {(name, said): prior for (name, said), prior in seen.items() if name != "r"}
     for (name, said), prior in seen.items():
         for how, factor in FACTORS.items():
             other = rescaled(prior, factor)
@@ -360,7 +372,7 @@ def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     if prepared.unit == "GMFM-66 points":
         field, growth = spread_field(prepared.tables, base.trial.month), children.excess_growth.value
         value = field.median / (base.trial.month / 12) ** growth
-        trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2)} | none)
+        trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2), "df": None} | none)
         words = f"SD of change as trials on any GMFM scale print it: {field.median:.1f}, log SD {field.log_sd:.2f}"
         yield replace(base, changed="sd", to=f"field {field.median:.3g}", words=words, trial=trial)
     for share in dict.fromkeys((0.0, min(2 * base.trial.dropout, 0.9))):

@@ -5,6 +5,7 @@ from gmfmsim.model.truths import Belief, exact_mixture, known
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.size import smallest
+from gmfmsim.trial.exact.statistic import statistic
 from gmfmsim.trial.exact.success import Assurance
 
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -14,7 +15,7 @@ ENOUGH, HOPELESS = 0.8, 0.5
 """Powers that a truth is asked to give at least, and at most."""
 
 FARTHEST = 1e4
-"""Points beyond the threshold of a claim where no truth is looked for."""
+"""Points beyond the truth on the border of a claim where no truth is looked for."""
 
 
 def behind(design: Design, belief: Belief, n: int, target: float) -> dict | None:
@@ -22,21 +23,23 @@ def behind(design: Design, belief: Belief, n: int, target: float) -> dict | None
 
     power_at_n: quantiles over truths; at_least_80 and below_50, the probabilities of such power. n_of_own_truth:
     quantiles of children in all who give power `target` at the truth, None where no number does; none: the
-    probability of that, P(truth not beyond the threshold). Power rises with the truth, so that both follow from
+    probability of that, P(estimand not beyond the threshold). Power rises with the truth, so that both follow from
     quantiles and tails of the Belief, without simulation (the "assurance distribution" of O'Hagan, Stevens & Campbell
-    2005). None for a claim with two ends, which power does not rise towards.
+    2005). None where power does not rise with the truth: a claim with two ends, an effect that is no part of the
+    estimand.
     """
     claimed, analysis = claim(design), design.analyses[0]
-    if len(claimed) > 1:
+    law = statistic(design, analysis)
+    if len(claimed) > 1 or law.slope <= 0:
         return None
-    truths = exact_mixture(belief)
+    truths, border = exact_mixture(belief), (claimed[0].threshold - law.intercept) / law.slope
 
     def power(truth: float) -> float:
         return Assurance(design, analysis, known(truth)).at(n)
 
     def beyond(level: float) -> float:
         """Return P(power >= level)."""
-        low, high = claimed[0].threshold, claimed[0].threshold + 1.0
+        low, high = border, border + 1.0
         while power(high) < level:
             high = low + 2 * (high - low)
             if high - low > FARTHEST:
@@ -45,7 +48,7 @@ def behind(design: Design, belief: Belief, n: int, target: float) -> dict | None
 
     def needed(truth: float) -> int | None:
         """Return the children in all whom a truth needs."""
-        if not truth > claimed[0].threshold:
+        if not truth > border:
             return None
         per_arm = smallest(Assurance(design, analysis, known(truth)), target)
         return None if per_arm is None else design.total(per_arm)
