@@ -159,8 +159,8 @@ def test_faults_as_json(tmp_path, monkeypatch, capsys):
 
 
 def test_unknown_command_and_option_exit_with_2(monkeypatch, capsys):
-    assert command(monkeypatch, "rnu", "quickstart") == 2
-    assert command(monkeypatch, "run", "quickstart", "--result", "x") == 2
+    assert command(monkeypatch, "rnu", "quickstart_one_mean") == 2
+    assert command(monkeypatch, "run", "quickstart_one_mean", "--result", "x") == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -171,7 +171,7 @@ def test_unknown_command_and_option_exit_with_2(monkeypatch, capsys):
         ("study", "Sun2071", "Sun2017"),
         ("table", "arm", "arms"),
         ("model", "emaxx", "emax"),
-        ("experiment", "quikstart", "quickstart"),
+        ("experiment", "quikstart", "quickstart_one_mean"),
     ],
 )
 def test_show_names_the_nearest(monkeypatch, capsys, kind, name, nearest):
@@ -217,7 +217,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path, monkeypatch, capsys, conte
 def test_a_missing_experiment_is_refused(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "run", name, "--results", "results") == 2
-    assert "quickstart" in capsys.readouterr().err
+    assert "quickstart_one_mean" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

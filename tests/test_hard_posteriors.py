@@ -142,7 +142,7 @@ def test_check_says_what_does_not_exist_and_refuses_what_is_improper(tmp_path):
     for studies, said in ((2, "the posterior is improper"), (3, "Of tau no SD exists")):
         rows = [f"S{i},{arm},{dose},30,{3 + i},6,12" for i in range(studies) for arm, dose in DOSES]
         (tmp_path / "own.csv").write_text("\n".join(["study,arm,dose,n,mean,sd,month", *rows]), encoding="utf-8")
-        raw = read_toml(find("experiments", "quickstart"))
+        raw = read_toml(find("experiments", "quickstart_one_mean"))
         raw |= {"evidence": {"tables": "own.csv", "select": {"default_use": "primary"}}}
         raw |= {"model": {"name": "random_effects", "priors": {"tau": FLAT | BECAUSE}}}
         (tmp_path / "own.toml").write_text(tomli_w.dumps(raw), encoding="utf-8")

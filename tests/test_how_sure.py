@@ -41,7 +41,7 @@ COARSE = Grids(mean=0.25, error=0.5, truth=0.1, sd=48, ratio=12)
 
 @pytest.fixture(scope="module")
 def quickstart():
-    return gmfmsim.load("quickstart").contrasts()
+    return gmfmsim.load("quickstart_one_mean").contrasts()
 
 
 @pytest.mark.parametrize("case", FIRST)

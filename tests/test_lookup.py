@@ -148,7 +148,9 @@ def test_the_verbs_of_the_command_line_are_functions(tmp_path):
         gmfmsim.audit("no such table")
 
 
-@pytest.mark.parametrize("words", [("run", "--json"), ("chek", "--json"), ("check", "quickstart", "--foo", "--json")])
+@pytest.mark.parametrize(
+    "words", [("run", "--json"), ("chek", "--json"), ("check", "quickstart_one_mean", "--foo", "--json")]
+)
 def test_json_stays_json_when_the_command_line_is_wrong(monkeypatch, capsys, words):
     assert command(monkeypatch, *words) == 2
     out = json.loads(capsys.readouterr().out)

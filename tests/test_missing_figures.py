@@ -120,7 +120,7 @@ def test_a_selection_of_rows_that_cannot_be_used_says_why(selection, said):
 
 
 def test_the_quick_start_leaves_nothing_out():
-    (plan,) = check("quickstart")["plans"]
+    (plan,) = check("quickstart_one_mean")["plans"]
     assert plan["notes"] == []
 
 

@@ -86,13 +86,13 @@ def test_a_result_holds_everything(results, name):
         assert (folder / file).stat().st_size > 500
     figures = {p.name for p in (folder / "figures").iterdir()}
     assert {"curves.svg", "forest.svg"} <= figures
-    assert ({"curves.png", "forest.png"} <= figures) == (name == "quickstart")  # the others are drawn once
+    assert ({"curves.png", "forest.png"} <= figures) == (name == "quickstart_one_mean")  # the others are drawn once
     assert ("dose_response.svg" in figures) == (name in ("cord_blood_dose", "curve_average"))
     assert store.is_complete(folder)
 
 
 def test_the_quick_start_answers(results):
-    answer = results["quickstart"].answer
+    answer = results["quickstart_one_mean"].answer
     assert answer["status"] == "reached"
     assert answer["target"] == {"metric": "assurance", "value": 0.8}
     low, high = answer["n_interval"]
@@ -105,20 +105,20 @@ def test_the_quick_start_answers(results):
 
 def test_the_quick_start_says_the_sd_of_change_of_its_trial(results):
     """That of its own law, exactly, and beside it what the trials of its evidence predict for a further one."""
-    said = results["quickstart"].answer["trial"]["sd_of_change"]
+    said = results["quickstart_one_mean"].answer["trial"]["sd_of_change"]
     assert [said["low"], said["median"], said["high"]] == pytest.approx([4.347, 5.5, 6.958], abs=1e-3)
     assert said["in_evidence"]["trials"] == 7
     assert said["in_evidence"]["low"] < 2 < 18 < said["in_evidence"]["high"]
-    page = results["quickstart"].report.read_text(encoding="utf-8")
+    page = results["quickstart_one_mean"].report.read_text(encoding="utf-8")
     row = "SD of 12-month change in this trial</td><td>5.5 GMFM-66 points (95 % 4.35 to 6.96), as observed"
     assert row in page
     assert "the same in a further trial</td><td>6.02 GMFM-66 points (95 % 1.9 to 18.3)" in page
 
 
 def test_the_quick_start_curves_are_those_of_the_answer(results):
-    surface = xr.load_dataset(results["quickstart"].folder / "surface.nc")
+    surface = xr.load_dataset(results["quickstart_one_mean"].folder / "surface.nc")
     assert surface["success"].dims == ("scenario", "n", "analysis")
-    answer = results["quickstart"].answer
+    answer = results["quickstart_one_mean"].answer
     curve = surface["success"].sel(scenario="new_study", analysis="t")
     n = answer["n_per_arm"]
     assert curve.sel(n=n).item() >= 0.8
@@ -193,7 +193,7 @@ def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
 
 
 def test_an_alternative_may_change_distribution_and_source(tmp_path):
-    text = (ROOT / "experiments" / "quickstart.toml").read_text(encoding="utf-8")
+    text = (ROOT / "experiments" / "quickstart_one_mean.toml").read_text(encoding="utf-8")
     text += """
 [[alternatives]]
 label = "figures"
@@ -318,7 +318,7 @@ def test_a_run_that_dies_leaves_nothing(quick, tmp_path, monkeypatch):
 
 
 def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypatch):
-    (prepared,) = read_question("quickstart").plans
+    (prepared,) = read_question("quickstart_one_mean").plans
     tried, row = [], {"criterion": "divergences", "required": "0", "measured": 1, "worst": "all chains"}
 
     def fitted(model, data, sampler, seed, progress):
@@ -346,7 +346,7 @@ def fit_with(monkeypatch, *, sampler: bool, agreement: bool) -> Fit:
 
 @pytest.mark.parametrize("agreement", [True, False])
 def test_an_exact_posterior_stands_where_its_check_by_sampling_failed(monkeypatch, agreement):
-    (prepared,) = read_question("quickstart").plans
+    (prepared,) = read_question("quickstart_one_mean").plans
     found = fit_with(monkeypatch, sampler=False, agreement=agreement)
     monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
     member = gated.through_gate(prepared, "random_effects", Silent())
@@ -354,7 +354,7 @@ def test_an_exact_posterior_stands_where_its_check_by_sampling_failed(monkeypatc
 
 
 def test_engines_that_disagree_stop_a_run_and_the_advice_names_the_check(monkeypatch):
-    (prepared,) = read_question("quickstart").plans
+    (prepared,) = read_question("quickstart_one_mean").plans
     found = fit_with(monkeypatch, sampler=True, agreement=False)
     monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
     with pytest.raises(GateFailed, match="engines apart: 9 at nodes") as stop:
@@ -366,7 +366,7 @@ def test_a_failed_gate_stops_the_run_with_its_measurements(tmp_path, monkeypatch
     row = {"criterion": "R-hat", "required": "at most 1.01", "measured": 1.3, "worst": "tau", "passed": False}
     monkeypatch.setattr(gated, "fit", lambda *_, **__: Fit(None, [row], "nuts", None, None, []))
     with pytest.raises(GateFailed, match=r"R-hat: 1.3 at tau, required at most 1.01"):
-        gmfmsim.run("quickstart", tmp_path / "r")
+        gmfmsim.run("quickstart_one_mean", tmp_path / "r")
     assert list(tmp_path.rglob("answer.json")) == []
 
 
@@ -390,8 +390,8 @@ def test_the_report_stands_alone_and_answers_first(results, name):
 
 
 def test_the_report_names_the_source_of_every_contrast(results):
-    page = results["quickstart"].report.read_text(encoding="utf-8")
-    data = read_question("quickstart").plans[0].contrasts
+    page = results["quickstart_one_mean"].report.read_text(encoding="utf-8")
+    data = read_question("quickstart_one_mean").plans[0].contrasts
     for url, row in zip(data["source_url"].values, data["row"].values, strict=True):
         assert f'<a href="{url}">' in page
         assert f"row {row}." in page
@@ -418,7 +418,7 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
             arms = plan["headline"].split("children", 1)[1]
             assert f"**{plan['n_total']}** ({low} to {high}){arms} |" in readme
             assert f"| {percent(plan['plateau'])} |" in readme
-    quick, unpublished = committed("quickstart"), committed("unpublished_trials")
+    quick, unpublished = committed("quickstart_one_mean"), committed("unpublished_trials")
     first, *others = quick["readings"]
     low, high = first["interval"]
     assert f"mean effect is {first['effect']:.2f} GMFM-66 points ({low:.2f} to {high:.2f} in 95 %)" in readme
@@ -491,7 +491,7 @@ def test_text_of_ones_own_tables_stays_text(own_evidence):
 
 
 def test_the_report_has_an_evidence_section(results):
-    page = results["quickstart"].report.read_text(encoding="utf-8")
+    page = results["quickstart_one_mean"].report.read_text(encoding="utf-8")
     for words in (
         *("The evidence", "Do less certain trials report larger effects?", "What the audit finds in these studies"),
         *(
@@ -502,7 +502,7 @@ def test_the_report_has_an_evidence_section(results):
         ),
     ):
         assert words in page
-    figures = {p.name for p in (results["quickstart"].folder / "figures").iterdir()}
+    figures = {p.name for p in (results["quickstart_one_mean"].folder / "figures").iterdir()}
     assert {"funnel.svg", "funnel.png"} <= figures
 
 

@@ -19,7 +19,7 @@ from gmfmsim.files.toml import read_toml
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return gmfmsim.load(small("quickstart", tmp_path_factory.mktemp("door")))
+    return gmfmsim.load(small("quickstart_one_mean", tmp_path_factory.mktemp("door")))
 
 
 def test_every_verb_is_typed_and_documented():
@@ -40,11 +40,15 @@ def test_no_builtin_is_shadowed_and_no_verb_by_a_room():
 
 
 def test_a_name_a_path_and_what_a_file_holds_are_one_experiment(tmp_path):
-    raw = read_toml(find("experiments", "quickstart"))
-    (tmp_path / "quickstart.toml").write_bytes(find("experiments", "quickstart").read_bytes())
+    raw = read_toml(find("experiments", "quickstart_one_mean"))
+    (tmp_path / "quickstart_one_mean.toml").write_bytes(find("experiments", "quickstart_one_mean").read_bytes())
     keys = {
         gmfmsim.load(source).key
-        for source in ("quickstart", tmp_path / "quickstart.toml", raw | {"name": "quickstart"})
+        for source in (
+            "quickstart_one_mean",
+            tmp_path / "quickstart_one_mean.toml",
+            raw | {"name": "quickstart_one_mean"},
+        )
     }
     assert len(keys) == 1
 
@@ -63,7 +67,7 @@ def test_every_step_is_a_labelled_object(experiment):
 
 
 def test_the_size_in_python_is_the_answer_of_a_run(experiment, results):
-    answer = results["quickstart"].answer
+    answer = results["quickstart_one_mean"].answer
     assert experiment.size()["n_total"] == answer["n_total"]
     assert (
         dict(zip(["control", "cells"], experiment.size()["n_by_arm"].values.tolist(), strict=True))
@@ -72,7 +76,7 @@ def test_the_size_in_python_is_the_answer_of_a_run(experiment, results):
 
 
 def test_an_unreachable_size_is_no_number():
-    raw = read_toml(find("experiments", "quickstart")) | {"sampler": {"draws": 500, "cross_check": False}}
+    raw = read_toml(find("experiments", "quickstart_one_mean")) | {"sampler": {"draws": 500, "cross_check": False}}
     raw["search"] = raw["search"] | {"target": {"metric": "assurance", "value": 0.99}, "replicates": 2000}
     size = gmfmsim.load(raw).size()
     assert np.isnan(size["n_total"])
@@ -89,28 +93,28 @@ def test_another_plan_has_its_label(experiment):
 
 
 def test_a_result_reads_back_and_is_drawn_again_alike(results):
-    folder = results["quickstart"].folder
+    folder = results["quickstart_one_mean"].folder
     again = Result.read(folder)
-    assert again.answer == results["quickstart"].answer
+    assert again.answer == results["quickstart_one_mean"].answer
     assert again.data("surface").identical(xr.load_dataset(folder / "surface.nc"))
     before = {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")}
-    page = results["quickstart"].report.read_bytes()
-    assert gmfmsim.draw(folder) == results["quickstart"].report
-    assert results["quickstart"].report.read_bytes() == page
+    page = results["quickstart_one_mean"].report.read_bytes()
+    assert gmfmsim.draw(folder) == results["quickstart_one_mean"].report
+    assert results["quickstart_one_mean"].report.read_bytes() == page
     assert {p.name: p.read_bytes() for p in (folder / "figures").glob("*.svg")} == before
 
 
 def test_a_folder_without_its_data_says_so(tmp_path):
     with pytest.raises(InputError, match="is no result"):
         gmfmsim.draw(tmp_path)
-    (tmp_path / "answer.json").write_text(json.dumps(committed("quickstart")), encoding="utf-8")
+    (tmp_path / "answer.json").write_text(json.dumps(committed("quickstart_one_mean")), encoding="utf-8")
     with pytest.raises(InputError, match=r"surface.nc: does not exist\n    allowed: none: run the experiment again"):
         gmfmsim.draw(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["answer.json"]
 
 
 def test_representations_are_short(experiment, results):
-    for value in (experiment, results["quickstart"]):
+    for value in (experiment, results["quickstart_one_mean"]):
         assert len(repr(value)) < 700
         assert len(value._repr_html_()) < 3000
     (fitted,) = gmfmsim.fit(experiment)

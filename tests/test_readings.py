@@ -500,7 +500,7 @@ def test_known_i_squared_of_one_contrast_is_not_defined():
 
 
 def test_under_readings_of_the_quick_start(fitted):
-    (prepared,) = read_question("quickstart").plans
+    (prepared,) = read_question("quickstart_one_mean").plans
     members = [Member("random_effects", read_model(ModelChoice(name="random_effects")), fitted, fitted.tree, 1.0)]
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
     rows = under_readings(Sizing(prepared, members), required)
@@ -526,9 +526,9 @@ def test_under_readings_of_the_quick_start(fitted):
 
 
 def test_the_report_shows_every_reading(results):
-    page = results["quickstart"].report.read_text(encoding="utf-8")
+    page = results["quickstart_one_mean"].report.read_text(encoding="utf-8")
     assert "If suspect figures are read otherwise" in page
-    answer = results["quickstart"].answer
+    answer = results["quickstart_one_mean"].answer
     assert len(answer["readings"]) == 11
     for row in answer["readings"][1:]:
         assert re.search(rf"<td>{row['study']}</td>.*{row['n_total']} \({row['n_total_interval'][0]} to", page), row

@@ -75,7 +75,7 @@ def read_question(source: str | Path | Mapping[str, Any]) -> Question:
     return question_from(read_toml(path), path)
 
 
-def question_of_design(name: str, base: str = "quickstart") -> Question:
+def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question:
     """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what `base` asks.
 
     Evidence, model, target and seed are those of the shipped experiment `base`; the exact engine alone fits the model.
