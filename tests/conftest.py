@@ -66,8 +66,8 @@ AS_TABLED = ("unpublished_trials",)
 def small(name: str, folder: Path) -> Path:
     """Write a shipped experiment with a fifth of its trials and at most 2,000 draws, under its name, and return it.
 
-    What moves n is said in full for the one-mean quick start alone. Full-size results, with the check by sampling, are computed by `make reproduce` and committed; tests hold them to
-    these small ones.
+    What moves n is said in full for the one-mean quick start alone. Full-size results, with the check by sampling, are
+    computed by `make reproduce` and committed; tests hold them to these small ones.
     """
     config = read_toml(find("experiments", name))
     part = "past" if "past" in config else "search"

@@ -84,7 +84,7 @@ def run(source: "Source | Experiment", results: str | Path = "results", *, progr
 
 
 def simulate(design: str, results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
-    """Run a design (a shipped name or the path of a .toml file) on the evidence of the quick start.
+    """Run a design (a shipped name or the path of a .toml file) on the evidence and one-mean model of the quick start.
 
     Writes results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and
     required n. Raises as `run`.

@@ -71,7 +71,7 @@ arms = [
   { name = "control", dose = "0 cells/kg" },
   { name = "cells", dose = "5e7 cells/kg" },      # total over all infusions
 ]
-sd_change = { dist = "lognormal", median = 5.5, sigma = 0.12 }   # between-child SD of the change, GMFM-66 points
+# sd_change = { dist = "lognormal", median = 5.5, sigma = 0.12 }   # without it: what trials predict for a new one
 dropout = 0.1                            # share of the children who do not finish
 
 [analysis]
@@ -94,7 +94,7 @@ README = f"""\
 
 1. `gmfmsim check trial.toml` reads everything and tells every fault with file, row, column and what is allowed.
 2. `gmfmsim audit --table evidence.csv` looks for figures that cannot be right, such as standard errors printed as SDs.
-3. `gmfmsim run trial.toml` fits the model, simulates trials, and writes the answer and a report to results/trial/.
+3. `gmfmsim run trial.toml` fits the model, finds n and what moves it, and writes answer and report to results/trial/.
 
 Conventions: an effect is cells minus control, positive favours treatment. A dose is the total over all infusions, in
 cells per kg body weight, and always carries its unit. An SD is that of children, an SE that of a mean. Months count
