@@ -64,7 +64,7 @@ def simulate(
     results: Annotated[Path, typer.Option(help="Where results/design-<name>/<key>/ is written.")] = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Simulate a design on the evidence and one-mean model of the quick start: operating characteristics, required n, a page."""
+    """Simulate a design on the one-mean model of the quick start: operating characteristics, required n, a page."""
     _tell_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
 
