@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.what_moves import Refits
 from gmfmsim.cli import app
 from gmfmsim.evidence.spread import shipped_tables, spread_field
+from gmfmsim.faults import InputError
 from gmfmsim.model.average import refitted
 from gmfmsim.model.truths import belief
 from gmfmsim.question.question import read_question
@@ -140,6 +142,19 @@ def test_known_a_structure_keeps_the_priors_that_the_plan_changes(size, base):
     assert_moved(row(found, "structure", "arms"), row(base, "structure", "arms"))
     # the tau of a line is in points per dose: the prior of the plan is none for it
     assert row(found, "structure", "linear") == row(base, "structure", "linear")
+
+
+def test_known_a_structure_that_no_plan_may_have_is_no_row(size, tables, tmp_path):
+    """Under one mean two doses of one study are alike: a plan with that model is refused."""
+    path = tmp_path / "doses.csv"
+    path.write_text(Path(tables()).read_text(encoding="utf-8").replace("A,control,0,", "A,low,1e7 cells/kg,"))
+    found = size(str(path), model={"name": "emax"}, sensitivity={"changed": ["structure"]})
+    told = {r["to"] for r in found["sensitivity"]}
+    assert "linear" in told
+    for name in ("random_effects", "arms", "months"):
+        assert name not in told
+        with pytest.raises(InputError, match="both arms are alike"):
+            size(str(path), model={"name": name})
 
 
 @pytest.mark.parametrize(("to", "own"), [("tau ~ HalfNormal(1)", 1.0), ("tau ~ HalfNormal(4)", 4.0)])

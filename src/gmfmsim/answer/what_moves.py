@@ -22,10 +22,10 @@ from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import posterior, refusal
 from gmfmsim.model.priors import rescaled
 from gmfmsim.model.setting import setting_faults
-from gmfmsim.model.structure import not_known, structure
+from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
 from gmfmsim.model.truths import Belief, exact_belief, known, mixed_belief
-from gmfmsim.question.plan import Prepared
+from gmfmsim.question.plan import Prepared, silent_faults
 from gmfmsim.question.sensitivity import Changed
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, smallest
@@ -152,12 +152,12 @@ def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found:
 
 
 def _possible(case: Assumed, prepared: Prepared) -> bool:
-    """Return whether the exact engine fits the models of a case to its contrasts, and they know the trial's setting."""
+    """Return whether a plan may have the models of a case on its contrasts, and the exact engine fits them."""
     if case.data is None:
         return True
     trial = prepared.plan.trial
     return case.data.sizes["contrast"] > 0 and all(
-        not not_known(spec, case.data)
+        not silent_faults(spec, case.data, "")
         and not setting_faults(spec, case.data, trial.setting, trial.month, "")
         and refusal(spec, case.data) is None
         for spec in case.models.values()
