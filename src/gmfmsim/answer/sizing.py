@@ -105,16 +105,22 @@ class Sizing:
         return surface["success"].item(), surface["success_mcse"].item()
 
     def checked(self, n: int) -> list[dict]:
-        """Return the row of the gate that holds exact success to simulated trials, about n; none without exact ones."""
+        """Return the row of the gate that holds exact success to simulated trials, about n; none without exact ones.
+
+        In MCSE, or in binomial errors of the exact success where these are larger: of few failures, or none, the
+        simulated trials tell their own error badly.
+        """
         plan = self.prepared.plan
         if not self.exact:
             return []
         grid = sorted({plan.trial.at_least(share * n) for share in CHECKED})
         found = simulate(self.truths, plan.trial, n=grid, seed=plan.seed).isel(analysis=0)
         known = exact.curves(plan.trial, self.beliefs, grid).isel(analysis=0)
-        apart = abs(found["success"] - known["success"]).transpose("scenario", "n")
-        mcse = found["success_mcse"].transpose("scenario", "n").values
-        distance = np.where(apart > 0, apart / np.where(mcse > 0, mcse, 1 / found.attrs["replicates"]), 0.0)
+        expected = known["success"].transpose("scenario", "n").values
+        apart = abs(found["success"].transpose("scenario", "n").values - expected)
+        binomial = np.sqrt(expected * (1 - expected) / found.attrs["replicates"])
+        mcse = np.maximum(found["success_mcse"].transpose("scenario", "n").values, binomial)
+        distance = np.divide(apart, mcse, out=np.zeros(apart.shape), where=apart > 0)
         at = np.unravel_index(int(np.argmax(distance)), distance.shape)
         where = f"{known['scenario'].values[at[0]]}, {plan.trial.total(grid[at[1]])} children"
         return [apart_row("exact and simulated success apart", float(distance[at]), where)]

@@ -23,10 +23,10 @@ from gmfmsim.model.exact import Refused, not_gaussian, posterior, refusal
 from gmfmsim.model.priors import rescaled
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
 from gmfmsim.model.setting import setting_faults
-from gmfmsim.model.structure import not_known, structure
+from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
 from gmfmsim.model.truths import Belief, exact_belief, known, mixed_belief
-from gmfmsim.question.plan import Prepared
+from gmfmsim.question.plan import Prepared, silent_faults
 from gmfmsim.question.sensitivity import Changed
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, smallest
@@ -219,12 +219,12 @@ def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
 
 
 def _possible(case: Assumed, prepared: Prepared) -> bool:
-    """Return whether the exact engine fits the models of a case to its contrasts, and they know the trial's setting."""
+    """Return whether a plan may have the models of a case on its contrasts, and the exact engine fits them."""
     if case.data is None:
         return True
     trial = prepared.plan.trial
     return case.data.sizes["contrast"] > 0 and all(
-        not not_known(spec, case.data)
+        not silent_faults(spec, case.data, "")
         and not setting_faults(spec, case.data, trial.setting, trial.month, "")
         and not_gaussian(spec, case.data) is None
         and (all(prior.proper for prior in spec.priors.values()) or refusal(spec, case.data) is None)

@@ -239,7 +239,7 @@ def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
     except InputError as error:
         faults += error.faults
     for model in models.values() if contrasts is not None else ():
-        found = _silent_faults(model, contrasts, path.name)
+        found = silent_faults(model, contrasts, path.name)
         if plan:
             found += setting_faults(model, contrasts, plan.trial.setting, plan.trial.month, path.name)
             found += _engine_faults(plan, model, contrasts, path.name) if not found else []
@@ -343,7 +343,7 @@ def _unit_faults(plan: Plan, published: PooledEstimate, file: str) -> list[Fault
     return []
 
 
-def _silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
+def silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fault]:
     """Return the contrasts of which a model can make nothing: something unknown, or the same effect in both arms."""
     where, curve = "key evidence.select", model.shape
     faults = []
