@@ -15,12 +15,14 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.covariates import CLASS_WORDS
 from gmfmsim.evidence.readings import READING_WORDS
+from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.files.shelf import names
 from gmfmsim.model.checks.left_out import blocks
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import Refused, not_gaussian, posterior, refusal
 from gmfmsim.model.priors import rescaled
+from gmfmsim.model.ratio import scale_ratio
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import structure
@@ -309,11 +311,17 @@ def _biases(base: Assumed) -> Iterator[Assumed]:
 
 
 def _ratios(base: Assumed) -> Iterator[Assumed]:
-    """Yield r held at the ends of its prior interval: effects on other scales then are GMFM-66 points."""
+    """Yield r held at the ends of its prior interval, and of what all paired samples predict for a further trial.
+
+    Effects on other scales then are GMFM-66 points.
+    """
     data, gmfm66 = base.data, base.data["gmfm66"].values
-    prior = next(iter(base.models.values())).priors["r"]
-    for end, p in ENDS.items() if not gmfm66.all() else ():
-        ratio = float(prior.ppf(np.array(p)))
+    if gmfm66.all():
+        return
+    prior, further = next(iter(base.models.values())).priors["r"], scale_ratio(paired_samples())
+    ends = {f"{end} of its prior": float(prior.ppf(np.array(p))) for end, p in ENDS.items()}
+    ends |= {f"{end} of what paired samples predict": further.quantile(p) for end, p in ENDS.items()}
+    for end, ratio in ends.items():
         factor = xr.DataArray(np.where(gmfm66, 1.0, ratio), dims="contrast")
         scaled = data.assign(
             effect=data["effect"] * factor,
@@ -321,7 +329,7 @@ def _ratios(base: Assumed) -> Iterator[Assumed]:
             covariance=data["covariance"] * factor * factor.rename(contrast="contrast_"),
             gmfm66=("contrast", np.ones(gmfm66.size, bool)),
         )
-        words = f"r = {ratio:.2f} ({end} of its prior)"
+        words = f"r = {ratio:.2f} ({end})"
         yield replace(base, changed="r", to=f"{ratio:.3g}", words=words, data=scaled)
 
 
