@@ -205,11 +205,8 @@ def test_known_a_row_of_the_sd_is_the_plan_with_it_known(z, base, size):
 
 def test_known_the_sd_of_a_row_is_that_of_the_change_to_the_month_of_the_trial(size):
     """The SD grows with the root of time: at 6 months that of 12 months over 1.41, and never below that of errors."""
-    children = {
-        "excess_sd": {**figure(3.0), "sigma": 0.4},
-        "excess_growth": figure(0.5),
-        "measurement_error": figure(1),
-    }
+    error, growth = figure(1), figure(0.5)
+    spread = {"excess_sd": figure(3.0, sigma=0.4), "excess_growth": growth, "measurement_error": error}
     trial = {
         "design": "next_parallel",
         "visits": [6],
