@@ -374,8 +374,9 @@ def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
     none = {"low": None, "high": None}
     for end, p in ENDS.items() if not isinstance(law, Fixed) else ():
-        sd = float(law.ppf(np.array(p)))
-        trial = with_children(excess_sd={"value": sd, "sigma": 0} | none)
+        value = float(law.ppf(np.array(p)))
+        trial = with_children(excess_sd={"value": value, "sigma": 0} | none)
+        sd = float(children.change_sd(trial.month, np.array(value)))
         yield replace(base, changed="sd", to=f"{sd:.3g}", words=f"SD of change {sd:.2f} ({end})", trial=trial)
     if prepared.unit == "GMFM-66 points":
         field, growth = spread_field(prepared.tables, base.trial.month), children.excess_growth.value
