@@ -15,6 +15,14 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
 from gmfmsim.trial.exact import qualifies
 
+NO_NUMBER = {
+    "plateau": "no number of children",
+    "limit": "no number up to search.max_n_per_arm",
+    "undecided": "not decided whether any number",
+    "time": "no number found in the time given",
+}
+"""What is said where there is no n."""
+
 
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     """Return the required n of every plan, and with `moves` what moves it and what lies behind it.
@@ -62,7 +70,7 @@ def _members(prepared: Prepared, fits: dict, progress: Silent) -> list[Member]:
 def in_lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield what `size` found as lines for a terminal."""
     for row in (found, *found.get("alternatives", ())):
-        answer = f"{row['n_total']} children" if row["n_total"] else "no number of children"
+        answer = f"{row['n_total']} children" if row["n_total"] else NO_NUMBER[row["why"]]
         yield (
             f"{row['label']}: {answer} for {percent(row['target']['value'])} {row['target']['metric']}; "
             f"plateau {percent(row['plateau'])}"

@@ -18,6 +18,9 @@ from gmfmsim.trial.design import Design
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import SCENARIO, RequiredN
 
+FEWEST_SHOWN = 5
+"""Children an arm with whom a curve begins."""
+
 CHECKED = (0.4, 1.0)
 """Shares of the answer's n at which exact success is held to simulated trials."""
 
@@ -154,5 +157,6 @@ def curve_grid(required: RequiredN, points: int = 28) -> list[int]:
     marks = [required.n, required.n_at_95_plateau, *(required.interval or ())]
     known = [n for n in marks if n is not None]
     top = max(2 * (required.reference_n or 100), 100, *(min(n, 3 * (required.reference_n or n)) for n in known or [0]))
-    grid = np.round(2 + (top - 2) * np.linspace(0, 1, points) ** 2).astype(int)
+    first = min(FEWEST_SHOWN, top // 10)
+    grid = np.round(first + (top - first) * np.linspace(0, 1, points) ** 2).astype(int)
     return sorted({*grid.tolist(), *(n for n in known if n <= top)})

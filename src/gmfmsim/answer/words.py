@@ -58,9 +58,9 @@ def sentence(answer: Answered) -> str:
 def _how_sure(answer: Answered) -> str:
     """Say between what numbers the answer moves with what is assumed, and how probably none would do."""
     words, trial = [], answer.prepared.plan.trial
-    reached = [trial.total(row["n"]) for row in answer.moves if row["n"] is not None]
-    if reached:
-        none = ", or to no number at all" if len(reached) < len(answer.moves) else ""
+    reached = [trial.total(n) for n in (answer.required.n, *(row["n"] for row in answer.moves)) if n is not None]
+    if answer.moves:
+        none = ", or to no number at all" if len(reached) <= len(answer.moves) else ""
         words.append(f"depending on what is assumed, from {min(reached)} to {max(reached)}{none}")
     if answer.behind and answer.prepared.plan.search.target.metric == "assurance":
         words.append(f"with {percent(answer.behind['n_of_own_truth']['none'])} probability no number would do")

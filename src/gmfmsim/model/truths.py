@@ -94,7 +94,8 @@ def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
     pairs = [(part, share) for part, share in zip(parts, shares, strict=True) if share > 0]
     columns = {name: np.concatenate([part[name].values for part, _ in pairs]) for name in ("mean", "sd", "df")}
     weight = np.concatenate([share * part["weight"].values for part, share in pairs])
-    return belief(weight, **columns, **parts[0].attrs)
+    there = weight > 0  # what is too small for a number has no part
+    return belief(weight[there], **{n: v[there] for n, v in columns.items()}, **parts[0].attrs)
 
 
 def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:
