@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
-from scipy import linalg, special
+from scipy import linalg
 
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.exact import kernels
@@ -24,10 +24,6 @@ MOST_NODES = 40_000
 IN_CACHE = 1 << 17
 """Numbers of one array of a block: three of them fit the second-level cache."""
 FIGURES = ("mean", "sd", "above_0", "new_above_0", "log_marginal", "tau_mean", "outermost")
-NORMAL_FROM, NORMAL_STEPS = -8.5, 64
-NORMAL_AT = np.arange(NORMAL_FROM, -NORMAL_FROM + 2 / NORMAL_STEPS, 1 / NORMAL_STEPS)
-NORMAL = np.stack([special.ndtr(NORMAL_AT), np.exp(-(NORMAL_AT**2) / 2) / np.sqrt(2 * np.pi) / NORMAL_STEPS], axis=1)
-"""The normal distribution function and its slope a step: cubic between them it is right to 3e-10."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +93,7 @@ def fit_many(batch: Batch, effects: np.ndarray) -> xr.Dataset:
         kernels.batch_densities(y, *batch.densities, log_p, mean)
         top = log_p.max(axis=1)
         np.exp(np.subtract(log_p, top[:, None], out=log_p), out=log_p)
-        table = NORMAL, NORMAL_FROM, float(NORMAL_STEPS)
-        kernels.batch_figures(log_p, top, mean, *batch.figures, *table, out[first : first + rows])
+        kernels.batch_figures(log_p, top, mean, *batch.figures, out[first : first + rows])
     found = xr.Dataset({name: ("fit", out[:, i]) for i, name in enumerate(FIGURES)})
     return found if "tau" in batch.structure.parameters else found.drop_vars("tau_mean")
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
+from gmfmsim.dist.normal import normal_cdf
 
 # No fast-math: a cold and a warm compile cache must give the same last bits.
 
@@ -255,21 +256,7 @@ def batch_densities(y, pairs, squares, slope, fixed, to_mean, constant, log_p, m
 
 
 @compiled
-def _normal(x, table, first, steps):
-    """Return P(Z <= x), cubic between the values and slopes of a table that starts at `first`."""
-    at = (x - first) * steps
-    if at < 0.0:
-        return 0.0
-    i = int(at)
-    if i >= table.shape[0] - 1:
-        return 1.0
-    f = at - i
-    rise, left, right = table[i + 1, 0] - table[i, 0], table[i, 1], table[i + 1, 1]
-    return table[i, 0] + f * (left + f * (3 * rise - 2 * left - right + f * (left + right - 2 * rise)))
-
-
-@compiled
-def batch_figures(weight, top, mean, sd, sd_new, tau, outermost, table, first, steps, out):
+def batch_figures(weight, top, mean, sd, sd_new, tau, outermost, out):
     """Write the figures of batch.FIGURES to out (B, 7), from weights and means of the amplitude at the nodes (B, J)."""
     for i in range(weight.shape[0]):
         total, one, two, above, new, scale, last = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -283,8 +270,8 @@ def batch_figures(weight, top, mean, sd, sd_new, tau, outermost, table, first, s
             two += w * (m * m + sd[j] * sd[j])
             scale += w * tau[j]
             last += w * outermost[j]
-            above += w * _normal(m / sd[j], table, first, steps)
-            new += w * _normal(m / sd_new[j], table, first, steps)
+            above += w * normal_cdf(m / sd[j])
+            new += w * normal_cdf(m / sd_new[j])
         average = one / total
         out[i, 0] = average
         out[i, 1] = np.sqrt(two / total - average * average)

@@ -8,6 +8,7 @@ from scipy import special
 
 from gmfmsim.compute.algebra import gauss_legendre
 from gmfmsim.compute.compiled import compiled
+from gmfmsim.dist.normal import normal_cdf
 from gmfmsim.trial.decide import Claim
 from gmfmsim.trial.exact.rules import error, imbalance
 
@@ -53,11 +54,6 @@ def chances(truth: Truth, claimed: Claim, se: np.ndarray, df: float, adjusted: b
 
 
 @compiled
-def _phi(x):
-    return 0.5 * math.erfc(-0.7071067811865476 * x)
-
-
-@compiled
 def _beyond(apart, variance, se, inflate, limit, weight):
     """Return the sum over nodes of weight x Phi((apart - limit se) / sqrt(variance + (inflate se)^2)), (M, K)."""
     out = np.zeros((se.size, apart.size))
@@ -68,7 +64,7 @@ def _beyond(apart, variance, se, inflate, limit, weight):
                 if inflate[j] != last:
                     last = inflate[j]
                     root = 1 / math.sqrt(variance[k] + (last * se[m]) ** 2)
-                total += weight[j] * _phi((apart[k] - limit[j] * se[m]) * root)
+                total += weight[j] * normal_cdf((apart[k] - limit[j] * se[m]) * root)
             out[m, k] = total
     return out
 
@@ -98,9 +94,9 @@ def _inside(mean, sd, bounds, out, weight):
         above = (mean[k] - low) / sd[k]
         beyond = (mean[k] - high) / sd[k]
         if beyond > 0:  # the smaller tails keep their digits
-            out[k] += weight * max(_phi(-beyond) - _phi(-above), 0.0)
+            out[k] += weight * max(normal_cdf(-beyond) - normal_cdf(-above), 0.0)
         else:
-            out[k] += weight * max(_phi(above) - _phi(beyond), 0.0)
+            out[k] += weight * max(normal_cdf(above) - normal_cdf(beyond), 0.0)
 
 
 @compiled
