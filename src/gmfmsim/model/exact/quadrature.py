@@ -38,8 +38,8 @@ EFFORT = (
     Effort({}, 0.0, 0.0, 0.0, HERMITE),
     Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-19, HERMITE),
     Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9, HERMITE),
-    Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9),
-    Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7),
+    Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9, -24.0),
+    Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7, -22.0),
 )
 
 QUICK = (
