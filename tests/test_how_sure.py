@@ -23,6 +23,8 @@ from scipy import special, stats
 
 import gmfmsim
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 
 FIRST = {
     "one_mean": 206,
@@ -145,3 +147,29 @@ def test_reference_an_unknown_standard_error_equals_hermite_nodes():
     found = truths(data, Setting(), Grids(reach=45.0))
     assert found.log_marginal == pytest.approx(gold.log_marginal, abs=1e-7)
     assert found.above() == pytest.approx(gold.effect(heterogeneity=True).above(), abs=1e-6)
+
+
+# the program
+
+PRIOR = {"dist": "normal", "mean": 0, "sd": 3, "unit": "GMFM-66 points", "reason": "that of the record"}
+TAU = {"dist": "half_normal", "unit": "GMFM-66 points", "reason": "that of the record"}
+MODELS = {
+    "one_mean": {"name": "random_effects"},
+    "arms": {"name": "arms"},
+    "route": {"name": "route"},
+    "months": {"name": "months", "priors": {"month_effect": PRIOR}},
+    "average": {"average": ["random_effects", "arms", "route", "months"], "priors": {"month_effect": PRIOR}},
+    "tau_1": {"name": "random_effects", "priors": {"tau": TAU | {"sd": 1}}},
+    "tau_4": {"name": "random_effects", "priors": {"tau": TAU | {"sd": 4}}},
+}
+"""The structures and priors of the record, as an experiment says them."""
+
+
+@pytest.mark.parametrize("case", ["one_mean", "route", *(pytest.param(c, marks=pytest.mark.slow) for c in
+    ("arms", "months", "average", "tau_1", "tau_4"))])  # fmt: skip
+def test_reference_the_program_needs_as_many_children_as_dense_quadrature(case):
+    raw = read_toml(find("experiments", "quickstart_one_mean")) | {"model": MODELS[case]}
+    raw["trial"]["setting"] = {"route": "intravenous"}
+    found, record = gmfmsim.size(raw), recorded(case)
+    assert found["n_total"] == 2 * record.n
+    assert found["plateau"] == pytest.approx(record.plateau, abs=1e-5)  # three parameters: their nodes miss some 5e-6

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
+from gmfmsim.dist.normal import normal_cdf
 from gmfmsim.model.truths import Belief, belief
 from gmfmsim.trial.closed_form import StandardError, claim_power
 from gmfmsim.trial.decide import claim
@@ -372,3 +373,9 @@ def test_a_rule_refuses_what_is_no_law():
         gauss(np.arange(3.0), np.array([1.0, 0.0, 1.0]), 2)
     with pytest.raises(ValueError, match="nodes"):
         gauss(np.arange(3.0), np.ones(2), 2)
+
+
+def test_known_normal_distribution_function_of_the_table():
+    x = np.concatenate([np.linspace(-9, 9, 4001), [-1e300, 1e300, -8.5, 8.5, 0.0]])
+    found = np.array([normal_cdf(v) for v in x])
+    assert np.abs(found - special.ndtr(x)).max() < 1e-10

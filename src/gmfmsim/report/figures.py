@@ -12,7 +12,7 @@ from gmfmsim.compute.text import percent
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.conversions import Z975, Z995
 from gmfmsim.evidence.schema import at_month
-from gmfmsim.report.labels import Labels, labels, line
+from gmfmsim.report.labels import Labels, fitted, labels, line
 from gmfmsim.report.look import (
     BESIDE,
     BLUE,
@@ -34,6 +34,8 @@ SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
 MOST_BARS = 20
 """Changed assumptions that a figure shows; the table has all."""
+FAR = 50
+"""Ratio of the ends of an axis from which on it has whole decades alone."""
 
 SHORT = {"GMFM-66 points": "points", "standard deviations": "SD"}
 """Units in a legend."""
@@ -100,10 +102,11 @@ def tornado(plan: Drawn) -> Figure | None:
         colour = ORANGE if n is None or n > base else BLUE
         ax.barh(y + 0.16, (end if n is None else n) - base, 0.34, left=base, color=colour)
         ax.plot([base, base], [y - 0.06, y + 0.38], color="black", lw=1.5)
-        at_left(ax, y - 0.12, f"{row['words']}: {'no number reaches it' if n is None else n}", va="bottom")
+        at_left(ax, y - 0.12, fitted(f"{'none' if n is None else n}: {row['words']}", LINE, 9), va="bottom")
     ax.set_xscale("log")
     ax.set(xlim=(low / 1.15, end), ylim=(len(rows) - 0.4, -0.75), xlabel="children in all (logarithmic)")
-    ticks = [t for t in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000) if low / 1.15 < t < end]
+    steps = (1, 2, 5) if end / low < FAR else (1,)
+    ticks = [s * 10**k for k in range(1, 9) for s in steps if low / 1.15 < s * 10**k < end]
     ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
     ax.minorticks_off()
     without_left_axis(ax)
