@@ -379,3 +379,4 @@ def test_known_normal_distribution_function_of_the_table():
     x = np.concatenate([np.linspace(-9, 9, 4001), [-1e300, 1e300, -8.5, 8.5, 0.0]])
     found = np.array([normal_cdf(v) for v in x])
     assert np.abs(found - special.ndtr(x)).max() < 1e-10
+    assert math.isnan(normal_cdf(math.nan))

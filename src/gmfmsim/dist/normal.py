@@ -16,13 +16,15 @@ _TABLE = np.stack([special.ndtr(_AT), np.exp(-(_AT**2) / 2) / math.sqrt(2 * math
 
 @compiled
 def normal_cdf(x):
-    """Return P(Z <= x) of a standard normal Z within 1e-10: cubic between values and slopes of the table."""
+    """Return P(Z <= x) of a standard normal Z within 1e-10, NaN at NaN: cubic between values and slopes of the table."""
     at = (x - FROM) * STEPS
     if at <= 0:
         return 0.0
-    i = int(at)
-    if i >= _TABLE.shape[0] - 1:
+    if at >= _TABLE.shape[0] - 1:
         return 1.0
+    if at != at:
+        return x
+    i = int(at)
     u = at - i
     low, high, rise = _TABLE[i, 0], _TABLE[i + 1, 0], _TABLE[i + 1, 0] - _TABLE[i, 0]
     a, b = _TABLE[i, 1] - rise, rise - _TABLE[i + 1, 1]
