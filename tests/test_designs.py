@@ -182,16 +182,14 @@ def mean_width(n: int) -> float:
 
 def test_known_required_n(answer):
     exact = smallest(lambda n: exact_power(n, n, 3) >= 0.8, low=10, high=100)
-    low, high = answer["n_interval"]
-    assert low <= exact <= high < 1.2 * low
-    assert answer["n_per_arm"] == pytest.approx(exact, abs=(high - low) / 2)
+    assert answer["n_interval"] is None
+    assert answer["n_per_arm"] == exact
 
 
 def test_known_smallest_detectable_effect(answer):
     exact = 0.01 * smallest(lambda step: exact_power(40, 40, 0.01 * step) >= 0.8, low=100, high=800)
-    low, high = answer["detectable"]["interval"]
-    assert low <= round(exact, 2) <= high < low + 0.5
-    assert low < answer["detectable"]["effect"] < high
+    assert answer["detectable"]["interval"] is None
+    assert answer["detectable"]["effect"] == pytest.approx(exact, abs=1e-9)
 
 
 def test_known_n_of_a_precision(answer):
@@ -201,22 +199,22 @@ def test_known_n_of_a_precision(answer):
 
 
 def test_known_assurance_of_each_allocation(asked, answer):
-    """At the very truths that were simulated: what is left is the chance of the trials."""
+    """Exactly, against the power at draws of the truths: what is left is the chance of the draws."""
     prepared = read_question(str(asked.folder / "config.toml")).plans[0]
     truths = truths_of(prepared, effects_of(prepared, posterior_of(prepared, {}, Silent())))
     effect = truths["effect"].sel(scenario="new_study", arm=CELLS).values
     grid = np.linspace(effect.min(), effect.max(), 25)
     sizes = {1.0: (50, 50), 2.0: (66, 33), 0.5: (33, 66)}
-    exact = {
-        ratio: interpolate.CubicSpline(grid, [exact_power(*of, e) for e in grid])(effect).mean()
-        for ratio, of in sizes.items()
+    at_draws = {
+        ratio: interpolate.CubicSpline(grid, [exact_power(*of, e) for e in grid])(effect) for ratio, of in sizes.items()
     }
     rows = answer["optimise"]
     assert sorted((row["dose"], row["ratio"]) for row in rows) == [(d, r) for d in (1e7, 5e7) for r in (0.5, 1.0, 2.0)]
     for row in rows:
         assert tuple(row["sizes"][arm] for arm in (CELLS, CONTROL)) == sizes[row["ratio"]]
-        assert abs(row["assurance"] - exact[row["ratio"]]) < 4 * row["assurance_mcse"]
-        assert row["assurance_mcse"] < 0.012
+        power = at_draws[row["ratio"]]
+        assert abs(row["assurance"] - power.mean()) < 4 * power.std() / np.sqrt(power.size)
+        assert row["assurance_mcse"] is None
         total = sum(row["sizes"].values())
         assert row["assurance_per_100_children"] == pytest.approx(100 * row["assurance"] / total, abs=1e-5)
     assert [row["assurance"] for row in rows] == sorted((row["assurance"] for row in rows), reverse=True)
@@ -310,9 +308,9 @@ def test_the_resolved_configuration_runs_to_the_same_bytes_elsewhere(asked, tmp_
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """Two arms with normal changes; the same as a design; that twice more, with a second for every n looked at."""
+    """Two arms with normal changes; a design whose test is simulated; that twice more, a second for every n."""
     folder = tmp_path_factory.mktemp("mixed")
-    design = {"trial": {"design": "mine.toml"}}
+    design = {"trial": {"design": "mine.toml", "analyses": [{"method": "welch"}]}}
     others = [design | {"label": f"{k} s", "search": {"max_seconds": k}} for k in (7, 3)]
     alternatives = [design | {"label": "as a design"}, *others]
     path = write(folder, BASE | {"trial": INLINE, "analysis": {"method": "t"}, "alternatives": alternatives})
@@ -420,7 +418,7 @@ def test_designs_are_listed_and_shown(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--help"], ["simulate", "type-one", "Simulate a design on the evidence of the quick start"]),
+        (["--help"], ["simulate", "type-one", "Simulate a design on the one-mean model of the quick"]),
         (["simulate", "--help"], ["DESIGN|PATH", "Examples: gmfmsim simulate next_parallel"]),
         (["type-one", "--help"], ["--design", "--workers", "claims"]),
         (["show", "--help"], ["design", "children"]),

@@ -17,6 +17,7 @@ from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import question_of_design
+from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.report import page
 from gmfmsim.report import show as lookup
 from gmfmsim.trial.operate import engine_of
@@ -32,7 +33,8 @@ def small(name: str):
     (prepared,) = experiment.plans
     plan = prepared.plan
     search = plan.search.model_copy(update=SMALL | {"target": plan.search.target.model_copy(update={"value": 0.3})})
-    plan = plan.model_copy(update={"search": search, "sampler": plan.sampler.model_copy(update=FIT)})
+    few = {"search": search, "sampler": plan.sampler.model_copy(update=FIT), "sensitivity": Sensitivity(changed=["sd"])}
+    plan = plan.model_copy(update=few)
     return replace(experiment, asked=Plans((replace(prepared, plan=plan),)))
 
 
