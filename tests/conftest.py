@@ -17,7 +17,15 @@ from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.question.question import read_question
 
-LONGEST = ("test_pipeline", "test_every_design", "test_every_model", "test_designs", "test_engines", "test_calibration")
+LONGEST = (
+    "test_pipeline",
+    "test_every_design",
+    "test_every_model",
+    "test_designs",
+    "test_engines",
+    "test_calibration",
+    "test_what_moves",
+)
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
 
 
@@ -59,7 +67,7 @@ PLANS = (
 ROOT = Path(__file__).parents[1]
 REPLANNED = ("min2013", "sun2017", "sun2022", "rah2017", "liu2017", "amanat2021", "wang2015")
 """The trials of the past that are planned again: two arms and more, crossover, responders, no control group."""
-AS_TABLED = ("unpublished_trials",)
+AS_TABLED = ("unpublished_trials", "quickstart")
 """Of these the tests take one reading of suspect figures: not the committed answers, in a tenth of the time."""
 
 
