@@ -171,7 +171,7 @@ def test_unknown_command_and_option_exit_with_2(monkeypatch, capsys):
         ("study", "Sun2071", "Sun2017"),
         ("table", "arm", "arms"),
         ("model", "emaxx", "emax"),
-        ("experiment", "quikstart", "quickstart_one_mean"),
+        ("experiment", "quikstart", "quickstart"),
     ],
 )
 def test_show_names_the_nearest(monkeypatch, capsys, kind, name, nearest):

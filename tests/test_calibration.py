@@ -33,7 +33,6 @@ STILL_TO_RUN = {
     "arms": {"nuts", "divergences"},
     "country": {"exact", "nuts", "divergences"},
     "exponential": {"nuts", "divergences"},
-    "monotone_spline": {"exact", "nuts", "divergences"},
     "months": {"exact", "nuts", "divergences"},
     "peese": {"nuts", "divergences"},
     "pet": {"nuts", "divergences"},

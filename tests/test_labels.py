@@ -199,7 +199,7 @@ def test_the_forest_keeps_its_room(quickstart_fit):
     odd = plan.contrasts.assign(study=("contrast", NAMES[:count]), route=("contrast", routes))
     member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
-    answer = Answered(replace(plan, contrasts=odd), [member], None, None, effect, None, [], [], {})
+    answer = Answered(replace(plan, contrasts=odd), [member], None, None, [], effect, None, [], [], None, [], {})
     result = figures.Drawn({"unit": plan.unit}, {"contrasts": contrasts(answer), "effect": effect})
     texts = assert_legible(figures.forest(result), 0.9)
     assert any(t.startswith(r"$\frac{1}{ 2012") for t in texts)

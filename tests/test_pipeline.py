@@ -284,7 +284,7 @@ def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
     member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
-    answer = Answered(odd, [member], None, None, effect, None, [], [], {})
+    answer = Answered(odd, [member], None, None, [], effect, None, [], [], None, [], {})
     drawn = figures.Drawn({"unit": odd.unit}, {"contrasts": contrasts(answer), "effect": effect})
     figures.forest(drawn).savefig(io.BytesIO(), format="svg")
     assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(drawn).axes[0].texts)

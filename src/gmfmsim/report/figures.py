@@ -12,7 +12,7 @@ from gmfmsim.compute.text import percent
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.conversions import Z975, Z995
 from gmfmsim.evidence.schema import at_month
-from gmfmsim.report.labels import Labels, fitted, labels, line
+from gmfmsim.report.labels import Labels, can_be_set, fitted, labels, line
 from gmfmsim.report.look import (
     BESIDE,
     BLUE,
@@ -102,7 +102,8 @@ def tornado(plan: Drawn) -> Figure | None:
         colour = ORANGE if n is None or n > base else BLUE
         ax.barh(y + 0.16, (end if n is None else n) - base, 0.34, left=base, color=colour)
         ax.plot([base, base], [y - 0.06, y + 0.38], color="black", lw=1.5)
-        at_left(ax, y - 0.12, fitted(f"{'none' if n is None else n}: {row['words']}", LINE, 9), va="bottom")
+        words = "".join(c if can_be_set(c) else "?" for c in row["words"])  # names of studies may hold any sign
+        at_left(ax, y - 0.12, fitted(f"{'none' if n is None else n}: {words}", LINE, 9), va="bottom")
     ax.set_xscale("log")
     ax.set(xlim=(low / 1.15, end), ylim=(len(rows) - 0.4, -0.75), xlabel="children in all (logarithmic)")
     steps = (1, 2, 5) if end / low < FAR else (1,)
