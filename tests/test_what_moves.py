@@ -19,9 +19,11 @@ from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.what_moves import Refits
 from gmfmsim.cli import app
+from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import InputError
 from gmfmsim.model.average import refitted
+from gmfmsim.model.ratio import scale_ratio
 from gmfmsim.model.truths import belief
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
@@ -171,8 +173,13 @@ def test_known_a_row_of_a_prior_is_the_plan_with_that_prior(to, own, base, size)
 def test_known_a_row_of_r_is_the_plan_with_r_known(base, size):
     rows = [r for r in base["sensitivity"] if r["changed"] == "r"]
     law = stats.truncnorm(-2.6, 4.4, loc=0.56, scale=0.10)
-    assert sorted(float(r["to"]) for r in rows) == pytest.approx(law.ppf([0.025, 0.975]), abs=5e-4)
-    for found, ratio in zip(sorted(rows, key=lambda r: float(r["to"])), law.ppf([0.025, 0.975]), strict=True):
+    further = scale_ratio(paired_samples())
+    of_prior = sorted((r for r in rows if "of its prior" in r["words"]), key=lambda r: float(r["to"]))
+    of_samples = [float(r["to"]) for r in rows if "of what paired samples predict" in r["words"]]
+    assert sorted(of_samples) == pytest.approx([further.quantile(p) for p in (0.025, 0.975)], abs=5e-3)
+    assert [float(r["to"]) for r in of_prior] == pytest.approx(law.ppf([0.025, 0.975]), abs=5e-4)
+    assert len(rows) == 4
+    for found, ratio in zip(of_prior, law.ppf([0.025, 0.975]), strict=True):
         known = prior("truncated_normal", mean=ratio, sd=1e-4, lower=0.3, upper=1.0)
         assert_is(found, size(model={"name": "random_effects", "priors": {"r": known}}), REFITTED)
         assert_moved(found, base)
