@@ -47,7 +47,7 @@ def exact(*, progress: Silent | None = None) -> dict[str, float]:
     second whose assurance is computed exactly, one t test of two arms under 200 components, 15 SDs of change and
     drop-out. Of the quick start: quickstart_first_answer_s: `gmfmsim size` from a cold process; sensitivity_table_s:
     all changed assumptions of its one-mean model; sensitivity_surface_s: assurance under four structures, without each
-    study, at five SDs and five n.
+    study, at five SDs and six n.
     """
     progress = progress or Silent()
     spec, data = _default_model()
@@ -90,7 +90,7 @@ def _how_sure(progress: Silent) -> dict[str, float]:
     experiment = gmfmsim.load("quickstart_one_mean")
     experiment.posterior()
     cells = {"structures": ["random_effects", "arms", "route", "months"], "sd": [4, 5, 6, 8, 10]}
-    surface = shortest(lambda: experiment.sensitivity(**cells, n=[50, 100, 200, 400, 800]), 1)
+    surface = shortest(lambda: experiment.sensitivity(**cells, n=[50, 100, 200, 400, 800, 1600]), 1)
     return {"sensitivity_table_s": table, "sensitivity_surface_s": surface, "quickstart_first_answer_s": first}
 
 

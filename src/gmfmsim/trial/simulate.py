@@ -78,12 +78,8 @@ def simulate(
             "randomised": ("n", [design.total(k) for k in n]),
             "analysis": [design.analyses[0].label],
         },
-        attrs={
-            "replicates": int(truths.sizes["draw"]),
-            "alpha_two_sided": design.alpha,
-            "seed": seed,
-            "engine": "two_arm",
-        },
+        attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha}
+        | {"seed": seed, "engine": "two_arm"},
     )
 
 
