@@ -42,7 +42,7 @@ def under_readings(sizing: Sizing, required: RequiredN, advance=lambda: None) ->
     i2 = mixed_draws([_i_squared(prepared, m) for m in members], shares)["i2"]
     fitted = all(m.fit and m.fit.exact for m in members)
     table = []
-    for study, reading, taken in _cases(data):
+    for study, reading, taken in [(None, None, np.ones(data.sizes["reading"], bool)), *rivals(data)]:
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
         row = {
@@ -126,14 +126,14 @@ def _effective_draws(member: Member) -> float:
     return next(row["measured"] for row in member.fit.gate if row["criterion"] == "bulk ESS")
 
 
-def _cases(data: xr.Dataset) -> list[tuple[str | None, str | None, np.ndarray]]:
-    """Return (study, reading, which combinations have it): all of them first, then each reading that has a rival."""
-    cases = [(None, None, np.ones(data.sizes["reading"], bool))]
+def rivals(data: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
+    """Return (study, reading, which combinations have it) of each reading that has a rival."""
+    found = []
     for study in data["suspect"].values.tolist():
         names = data["reading_of"].sel(suspect=study).values
-        rivals = [(study, name, names == name) for name in dict.fromkeys(names.tolist())]
-        cases += rivals if len(rivals) > 1 else []
-    return cases
+        of_study = [(study, name, names == name) for name in dict.fromkeys(names.tolist())]
+        found += of_study if len(of_study) > 1 else []
+    return found
 
 
 def _interval(values: xr.DataArray, weight: xr.DataArray) -> list[float]:

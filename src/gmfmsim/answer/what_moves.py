@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.answer.readings import rivals
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of
 from gmfmsim.compute.executors import in_order
@@ -18,7 +19,7 @@ from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.files.shelf import names
-from gmfmsim.model.checks.left_out import blocks
+from gmfmsim.model.checks.left_out import blocks, some_contrasts
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import Refused, not_gaussian, posterior, refusal
 from gmfmsim.model.priors import rescaled
@@ -83,7 +84,7 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     if not sizing.exact:
         return []
     prepared = sizing.prepared
-    base = Assumed("study", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
+    base = Assumed("structure", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
     asked = prepared.plan.sensitivity.changed
     cases = [case for case in _cases(prepared, base) if case.changed in asked and _possible(case, prepared)]
     rows, refits = [], Refits(sizing)
@@ -247,17 +248,17 @@ def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     yield from _trials(prepared, base)
 
 
-def _kept(data: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
-    return data.isel({dim: kept for dim in ("contrast", "contrast_") if dim in data.dims})
-
-
 def _without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     """Yield the plan without each study; studies that share control children leave together."""
     first = next(iter(base.models.values()))
     for study, inside in zip(*blocks(structure(first, base.data), base.data), strict=True):
         if not inside.all():
             yield replace(
-                base, changed="without study", to=study, words=f"without {study}", data=_kept(base.data, ~inside)
+                base,
+                changed="without study",
+                to=study,
+                words=f"without {study}",
+                data=some_contrasts(base.data, ~inside),
             )
 
 
@@ -298,7 +299,7 @@ def _parts(base: Assumed) -> Iterator[Assumed]:
                     "month": f"month {to}",
                 }[changed]
                 words = f"{said} only"
-                yield replace(base, changed=changed, to=to, words=words, data=_kept(data, kept))
+                yield replace(base, changed=changed, to=to, words=words, data=some_contrasts(data, kept))
 
 
 def _biases(base: Assumed) -> Iterator[Assumed]:
@@ -355,13 +356,9 @@ def _priors(base: Assumed) -> Iterator[Assumed]:
 
 def _readings(base: Assumed) -> Iterator[Assumed]:
     """Yield each reading of a suspect figure taken for sure, the others averaged over."""
-    data = base.data
-    for study in data["suspect"].values.tolist():
-        readings = data["reading_of"].sel(suspect=study).values
-        rivals = list(dict.fromkeys(readings.tolist()))
-        for reading in rivals if len(rivals) > 1 else []:
-            words = f"{study} read: {READING_WORDS.get(reading, reading)}"
-            yield replace(base, changed="reading", to=f"{study}: {reading}", words=words, taken=readings == reading)
+    for study, reading, taken in rivals(base.data):
+        words = f"{study} read: {READING_WORDS.get(reading, reading)}"
+        yield replace(base, changed="reading", to=f"{study}: {reading}", words=words, taken=taken)
 
 
 def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:

@@ -41,8 +41,13 @@ def without(model: Structure, data: xr.Dataset, left_out: np.ndarray) -> Structu
     """Return the same model with the same priors, its likelihood without some contrasts, (K,) true where left out."""
     kept = np.flatnonzero(~left_out)
     units = np.array([level.units[kept] for level in model.levels])
-    like = likelihood(data.isel({d: kept for d in ("contrast", "contrast_") if d in data.dims}), units)
+    like = likelihood(some_contrasts(data, kept), units)
     return replace(model, likelihood=replace(like, index=kept[like.index]))
+
+
+def some_contrasts(data: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
+    """Return some of the contrasts, by position or (K,) true where kept, with the covariance of these."""
+    return data.isel({dim: kept for dim in ("contrast", "contrast_") if dim in data.dims})
 
 
 def refit(exact: ExactPosterior, data: xr.Dataset, left_out: np.ndarray) -> LeftOut:

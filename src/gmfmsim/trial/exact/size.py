@@ -46,14 +46,16 @@ def curves(design: Design, beliefs: Mapping[str, Belief], n: Iterable[int]) -> x
     """
     n, first = [int(k) for k in n], design.analyses[0]
     against = (Criterion(design.alpha / 2, 0, "below"),)
+    succeeding = [Assurance(design, first, b) for b in beliefs.values()]
+    harming = [Assurance(design, first, b, against) for b in beliefs.values()]
     figures = {
-        name: [[[found.at(k)] for k in n] for found in (Assurance(design, first, b, c) for b in beliefs.values())]
-        for name, c in (("success", None), ("harm", against))
+        name: [[[found.at(k)] for k in n] for found in of_scenarios]
+        for name, of_scenarios in (("success", succeeding), ("harm", harming))
     }
     shape, grid = (len(beliefs), len(n), 1), ("scenario", "n", "analysis")
     variables = {name: (grid, np.reshape(values, shape)) for name, values in figures.items()}
     variables |= {f"{name}_mcse": (grid, np.full(shape, math.nan)) for name in figures}
-    plateau = [Assurance(design, first, b).plateau() for b in beliefs.values()]
+    plateau = [found.plateau() for found in succeeding]
     variables |= {"plateau": ("scenario", plateau), "plateau_mcse": ("scenario", [math.nan] * len(plateau))}
     coords = {
         "scenario": list(beliefs),
