@@ -22,6 +22,8 @@ from gmfmsim.cli import app
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import InputError
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 from gmfmsim.model.average import refitted
 from gmfmsim.model.ratio import scale_ratio
 from gmfmsim.model.truths import belief
@@ -477,3 +479,21 @@ def test_known_few_failures_of_simulated_trials_are_no_disagreement(tables, monk
 def with_seed(prepared: Prepared, seed: int) -> Prepared:
     """Return a plan with another seed."""
     return replace(prepared, plan=prepared.plan.model_copy(update={"seed": seed}))
+
+
+def test_a_plan_that_asks_for_sampling_is_sized_from_its_sampled_posterior(monkeypatch):
+    """Its n is that of a run, which does not take the exact posterior either."""
+    raw = read_toml(find("experiments", "quickstart_one_mean")) | {"sampler": {"engine": "nuts"}}
+    asked = []
+
+    class SampledError(Exception):
+        pass
+
+    def posterior_of(prepared, fits, progress):
+        asked.append(prepared.plan.sampler.engine)
+        raise SampledError
+
+    monkeypatch.setattr("gmfmsim.answer.size.posterior_of", posterior_of)
+    with pytest.raises(SampledError):
+        gmfmsim.size(raw)
+    assert asked == ["nuts"]

@@ -56,12 +56,12 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
 
 
 def _members(prepared: Prepared, fits: dict, progress: Silent) -> list[Member]:
-    """Return the models of a plan fitted exactly; as a run fits them where one is sampled or trials are simulated.
+    """Return the models of a plan fitted exactly; as a run fits them where one is to be sampled or trials simulated.
 
     fits: those of the plans before it, added to. A simulated trial needs draws, which an exact fit alone has not.
     """
     data, trial = prepared.contrasts, prepared.plan.trial
-    simulated = qualifies(trial, trial.analyses[0]) is not None
+    simulated = qualifies(trial, trial.analyses[0]) is not None or prepared.plan.sampler.engine == "nuts"
     if data is None or simulated or any(refusal(spec, data) for spec in prepared.models.values()):
         return posterior_of(prepared, fits, progress)
     return refitted(prepared.models, data, prepared.plan.model)
