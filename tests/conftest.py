@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import tomli_w
@@ -11,6 +13,7 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 
 from gmfmsim import run
+from gmfmsim.files.remembered import PLACE
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model.engine import fit
@@ -35,6 +38,19 @@ settings.register_profile("slow", max_examples=100, deadline=None)
 def examples(few: int, many: int) -> int:
     """Return how many examples a property is held to: few, or many on the slow shelf."""
     return many if settings.get_current_profile_name() == "slow" else few
+
+
+def pytest_configure(config):
+    """Let what is sampled be remembered for the time of the tests, by all their processes."""
+    if not hasattr(config, "workerinput"):
+        config.memory = TemporaryDirectory(prefix="gmfmsim-memory-")
+        os.environ[PLACE] = config.memory.name
+
+
+def pytest_unconfigure(config):
+    """Forget it."""
+    if hasattr(config, "memory"):
+        config.memory.cleanup()
 
 
 def pytest_collection_modifyitems(items):

@@ -28,7 +28,7 @@ def choice(weights: str, **prior_weights: float) -> ModelChoice:
 
 def members(names, data):
     specs = {name: read_model(ModelChoice(name=name)) for name in names}
-    return [Member(n, spec, f, f.tree, np.nan) for n, spec in specs.items() for f in [fit(spec, data, EXACT, 1)]]
+    return [Member(n, spec, f, np.nan) for n, spec in specs.items() for f in [fit(spec, data, EXACT, 1)]]
 
 
 def dose_studies(curve, k=24, seed=3) -> xr.Dataset:
@@ -50,7 +50,7 @@ def test_known_shares_of_stacking():
 def shared(**shares: float) -> list[Member]:
     """Return members by share, with log densities of four blocks: each model 0.1 a block below the one before."""
     density = {name: np.full(4, -0.1 * i) for i, name in enumerate(shares)}
-    return [Member(name, None, None, None, share, density[name]) for name, share in shares.items()]
+    return [Member(name, None, None, share, density[name]) for name, share in shares.items()]
 
 
 def test_known_an_average_with_all_weight_on_one_model_says_so():

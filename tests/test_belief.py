@@ -48,7 +48,7 @@ def fitted():
         ("terms", model("log_linear", ("cell_class", "age", "arms")), told, msc),
     ):
         found = fit(spec, data, EXACT, seed=3)
-        out[name] = Member(name, spec, found, found.tree, 1.0), at, data
+        out[name] = Member(name, spec, found, 1.0), at, data
     return out
 
 
@@ -92,7 +92,7 @@ def test_reference_the_exact_belief_equals_quadrature_by_scipy(fitted):
 
 def test_known_a_published_estimate_is_a_posterior_of_one_component():
     taken = Published(ESTIMATE)
-    member = Member("review", None, None, taken.tree(EXACT, 1), 1.0, alone=taken)
+    member = Member("review", None, None, 1.0, alone=taken, draws=taken.tree(EXACT, 1))
     found = belief_of([member], Condition(5e7))
     assert found.sizes == {"component": 1}
     assert moments(found) == pytest.approx((0.95, np.hypot(0.2, 0.7)))
@@ -191,7 +191,7 @@ def test_the_readings_of_draws_come_as_often_as_they_are_probable():
     ).assign_coords(suspect=["study_1"])
     spec = read_model(ModelChoice(name="random_effects"))
     found = fit(spec, two, EXACT, 1)
-    member = Member("random_effects", spec, found, found.tree, 1.0)
+    member = Member("random_effects", spec, found, 1.0)
     tree = kept(member, {"cells": Condition(5e7)}, "cells", two, None, seed=1)
     share = tree["posterior"]["reading"].values
     p = state_probability(found.exact)[0]

@@ -42,7 +42,7 @@ def small(name: str):
 def once():
     """The fit of the quick start's model and its checks, which all designs share, as the figures of the evidence."""
     (prepared,) = small("normal").plans
-    members: list[Member] = answering.posterior_of(prepared, {}, Silent())
+    members: list[Member] = answering.fitted_models(prepared, {}, Silent())
     return members, answering.checks_of(prepared, members[0]), record.fitted(members)
 
 
@@ -55,7 +55,7 @@ def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once
     members, checks, models = once
     monkeypatch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank)
     monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 64)
-    monkeypatch.setattr(answering, "posterior_of", lambda prepared, fits, progress: members)
+    monkeypatch.setattr(answering, "fitted_models", lambda prepared, fits, progress: members)
     monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
     monkeypatch.setattr(page, "figures_of", lambda plan: {})
     monkeypatch.setattr(record, "fitted", lambda members: models)

@@ -197,7 +197,7 @@ def test_the_forest_keeps_its_room(quickstart_fit):
     count = plan.contrasts.sizes["contrast"]
     routes = [("intravenous", "静脉", LONG)[i % 3] for i in range(count)]
     odd = plan.contrasts.assign(study=("contrast", NAMES[:count]), route=("contrast", routes))
-    member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
+    member = Member("random_effects", plan.models["random_effects"], None, 1.0, draws=tree)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
     answer = Answered(replace(plan, contrasts=odd), [member], None, None, [], effect, None, [], [], None, [], {})
     result = figures.Drawn({"unit": plan.unit}, {"contrasts": contrasts(answer), "effect": effect})

@@ -61,7 +61,7 @@ def test_the_installed_wheel_gives_the_same_bytes_in_an_empty_folder(wheel, tmp_
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "GMFMSIM_CACHE": ""}
     environment |= {"OPENBLAS_CORETYPE": "Nehalem", "PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'compiled'}"}
     where = [sys.executable, "-c", "import gmfmsim; print(gmfmsim.__file__)"]
     found = subprocess.check_output(where, cwd=tmp_path, env=os.environ | environment, text=True)

@@ -282,7 +282,7 @@ def test_a_published_smd_needs_an_sd_of_one(quick):
 def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     plan, tree = quickstart_fit
     odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
-    member = Member("random_effects", plan.models["random_effects"], None, tree, 1.0)
+    member = Member("random_effects", plan.models["random_effects"], None, 1.0, draws=tree)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
     answer = Answered(odd, [member], None, None, [], effect, None, [], [], None, [], {})
     drawn = figures.Drawn({"unit": odd.unit}, {"contrasts": contrasts(answer), "effect": effect})
@@ -328,8 +328,8 @@ def test_a_fit_that_fails_the_gate_is_repeated_once_with_smaller_steps(monkeypat
         return Fit(None, [row | {"passed": len(tried) == 2}], "nuts", None, None, [])
 
     monkeypatch.setattr(gated, "fit", fitted)
-    member = gated.through_gate(prepared, "random_effects", Silent())
-    assert member.fit.gate == [row | {"passed": True}]
+    found = gated.through_gate(prepared, prepared.models["random_effects"], Silent())
+    assert found.gate == [row | {"passed": True}]
     assert tried == [prepared.plan.sampler.target_accept, 0.998]
     assert tried[0] < 0.998
 
@@ -351,8 +351,8 @@ def test_an_exact_posterior_stands_where_its_check_by_sampling_failed(monkeypatc
     (prepared,) = read_question("quickstart_one_mean").plans
     found = fit_with(monkeypatch, sampler=False, agreement=agreement)
     monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
-    member = gated.through_gate(prepared, "random_effects", Silent())
-    assert member.fit.verdict == "not confirmed by sampling: the sampler failed (R-hat 1.3 at nodes)"
+    stood = gated.through_gate(prepared, prepared.models["random_effects"], Silent())
+    assert stood.verdict == "not confirmed by sampling: the sampler failed (R-hat 1.3 at nodes)"
 
 
 def test_engines_that_disagree_stop_a_run_and_the_advice_names_the_check(monkeypatch):
@@ -360,7 +360,7 @@ def test_engines_that_disagree_stop_a_run_and_the_advice_names_the_check(monkeyp
     found = fit_with(monkeypatch, sampler=True, agreement=False)
     monkeypatch.setattr(gated, "fit", lambda *_, **__: found)
     with pytest.raises(GateFailed, match="engines apart: 9 at nodes") as stop:
-        gated.through_gate(prepared, "random_effects", Silent())
+        gated.through_gate(prepared, prepared.models["random_effects"], Silent())
     assert "cross_check = false" in str(stop.value)
 
 

@@ -376,7 +376,7 @@ def test_known_the_command_prints_what_the_function_returns(tables, tmp_path):
 def truths(tables):
     """The truths of the plan on a grid: effect and probability, from weights, means and SDs of the exact posterior."""
     (prepared,) = read_question(plan(tables())).plans
-    of = Sizing(prepared, refitted(prepared.models, prepared.contrasts, prepared.plan.model)).beliefs["new_study"]
+    of = Sizing(prepared, refitted(prepared.models, prepared.contrasts, prepared.plan.model)).belief()
     theta = np.arange(-20, 25, 0.002)
     share = np.zeros(theta.size)
     for weight, mean, sd in zip(of["weight"].values, of["mean"].values, of["sd"].values, strict=True):
@@ -489,11 +489,11 @@ def test_a_plan_that_asks_for_sampling_is_sized_from_its_sampled_posterior(monke
     class SampledError(Exception):
         pass
 
-    def posterior_of(prepared, fits, progress):
+    def fitted_models(prepared, fits, progress):
         asked.append(prepared.plan.sampler.engine)
         raise SampledError
 
-    monkeypatch.setattr("gmfmsim.answer.size.posterior_of", posterior_of)
+    monkeypatch.setattr("gmfmsim.answer.size.fitted_models", fitted_models)
     with pytest.raises(SampledError):
         gmfmsim.size(raw)
     assert asked == ["nuts"]

@@ -24,7 +24,7 @@ class Experiment:
     """
 
     question: Question
-    fits: dict[tuple[str, str], Member] = field(default_factory=dict)
+    fits: dict[tuple[str, ...], Member] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -58,7 +58,7 @@ def replan(past: Past, posteriors: list[list[Member]], advance=lambda: None) -> 
 
 def past_outcome(past: Past, progress: Silent) -> Outcome:
     """Plan the trials of the past again: their figures in answer.json, and in past.nc the same labelled."""
-    fits: dict[tuple[str, str], Member] = {}
+    fits: dict[tuple[str, ...], Member] = {}
     posteriors = [posterior_of(prepared, fits, progress) for prepared in past.plans]
     with progress.steps("trials as they were run", len(past.plans)) as advance:
         data = replan(past, posteriors, advance)

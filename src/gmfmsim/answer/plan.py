@@ -1,15 +1,15 @@
 """One plan, the whole way: posterior, truths, required n, curves, readings, checks, and what else it asks."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.children import Reported, reported_changes
-from gmfmsim.answer.posterior import checks_of, posterior_of
+from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
 from gmfmsim.answer.readings import under_readings
-from gmfmsim.answer.sizing import Sizing, grid_of, is_design, shown_n
+from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
 from gmfmsim.answer.truths import effects_of
 from gmfmsim.answer.what_moves import what_moves
 from gmfmsim.faults import GateFailed
@@ -83,12 +83,15 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         nonlocal mark
         seconds[stage], mark = round(time.perf_counter() - mark, 3), time.perf_counter()
 
-    members = posterior_of(prepared, fits, progress)
+    sizing = Sizing(prepared, fitted_models(prepared, fits, progress))
     lap("posterior")
-    sizing = Sizing(prepared, members)
     with progress.steps("search for n") as advance:
         required = sizing.required(advance)
+    progress.stage(f"{in_short(in_figures(prepared, required))}; the checks follow")
     lap("search")
+    members = confirmed(prepared, sizing.members, fits, progress)
+    sizing = replace(sizing, members=members)
+    lap("check by sampling")
     with progress.steps("power and assurance curves") as advance:
         surface = sizing.surface(grid_of(prepared, required), advance)
     lap("curves")
@@ -135,7 +138,7 @@ def _effects(prepared: Prepared, members: list[Member], sizing: Sizing) -> tuple
     """Return the effect at the dose of the trial, and over doses where the model uses the dose."""
     seed, active = prepared.plan.seed, prepared.plan.trial.active
     if all(m.mixture for m in members):
-        effect = effect_exactly([sizing.beliefs[name] for name in ("pooled_mean", "new_study")], active.dose)
+        effect = effect_exactly([sizing.belief(name) for name in ("pooled_mean", "new_study")], active.dose)
     else:
         effect = dose_response(sizing.effects.sel(arm=[active.name]), np.array([active.dose]), seed)
     if not prepared.uses_dose:

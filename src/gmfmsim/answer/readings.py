@@ -67,7 +67,7 @@ def _exactly(sizing: Sizing, taken: np.ndarray, required: RequiredN | None) -> d
     prepared, at = sizing.prepared, target_of(sizing.prepared)
     whole, again = sizing.given(np.ones(taken.size, bool)).members, sizing if taken.all() else sizing.given(taken)
     prior = 1.0 if taken.all() else prepared.contrasts["weight"].values[taken].sum()
-    mean = exact_mixture(again.beliefs["pooled_mean"])
+    mean = exact_mixture(again.belief("pooled_mean"))
     ratio = [
         m.share * (1.0 if taken.all() else math.exp(a.mixture.log_marginal - m.mixture.log_marginal))
         for m, a in zip(whole, again.members, strict=True)

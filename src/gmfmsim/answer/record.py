@@ -34,7 +34,7 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     Of answer.json the first plan's answer first, the others' under `alternatives`; and the datasets by file name.
     Probabilities are rounded to six decimals, what pages show beside them to nine digits.
     """
-    fits: dict[tuple[str, str], Member] = {}
+    fits: dict[tuple[str, ...], Member] = {}
     answers = [answered(prepared, fits, progress) for prepared in asked.plans]
     first, *others = (_record(a) for a in answers)
     if others:

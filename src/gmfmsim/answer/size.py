@@ -3,25 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sizing import Sizing
+from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.sizing import Sizing, in_figures, in_short
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent, plain
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.model.average import Member, refitted
-from gmfmsim.model.exact import refusal
 from gmfmsim.progress import Silent
-from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
-from gmfmsim.trial.exact import qualifies
-
-NO_NUMBER = {
-    "plateau": "no number of children",
-    "limit": "no number up to search.max_n_per_arm",
-    "undecided": "not decided whether any number",
-    "time": "no number found in the time given",
-}
-"""What is said where there is no n."""
 
 
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
@@ -34,18 +22,9 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
         raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
     found, fits = [], {}
     for prepared in question.plans:
-        sizing = Sizing(prepared, _members(prepared, fits, progress))
+        sizing = Sizing(prepared, fitted_models(prepared, fits, progress))
         required, trial = sizing.required(), prepared.plan.trial
-        row = {
-            "label": prepared.plan.label,
-            "target": prepared.plan.search.target.model_dump(),
-            "status": required.status,
-            "why": required.why,
-            "n_total": required.n and trial.total(required.n),
-            "n_by_arm": required.n and trial.sizes(required.n),
-            "plateau": required.plateau,
-            "plateau_mcse": required.plateau_mcse,
-        }
+        row = in_figures(prepared, required)
         if moves:
             row["sensitivity"] = in_children(what_moves(sizing, required), trial)
             row["distribution"] = sizing.behind(required)
@@ -55,26 +34,10 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     return head | first | ({"alternatives": others} if others else {})
 
 
-def _members(prepared: Prepared, fits: dict, progress: Silent) -> list[Member]:
-    """Return the models of a plan fitted exactly; as a run fits them where one is to be sampled or trials simulated.
-
-    fits: those of the plans before it, added to. A simulated trial needs draws, which an exact fit alone has not.
-    """
-    data, trial = prepared.contrasts, prepared.plan.trial
-    simulated = qualifies(trial, trial.analyses[0]) is not None or prepared.plan.sampler.engine == "nuts"
-    if data is None or simulated or any(refusal(spec, data) for spec in prepared.models.values()):
-        return posterior_of(prepared, fits, progress)
-    return refitted(prepared.models, data, prepared.plan.model)
-
-
 def in_lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield what `size` found as lines for a terminal."""
     for row in (found, *found.get("alternatives", ())):
-        answer = f"{row['n_total']} children" if row["n_total"] else NO_NUMBER[row["why"]]
-        yield (
-            f"{row['label']}: {answer} for {percent(row['target']['value'])} {row['target']['metric']}; "
-            f"plateau {percent(row['plateau'])}"
-        )
+        yield in_short(row)
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"
             yield f"  {n:>8}  {moved['words']}"

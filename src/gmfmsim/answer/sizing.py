@@ -4,14 +4,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.truths import beliefs_of, conditions_of, effects_of, truths_of
-from gmfmsim.model.average import Member, belief_of, refitted
+from gmfmsim.answer.truths import conditions_of, effects_of, target_of, truths_of
+from gmfmsim.compute.text import percent
+from gmfmsim.model.average import Member, belief_of, beliefs_of, refitted
+from gmfmsim.model.effect import Of
 from gmfmsim.model.gate import apart_row
-from gmfmsim.model.truths import Belief, Truths
+from gmfmsim.model.truths import Belief, Truths, known, mixed_belief
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.design import Design
@@ -20,6 +23,9 @@ from gmfmsim.trial.size import SCENARIO, RequiredN
 
 FEWEST_SHOWN = 5
 """Children an arm with whom a curve begins."""
+
+OF: dict[str, Of] = {"new_study": "new_study", "pooled_mean": "mean"}
+"""The scenarios in which models say what the effect is, and of what each asks them."""
 
 CHECKED = (0.4, 1.0)
 """Shares of the answer's n at which exact success is held to simulated trials."""
@@ -32,6 +38,7 @@ class Sizing:
     prepared: Prepared
     members: list[Member]
     _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
+    _parts: dict[Of, list[Belief]] = field(default_factory=dict, repr=False)
 
     def given(self, taken: np.ndarray) -> "Sizing":
         """Return the plan with its models fitted again, quickly, to some of the combinations of readings alone."""
@@ -50,10 +57,22 @@ class Sizing:
         trial = self.prepared.plan.trial
         return all(m.mixture for m in self.members) and exact.qualifies(trial, trial.analyses[0]) is None
 
-    @cached_property
+    def by_model(self, of: Of = "new_study") -> list[Belief]:
+        """Return by model the effect of the active arm against control: in a new study, or in the mean of studies."""
+        if of not in self._parts:
+            self._parts[of] = beliefs_of(self.members, target_of(self.prepared), of)
+        return self._parts[of]
+
+    def belief(self, scenario: str = "new_study") -> Belief:
+        """Return the effect of the active arm against control in a scenario of `truths`, models mixed."""
+        if scenario in OF:
+            return mixed_belief(self.by_model(OF[scenario]), [m.share for m in self.members])
+        return known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
+
+    @property
     def beliefs(self) -> dict[str, Belief]:
-        """What the effect may be, by scenario; see `beliefs_of`."""
-        return beliefs_of(self.prepared, self.members)
+        """The effect in every scenario."""
+        return {scenario: self.belief(scenario) for scenario in (*OF, "planning_value", "null")}
 
     @cached_property
     def effects(self) -> xr.Dataset:
@@ -70,7 +89,7 @@ class Sizing:
         plan = self.prepared.plan
         if not self.exact:
             return size.required_n(self.truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
-        belief = self.beliefs[SCENARIO[plan.search.target.metric]]
+        belief = self.belief(SCENARIO[plan.search.target.metric])
         return exact.required_n(exact.Assurance(plan.trial, plan.trial.analyses[0], belief), plan.search)
 
     def surface(self, n: list[int], advance: Callable[[], None] = lambda: None) -> xr.Dataset:
@@ -94,7 +113,7 @@ class Sizing:
         search, trial = self.prepared.plan.search, self.prepared.plan.trial
         if not self.exact or required.reference_n is None:
             return None
-        return exact.behind(trial, self.beliefs["new_study"], required.reference_n, search.target.value)
+        return exact.behind(trial, self.belief(), required.reference_n, search.target.value)
 
     def assured(self, variant: Design, n: int) -> tuple[float, float]:
         """Return assurance of the trial with other arms, at n, and its MCSE: NaN where it is computed exactly."""
@@ -127,6 +146,37 @@ class Sizing:
         at = np.unravel_index(int(np.argmax(distance)), distance.shape)
         where = f"{known['scenario'].values[at[0]]}, {plan.trial.total(grid[at[1]])} children"
         return [apart_row("exact and simulated success apart", float(distance[at]), where)]
+
+
+NO_NUMBER = {
+    "plateau": "no number of children",
+    "limit": "no number up to search.max_n_per_arm",
+    "undecided": "not decided whether any number",
+    "time": "no number found in the time given",
+}
+"""What is said where there is no n."""
+
+
+def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
+    """Return the required n of a plan with its target, children in all and by arm."""
+    trial = prepared.plan.trial
+    return {
+        "label": prepared.plan.label,
+        "target": prepared.plan.search.target.model_dump(),
+        "status": required.status,
+        "why": required.why,
+        "n_total": required.n and trial.total(required.n),
+        "n_by_arm": required.n and trial.sizes(required.n),
+        "plateau": required.plateau,
+        "plateau_mcse": required.plateau_mcse,
+    }
+
+
+def in_short(row: dict[str, Any]) -> str:
+    """Say `in_figures` in a line."""
+    answer = f"{row['n_total']} children" if row["n_total"] else NO_NUMBER[row["why"]]
+    goal = f"{percent(row['target']['value'])} {row['target']['metric']}"
+    return f"{row['label']}: {answer} for {goal}; plateau {percent(row['plateau'])}"
 
 
 def shown_n(required: RequiredN, surface: xr.Dataset) -> int:

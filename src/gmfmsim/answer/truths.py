@@ -1,10 +1,10 @@
-"""What may be true in the trial of a plan: its conditions, the effects there, beliefs and truths."""
+"""What may be true in the trial of a plan: its conditions, the effects there, and truths."""
 
 import xarray as xr
 
-from gmfmsim.model.average import Member, belief_of
+from gmfmsim.model.average import Member
 from gmfmsim.model.effect import Condition, effect_draws
-from gmfmsim.model.truths import Belief, known, mixed_draws, truths
+from gmfmsim.model.truths import mixed_draws, truths
 from gmfmsim.question.plan import Prepared
 
 
@@ -27,20 +27,6 @@ def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float
     """
     arms = conditions_of(prepared, doses)
     return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], [m.share for m in members])
-
-
-def beliefs_of(prepared: Prepared, members: list[Member]) -> dict[str, Belief]:
-    """Return the effect of the active arm against control in each scenario of `truths`, exactly.
-
-    Raises ValueError where the posterior of a model is not exact.
-    """
-    at = target_of(prepared)
-    return {
-        "new_study": belief_of(members, at),
-        "pooled_mean": belief_of(members, at, "mean"),
-        "planning_value": known(prepared.plan.search.planning_value),
-        "null": known(0.0),
-    }
 
 
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:

@@ -158,11 +158,8 @@ class Refits:
         self.accounts: dict[str, tuple[float, Belief]] = {}
         self.of = sizing
         data = id(sizing.prepared.contrasts)
-        for m in sizing.members if self.choice else ():
-            self.found[m.spec.model_dump_json(), data] = (
-                m.mixture.log_marginal,
-                exact_belief(m.mixture, m.curve, self.at),
-            )
+        for m, belief in zip(sizing.members, sizing.by_model(), strict=True) if self.choice else ():
+            self.found[m.spec.model_dump_json(), data] = m.mixture.log_marginal, belief
 
     def belief(self, models: Mapping[str, ModelSpec], data: xr.Dataset) -> Belief:
         """Return the effect in a new study, models in their shares; those of stacking stay those of the answer."""
@@ -211,13 +208,13 @@ def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
     if search.target.metric == "power":
         return known(search.planning_value)
     if case.data is None:
-        return sizing.beliefs["new_study"]
+        return sizing.belief()
     if case.account == AVERAGE:
         return refits.over_accounts(*case.models.values(), case.data)
     if case.account is not None:
         return refits.biased(*case.models.values(), case.data, case.account)
     if case.taken is not None:
-        return sizing.given(case.taken).beliefs["new_study"]
+        return sizing.given(case.taken).belief()
     return refits.belief(case.models, case.data)
 
 

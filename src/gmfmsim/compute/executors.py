@@ -27,7 +27,9 @@ def in_order[T, R](
     depend on kind and workers where those of `work` depend on its item alone.
     """
     workers = workers or cores()
-    if workers == 1:
+    if isinstance(items, list):
+        workers = min(workers, len(items))
+    if workers <= 1:
         yield from map(work, items)
         return
     spawn = multiprocessing.get_context("spawn")

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot
+from gmfmsim.compute.executors import in_order
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
@@ -69,16 +70,21 @@ class Member:
     """One model of an answer: its name, declaration, fit and share. A published estimate has no declaration or fit.
 
     log_density (B,): where shares are by stacking, of each block of studies predicted from the others. alone: a
-    posterior without a fit: a published estimate, or one that nothing is drawn from (an empty tree).
+    posterior without a fit, a published estimate or one that nothing is drawn from; draws: of the former.
     """
 
     name: str
     spec: ModelSpec | None
     fit: Fit | None
-    tree: xr.DataTree
     share: float
     log_density: np.ndarray | None = None
     alone: Mixture | None = None
+    draws: xr.DataTree | None = None
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """The draws: those of the fit are made when they are first asked for."""
+        return self.fit.tree if self.fit else self.draws
 
     @property
     def mixture(self) -> Mixture | None:
@@ -96,25 +102,31 @@ class Member:
         return self.spec.shape if self.spec else CURVES["constant"]
 
 
-def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Belief:
-    """Return the distribution of the effect in a new trial under a condition, or of the mean of studies; models mixed.
+def beliefs_of(members: list[Member], at: Condition, of: Of = "new_study") -> list[Belief]:
+    """Return by model the distribution of the effect in a new trial under a condition, or of the mean of studies.
 
     Raises ValueError where the posterior of a model is not exact.
     """
     if sampled := [m.name for m in members if m.mixture is None]:
         raise ValueError(f"the posterior of {', '.join(sampled)} is sampled: it has draws alone")
-    return mixed_belief([exact_belief(m.mixture, m.curve, at, of) for m in members], [m.share for m in members])
+    return list(in_order(lambda m: exact_belief(m.mixture, m.curve, at, of), members))
+
+
+def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Belief:
+    """Return what `beliefs_of` says, models mixed in their shares."""
+    return mixed_belief(beliefs_of(members, at, of), [m.share for m in members])
 
 
 def refitted(
     models: Mapping[str, ModelSpec], data: xr.Dataset, choice: ModelChoice, *, quick: bool = False
 ) -> list[Member]:
     """Return models fitted to data by quadrature, with their shares; nothing is drawn. Raises as `posterior`."""
-    fitted = [
-        Member(name, spec, None, xr.DataTree(), 1.0, alone=posterior(structure(spec, data), quick=quick))
-        for name, spec in models.items()
-    ]
-    return shares_of(fitted, data, choice)
+
+    def fitted(named: tuple[str, ModelSpec]) -> Member:
+        name, spec = named
+        return Member(name, spec, None, 1.0, alone=posterior(structure(spec, data), quick=quick))
+
+    return shares_of(list(in_order(fitted, models.items())), data, choice)
 
 
 def scatter_of(members: list[Member], at: Condition) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.algebra import gauss_hermite
+from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import orders
@@ -21,6 +22,8 @@ MOST_POINTS = 2000
 MOST_NODES = 400_000
 MOST_EVALUATIONS = 40_000_000
 """Nodes times combinations of states: what fits a minute and a few hundred megabytes."""
+FOR_ONE_CORE = 500_000
+"""Nodes times combinations that are not worth a second core."""
 OFFSETS = np.linspace(-7, 7, 57)
 """Where that posterior is looked for, in standard deviations of the prior."""
 FEWEST, PER_LOG_SD = 3, 20
@@ -140,17 +143,25 @@ class Prepared:
 
     def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
         """Return log p(y, combination, coordinates x), (J, M), and (A, b, c) of `kernels.block_statistics`."""
-        phi, states = self.phi(x), self.states
-        found = kernels.block_statistics(
-            *self.design(phi, x.shape[0]), *self.arrays, states.start, states.effect, states.whiten, states.constant
-        )
-        log_p = kernels.log_evidence(*found, *self.system, self.prior_c)
+        phi = self.phi(x)
+        columns, loads = self.design(phi, x.shape[0])
+        parts = min(x.shape[0], -(-x.shape[0] * self.states.combinations // FOR_ONE_CORE))  # each node has its own sums
+        rows = np.array_split(np.arange(x.shape[0]), max(parts, 1))
+        done = list(in_order(lambda some: self._evidence(columns[some], loads[some]), rows))
+        log_p, *found = (part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*done, strict=True))
         log_p += self.log_prior(x, phi)[:, None]
         if not (log_p < np.inf).all():
             where = int(np.argmin((log_p < np.inf).all(axis=1)))
             values = ", ".join(f"{name} {value[where, 0]:.3g}" for name, value in phi.items())
             raise NotANumber(f"the density of the evidence is not a number at {values or 'the only node'}")
-        return log_p, found
+        return log_p, tuple(found)
+
+    def _evidence(self, columns: np.ndarray, loads: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return log p(y, combination | node) and (A, b, c) of `kernels.block_statistics` at some of the nodes."""
+        states = self.states
+        given = states.start, states.effect, states.whiten, states.constant
+        found = kernels.block_statistics(columns, loads, *self.arrays, *given)
+        return kernels.log_evidence(*found, *self.system, self.prior_c), *found
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Return log p(y, coordinates x), (J,)."""

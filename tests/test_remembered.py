@@ -1,0 +1,130 @@
+"""What is remembered is what would be computed again, and whatever is wrong with the memory costs time alone."""
+
+import numpy as np
+import pytest
+
+from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.readings import read_contrasts
+from gmfmsim.files import remembered as memory
+from gmfmsim.model import engine
+from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.model.engine import fit
+from gmfmsim.model.nuts import Sampler
+
+ARRAYS = {"x": np.linspace(0, 1, 7), "hit": np.array([[True, False]])}
+
+
+class Counted:
+    """A computation that counts how often it is done."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self):
+        self.times += 1
+        return ARRAYS
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty memory."""
+    monkeypatch.setenv(memory.PLACE, str(tmp_path))
+    return tmp_path
+
+
+def same(found):
+    return found.keys() == ARRAYS.keys() and all((found[k] == v).all() for k, v in ARRAYS.items())
+
+
+def test_what_was_computed_is_not_computed_again(place):
+    work = Counted()
+    assert same(memory.remembered("a", work))
+    assert same(memory.remembered("a", work))
+    assert work.times == 1
+    memory.remembered("b", work)
+    assert work.times == 2
+    assert sorted(p.name for p in place.iterdir()) == ["a.npz", "b.npz"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut", b"not a zip at all"])
+def test_a_damaged_file_is_computed_anew(place, damage):
+    work = Counted()
+    memory.remembered("a", work)
+    (place / "a.npz").write_bytes(damage)
+    assert same(memory.remembered("a", work))
+    assert work.times == 2
+    assert same(memory.remembered("a", work))
+    assert work.times == 2
+
+
+def test_no_code_is_run_from_the_memory(place):
+    np.savez(place / "a.npz", x=np.array([{"an": "object"}], object))
+    work = Counted()
+    assert same(memory.remembered("a", work))
+    assert work.times == 1
+
+
+def test_a_memory_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(memory.PLACE, str(tmp_path / "file"))
+    work = Counted()
+    assert same(memory.remembered("a", work))
+    assert same(memory.remembered("a", work))
+    assert work.times == 2
+
+
+def test_nothing_is_remembered_where_none_is_wished(monkeypatch, tmp_path):
+    monkeypatch.setenv(memory.PLACE, "")
+    monkeypatch.chdir(tmp_path)
+    work = Counted()
+    assert same(memory.remembered("a", work))
+    assert same(memory.remembered("a", work))
+    assert work.times == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_oldest_are_forgotten(place, monkeypatch):
+    monkeypatch.setattr(memory, "MOST", 3)
+    for name in "abcde":
+        memory.remembered(name, Counted())
+    assert len(list(place.iterdir())) == 3
+    assert (place / "e.npz").exists()
+
+
+def test_a_key_tells_apart_whatever_a_result_depends_on(tmp_path):
+    code = tmp_path / "code.py"
+    code.write_text("a = 1")
+
+    def key(said=("model", "seed"), arrays=ARRAYS, packages=("numpy",)):
+        return memory.key_of(said, arrays, packages=packages, code=[code])
+
+    first = key()
+    others = [
+        key(said=("mode", "lseed")),
+        key(arrays=ARRAYS | {"x": ARRAYS["x"] + 1e-16}),
+        key(arrays=ARRAYS | {"x": ARRAYS["x"].astype("f4")}),
+        key(arrays=ARRAYS | {"hit": ARRAYS["hit"].T}),
+        key(arrays={"y": ARRAYS["x"], "hit": ARRAYS["hit"]}),
+        key(packages=("scipy",)),
+    ]
+    code.write_text("a = 2")
+    assert len({first, *others, key()}) == len(others) + 2
+    assert first != key()
+
+
+def test_a_cross_check_is_sampled_once(place, monkeypatch):
+    tables = read_tables()
+    data = read_contrasts(select_contrasts(tables, Selection(default_use="primary")), tables, "as_tabled")
+    spec, how = read_model(ModelChoice(name="random_effects")), Sampler(chains=2, tune=200, draws=200)
+    first = fit(spec, data, how, 1)
+    monkeypatch.setattr(engine, "sample", lambda *_, **__: pytest.fail("sampled again"))
+    again = fit(spec, data, how, 1)
+    assert again.gate == first.gate
+    assert again.compared == first.compared
+    assert again.check_stats.identical(first.check_stats)
+    for other in ({"seed": 2}, {"sampler": how.model_copy(update={"target_accept": 0.9})}):
+        with pytest.raises(pytest.fail.Exception, match="sampled again"):
+            fit(**{"spec": spec, "data": data, "sampler": how, "seed": 1} | other)
+    with pytest.raises(pytest.fail.Exception, match="sampled again"):
+        fit(spec, data.assign(se=data["se"] * 1.01), how, 1)
