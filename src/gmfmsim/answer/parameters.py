@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gmfmsim.compute.executors import in_order
 from gmfmsim.model.average import Member
 from gmfmsim.model.effect import INTERVAL_PROB, Condition, effect
 from gmfmsim.model.exact import missing_moments
@@ -25,26 +26,24 @@ def typical_tau(members: list[Member]) -> float:
 
 def fitted(members: list[Member]) -> list[dict]:
     """Return one entry a model: name, title, share, engine, parameters, priors, what they say, and the gate."""
-    return [
-        {
-            "name": m.name,
-            "title": m.spec.title,
-            "share": m.share,
-            "engine": m.fit.engine,
-            "why_not": m.fit.why_not,
-            "log_marginal": m.fit.exact.log_marginal if m.fit.exact else None,
-            "parameters": _exact_parameters(m) if m.fit.exact else _sampled_parameters(m),
-            "priors": [
-                {"name": k, "prior": str(v), "unit": v.unit, "reason": v.reason} for k, v in m.spec.priors.items()
-            ],
-            "words": in_words(m.spec),
-            "gate": m.fit.gate,
-            "verdict": m.fit.verdict,
-            "missing": missing_moments(m.fit.orders),
-        }
-        for m in members
-        if m.fit
-    ]
+    return list(in_order(_fitted, [m for m in members if m.fit]))
+
+
+def _fitted(m: Member) -> dict:
+    return {
+        "name": m.name,
+        "title": m.spec.title,
+        "share": m.share,
+        "engine": m.fit.engine,
+        "why_not": m.fit.why_not,
+        "log_marginal": m.fit.exact.log_marginal if m.fit.exact else None,
+        "parameters": _exact_parameters(m) if m.fit.exact else _sampled_parameters(m),
+        "priors": [{"name": k, "prior": str(v), "unit": v.unit, "reason": v.reason} for k, v in m.spec.priors.items()],
+        "words": in_words(m.spec),
+        "gate": m.fit.gate,
+        "verdict": m.fit.verdict,
+        "missing": missing_moments(m.fit.orders),
+    }
 
 
 def _exact_parameters(member: Member) -> list[dict]:

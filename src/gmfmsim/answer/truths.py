@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from gmfmsim.compute.executors import in_order
 from gmfmsim.model.average import Member
 from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.truths import mixed_draws, truths
@@ -26,7 +27,8 @@ def effects_of(prepared: Prepared, members: list[Member], doses: dict[str, float
     doses: others than those of the arms, by name.
     """
     arms = conditions_of(prepared, doses)
-    return mixed_draws([effect_draws(m.tree, m.curve, arms) for m in members], [m.share for m in members])
+    drawn = list(in_order(lambda m: effect_draws(m.tree, m.curve, arms), members))
+    return mixed_draws(drawn, [m.share for m in members])
 
 
 def truths_of(prepared: Prepared, effects: xr.Dataset) -> xr.Dataset:

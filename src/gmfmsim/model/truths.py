@@ -90,12 +90,18 @@ def said(at: Condition) -> dict[str, float | str]:
 
 
 def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
-    """Return the Belief of several models in their shares, which sum to 1; attrs of the first."""
+    """Return the Belief of several models in their shares, which sum to 1; attrs of the first.
+
+    Components that models have in common, as those that stand `on_grids` have, are one.
+    """
     pairs = [(part, share) for part, share in zip(parts, shares, strict=True) if share > 0]
-    columns = {name: np.concatenate([part[name].values for part, _ in pairs]) for name in ("mean", "sd", "df")}
-    weight = np.concatenate([share * part["weight"].values for part, share in pairs])
+    every = np.concatenate(
+        [np.stack([part[name].values for name in ("mean", "sd", "df")]) for part, _ in pairs], axis=1
+    )
+    components, which = np.unique(every, axis=1, return_inverse=True)
+    weight = np.bincount(which, np.concatenate([share * part["weight"].values for part, share in pairs]))
     there = weight > 0  # what is too small for a number has no part
-    return belief(weight[there], **{n: v[there] for n, v in columns.items()}, **parts[0].attrs)
+    return belief(weight[there], *components[:, there], **parts[0].attrs)
 
 
 def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_hermite, inverse
+from gmfmsim.compute.executors import in_order
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of
@@ -102,12 +103,14 @@ def cross_validate(fit: Fit, spec: ModelSpec, data: xr.Dataset) -> tuple[xr.Data
         with _quiet():
             pit = az.loo_pit(fit.tree, var_names=["y"])["y"].values
     else:
-        found = [refit(fit.exact, data, inside) for inside in members]
+        found = list(in_order(lambda inside: refit(fit.exact, data, inside), list(members)))
         studies = _studies(fit.exact, spec, names, found)
+        several = [np.arange(elpd.size) == c for inside in members if inside.sum() > 1 for c in np.flatnonzero(inside)]
+        for alone, one in zip(several, in_order(lambda c: refit(fit.exact, data, c), several), strict=True):
+            elpd[alone] = one.log_density
         for one, inside in zip(found, members, strict=True):
             for c in np.flatnonzero(inside):
-                alone = np.arange(inside.size) == c
-                elpd[c] = one.log_density if inside.sum() == 1 else refit(fit.exact, data, alone).log_density
+                elpd[c] = one.log_density if inside.sum() == 1 else elpd[c]
                 pit[c] = predictive_cdf(one.rest, fit.exact.prepared.structure, c) if one.rest else np.nan
     psis, k_hat = psis_contrasts(fit.tree)
     first = np.zeros(pit.size, bool)
@@ -165,16 +168,18 @@ def predictive_cdf(exact: ExactPosterior, model: Structure, contrast: int) -> fl
 
 
 def _studies(exact: ExactPosterior, spec: ModelSpec, names: list[str], found: list[LeftOut]) -> xr.Dataset:
-    amplitude, rows = spec.shape.amplitude, []
+    amplitude = spec.shape.amplitude
     mean, sd = exact.moments(amplitude)
-    for log_density, rest in found:
-        figures = [np.nan] * len(INFLUENCE)
-        if rest is not None:
-            mixture = rest.coefficient(amplitude)
-            change = (mixture.mean - mean) / sd
-            figures = [mixture.mean, mixture.sd, mixture.above(0.0), rest.moments("tau")[0], change]
-        rows.append((log_density, np.nan, *figures))
-    return _table("study", names, **dict(zip(("elpd", "k_hat", *INFLUENCE), np.array(rows).T, strict=True)))
+
+    def figures(one: LeftOut) -> tuple[float, ...]:
+        if one.rest is None:
+            return one.log_density, np.nan, *[np.nan] * len(INFLUENCE)
+        mixture = one.rest.coefficient(amplitude)
+        change, tau = (mixture.mean - mean) / sd, one.rest.moments("tau")[0]
+        return one.log_density, np.nan, mixture.mean, mixture.sd, mixture.above(0.0), tau, change
+
+    rows = np.array(list(in_order(figures, found)))
+    return _table("study", names, **dict(zip(("elpd", "k_hat", *INFLUENCE), rows.T, strict=True)))
 
 
 def _studies_from_draws(fit: Fit, spec: ModelSpec, data: xr.Dataset, names: list[str]) -> xr.Dataset:
