@@ -16,7 +16,7 @@ from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition
 from gmfmsim.model.exact import Refused, fit_exact
-from gmfmsim.model.reporting_bias import averaged, bias_models, without_effect
+from gmfmsim.model.reporting_bias import fit_account, over_accounts, without_effect
 from gmfmsim.model.selection import Steps, kernels, log_likelihood, selection_posterior
 from gmfmsim.model.selection.selected import POINTS, selected
 from gmfmsim.model.structure import structure
@@ -316,23 +316,25 @@ def test_selection_takes_significant_results_for_less():
 
 
 def test_accounts_side_by_side():
+    """Posterior odds are those before the data times the ratio of marginal likelihoods; no effect has none in mean."""
     y, se = np.array([2.1, 4.2, 3.0, 2.6, 1.0]), np.array([1.0, 2.0, 1.4, 1.2, 0.8])
     data, spec = contrasts_from_arrays(y, se**2), model()
-    accounts = {"none": None, "pet": "pet", "selection": Steps(p=(0.025,))}
-    found = bias_models(spec, data, AT, accounts=accounts, weights={"none": 2, "pet": 1, "selection": 1}, no_effect=0.2)
-    assert [(m.name, m.effect) for m in found[:2]] == [("none", True), ("none", False)]
-    assert [m.prior for m in found] == pytest.approx([0.4, 0.1, 0.2, 0.05, 0.2, 0.05])
-    odds = np.array([m.prior * np.exp(m.log_marginal) for m in found])
-    assert [m.share for m in found] == pytest.approx(odds / odds.sum())
-    whole = averaged(found)
-    means = [float(m.belief["weight"] @ m.belief["mean"]) for m in found]
-    assert float(whole["weight"] @ whole["mean"]) == pytest.approx(np.dot([m.share for m in found], means))
-    assert means[1::2] == pytest.approx([0, 0, 0], abs=1e-5)
-    assert means[2] < means[0]
-    with pytest.raises(ValueError, match="one above 0 for each of none, pet, selection"):
-        bias_models(spec, data, AT, accounts=accounts, weights={"none": 1})
-    with pytest.raises(ValueError, match="no_effect 2"):
-        bias_models(spec, data, AT, accounts=accounts, no_effect=2)
+    accounts = (None, "pet", Steps(p=(0.025,)))
+
+    def fitted(of):
+        fits = [fit_account(of, data, account) for account in accounts]
+        return [(fit.log_marginal, exact_belief(fit, spec.shape, AT)) for fit in fits]
+
+    def mean(belief):
+        return float(belief["weight"] @ belief["mean"])
+
+    found, without = fitted(spec), fitted(without_effect(spec))
+    odds = np.array([p * np.exp(log_p) for p, rows in ((0.8, found), (0.2, without)) for log_p, _ in rows])
+    means = [mean(b) for _, b in (*found, *without)]
+    assert means[1] < means[0]
+    assert means[3:] == pytest.approx([0, 0, 0], abs=1e-5)
+    assert mean(over_accounts(found, without, 0.2)) == pytest.approx(odds @ means / odds.sum())
+    assert mean(over_accounts(found)) == pytest.approx(odds[:3] @ means[:3] / odds[:3].sum())
 
 
 def test_known_standard_errors_of_terms_are_geometric_means_over_readings():

@@ -262,6 +262,18 @@ def test_known_studies_that_share_control_children_leave_together():
     assert {r["to"] for r in found["sensitivity"]} == {"Amanat2021 + Zarrabi2022", "Sun2017", "Min2013"}
 
 
+def test_no_effect_at_all_is_averaged_over_where_a_plan_asks_for_it(size):
+    """The less probable it was, the nearer to the average without it; the more probable, the lower the plateau."""
+    plateau = {}
+    for no_effect in (1e-12, 0.5, 0.95):
+        found = size(sensitivity={"changed": ["bias"], "no_effect": no_effect})
+        plateau[no_effect] = row(found, "bias", "average or no effect")["plateau"]
+        average = row(found, "bias", "average")["plateau"]
+    assert plateau[1e-12] == pytest.approx(average, abs=1e-6)
+    assert average > plateau[0.5] > plateau[0.95]
+    assert "average or no effect" not in {r["to"] for r in size(sensitivity={"changed": ["bias"]})["sensitivity"]}
+
+
 def test_known_models_of_an_average_are_weighed_again_by_the_evidence_that_is_left(size, tables):
     model = {"name": None, "average": ["random_effects", "linear", "arms"], "prior_weights": {"arms": 3.0}}
     found = size(model=model, sensitivity={"changed": ["without study", "structure"]})

@@ -7,24 +7,25 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
 from gmfmsim.answer.readings import rivals
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.covariates import CLASS_WORDS
 from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.files.shelf import names
+from gmfmsim.model.average import probabilities
 from gmfmsim.model.checks.left_out import blocks, some_contrasts
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import Refused, not_gaussian, posterior, refusal
 from gmfmsim.model.priors import rescaled
 from gmfmsim.model.ratio import scale_ratio
-from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
+from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account, over_accounts, without_effect
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
@@ -43,8 +44,8 @@ BIAS_WORDS = {
     "peese": "bias in proportion to its square (PEESE)",
     "selection": "results selected by their p value",
 }
-AVERAGE = "average"
-"""All accounts of bias and none, by posterior model probability."""
+AVERAGE, SPIKED = "average", "average or no effect"
+"""All accounts of bias and none, by posterior model probability; and with a mean of studies that may be 0."""
 
 FACTORS = {"halved": 0.5, "doubled": 2.0}
 
@@ -90,9 +91,9 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     rows, refits = [], Refits(sizing)
     found = list(in_order(lambda case: _required(sizing, refits, case), cases))
     if biased := [case for case in cases if case.account in refits.accounts]:
-        words = "one mean, averaged over these biases and none"
-        cases.append(replace(biased[0], to=AVERAGE, words=words, account=AVERAGE))
-        found.append(_required(sizing, refits, cases[-1]))
+        for to, words in _averages(prepared.plan.sensitivity.no_effect):
+            cases.append(replace(biased[0], to=to, words=words, account=to))
+            found.append(_required(sizing, refits, cases[-1]))
     for case, answer in zip(cases, found, strict=True):
         if answer is None:
             continue
@@ -169,20 +170,29 @@ class Refits:
         if self.choice.weights == "stacking":
             share = [m.share for m in self.of.members]
         else:
-            prior = [math.log(self.choice.prior_weight(name)) for name in models]
-            share = special.softmax([log_p + w for (log_p, _), w in zip(fitted, prior, strict=True)]).tolist()
+            share = probabilities([log_p for log_p, _ in fitted], [self.choice.prior_weight(name) for name in models])
         return mixed_belief([b for _, b in fitted], share)
 
     def biased(self, spec: ModelSpec, data: xr.Dataset, account: str) -> Belief:
         """Return the effect in a new study, free of bias, by a model under an account of bias."""
-        fit = fit_account(spec, data, ACCOUNTS[account])
-        self.accounts[account] = fit.log_marginal, exact_belief(fit, spec.shape, self.at)
+        self.accounts[account] = self._under(spec, data, account)
         return self.accounts[account][1]
 
-    def over_accounts(self, spec: ModelSpec, data: xr.Dataset) -> Belief:
-        """Return the effect over no bias and all accounts that were fitted, by posterior model probability."""
-        every = [self._fitted(spec, data), *(self.accounts[name] for name in ACCOUNTS if name in self.accounts)]
-        return mixed_belief([b for _, b in every], special.softmax([log_p for log_p, _ in every]).tolist())
+    def over_accounts(self, spec: ModelSpec, data: xr.Dataset, no_effect: float | None) -> Belief:
+        """Return the effect over no bias and all accounts that were fitted, by posterior model probability.
+
+        no_effect: the probability, before the data, that the mean of studies is 0.
+        """
+        names, without = [name for name in ACCOUNTS if name in self.accounts], []
+        if no_effect is not None:
+            without = list(in_order(lambda name: self._under(without_effect(spec), data, name), ["none", *names]))
+        return over_accounts(
+            [self._fitted(spec, data), *(self.accounts[name] for name in names)], without, no_effect or 0.0
+        )
+
+    def _under(self, spec: ModelSpec, data: xr.Dataset, account: str) -> tuple[float, Belief]:
+        fit = fit_account(spec, data, ACCOUNTS[account])
+        return fit.log_marginal, exact_belief(fit, spec.shape, self.at)
 
     def _fitted(self, spec: ModelSpec, data: xr.Dataset) -> tuple[float, Belief]:
         key = spec.model_dump_json(), id(data)
@@ -209,8 +219,9 @@ def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
         return known(search.planning_value)
     if case.data is None:
         return sizing.belief()
-    if case.account == AVERAGE:
-        return refits.over_accounts(*case.models.values(), case.data)
+    if case.account in (AVERAGE, SPIKED):
+        no_effect = sizing.prepared.plan.sensitivity.no_effect if case.account == SPIKED else None
+        return refits.over_accounts(*case.models.values(), case.data, no_effect)
     if case.account is not None:
         return refits.biased(*case.models.values(), case.data, case.account)
     if case.taken is not None:
@@ -306,6 +317,14 @@ def _biases(base: Assumed) -> Iterator[Assumed]:
         if name in BIAS_WORDS:
             words = f"one mean, {BIAS_WORDS[name]}"
             yield replace(base, changed="bias", to=name, words=words, models=plain, account=name)
+
+
+def _averages(no_effect: float | None) -> Iterator[tuple[str, str]]:
+    """Yield the averages over accounts of bias: what each is called, and in words."""
+    words = "one mean, averaged over these biases and none"
+    yield AVERAGE, words
+    if no_effect is not None:
+        yield SPIKED, f"{words}; before the data, no effect with {percent(no_effect)} probability"
 
 
 def _ratios(base: Assumed) -> Iterator[Assumed]:

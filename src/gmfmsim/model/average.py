@@ -1,6 +1,6 @@
 """Several models side by side: each fitted, each with its share of the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -171,7 +171,7 @@ def shares_of(members: list[Member], data: xr.Dataset, choice: ModelChoice) -> l
         return [replace(members[0], share=1.0)]
     exact = [m.mixture for m in members]
     if None not in exact:
-        prior = np.array([choice.prior_weight(m.name) for m in members])
+        prior = [choice.prior_weight(m.name) for m in members]
         share, density = _exact_shares(exact, data, choice.weights, prior)
     elif choice.weights == "posterior":
         names = ", ".join(m.name for m, e in zip(members, exact, strict=True) if e is None)
@@ -182,12 +182,17 @@ def shares_of(members: list[Member], data: xr.Dataset, choice: ModelChoice) -> l
     return [replace(m, share=float(s), log_density=d) for m, s, d in zip(members, share, density, strict=True)]
 
 
+def probabilities(log_marginal: Sequence[float], prior: Sequence[float]) -> np.ndarray:
+    """Return the posterior probabilities (M,) of models, proportional to exp(log_marginal) x prior."""
+    return special.softmax(np.log(prior) + log_marginal)
+
+
 def _exact_shares(
-    exact: list[ExactPosterior], data: xr.Dataset, weights: Weights, prior: np.ndarray
+    exact: list[ExactPosterior], data: xr.Dataset, weights: Weights, prior: Sequence[float]
 ) -> tuple[np.ndarray, list]:
     """Return the shares (M,) of exact posteriors, and by stacking the log density of each block of studies."""
     if weights == "posterior":
-        return special.softmax(np.log(prior) + [e.log_marginal for e in exact]), [None] * len(exact)
+        return probabilities([e.log_marginal for e in exact], prior), [None] * len(exact)
     of_blocks = blocks(exact[0].prepared.structure, data)[1]  # studies that share children leave together
     density = [np.array([refit(e, data, inside).log_density for inside in of_blocks]) for e in exact]
     return stacking(np.stack(density, axis=1)), density

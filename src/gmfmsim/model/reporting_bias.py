@@ -1,17 +1,14 @@
-"""Accounts of small-study and reporting bias side by side: each fitted, with its probability, and their average."""
+"""Accounts of small-study and reporting bias side by side: each fitted, and their average."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import xarray as xr
-from scipy import special
 
+from gmfmsim.model.average import probabilities
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
-from gmfmsim.model.effect import Condition
 from gmfmsim.model.exact import ExactPosterior, fit_exact
 from gmfmsim.model.selection import SelectionPosterior, Steps, selection_posterior
-from gmfmsim.model.truths import Belief, exact_belief, mixed_belief
+from gmfmsim.model.truths import Belief, mixed_belief
 
 SPIKE = 1e-6
 """SD of the amplitude, in its unit, where there is no effect: as good as 0."""
@@ -27,61 +24,19 @@ ACCOUNTS: Mapping[str, Account] = {
 }
 
 
-@dataclass(frozen=True)
-class Biased:
-    """One account, with or without an effect: its fit, log p(y), its probabilities and what it says of the next trial.
+type Fitted = tuple[float, Belief]
+"""log p(y) under an account, and the effect in the next trial, free of bias."""
 
-    prior and share: probability before and after the data; belief: of the effect in the next trial, free of bias.
+
+def over_accounts(accounts: Sequence[Fitted], without: Sequence[Fitted] = (), no_effect: float = 0.0) -> Belief:
+    """Return the Belief over accounts of bias, each with the prior probability of the others.
+
+    without: the same accounts where the mean of studies is 0, which has the prior probability no_effect in each; they
+    differ by tau still, and so does the next trial. Source: Bartos, Maier, Wagenmakers, Doucouliagos & Stanley 2023.
     """
-
-    name: str
-    effect: bool
-    fit: ExactPosterior | SelectionPosterior
-    log_marginal: float
-    prior: float
-    share: float
-    belief: Belief
-
-
-def bias_models(
-    spec: ModelSpec,
-    data: xr.Dataset,
-    at: Condition,
-    *,
-    accounts: Mapping[str, Account] = ACCOUNTS,
-    weights: Mapping[str, float] | None = None,
-    no_effect: float = 0.0,
-) -> list[Biased]:
-    """Return a declared model under several accounts of bias, with their posterior model probabilities.
-
-    share = prior p(y | account) / sum of these; all accounts share the priors of the model, those of biases are of the
-    shipped models. weights: prior weights by account, equal by default. no_effect: prior probability, in every account,
-    that the mean of studies is 0; they differ by tau still, and so does the next trial. Source: Bartos, Maier,
-    Wagenmakers, Doucouliagos & Stanley 2023.
-
-    Raises ValueError for weights that are not above 0 or not of the accounts and for a no_effect outside 0 to 1,
-    Refused where an account cannot be integrated.
-    """
-    weight = weights or dict.fromkeys(accounts, 1.0)
-    if weight.keys() != accounts.keys() or not all(0 < w < np.inf for w in weight.values()):
-        raise ValueError(f"weights {dict(weight)}: one above 0 for each of {', '.join(accounts)}")
-    if not 0 <= no_effect <= 1:
-        raise ValueError(f"no_effect {no_effect!r}: a probability")
-    chances = [(effect, p) for effect, p in ((True, 1 - no_effect), (False, no_effect)) if p > 0]
-    total = sum(weight.values())
-    rows = [(name, effect, weight[name] / total * p) for name in accounts for effect, p in chances]
-    fits = [fit_account(spec if effect else without_effect(spec), data, accounts[name]) for name, effect, _ in rows]
-    log_marginal = np.array([fit.log_marginal for fit in fits])
-    shares = special.softmax(np.log([prior for *_, prior in rows]) + log_marginal)
-    return [
-        Biased(name, effect, fit, fit.log_marginal, prior, float(share), exact_belief(fit, spec.shape, at))
-        for (name, effect, prior), fit, share in zip(rows, fits, shares, strict=True)
-    ]
-
-
-def averaged(models: Sequence[Biased]) -> Belief:
-    """Return the Belief in the effect of the next trial over all accounts, in their shares."""
-    return mixed_belief([m.belief for m in models], [m.share for m in models])
+    prior = [1 - no_effect] * len(accounts) + [no_effect] * len(without)
+    every = [*accounts, *without]
+    return mixed_belief([b for _, b in every], probabilities([log_p for log_p, _ in every], prior))
 
 
 def without_effect(spec: ModelSpec) -> ModelSpec:

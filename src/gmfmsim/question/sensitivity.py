@@ -13,6 +13,10 @@ Changed = Literal[
 
 
 class Sensitivity(Spec):
-    """[sensitivity]: the kinds of assumptions that are changed, all of them by default; none for no table."""
+    """[sensitivity]: the kinds of assumptions that are changed, all of them by default; none for no table.
+
+    no_effect: the probability before the data that the mean of studies is 0; one more average over biases has it.
+    """
 
     changed: Annotated[list[Changed], Field(max_length=20)] = Field(default_factory=lambda: list(get_args(Changed)))
+    no_effect: Annotated[float, Field(gt=0, lt=1)] | None = None
