@@ -19,6 +19,8 @@ from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.what_moves import Refits
 from gmfmsim.cli import app
+from gmfmsim.evidence import readings
+from gmfmsim.evidence.children_sd import children_sd
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import InputError
@@ -260,6 +262,26 @@ def test_known_studies_that_share_control_children_leave_together():
     changes = {"evidence": {"select": select, "readings": "as_tabled"}, "sensitivity": {"changed": ["without study"]}}
     found = gmfmsim.size(plan("package", **changes), what_moves=True)
     assert {r["to"] for r in found["sensitivity"]} == {"Amanat2021 + Zarrabi2022", "Sun2017", "Min2013"}
+
+
+def test_known_unprinted_sds_as_children_have_them_are_those_of_that_model(monkeypatch):
+    """The row is the plan whose tables impute SDs from the model of children's SD in the place of the field."""
+    raw = read_toml(find("experiments", "quickstart_one_mean"))
+    raw |= {"sensitivity": {"changed": ["reading"]}}
+    found = row(gmfmsim.size(raw, what_moves=True), "reading", "imputed_sd")
+
+    def imputed(contrast, tables, option):
+        on_gmfm66 = contrast["scale"].startswith("GMFM-66")
+        law = children_sd(tables, contrast["study_id"]).further_trial(contrast["month"], gmfm66=on_gmfm66)
+        sd = math.exp(law.log_mean)
+        se = sd * math.sqrt(1 / contrast["n_a"] + 1 / contrast["n_b"])
+        return readings.Reading(contrast["md100"], se, sd / math.sqrt(contrast["n_b"]), law.log_sd)
+
+    before = gmfmsim.size(raw)["n_total"]
+    monkeypatch.setitem(readings.RULES, "imputed_sd", imputed)
+    after = gmfmsim.size(raw)["n_total"]
+    assert after != before
+    assert found["n_total"] == pytest.approx(after, rel=REFITTED)
 
 
 def test_no_effect_at_all_is_averaged_over_where_a_plan_asks_for_it(size):

@@ -14,6 +14,7 @@ from gmfmsim.answer.truths import target_of
 from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
+from gmfmsim.evidence.children_sd import children_sd
 from gmfmsim.evidence.covariates import CLASS_WORDS
 from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.evidence.scales import paired_samples
@@ -253,6 +254,7 @@ def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         yield from _ratios(base)
         yield from _priors(base)
         yield from _readings(base)
+        yield from _unprinted_sds(prepared, base)
     yield from _trials(prepared, base)
 
 
@@ -375,6 +377,29 @@ def _readings(base: Assumed) -> Iterator[Assumed]:
     for study, reading, taken in rivals(base.data):
         words = f"{study} read: {READING_WORDS.get(reading, reading)}"
         yield replace(base, changed="reading", to=f"{study}: {reading}", words=words, taken=taken)
+
+
+def _unprinted_sds(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield the evidence with SDs that no trial prints as the model of the SD of children has them, not the field."""
+    data, tables = base.data, prepared.tables
+    imputed = np.zeros(data["se"].shape, bool)
+    factor, log_sd = np.ones(imputed.shape[1]), np.zeros(imputed.shape[1])
+    for c, study in enumerate(data["study"].values.tolist()):
+        if study in data["suspect"].values:
+            imputed[:, c] = data["reading_of"].sel(suspect=study).values == "imputed_sd"
+        if imputed[:, c].any():
+            month, on_gmfm66 = data["month"].values[c], bool(data["gmfm66"].values[c])
+            law = children_sd(tables, study).further_trial(month, gmfm66=on_gmfm66)
+            factor[c], log_sd[c] = math.exp(law.log_mean) / spread_field(tables, month, study).median, law.log_sd
+    if imputed.any():
+        times = xr.DataArray(np.where(imputed, factor, 1.0), dims=("reading", "contrast"))
+        changed = data.assign(
+            se=data["se"] * times,
+            covariance=data["covariance"] * times * times.rename(contrast="contrast_"),
+            log_se_sd=data["log_se_sd"].where(~imputed, log_sd),
+        )
+        words = "SDs that trials do not print as the model of children's SD predicts them"
+        yield replace(base, changed="reading", to="imputed_sd", words=words, data=changed)
 
 
 def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
