@@ -54,6 +54,8 @@ def with_pool(data: xr.Dataset, tables: Tables, choice: IndividualData, file: st
     )
     values = {
         "study": choice.meta_id,
+        "arm": f"cells of {trials} trials",
+        "control": "their controls",
         "pooled_trials": trials,
         "month": choice.month,
         "randomised": math.nan,
@@ -62,7 +64,8 @@ def with_pool(data: xr.Dataset, tables: Tables, choice: IndividualData, file: st
         "measure": row["measure"],
         "row": 0,
         "citation": tables.studies[choice.meta_id]["citation"],
-        **{name: row[name] or "" for name in ("notes", "source_url", "source_location", "verified")},
+        **{name: row[name] or "" for name in ("notes", "source_url", "verified")},
+        "source_location": f"pooled.csv row {row['row']}, {row['source_location']}",
     }
     left = left.assign(randomised=left["randomised"].astype(float))  # of the pool it is not known
     se = (row["ci_high"] - row["ci_low"]) / (2 * Z975)

@@ -157,7 +157,7 @@ class Prepared:
     @property
     def observed_doses(self) -> tuple[float, float] | None:
         """The lowest and highest known dose of the contrasts, in cells/kg; of those with the cells of the trial."""
-        if self.contrasts is None:
+        if self.contrasts is None or "pool" in self.contrasts.attrs:  # nobody printed the doses of its children
             return None
         cells, dose = self.plan.trial.setting.cell_class, self.contrasts["dose"].values
         return _range(dose[self.contrasts["cell_class"].values == cells] if cells else dose)

@@ -145,7 +145,7 @@ class ExactPosterior:
 
 def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
     """Return why the exact engine cannot fit a model to the contrasts, or None if it can."""
-    if reason := not_gaussian(spec, data) or hidden_by_pools(spec, data):
+    if reason := hidden_by_pools(spec, data) or not_gaussian(spec, data):
         return reason
     model = structure(spec, data)
     try:
