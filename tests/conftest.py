@@ -76,6 +76,7 @@ PLANS = (
     "curve_average",
     "review_plug_in",
     "unpublished_trials",
+    "individual_data",
 )
 """The shipped experiments that ask for a required n."""
 

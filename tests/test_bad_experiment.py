@@ -217,7 +217,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path, monkeypatch, capsys, conte
 def test_a_missing_experiment_is_refused(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "run", name, "--results", "results") == 2
-    assert "quickstart_one_mean" in capsys.readouterr().err
+    assert "curve_average, " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -251,7 +251,10 @@ def test_known_a_row_of_a_reading_is_the_plan_with_that_reading():
         return gmfmsim.size(plan("package", search=target, **changes), what_moves=True)
 
     averaged = found("average", ["reading"])
-    assert [r["changed"] for r in averaged["sensitivity"]] == ["reading"] * 2
+    assert [r["changed"] for r in averaged["sensitivity"]] == ["reading"] * 3
+    assert {r["to"] for r in averaged["sensitivity"]} == {
+        *("Gu2020: as_printed", "Gu2020: spread_is_sd", "FinchEdmondson2025")  # the pool that holds the other two
+    }
     for of_gu in ("as_printed", "spread_is_sd"):
         assert_is(row(averaged, "reading", f"Gu2020: {of_gu}"), found({"Gu2020": of_gu}), REFITTED)
     assert_moved(row(averaged, "reading", "Gu2020: spread_is_sd"), averaged)

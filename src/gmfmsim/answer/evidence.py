@@ -53,10 +53,16 @@ def contrasts(answer: Answered) -> xr.Dataset | None:
 
 
 def small_study(answer: Answered) -> Egger | None:
-    """Return the regression of effects on their standard errors; None for fewer than three different ones."""
-    if answer.prepared.reported is None:
+    """Return the regression of effects on their standard errors; None for fewer than three different ones.
+
+    A pool of several trials is not one of them.
+    """
+    data = answer.prepared.reported
+    if data is None:
         return None
     effect, se = on_model_scale(answer)
+    if "pooled_trials" in data:
+        effect, se = (values[data["pooled_trials"].values == 1] for values in (effect, se))
     if effect.size < 3 or np.ptp(se) <= 1e-9 * se.max():
         return None
     return egger(effect, se**2)

@@ -49,8 +49,8 @@ def _fitted(m: Member) -> dict:
 def _exact_parameters(member: Member) -> list[dict]:
     """Return mean, sd and 95 % equal-tailed interval by quadrature, and mean, sd and distance by sampling."""
     exact, compared, rows = member.fit.exact, member.fit.compared, []
-    for name, label in (*exact.labelled, *((name, None) for name in exact.prepared.names)):
-        if name in exact.prepared.names:
+    for name, label in (*exact.labelled, *((name, None) for name in exact.prepared.structure.parameters)):
+        if name in exact.prepared.structure.parameters:
             found, (mean, sd) = exact.parameter(name), exact.moments(name)
         else:
             found = exact.coefficient(name, label)
@@ -80,6 +80,7 @@ def _sampled_parameters(member: Member) -> list[dict]:
 
     posterior = member.tree["posterior"].to_dataset()
     own = {"theta", "spread_offset", "dose_offset", f"study_{member.spec.shape.amplitude}"}
+    own |= set(posterior.attrs.get("held", "").split(", "))
     names = [name for name in posterior if name not in own]
     how = {"var_names": names, "ci_prob": INTERVAL_PROB, "round_to": "none"}
     table = az.summary(member.tree, ci_kind="eti", **how)

@@ -16,9 +16,11 @@ from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.children_sd import children_sd
 from gmfmsim.evidence.covariates import CLASS_WORDS
+from gmfmsim.evidence.individual_data import IndividualData
 from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import spread_field
+from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.model.average import probabilities
 from gmfmsim.model.checks.left_out import blocks, some_contrasts
@@ -31,6 +33,7 @@ from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
 from gmfmsim.model.truths import Belief, exact_belief, known, mixed_belief
+from gmfmsim.question.evidence import contrasts_of
 from gmfmsim.question.plan import Prepared, silent_faults
 from gmfmsim.question.sensitivity import Changed
 from gmfmsim.trial.design import Design
@@ -255,6 +258,7 @@ def _cases(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         yield from _priors(base)
         yield from _readings(base)
         yield from _unprinted_sds(prepared, base)
+        yield from _individual_data(prepared, base)
     yield from _trials(prepared, base)
 
 
@@ -400,6 +404,21 @@ def _unprinted_sds(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         )
         words = "SDs that trials do not print as the model of children's SD predicts them"
         yield replace(base, changed="reading", to="imputed_sd", words=words, data=changed)
+
+
+def _individual_data(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield each pool of individual data, at the month of the trial, in place of the trials that it holds."""
+    spec, tables, month = prepared.plan.evidence, prepared.tables, prepared.plan.trial.month
+    pools = sorted({row["meta_id"] for row in tables.where("held")}) if spec.individual_data is None else []
+    for pool in pools:
+        choice = IndividualData(meta_id=pool, month=month)
+        try:
+            data = contrasts_of(spec.model_copy(update={"individual_data": choice}), tables)
+        except InputError:  # no estimate at this month; or a reading or supposed result of a trial that the pool holds
+            continue
+        if data.attrs["in_pool"]:
+            words = f"{data.attrs['pool']}, its individual data, in place of the trials that it holds"
+            yield replace(base, changed="reading", to=pool, words=words, data=data)
 
 
 def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:

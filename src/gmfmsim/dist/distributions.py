@@ -188,7 +188,10 @@ class Beta(Distribution):
 
 
 class Fixed(Distribution):
-    """One value, known without error. For nuisance parameters of a trial, not for model parameters."""
+    """One value, known without error: a nuisance parameter of a trial, or tau where n is asked for at a given tau.
+
+    Its log density is 0 at the value, with regard to a unit mass there. To PyMC it is a constant.
+    """
 
     dist: Literal["fixed"]
     value: float
@@ -197,8 +200,17 @@ class Fixed(Distribution):
     def support(self):
         return self.value, self.value
 
+    def _log_density(self, x):
+        return 0.0 * x
+
     def ppf(self, p):
         return np.full(np.shape(p), float(self.value))
+
+    def node(self, name, dims=None, transform=None):
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        return pm.Deterministic(name, pt.constant(np.float64(self.value)), dims=dims)
 
     def __str__(self):
         return f"{self.value:g}, fixed"

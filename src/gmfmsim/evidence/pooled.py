@@ -41,6 +41,22 @@ def tau_from_i2(i2: float, se: float, k: int) -> float:
     return math.sqrt(i2 * k) * se
 
 
+def pooled_rows(tables: Tables, **cells: object) -> list[Row]:
+    """Return the preferred rows of pooled.csv with these cells. Raises InputError if there is no such table."""
+    if "pooled" not in tables.rows:
+        path = str(tables.folder / "pooled.csv")
+        raise InputError([Fault(path, "file", "does not exist", "the table of pooled estimates")])
+    return tables.where("pooled", preferred="yes", **cells)
+
+
+def figures_missing(row: Row) -> list[str]:
+    """Return what an estimate lacks of itself and an interval around it."""
+    missing = [c for c in ("estimate", "ci_low", "ci_high") if row[c] is None]
+    if not missing and not row["ci_low"] < row["estimate"] < row["ci_high"]:
+        missing = [f"an interval around its estimate ({row['ci_low']:g}, {row['estimate']:g}, {row['ci_high']:g})"]
+    return missing
+
+
 def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experiment") -> PooledEstimate:
     """Return the published estimate that `choice` names, with tau from tau2 if printed, else from I2 and k.
 
@@ -48,18 +64,14 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
 
     Raises InputError if no row or several rows fit, or the row lacks an interval or any measure of heterogeneity.
     """
-    where = "key evidence.pooled"
-    if "pooled" not in tables.rows:
-        path = str(tables.folder / "pooled.csv")
-        raise InputError([Fault(path, "file", "does not exist", "the table of pooled estimates")])
-    wanted = choice.model_dump(exclude_none=True)
-    rows = [r for r in tables.where("pooled", **wanted) if r["preferred"] == "yes"]
+    where, wanted = "key evidence.pooled", choice.model_dump(exclude_none=True)
+    rows = pooled_rows(tables, **wanted)
     if len(rows) != 1:
         keys = [" / ".join(str(r[k]) for k in TABLES["pooled"].key) for r in rows or tables.rows["pooled"]]
         problem = f"{len(rows)} rows fit {' / '.join(wanted.values())}"
         raise InputError([Fault(file, where, problem, "one of: " + choices(" / ".join(wanted.values()), keys, 25))])
     (row,) = rows
-    missing = [c for c in ("estimate", "ci_low", "ci_high") if row[c] is None]
+    missing = figures_missing(row)
     if row["measure"] not in UNITS:
         missing.append(f"a measure in {', '.join(UNITS)}")
     elif row["measure"] != "SMD" and row["scale"] not in GMFM66_SCALES:
@@ -68,8 +80,6 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
         missing.append("tau2, or i2_pct with k_studies")
     if row["tau2"] is None and not (row["model"] or "").startswith("random effects"):
         missing.append("a random-effects model (its interval is what tau follows from), or tau2")
-    if not missing and not row["ci_low"] < row["estimate"] < row["ci_high"]:
-        missing.append(f"an interval around its estimate ({row['ci_low']:g}, {row['estimate']:g}, {row['ci_high']:g})")
     if missing:
         problem, allowed = f"{row['meta_id']} lacks {'; '.join(missing)}", "an estimate with interval and heterogeneity"
         raise InputError([Fault("pooled.csv", f"row {row['row']}", problem, allowed)])

@@ -61,7 +61,7 @@ def _read_folder(folder: Path) -> Tables:
     rows: dict[str, list[Row]] = {}
     files: list[Path] = []
     whole: set[str] = set()
-    digest = hashlib.sha256()
+    digest, apart = hashlib.sha256(), hashlib.sha256()
     for name, schema in TABLES.items():
         path = folder / f"{name}.csv"
         if not os.path.isfile(path):  # false, and no error, in a folder that may not be entered
@@ -73,7 +73,7 @@ def _read_folder(folder: Path) -> Tables:
         except InputError as error:
             faults += error.faults
             continue
-        digest.update(name.encode() + b"\0" + content + b"\0")
+        (apart if schema.apart else digest).update(name.encode() + b"\0" + content + b"\0")
         rows[name], told = parse_rows(path.name, schema, content)
         if all(one.rows for one in told):
             whole.add(name)
@@ -85,7 +85,8 @@ def _read_folder(folder: Path) -> Tables:
     faults += [one.fault for one in first_told(str(folder), across)]
     if faults:
         raise InputError(faults)
-    return Tables(folder, rows, digest.hexdigest(), tuple(files))
+    stands_apart = any(TABLES[name].apart for name in rows)
+    return Tables(folder, rows, digest.hexdigest(), tuple(files), apart.hexdigest() if stands_apart else "")
 
 
 def _cross_faults(rows: dict[str, list[Row]], whole: set[str]) -> Iterator[Fault]:
@@ -96,6 +97,7 @@ def _cross_faults(rows: dict[str, list[Row]], whole: set[str]) -> Iterator[Fault
         arms[r["study_id"]].add(r["arm_id"])
     known, looks = set(studies), {seen(study): study for study in studies}
     yield from _reading_faults(rows) if "contrasts" in whole else ()
+    yield from _held_faults(rows)
     for name, table in rows.items():
         schema = TABLES[name]
         for r in table:
@@ -129,3 +131,12 @@ def _reading_faults(rows: dict[str, list[Row]]) -> Iterator[Fault]:
             problem = f"{cut(row['study_id'])} has no contrast on {cut(row['scale'])} at {at_month(row['month'])}"
             allowed = ", ".join(own[:12]) or "a contrast of this study"
             yield Fault("readings.csv", f"row {row['row']}, columns scale, month", problem, allowed)
+
+
+def _held_faults(rows: dict[str, list[Row]]) -> Iterator[Fault]:
+    """Return the rows of held.csv whose pool has no estimate in pooled.csv: they would never be applied."""
+    pools = sorted({row["meta_id"] for row in rows.get("pooled", [])} - {None})
+    for row in rows.get("held", []):
+        if row["meta_id"] is not None and row["meta_id"] not in pools:
+            problem = f"no estimate of {shown(row['meta_id'])} stands in pooled.csv"
+            yield Fault("held.csv", f"row {row['row']}, column meta_id", problem, choices(row["meta_id"], pools))

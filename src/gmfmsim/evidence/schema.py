@@ -215,6 +215,15 @@ AS_READ = columns(
     ("reason", TEXT),
 )
 
+# a study, or one treated arm of it, whose children are among those of a pool of individual data
+HELD = columns(
+    ("meta_id study_id", TEXT),
+    ("arm_id?", TEXT),
+    ("certainty", one_of("certain", "probable")),
+    ("source_url source_location", TEXT),
+    ("notes?", TEXT),
+)
+
 WHY = {
     "control_se100": "the error of a difference holds that of its control, var(A - C) = var(A) + var(C); check which "
     "standard error stands where"
@@ -227,7 +236,8 @@ class Table:
     """One table: its columns in order, its key, and the (study, arm) columns that must exist in arms.csv.
 
     ordered: pairs of columns of which the first is at most the second. spreads: pairs of a column that says how much
-    children differ and one that counts them, at least two.
+    children differ and one that counts them, at least two. apart: whether the key of a result counts the table only
+    where a plan asks for what it says.
     """
 
     columns: dict[str, Column]
@@ -236,6 +246,7 @@ class Table:
     arms: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
     spreads: tuple[tuple[str, str], ...] = ()
+    apart: bool = False
 
     @cached_property
     def validator(self) -> SchemaValidator:
@@ -281,6 +292,7 @@ TABLES: dict[str, Table] = {
     "pooled": Table(POOLED, ("meta_id", "scale", "month", "measure"), study="meta_id", ordered=(_INTERVAL,)),
     "claims": Table(CLAIMS, ("claim_id",), ordered=(("low", "high"),)),
     "readings": Table(AS_READ, ("study_id", "scale", "month", "reading"), ordered=(("sd_low", "sd_high"),)),
+    "held": Table(HELD, ("meta_id", "study_id", "arm_id"), arms=("arm_id",), apart=True),
 }
 
 
@@ -288,18 +300,21 @@ TABLES: dict[str, Table] = {
 class Tables:
     """The evidence as read: rows by table name, and the SHA-256 of the bytes they came from.
 
-    folder is the folder of the tables, or the flat file they were made from; files are the files that were read.
+    folder is the folder of the tables, or the flat file they were made from; files are the files that were read; apart
+    is the SHA-256 of the tables that stand apart (see `Table`), "" where there are none.
     """
 
     folder: Path
     rows: dict[str, list[Row]]
     sha256: str
     files: tuple[Path, ...] = ()
+    apart: str = ""
 
     @property
     def copy_name(self) -> str:
         """Where a result keeps a copy of these tables, by what they hold."""
-        return f"inputs/tables-{self.sha256[:8]}" + (".csv" if self.folder.is_file() else "")
+        held = f"{self.sha256[:8]}-{self.apart[:8]}".rstrip("-")
+        return f"inputs/tables-{held}" + (".csv" if self.folder.is_file() else "")
 
     @property
     def studies(self) -> dict[str, Row]:

@@ -3,16 +3,14 @@
 import math
 from typing import Annotated
 
-import numpy as np
 import xarray as xr
 from pydantic import Field
-from scipy.linalg import block_diag
 
-from gmfmsim.evidence.contrasts import bare
 from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.flat.tables import study_row
 from gmfmsim.evidence.formulas.conversions import difference_se_from_sd
 from gmfmsim.evidence.formulas.dose import Dose
+from gmfmsim.evidence.one_more import one_more
 from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.sheets.names import difference, seen
@@ -50,12 +48,16 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
     known = tables.studies
     looks = {seen(study): study for study in known}
     present = set(data["study"].values.tolist())
+    pooled = {row["study_id"]: row["meta_id"] for row in tables.where("held") if row["meta_id"] in present}
     faults = []
     for i, one in enumerate(supposed):
         where, twin = f"key evidence.what_if.{i}.study", looks.get(seen(one.study))
         if one.study in present:
             problem = f"{one.study} has a result already"
             faults.append(Fault(file, where, problem, "a study whose results are not selected, once"))
+        elif one.study in pooled:
+            problem = f"{pooled[one.study]}, which is evidence here, holds the children of {one.study} (held.csv)"
+            faults.append(Fault(file, where, problem, "a study that the pool does not hold"))
         elif one.study not in known and tables.folder == PACKAGE_TABLES:
             problem = f"{shown(one.study)} is not in studies.csv"
             faults.append(Fault(file, where, problem, choices(one.study, known)))
@@ -65,24 +67,20 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
         present.add(one.study)
     if faults:
         raise InputError(faults)
-    parts = [data.assign(supposed=("contrast", np.zeros(data.sizes["contrast"], bool)))]
-    parts += [_contrast(one, known.get(one.study) or study_row(one.study), data) for one in supposed]
-    figures = [part.drop_vars("covariance") for part in parts]
-    joined = xr.concat(figures, "contrast", coords="minimal", compat="override")
-    blocks = block_diag(*(part["covariance"].values for part in parts))
-    return joined.assign(covariance=(("contrast", "contrast_"), blocks))
+    for one in supposed:
+        data = _beside(data, one, known.get(one.study) or study_row(one.study))
+    return data
 
 
-def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
-    """Return a supposed result as a Dataset(contrast) with the variables of data.
+def _beside(data: xr.Dataset, one: Supposed, study: dict) -> xr.Dataset:
+    """Return the contrasts with a supposed result.
 
     Its design, country and the children's age and level are those of its row in studies.csv, as far as it has them.
     """
-    se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
-    dose = math.nan if one.dose is None else one.dose
-    made = bare(np.array([one.effect]), np.array([[se**2]]), [one.study], np.array([dose]), np.ones(1, bool))
     values = {
+        "study": one.study,
         "log_se_sd": one.log_sd,
+        "dose": math.nan if one.dose is None else one.dose,
         "month": one.month,
         "cell_class": one.cell_class,
         "route": one.route,
@@ -101,9 +99,5 @@ def _contrast(one: Supposed, study: dict, data: xr.Dataset) -> xr.Dataset:
         "source_location": study["source_location"] or "Not in the tables",
         "verified": "supposed",
     }
-    for name in data.data_vars:
-        if name not in made or name in values:
-            blank = "" if data[name].dtype.kind in "UO" else math.nan
-            made[name] = ("contrast", [values.get(name, blank)])
-    made["supposed"] = ("contrast", [True])
-    return made.assign_coords(contrast=[f"{one.study} if it found {one.effect:g}"])
+    se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
+    return one_more(data, one.effect, se, f"{one.study} if it found {one.effect:g}", values)

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import choose, inverse_cdf
 from gmfmsim.model.likelihood import NEVER, Likelihood
@@ -191,7 +192,7 @@ def data_tree(
     posterior = _variables(spec, model, flat, found.deviation * deviation_sd, found.theta, found.spread)
     first, group = data.isel(reading=0), partial(_dataset, spec, model, coords_of(model, data), (chains, draws))
     groups = {
-        "posterior": group(posterior),
+        "posterior": group(posterior).assign_attrs(_held(model)),
         "posterior_predictive": group({"y": found.replicated}),
         "log_likelihood": group({"y": found.log_likelihood}),
         "log_prior": group(_log_prior(model, posterior)),
@@ -205,6 +206,12 @@ def data_tree(
         group = partial(_dataset, spec, model, coords_of(model, data), (1, PRIOR_DRAWS))
         groups |= {name: group(values) for name, values in prior.items()}
     return xr.DataTree.from_dict(groups)
+
+
+def _held(model: Structure) -> dict[str, str]:
+    """Return the names of the parameters that are held at a value, as an attribute; nothing where none is."""
+    names = [name for name, prior in model.parameters.items() if isinstance(prior, Fixed)]
+    return {"held": ", ".join(names)} if names else {}
 
 
 def _given(
@@ -227,7 +234,8 @@ def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndar
         out["spread_offset"] = spread
     if "dose_offset" in flat:
         out["dose_offset"] = flat["dose_offset"]
-    sd = model.levels[0].sd({name: value[:, None] for name, value in phi.items()})
+    level = model.levels[0]
+    sd = level.by_unit(level.sd({name: value[:, None] for name, value in phi.items()}))
     return out | {f"study_{amplitude}": flat[amplitude][:, None] + sd * deviation, "theta": theta}
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, parse, read_toml
@@ -162,6 +163,9 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             if high == math.inf:
                 problem, allowed = "reaches below 0", "above 0"
             faults.append(Fault(*place, f"{prior} {problem}", f"a distribution {allowed}"))
+        elif isinstance(prior, Fixed) and (name != "tau" or spec.heterogeneity != "normal"):
+            problem = f"{prior}: a value may hold tau alone, in models with normal studies"
+            faults.append(Fault(*place, problem, "a distribution; a narrow one for what is all but known"))
         elif isinstance(prior, OF_TAU) and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
         elif prior.scale_of_effects or not _fits(prior.unit, spec.unit(name)):

@@ -63,11 +63,13 @@ def gate(tree: xr.DataTree) -> list[dict]:
     """Return one row a criterion of a sampled posterior: criterion, required, measured, worst (variable), passed.
 
     R-hat (rank-normalised, folded) at most 1.01, bulk and tail ESS at least 400, no divergence, E-BFMI at least
-    0.3 in every chain. R-hat and ESS are over every sampled parameter, study effects included.
+    0.3 in every chain. R-hat and ESS are over every sampled parameter, study effects included, and none that is held at
+    a value.
     """
     import arviz as az
 
-    sampled = tree["posterior"].to_dataset().drop_vars("theta", errors="ignore")
+    sampled = tree["posterior"].to_dataset()
+    sampled = sampled.drop_vars(["theta", *sampled.attrs.get("held", "").split(", ")], errors="ignore")
     least = f"at least {ESS_MIN}", lambda x: x >= ESS_MIN
     stats = tree["sample_stats"].to_dataset()
     energy = stats["energy"].transpose("chain", "draw").values

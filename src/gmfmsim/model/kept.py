@@ -79,6 +79,7 @@ NAMES = {
     "age": ("Mean age of the children", "years"),
     "gmfcs": ("Mean GMFCS level of the children", "level"),
     "randomised": ("Share of a contrast that is randomised: 1, or 0", NONE),
+    "pooled_trials": ("Trials whose mean a contrast is: 1, or those of a pool of individual data", NONE),
     "n_active": ("Children with cells", "children"),
     "n_control": ("Children in the control arm", "children"),
     "row": ("Row of contrasts.csv, 0 for a supposed result", NONE),

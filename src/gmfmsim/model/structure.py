@@ -1,8 +1,8 @@
 """A declared model on its data, as both engines use it: linear and normal given a few non-linear parameters."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import xarray as xr
@@ -95,11 +95,13 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
     r, the ratio of scales, is left out where every contrast was measured on the GMFM-66, since nothing there depends
     on it.
 
-    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known.
+    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known, and for `hidden_by_pools`.
     """
     missing = not_known(spec, data)
     if missing:
         raise ValueError("; ".join(f"{what} is not known for {', '.join(names)}" for what, names in missing))
+    if reason := hidden_by_pools(spec, data):
+        raise ValueError(reason)
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
     dose, control_dose = data["dose"].values, data["control_dose"].values
@@ -128,7 +130,10 @@ def difference(spec: ModelSpec, dose, control_dose, phi: Mapping):
 
 
 def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
-    """Return the levels of heterogeneity: between studies, within them between months, between arms."""
+    """Return the levels of heterogeneity: between studies, within them between months, between arms.
+
+    A contrast that is the mean of k trials deviates by the mean of their deviations, with the SD of one / sqrt(k).
+    """
     names = data["study"].values.tolist()
     study = np.array([list(dict.fromkeys(names)).index(name) for name in names])
     if "months" in spec.terms:
@@ -141,7 +146,29 @@ def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     if "arms" in spec.terms:
         arm = data["arm" if "arm" in data else "contrast"]
         levels.append(Level("arm", _within(study.astype(str), arm.astype(str)), lambda phi: phi["tau_arm"]))
+    if "pooled_trials" in data:
+        share = data["pooled_trials"].values ** -0.5
+        levels = [replace(level, sd=partial(_of_means, level.sd, share)) for level in levels]
     return tuple(levels)
+
+
+def _of_means(sd: Callable[[Mapping], object], share: np.ndarray, phi: Mapping):
+    """Return the SD of the deviation of every contrast, (..., K): `sd` of one trial's, times share (K,)."""
+    return sd(phi) * share
+
+
+def hidden_by_pools(spec: ModelSpec, data: xr.Dataset) -> str | None:
+    """Return what a model asks of every trial that a pool of several hides, or None."""
+    if "pooled_trials" not in data:
+        return None
+    pools = ", ".join(data["contrast"].values[data["pooled_trials"].values > 1].tolist())
+    if spec.heterogeneity == "student_t":
+        return f"study effects are Student-t, and the mean of several, {pools}, is not"
+    if biased := [name for name in spec.terms if name in ("pet", "peese")]:
+        return f"the term {biased[0]} needs the standard error of each trial, which {pools} does not give"
+    if named := [name for name in spec.parameters if type(spec.priors[name]).given is not Distribution.given]:
+        return f"the prior of {named[0]} needs the standard error of each trial, which {pools} does not give"
+    return None
 
 
 def _within(study: np.ndarray, units: xr.DataArray) -> np.ndarray:

@@ -58,11 +58,19 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Level:
-    """A level of heterogeneity: units (K,) each with a deviation of the amplitude ~ Normal(0, sd(parameters))."""
+    """A level of heterogeneity: units (K,) each with a deviation of the amplitude ~ Normal(0, sd(parameters)).
+
+    sd(parameters): one for all, or (..., K) by contrast, the same for those of a unit.
+    """
 
     name: str
     units: np.ndarray
     sd: Callable[[Mapping], object]
+
+    def by_unit(self, sd: np.ndarray) -> np.ndarray:
+        """Return standard deviations (..., 1) or (..., K) by unit, (..., units)."""
+        first = np.unique(self.units, return_index=True)[1]
+        return np.broadcast_to(sd, (*sd.shape[:-1], self.units.size))[..., first]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
     """Return I2 = tau^2 / (tau^2 + s^2), dims (chain, draw, reading), a share; NaN for a single contrast.
 
     s^2 = (K - 1) sum w / ((sum w)^2 - sum w^2), w = 1 / se^2, is the typical error variance (Higgins & Thompson 2002)
-    on the scale of the model, at each draw of `group`, its standard errors and its ratio of scales.
+    on the scale of the model, at each draw of `group`, its standard errors and its ratio of scales. A pool of several
+    trials is none of the K.
     """
     covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
     se = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)) * _ratio(group, data)[:, None, :]
@@ -42,6 +43,8 @@ def i_squared(tau: xr.DataArray, group: xr.Dataset, data: xr.Dataset) -> xr.Data
         u = {name: by_draw(group["spread_offset"])[:, i] for i, name in enumerate(like.uncertain_spread)}
         offset = np.stack([u.get(s, np.zeros(se.shape[0])) for s in data["study"].values.tolist()], axis=-1)
         se = se * np.exp(data["log_se_sd"].transpose("reading", "contrast").values * offset[:, None, :])
+    if "pooled_trials" in data:
+        se = se[..., data["pooled_trials"].values == 1]
     w, k = se**-2.0, se.shape[-1]
     spread = w.sum(-1) ** 2 - (w**2).sum(-1)
     typical = (k - 1) * w.sum(-1) / spread if k > 1 else np.nan

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
+from gmfmsim.evidence.individual_data import IndividualData, with_pool
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
@@ -18,15 +19,19 @@ from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import Spec
 
-OF_CONTRASTS = {"select", "month_correlation", "readings", "what_if"}
+OF_CONTRASTS = {"select", "individual_data", "month_correlation", "readings", "what_if"}
 """The keys of [evidence] that concern contrasts."""
 
 
 class EvidenceSpec(Spec):
-    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate."""
+    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate.
+
+    individual_data: a pool of individual data that is a contrast itself, in place of those whose children it holds.
+    """
 
     tables: str = "package"
     select: Selection | None = None
+    individual_data: IndividualData | None = Field(default=None, exclude_if=lambda pool: pool is None)
     month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
     readings: ReadingChoice = "average"
     what_if: list[Supposed] = Field(default_factory=list)
@@ -38,7 +43,8 @@ class EvidenceSpec(Spec):
             raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
         if self.pooled and self.model_fields_set & OF_CONTRASTS:
             raise PydanticCustomError(
-                "evidence", "readings, what_if and month_correlation with select: a published estimate has none"
+                "evidence",
+                "individual_data, readings, what_if and month_correlation with select: a published estimate has none",
             )
         return self
 
@@ -89,12 +95,19 @@ class Sources:
             tables = self.table(spec.tables)
             if spec.pooled:
                 return Evidence(tables, published=pooled_estimate(tables, spec.pooled, file)), ()
-            chosen = select_contrasts(tables, spec.select, file, month_correlation=spec.month_correlation)
-            if spec.what_if:
-                chosen = with_supposed(chosen, tables, spec.what_if, file)
-            return Evidence(tables, read_contrasts(chosen, tables, spec.readings, file)), ()
+            return Evidence(tables, contrasts_of(spec, tables, file)), ()
         except InputError as error:
             return Evidence(tables), error.faults
+
+
+def contrasts_of(spec: EvidenceSpec, tables: Tables, file: str = "experiment") -> xr.Dataset:
+    """Return the contrasts that a plan asks for, under their readings. Raises InputError with every fault of a step."""
+    chosen = select_contrasts(tables, spec.select, file, month_correlation=spec.month_correlation)
+    if spec.individual_data:
+        chosen = with_pool(chosen, tables, spec.individual_data, file)
+    if spec.what_if:
+        chosen = with_supposed(chosen, tables, spec.what_if, file)
+    return read_contrasts(chosen, tables, spec.readings, file)
 
 
 def read_from(tables: Tables) -> dict[str, str]:

@@ -22,7 +22,7 @@ from gmfmsim.files.toml import Spec, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
-from gmfmsim.model.structure import not_known, structure
+from gmfmsim.model.structure import hidden_by_pools, not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.designs import AnyDesign
@@ -118,7 +118,11 @@ class Prepared:
         """The evidence in a few words."""
         if self.published:
             return f"{self.published.row['meta_id']}, as published"
-        words = f"{self.contrasts.sizes['contrast']} contrasts of {len(set(self.contrasts['study'].values))} studies"
+        studies, pool = self.contrasts["study"].values, self.contrasts.attrs.get("pool")
+        pools = 1 if pool else 0
+        words = f"{studies.size - pools} contrasts of {len(set(studies)) - pools} studies" + (
+            f" and {pool}" if pool else ""
+        )
         several = self.contrasts.sizes["reading"]
         return words if several == 1 else f"{words}, {several} combinations of readings"
 
@@ -131,6 +135,10 @@ class Prepared:
                 "SDs that are not known are distributed as in the evidence shipped with the package: too few trials of "
                 "these tables print one about that month."
             )
+        if "pool" in attrs:
+            stands = f"{attrs['pool']} stands in place of the trials that it {attrs['pool_holds']}, as held.csv says"
+            left = f"left out, with what shares their controls: {attrs['in_pool']}" if attrs["in_pool"] else "none here"
+            found.append(f"{stands}; {left}.")
         if "left_out" in attrs:
             found.append(f"Selected but not taken: {attrs['left_out']}.")
         for name, model in self.models.items():
@@ -149,7 +157,7 @@ class Prepared:
     @property
     def observed_doses(self) -> tuple[float, float] | None:
         """The lowest and highest known dose of the contrasts, in cells/kg; of those with the cells of the trial."""
-        if self.contrasts is None:
+        if self.contrasts is None or "pool" in self.contrasts.attrs:  # nobody printed the doses of its children
             return None
         cells, dose = self.plan.trial.setting.cell_class, self.contrasts["dose"].values
         return _range(dose[self.contrasts["cell_class"].values == cells] if cells else dose)
@@ -207,6 +215,7 @@ class Prepared:
                 "prior_weights": self.plan.model and [self.plan.model.prior_weight(name) for name in self.models],
             }
             | read_from(self.tables)
+            | ({"held": self.tables.apart} if self.plan.evidence.individual_data else {})
         )
 
 
@@ -352,6 +361,9 @@ def silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fa
         needs = f"curve {model.curve}" if what == "the dose" else "the model"
         problem = f"no {one} is known for {', '.join(names)}"
         faults.append(Fault(file, where, problem, f"contrasts with known {several}, which {needs} needs"))
+    if reason := hidden_by_pools(model, contrasts):
+        allowed = "normal study effects, and no prior or term of the trials' errors; or the trials in place of the pool"
+        faults.append(Fault(file, "key evidence.individual_data", reason, allowed))
     dose, control = contrasts["dose"].values, contrasts["control_dose"].values
     alike = (dose == control) | (~np.bool(curve.uses_dose) & (control != 0))
     if alike.any():

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of
 from gmfmsim.model.nuts import with_doses
@@ -59,10 +60,12 @@ def _block_density(spec: ModelSpec, data: xr.Dataset, model: Structure, rows: Ma
 
 
 def deviations(spec: ModelSpec, model: Structure, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the deviations of the studies in standard deviations between studies, (S, studies)."""
+    """Return the deviations of the studies in standard deviations between studies, (S, studies); 0 where none is."""
     amplitude = spec.shape.amplitude
-    sd = model.levels[0].sd({name: rows[name][:, None] for name in model.parameters})
-    return (rows[f"study_{amplitude}"] - rows[amplitude][:, None]) / sd
+    level = model.levels[0]
+    sd = level.by_unit(level.sd({name: rows[name][:, None] for name in model.parameters}))
+    apart: np.ndarray = rows[f"study_{amplitude}"] - rows[amplitude][:, None]
+    return np.divide(apart, sd, out=np.zeros_like(apart), where=sd > 0)
 
 
 def smoothed_weights(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +97,8 @@ def power_scaling(tree: xr.DataTree, spec: ModelSpec, data: xr.Dataset, effect: 
     chains, draws = group.sizes["chain"], group.sizes["draw"]
     log_p = block_density(spec, data, group).reshape(chains, draws, -1)
     wanted = {spec.shape.amplitude: group[spec.shape.amplitude], "tau": group["tau"], "effect": effect}
+    if isinstance(spec.priors["tau"], Fixed):  # it moves with nothing
+        del wanted["tau"]
     quantities = np.array([_by_chain(value) for value in wanted.values()])
     densities = {
         "prior": sum(_by_chain(by_label).reshape(chains, draws, -1).sum(-1) for by_label in prior.values()),

@@ -168,6 +168,7 @@ def _pilots(model: Structure, ready: Prepared) -> np.ndarray:
     root, typical = linalg.cholesky(covariance, lower=True), float(np.median(np.sqrt(np.diag(covariance))))
     uniform = 0.002 + 0.996 * rng.random((PILOTS, len(ready.names)))
     phi = {name: _quantile(model.parameters[name], uniform[:, [i]], typical) for i, name in enumerate(ready.names)}
+    phi |= {name: np.full((1, 1), value) for name, value in ready.held.items()}
     y = rng.standard_normal((PILOTS, k)) @ root.T
     for c, column in zip(model.coefficients, model.columns(phi), strict=True):
         own = c.prior is not None and c.pooled is None

@@ -15,8 +15,8 @@ from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
 from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
-from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Marginal, draw, find_box, settled
-from gmfmsim.model.structure import Structure, structure
+from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Held, Marginal, draw, find_box, settled
+from gmfmsim.model.structure import Structure, hidden_by_pools, structure
 
 BETWEEN = 1e-9
 """The largest error of a marginal density between its nodes, relative."""
@@ -60,8 +60,10 @@ class ExactPosterior:
     def labelled(self) -> list[tuple[str, str | float | None]]:
         return self.prepared.structure.labelled
 
-    def parameter(self, name: str) -> Marginal:
+    def parameter(self, name: str) -> Marginal | Held:
         """Return the marginal distribution of a non-linear parameter, on an axis as fine as a density needs."""
+        if name in self.prepared.held:
+            return Held(self.prepared.held[name])
         if name not in self._marginals:
             ready, i = self.prepared, self.prepared.names.index(name)
             many = len(ready.names) > 2 and ready.structure.likelihood.uncertain_spread
@@ -143,7 +145,7 @@ class ExactPosterior:
 
 def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
     """Return why the exact engine cannot fit a model to the contrasts, or None if it can."""
-    if reason := not_gaussian(spec, data):
+    if reason := hidden_by_pools(spec, data) or not_gaussian(spec, data):
         return reason
     model = structure(spec, data)
     try:

@@ -8,6 +8,7 @@ from scipy import special
 
 from gmfmsim.compute.algebra import gauss_hermite
 from gmfmsim.compute.executors import in_order
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import orders
@@ -104,10 +105,14 @@ def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np
 
 @dataclass(frozen=True)
 class Prepared:
-    """A structure with what does not change from node to node."""
+    """A structure with what does not change from node to node.
+
+    names: the parameters that are integrated, one an axis; held: the values of those that are not, by name.
+    """
 
     structure: Structure
     names: tuple[str, ...]
+    held: Mapping[str, float]
     axes: tuple[Coordinate, ...]
     states: States
     prior_precision: np.ndarray
@@ -123,7 +128,10 @@ class Prepared:
 
     def phi(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parameters (J, 1) at coordinates x (J, axes)."""
-        return {name: axis.value(x[:, [i]]) for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True))}
+        of_axes = {
+            name: axis.value(x[:, [i]]) for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True))
+        }
+        return of_axes | {name: np.full((x.shape[0], 1), value) for name, value in self.held.items()}
 
     def log_prior(self, x: np.ndarray, phi: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the log prior density of the coordinates (J,)."""
@@ -210,7 +218,8 @@ def prepare(model: Structure) -> Prepared:
     for c in model.coefficients:
         if c.prior is not None and c.pooled is None and c.prior.dist != "normal":
             raise Refused(f"the prior of {c.variable} is {c.prior}: the exact engine needs a normal one; use nuts")
-    names = tuple(model.parameters)
+    held = {name: prior.value for name, prior in model.parameters.items() if isinstance(prior, Fixed)}
+    names = tuple(name for name in model.parameters if name not in held)
     if len(names) > MOST_AXES:
         raise Refused(f"{len(names)} non-linear parameters ({', '.join(names)}): at most {MOST_AXES}; use nuts")
     rough = expand(model, 1)
@@ -236,10 +245,11 @@ def prepare(model: Structure) -> Prepared:
         like.inside.sum(axis=1),
     )
     found = orders(model)
-    axes = tuple(coordinate(name, prior, model, found[name]) for name, prior in model.parameters.items())
+    axes = tuple(coordinate(name, model.parameters[name], model, found[name]) for name in names)
     return Prepared(
         model,
         names,
+        held,
         axes,
         rough,
         precision,

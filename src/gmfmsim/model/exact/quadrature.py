@@ -330,6 +330,25 @@ class Marginal:
         return float(self.coordinate.value(np.array(x)))
 
 
+@dataclass(frozen=True)
+class Held:
+    """The marginal distribution of a parameter that is held at a value."""
+
+    value: float
+
+    def cdf(self, value) -> np.ndarray:
+        """Return P(parameter <= value), 0 or 1."""
+        return np.heaviside(np.asarray(value, float) - self.value, 1.0)
+
+    def moments(self) -> tuple[float, float]:
+        """Return the value, and 0."""
+        return self.value, 0.0
+
+    def quantile(self, p: float) -> float:
+        """Return the value."""
+        return self.value
+
+
 def draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Return independent draws (size, axes) of the coordinates from the density (points...) at the nodes of the box.
 

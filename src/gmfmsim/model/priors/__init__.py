@@ -4,7 +4,7 @@ from typing import Annotated, Union
 
 from pydantic import Field, create_model
 
-from gmfmsim.dist.distributions import Beta, Distribution, Normal, TruncatedNormal, Uniform
+from gmfmsim.dist.distributions import Beta, Distribution, Fixed, Normal, TruncatedNormal, Uniform
 from gmfmsim.dist.positive import (
     Exponential,
     Gamma,
@@ -18,7 +18,7 @@ from gmfmsim.dist.positive import (
 from gmfmsim.files.toml import Spec
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
 
-GENERAL = (Normal, TruncatedNormal, Uniform, Beta)
+GENERAL = (Normal, TruncatedNormal, Uniform, Beta, Fixed)
 POSITIVE = (HalfNormal, HalfCauchy, HalfStudentT, Exponential, Gamma, LogNormal, LogStudentT, LogLogistic)
 OF_TAU = (Turner2015, Rhodes2015, DuMouchel, UniformShrinkage, Jeffreys, ImproperUniform)
 """Priors that make sense for between-study standard deviations only."""

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.compute.algebra import product
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.faults import NotANumber
 from gmfmsim.model.declare import ModelSpec
@@ -93,14 +94,19 @@ def selection_posterior(spec: ModelSpec, data: xr.Dataset, steps: Steps) -> Sele
     The priors are those of the model, and of the weights that of `Steps`; the likelihood is `log_likelihood`. Effects
     of the next trial are not selected: the mixture is one of the effects of all studies, published or not.
 
-    Raises Refused where the exact engine does, for improper priors, for a model with a linear coefficient beside its
-    amplitude, and where more than two contrasts share a study or children.
+    Raises Refused where the exact engine does, with a pool of several trials, for priors that are improper or a value,
+    for a model with a linear coefficient beside its amplitude, and where more than two contrasts share a study or
+    children.
     """
     if reason := refusal(spec, data):
         raise Refused(reason)
+    if "pooled_trials" in data:
+        raise Refused("a pool of individual data hides which of its trials were published for their p values")
     model = structure(spec, data)
     if improper := [name for name, prior in model.parameters.items() if not prior.proper]:
         raise Refused(f"the prior of {', '.join(improper)} is improper: under selection it may stay so")
+    if held := [name for name, prior in model.parameters.items() if isinstance(prior, Fixed)]:
+        raise Refused(f"{', '.join(held)} held at a value: selection is integrated over all of its parameters")
     if len(model.parameters) > MOST_PARAMETERS:
         raise Refused(f"{len(model.parameters)} non-linear parameters: at most {MOST_PARAMETERS} under selection")
     priors = {model.coefficients[0].variable: model.coefficients[0].prior} | dict(model.parameters)
