@@ -503,7 +503,7 @@ def test_under_readings_of_the_quick_start(fitted):
     (prepared,) = read_question("quickstart_one_mean").plans
     members = [Member("random_effects", read_model(ModelChoice(name="random_effects")), fitted, 1.0)]
     required = RequiredN(7, (6, 8), "reached", 0.9, 0.001, 60)  # of the first row: handed through, not computed
-    rows = under_readings(Sizing(prepared, members), required)
+    rows = under_readings(Sizing(prepared, lambda: members), required)
     first, *others = rows
     assert (first["study"], first["n"]) == (None, 7)
     assert first["prior"] == pytest.approx(1)

@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 
+import gmfmsim
+from gmfmsim.answer import size
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.files import remembered as memory
+from gmfmsim.files.shelf import find
+from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.nuts import Sampler
 
+MU = {"dist": "normal", "mean": 0, "sd": 3, "unit": "GMFM-66 points", "reason": "made up for a test"}
 ARRAYS = {"x": np.linspace(0, 1, 7), "hit": np.array([[True, False]])}
 
 
@@ -128,3 +133,30 @@ def test_a_cross_check_is_sampled_once(place, monkeypatch):
             fit(**{"spec": spec, "data": data, "sampler": how, "seed": 1} | other)
     with pytest.raises(pytest.fail.Exception, match="sampled again"):
         fit(spec, data.assign(se=data["se"] * 1.01), how, 1)
+
+
+def test_another_trial_on_the_same_models_and_evidence_fits_nothing(place, monkeypatch):
+    """And is what it would be without the memory; other evidence, another model or another target cells are fitted."""
+    raw = read_toml(find("experiments", "quickstart_one_mean"))
+
+    def with_trial(**trial):
+        return raw | {"trial": raw["trial"] | trial}
+
+    def not_again(*_):
+        pytest.fail("fitted again")
+
+    fitted_models = size.fitted_models
+    gmfmsim.size(raw)
+    monkeypatch.setattr(size, "fitted_models", not_again)
+    found = gmfmsim.size(with_trial(dropout=0.3))
+    others = (
+        raw | {"evidence": raw["evidence"] | {"readings": "as_tabled"}},
+        raw | {"model": {"name": "arms"}},
+        raw | {"model": {"name": "random_effects", "priors": {"mu": MU}}},
+    )
+    for other in others:
+        with pytest.raises(pytest.fail.Exception, match="fitted again"):
+            gmfmsim.size(other)
+    monkeypatch.setattr(size, "fitted_models", fitted_models)
+    monkeypatch.setenv(memory.PLACE, "")
+    assert gmfmsim.size(with_trial(dropout=0.3)) == found

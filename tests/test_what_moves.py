@@ -313,8 +313,8 @@ def test_known_models_of_an_average_are_weighed_again_by_the_evidence_that_is_le
 def test_known_stacking_keeps_the_shares_of_the_answer(tables):
     model = {"name": None, "average": ["random_effects", "linear"], "weights": "stacking"}
     (prepared,) = read_question(plan(tables(), model=model)).plans
-    sizing = Sizing(prepared, refitted(prepared.models, prepared.contrasts, prepared.plan.model))
-    sizing = replace(sizing, members=[replace(m, share=0.5) for m in sizing.members])
+    members = refitted(prepared.models, prepared.contrasts, prepared.plan.model)
+    sizing = Sizing(prepared, lambda: [replace(m, share=0.5) for m in members])
     kept = Refits(sizing).belief(prepared.models, prepared.contrasts.isel(contrast=slice(3), contrast_=slice(3)))
     of_each = [
         Refits(sizing).belief({name: spec}, prepared.contrasts.isel(contrast=slice(3), contrast_=slice(3)))
@@ -413,7 +413,7 @@ def test_known_the_command_prints_what_the_function_returns(tables, tmp_path):
 def truths(tables):
     """The truths of the plan on a grid: effect and probability, from weights, means and SDs of the exact posterior."""
     (prepared,) = read_question(plan(tables())).plans
-    of = Sizing(prepared, refitted(prepared.models, prepared.contrasts, prepared.plan.model)).belief()
+    of = Sizing(prepared, lambda: refitted(prepared.models, prepared.contrasts, prepared.plan.model)).belief()
     theta = np.arange(-20, 25, 0.002)
     share = np.zeros(theta.size)
     for weight, mean, sd in zip(of["weight"].values, of["mean"].values, of["sd"].values, strict=True):
@@ -499,7 +499,7 @@ def test_known_few_failures_of_simulated_trials_are_no_disagreement(tables, monk
     """By the exact success 5.3 of 2,000 trials fail; with these seeds 1 does, which is 4.3 of its own MCSE away."""
     search = {"target": {"metric": "power", "value": 0.8}, "planning_value": 4.0, "replicates": 2000}
     (prepared,) = read_question(plan(tables("B"), search=search, sampler={"draws": 500, "cross_check": False})).plans
-    sizing = Sizing(prepared, posterior_of(prepared, {}, Silent()))
+    sizing = Sizing(prepared, lambda: posterior_of(prepared, {}, Silent()))
     by_seed = [replace(sizing, prepared=with_seed(prepared, seed)) for seed in (4, 38)]
     rows = [row for one in by_seed for row in one.checked(110)]
     assert [row["passed"] for row in rows] == [True, True]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 
 import xarray as xr
@@ -113,7 +114,7 @@ class Experiment:
         return posterior_of(prepared, self.fits, Silent())
 
     def _sizing(self, prepared: Prepared) -> Sizing:
-        return Sizing(prepared, self._members(prepared))
+        return Sizing(prepared, partial(self._members, prepared), remembers=True)
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}/{self.key}: {self.question.text[:200]} Plans: {', '.join(self.labels)[:200]}>"

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -83,14 +84,13 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         nonlocal mark
         seconds[stage], mark = round(time.perf_counter() - mark, 3), time.perf_counter()
 
-    sizing = Sizing(prepared, fitted_models(prepared, fits, progress))
-    lap("posterior")
+    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
     with progress.steps("search for n") as advance:
         required = sizing.required(advance)
     progress.stage(f"{in_short(in_figures(prepared, required))}; the checks follow")
-    lap("search")
+    lap("posterior and search")
     members = confirmed(prepared, sizing.members, fits, progress)
-    sizing = replace(sizing, members=members)
+    sizing = replace(sizing, fitting=lambda: members)
     lap("check by sampling")
     with progress.steps("power and assurance curves") as advance:
         surface = sizing.surface(grid_of(prepared, required), advance)

@@ -1,6 +1,7 @@
 """The short way to n: exact posteriors and trials alone, nothing sampled, nothing written."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
@@ -22,7 +23,7 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
         raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
     found, fits = [], {}
     for prepared in question.plans:
-        sizing = Sizing(prepared, fitted_models(prepared, fits, progress))
+        sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         required, trial = sizing.required(), prepared.plan.trial
         row = in_figures(prepared, required)
         if moves:

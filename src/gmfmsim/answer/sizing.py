@@ -11,10 +11,13 @@ import xarray as xr
 
 from gmfmsim.answer.truths import conditions_of, effects_of, target_of, truths_of
 from gmfmsim.compute.text import percent
+from gmfmsim.files.remembered import remembered
 from gmfmsim.model.average import Member, belief_of, beliefs_of, refitted
 from gmfmsim.model.effect import Of
+from gmfmsim.model.engine import key_of_fit
+from gmfmsim.model.exact import refusal
 from gmfmsim.model.gate import apart_row
-from gmfmsim.model.truths import Belief, Truths, known, mixed_belief
+from gmfmsim.model.truths import Belief, Truths, belief, columns_of, known, mixed_belief, said
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.design import Design
@@ -33,12 +36,22 @@ CHECKED = (0.4, 1.0)
 
 @dataclass(frozen=True)
 class Sizing:
-    """A plan with its fitted models, and what their effects are in the trial, once as `effects` are known."""
+    """A plan with its models, fitted once they are asked for, and what their effects are in the trial.
+
+    remembers: what the models of the plan say of the effect is taken from the user's cache where it is there: another
+    drop-out, SD, alpha or target then fits nothing.
+    """
 
     prepared: Prepared
-    members: list[Member]
+    fitting: Callable[[], list[Member]]
+    remembers: bool = False
     _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
     _parts: dict[Of, list[Belief]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The fitted models with their shares."""
+        return self.fitting()
 
     def given(self, taken: np.ndarray) -> "Sizing":
         """Return the plan with its models fitted again, quickly, to some of the combinations of readings alone."""
@@ -48,14 +61,17 @@ class Sizing:
             weight = data["weight"].values[taken]
             data = data.isel(reading=taken).assign(weight=("reading", weight / weight.sum()))
             members = refitted(self.prepared.models, data, self.prepared.plan.model, quick=True)
-            self._given[key] = Sizing(self.prepared, members)
+            self._given[key] = Sizing(self.prepared, lambda: members)
         return self._given[key]
 
     @cached_property
     def exact(self) -> bool:
         """Whether n and success are computed without sampling: exact posteriors, and a test whose law is known."""
-        trial = self.prepared.plan.trial
-        return all(m.mixture for m in self.members) and exact.qualifies(trial, trial.analyses[0]) is None
+        plan, data = self.prepared.plan, self.prepared.contrasts
+        if exact.qualifies(plan.trial, plan.trial.analyses[0]) is not None:
+            return False
+        sampled = plan.sampler.engine == "nuts"
+        return data is None or not (sampled or any(refusal(spec, data) for spec in self.prepared.models.values()))
 
     def by_model(self, of: Of = "new_study") -> list[Belief]:
         """Return by model the effect of the active arm against control: in a new study, or in the mean of studies."""
@@ -65,9 +81,18 @@ class Sizing:
 
     def belief(self, scenario: str = "new_study") -> Belief:
         """Return the effect of the active arm against control in a scenario of `truths`, models mixed."""
-        if scenario in OF:
-            return mixed_belief(self.by_model(OF[scenario]), [m.share for m in self.members])
-        return known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
+        if scenario not in OF:
+            return known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
+        data, at = self.prepared.contrasts, target_of(self.prepared)
+        if data is None or not self.remembers:
+            return self._mixed(OF[scenario])
+        specs = self.prepared.models.values()
+        words = OF[scenario], str(at), self.prepared.plan.model.model_dump_json(), *(s.model_dump_json() for s in specs)
+        found = remembered(key_of_fit(words, data), lambda: columns_of(self._mixed(OF[scenario])))
+        return belief(**found, **said(at))
+
+    def _mixed(self, of: Of) -> Belief:
+        return mixed_belief(self.by_model(of), [m.share for m in self.members])
 
     @property
     def beliefs(self) -> dict[str, Belief]:

@@ -1,6 +1,6 @@
 """A fit: the engine that can, the other one as its cross-check, and the gate that both must pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -101,15 +101,21 @@ def checked(
     return replace(found, gate=gates, compared=compared, unchecked=failed, check_stats=sampled.stats)
 
 
+def key_of_fit(said: Iterable[str], data: xr.Dataset, packages: Iterable[str] = ()) -> str:
+    """Return the name under which is remembered what depends on words, contrasts and the code of models."""
+    package = Path(__file__).parents[1]
+    return key_of(
+        said,
+        {str(name): data[name].values for name in data.variables},
+        packages=("numpy", "scipy", "numba", *packages),
+        code=[path for room in ("compute", "dist", "model") for path in (package / room).rglob("*.py")],
+    )
+
+
 def _sampled(spec: ModelSpec, data: xr.Dataset, how: Sampler, seed: int, progress: bool) -> Sampled:
     """Return `sample`, at once where it has been done before."""
-    package = Path(__file__).parents[1]
-    key = key_of(
-        [spec.model_dump_json(), how.model_dump_json(exclude={"engine", "cross_check"}), str(seed)],
-        {str(name): data[name].values for name in data.variables},
-        packages=("numpy", "numba", "pymc", "pytensor", "nutpie"),
-        code=[path for room in ("model", "dist") for path in (package / room).rglob("*.py")],
-    )
+    said = spec.model_dump_json(), how.model_dump_json(exclude={"engine", "cross_check"}), str(seed)
+    key = key_of_fit(said, data, packages=("pymc", "pytensor", "nutpie"))
 
     def computed() -> dict[str, np.ndarray]:
         new = sample(spec, data, how, seed, progress=progress)

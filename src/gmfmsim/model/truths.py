@@ -49,6 +49,11 @@ def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray 
     return xr.Dataset({n: ("component", v) for n, v in columns.items()}, attrs={"unit": "GMFM-66 points"} | attrs)
 
 
+def columns_of(of: Belief) -> dict[str, np.ndarray]:
+    """Return weight, mean, sd and df of the components of a Belief, (M,) each."""
+    return {str(name): of[name].values for name in of}
+
+
 def exact_belief(mixture: Mixture, curve: Curve, at: Condition, of: Of = "new_study") -> Belief:
     """Return the Belief of an exact posterior under a condition: of a new study, or of the mean of studies.
 
