@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gmfmsim.files.toml import Spec
+from gmfmsim.trial.analyse.law import Factors, Statistic
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
@@ -49,6 +50,10 @@ class AnalysisSpec(Spec):
         most analyses tends to the estimand, without any error.
         """
         return theta, 0.0
+
+    def law(self, design, factors: Factors) -> Statistic | str:
+        """Return the law of the test given the truth, for the exact engine; or in words why none is known exactly."""
+        return f"the statistic of {self.method} has no law that is known exactly"
 
 
 def joined(words: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from gmfmsim.trial.analyse.contrast import changes, normal, pooled, separate
+from gmfmsim.trial.analyse.law import dependent, of_change
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, change_words
 
 
@@ -23,3 +24,10 @@ class TTest(AnalysisSpec):
     def estimates(self, trials, moments, design):
         contrast = {"t": pooled, "welch": separate, "z": normal}[self.method]
         return contrast(changes(moments(BASELINE)), design.weights)
+
+    def law(self, design, factors):
+        if self.method == "welch":
+            return super().law(design, factors)
+        if self.method == "z" and self.sd != "known":
+            return "the SDs of a z test are estimated"
+        return dependent(design) or of_change(self, design)._replace(known=self.method == "z")

@@ -1,0 +1,97 @@
+"""The law of a test statistic given the truth: what an analysis says of itself to the exact engine."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Factors = Callable[[np.ndarray], np.ndarray]
+"""From SDs of change (J,) to the lower Cholesky factors (1 + V, 1 + V, J) of the covariance of a child's scores."""
+
+
+class Statistic(NamedTuple):
+    """A test statistic given the truth: estimate ~ Normal(intercept + slope x effect, sigma^2 sum(weight^2 / n)).
+
+    weights (G,) of the groups of units; 0: it lends its degrees of freedom alone. sizes: from n to units randomised
+    (G,). kept: share of them that is seen. sigma: from the SD of change (J,) to the SD of a unit (J,). knees: SDs of
+    change at which sigma has a corner. adjusted: for the baseline, which takes a degree of freedom and inflates the
+    standard error by its imbalance (Wald's test in the linear model; Cochran 1957). known: the SD needs no estimate.
+    """
+
+    weights: tuple[float, ...]
+    sizes: Callable[[int], tuple[int, ...]]
+    kept: float
+    sigma: Callable[[np.ndarray], np.ndarray]
+    knees: tuple[float, ...]
+    slope: float
+    intercept: float
+    adjusted: bool = False
+    known: bool = False
+
+
+def of_contrast(analysis, design, sigma: Callable[[np.ndarray], np.ndarray], lent: bool = False) -> Statistic:
+    """Return the law of the primary contrast of a design by pooled variance, of units with SD sigma at the endpoint.
+
+    lent: whether groups without a weight lend their degrees of freedom.
+    """
+    weights = tuple(np.asarray(design.weights, float)) if design.control else (1.0,)
+    used = [i for i, w in enumerate(weights) if w or lent]
+    at_zero, at_one = (_centre(analysis, design, effect) for effect in (0.0, 1.0))
+
+    def sizes(n: int) -> tuple[int, ...]:
+        units = [children // design.step for children in design.sizes(n).values()]
+        return tuple(units[i] for i in used)
+
+    return Statistic(
+        weights=tuple(weights[i] for i in used),
+        sizes=sizes,
+        kept=kept(design, design.endpoint + 1),
+        sigma=sigma,
+        knees=knees(design, [design.month]),
+        slope=at_one - at_zero,
+        intercept=at_zero,
+    )
+
+
+def of_change(analysis, design) -> Statistic:
+    """Return the law of the primary contrast of changes to the endpoint."""
+    return of_contrast(analysis, design, lambda sd: design.children.change_sd(design.month, sd))
+
+
+def of_residual(analysis, design, factors: Factors) -> Statistic | str:
+    """Return the law of the contrast adjusted for the baseline, of children one by one; or why it is not known."""
+
+    def sigma(sd: np.ndarray) -> np.ndarray:
+        factor = factors(sd)[1 + design.endpoint]
+        return np.sqrt((factor[1:] ** 2).sum(axis=0))  # the first column is the baseline
+
+    return dependent(design) or of_contrast(analysis, design, sigma, lent=True)._replace(adjusted=True)
+
+
+def dependent(design) -> str | None:
+    """Return why the scores of children are not independent and jointly normal; None where they are."""
+    return design.not_normal or (f"children of {design.UNIT} resemble each other" if design.UNIT else None)
+
+
+def kept(design, visits: int) -> float:
+    """Return the share of children who are seen at the first visits."""
+    return (1 - design.dropout) ** (visits / len(design.visits))
+
+
+def knees(design, months: Sequence[float], own: float = 1.0) -> tuple[float, ...]:
+    """Return the SDs of change below which the measurement error is all that children differ by, one a month.
+
+    own: share of the variance of observed changes that children have to themselves.
+    """
+    children = design.children
+    if children.baseline_correlation is not None or not children.measurement_error.value:
+        return ()
+    error = children.measurement_error.value * math.sqrt(2 / own)
+    return tuple(error / (month / 12) ** children.excess_growth.value for month in months)
+
+
+def _centre(analysis, design, effect: float) -> float:
+    """Return what the estimate is centred on where every arm with cells has one effect."""
+    effects = np.array([[effect * (arm.dose > 0)] for arm in design.arms])
+    return float(analysis.limit(design.estimand(effects), effects, design, lambda: 0.0)[0][0])
