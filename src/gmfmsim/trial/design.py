@@ -112,7 +112,7 @@ class Design(Sized):
     UNIT: ClassVar[str] = ""
     """What groups of children who resemble each other are called, pairs or clusters; nothing where there are none."""
 
-    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "baseline_correlation")
+    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "sd_ratio", "baseline_correlation")
     """The keys of the short form, which every design takes; see `trial.short`."""
 
     design: str = Field(default="", max_length=300)
@@ -179,14 +179,20 @@ class Design(Sized):
 
     @property
     def not_normal(self) -> str | None:
-        """Why scores are not jointly normal in arms of planned sizes, with losses at random; None where they are."""
+        """Why scores are not jointly normal, of one covariance in arms of planned sizes, with losses at random; None
+        where they are."""
+        differ = "children respond differently" if self.children.response_sd.value > 0 else None
+        return self.not_normal_in_arms or differ
+
+    @property
+    def not_normal_in_arms(self) -> str | None:
+        """Why scores are not jointly normal in each arm by itself, where children may respond differently."""
         children = self.children
         reasons = {
             "children of the growth curves are not jointly normal": children.kind != "normal",
             "drop-out depends on the scores": children.dropout.mechanism != "completely_at_random",
             "visits are missed": children.missed.value > 0,
             "children of a centre resemble each other": children.centres is not None,
-            "children respond differently": children.response_sd.value > 0,
             "arm sizes vary under simple randomisation": self.randomisation.method not in ("block", "none"),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)

@@ -41,6 +41,8 @@ class ClusterT(AnalysisSpec):
             return np.sqrt(shared**2 + (own**2 + 2 * design.children.error_sd(sd) ** 2) / design.step)
 
         uneven = "losses leave clusters of different sizes" if design.step > 1 and design.dropout > 0 else None
-        if reason := design.not_normal or uneven:
+        if reason := design.not_normal_in_arms or uneven:
             return reason
-        return of_contrast(self, design, sigma)._replace(knees=knees(design, [design.month], 1 - design.icc.value))
+        test = of_contrast(self, design, sigma)
+        response = tuple(sd / design.step**0.5 for sd in test.response)
+        return test._replace(response=response, knees=knees(design, [design.month], 1 - design.icc.value))

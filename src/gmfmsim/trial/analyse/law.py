@@ -11,12 +11,14 @@ Factors = Callable[[np.ndarray], np.ndarray]
 
 
 class Statistic(NamedTuple):
-    """A test statistic given the truth: estimate ~ Normal(intercept + slope x effect, sigma^2 sum(weight^2 / n)).
+    """A test statistic given the truth: estimate ~ Normal(intercept + slope x effect, sum(weight^2 sd^2 / n)).
 
-    weights (G,) of the groups of units; 0: it lends its degrees of freedom alone. sizes: from n to units randomised
-    (G,). kept: share of them that is seen. sigma: from the SD of change (J,) to the SD of a unit (J,). knees: SDs of
-    change at which sigma has a corner. adjusted: for the baseline, which takes a degree of freedom and inflates the
-    standard error by its imbalance (Wald's test in the linear model; Cochran 1957). known: the SD needs no estimate.
+    sd^2 = sigma^2 + response^2 of a unit of each group. weights (G,) of the groups; 0: it lends its degrees of freedom
+    alone. sizes: from n to units randomised (G,). kept: share of them that is seen. sigma: from the SD of change (J,)
+    to the SD of a unit without cells (J,). knees: SDs of change at which sigma has a corner. response (G,): SD of what
+    cells do to the units of a group, () for none. adjusted: for the baseline, which takes a degree of freedom and
+    inflates the standard error by its imbalance (Wald's test in the linear model; Cochran 1957). known: the SD needs no
+    estimate. separate: each group's variance is estimated by itself (Welch 1947), not one of all groups.
     """
 
     weights: tuple[float, ...]
@@ -26,8 +28,15 @@ class Statistic(NamedTuple):
     knees: tuple[float, ...]
     slope: float
     intercept: float
+    response: tuple[float, ...] = ()
     adjusted: bool = False
     known: bool = False
+    separate: bool = False
+
+    @property
+    def unequal(self) -> bool:
+        """Whether the groups differ in the variance of a unit, or may."""
+        return self.separate or len(set(self.response)) > 1
 
 
 def of_contrast(analysis, design, sigma: Callable[[np.ndarray], np.ndarray], lent: bool = False) -> Statistic:
@@ -51,7 +60,15 @@ def of_contrast(analysis, design, sigma: Callable[[np.ndarray], np.ndarray], len
         knees=knees(design, [design.month]),
         slope=at_one - at_zero,
         intercept=at_zero,
+        response=responses(design, used),
     )
+
+
+def responses(design, groups: Sequence[int]) -> tuple[float, ...]:
+    """Return the SD of what cells do to a child of each group at the endpoint; () where it is the same for all."""
+    given = design.treatment(np.zeros((len(design.arms), 1)))
+    sd = design.children.response_sd.value * given.times[:, design.endpoint] * given.treated
+    return tuple(float(sd[i]) for i in groups) if sd.any() else ()
 
 
 def of_change(analysis, design) -> Statistic:
@@ -69,9 +86,13 @@ def of_residual(analysis, design, factors: Factors) -> Statistic | str:
     return dependent(design) or of_contrast(analysis, design, sigma, lent=True)._replace(adjusted=True)
 
 
-def dependent(design) -> str | None:
-    """Return why the scores of children are not independent and jointly normal; None where they are."""
-    return design.not_normal or (f"children of {design.UNIT} resemble each other" if design.UNIT else None)
+def dependent(design, alike: bool = True) -> str | None:
+    """Return why the scores of children are not independent and jointly normal; None where they are.
+
+    alike: and of one covariance in all arms.
+    """
+    together = f"children of {design.UNIT} resemble each other" if design.UNIT else None
+    return (design.not_normal if alike else design.not_normal_in_arms) or together
 
 
 def kept(design, visits: int) -> float:

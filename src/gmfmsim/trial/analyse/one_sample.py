@@ -39,4 +39,4 @@ class OneSample(AnalysisSpec):
         return theta + (gain - self.allowance), 0.0
 
     def law(self, design, factors):
-        return dependent(design) or of_change(self, design)
+        return dependent(design, alike=False) or of_change(self, design)

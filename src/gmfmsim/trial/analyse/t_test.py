@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from gmfmsim.trial.analyse.contrast import changes, normal, pooled, separate
@@ -26,8 +27,10 @@ class TTest(AnalysisSpec):
         return contrast(changes(moments(BASELINE)), design.weights)
 
     def law(self, design, factors):
-        if self.method == "welch":
-            return super().law(design, factors)
         if self.method == "z" and self.sd != "known":
             return "the SDs of a z test are estimated"
-        return dependent(design) or of_change(self, design)._replace(known=self.method == "z")
+        if self.method == "welch" and np.count_nonzero(design.weights) > 2:
+            return "a Welch test of more than two groups has no law that is known exactly"
+        if reason := dependent(design, alike=self.method == "z"):
+            return reason
+        return of_change(self, design)._replace(known=self.method == "z", separate=self.method == "welch")

@@ -196,7 +196,7 @@ def error(df: float, t: float, adjusted: bool) -> tuple[np.ndarray, np.ndarray, 
     error by q = 1 / sqrt(B), B ~ Beta((df + 1) / 2, 1/2): B = cos^2 a with density of the angle a in proportion to
     cos^df a. It is d^2 / Wxx of the ANCOVA, Wxx with df + 1 degrees of freedom, for normal baselines.
     """
-    s, weight = _estimated(df, t)
+    s, weight = estimated(df, t)
     q, share = imbalance(df, adjusted)
     return np.repeat(q, s.size), t * np.tile(s, q.size) * np.repeat(q, s.size), np.outer(share, weight).ravel()
 
@@ -209,7 +209,7 @@ def imbalance(df: float, adjusted: bool) -> Rule:
     return 1 / cosine, share
 
 
-def _estimated(df: float, t: float) -> Rule:
+def estimated(df: float, t: float) -> Rule:
     """Return the rule of S, as fine as E[Phi(x - t S)] needs: t S has an SD of about t / sqrt(2 df)."""
     if math.isinf(df):
         return np.ones(1), np.ones(1)

@@ -1,5 +1,6 @@
 """The law that an analysis says of its test, and what completers leave of it: units, degrees of freedom."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,9 @@ def statistic(design: Design, analysis) -> Statistic:
 
 
 class Completed(NamedTuple):
-    """What completers leave: sum(weight^2 / n) and degrees of freedom (P,), with their probabilities (P,)."""
+    """What completers leave: units (G, P), sum(weight^2 / n) and degrees of freedom (P,), their probabilities (P,)."""
 
+    units: np.ndarray
     scale: np.ndarray
     df: np.ndarray
     weight: np.ndarray
@@ -53,7 +55,16 @@ def completed(test: Statistic, n: int) -> Completed:
     df = np.where(used, units - 1, units).sum(axis=0) - test.adjusted
     can = df > 1 - 1e-9
     df = np.full(df.shape, np.inf) if test.known else df
-    return Completed(scale[can], df[can], weight[can])
+    return Completed(units[:, can], scale[can], df[can], weight[can])
+
+
+def standard_error(test: Statistic, units: np.ndarray, sigma: np.ndarray | float) -> np.ndarray:
+    """Return the true standard error (...) of the estimate at units (G,), for SDs of a unit without cells (...)."""
+    w2 = np.square(test.weights)
+    if not test.unequal:
+        return math.sqrt(sum((w2 / units)[w2 > 0])) * sigma
+    groups = zip(w2, units, test.response or (0.0,) * len(w2), strict=True)
+    return np.sqrt(sum(w / n * (sigma**2 + own**2) for w, n, own in groups if w))
 
 
 def _group(size: int, kept: float, weighed: bool) -> Rule:

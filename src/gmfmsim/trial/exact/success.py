@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -15,12 +16,17 @@ from gmfmsim.model.truths import Belief
 from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.rules import gauss, spread
-from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, statistic
+from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
+from gmfmsim.trial.exact.unequal import chances_unequal
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
+
+
+NOTHING = 1e-12
+"""A point of completers and SDs that holds less is left out."""
 
 
 class Assurance:
@@ -72,6 +78,8 @@ class Assurance:
         left = completed(self.test, n)
         if not left.weight.size:
             return 0.0
+        if self.test.unequal:
+            return _share(self._over_unequal(left, sigma, share))
         se = np.sqrt(left.scale)[:, None] * sigma
         if self.table is None:
             found = [dot(self._given(row, float(df)), share) for row, df in zip(se, left.df, strict=True)]
@@ -80,14 +88,23 @@ class Assurance:
         df = np.broadcast_to(left.df[:, None], se.shape)
         return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
 
+    def _over_unequal(self, left: Completed, sigma: np.ndarray, share: np.ndarray) -> float:
+        """Return success over completers and SDs of a unit, where its variances are unequal."""
+        total, sds = 0.0, list(zip(sigma.tolist(), share.tolist(), strict=True))
+        for (units, chance), (sd, part) in product(zip(left.units.T, left.weight.tolist(), strict=True), sds):
+            if chance * part > NOTHING:
+                truth, weight = self._smeared(float(standard_error(self.test, units, sd)))
+                found = chances_unequal(truth, self.claimed, self.test, units, sd)
+                total += chance * part * float(dot(found, weight))
+        return total
+
     def rough(self, n: int) -> float:
         """Return success at n of the test with known SD and no imbalance, as many children lost as expected: a guess.
 
         It takes no time, and has hardly more power than the test itself where there are children enough.
         """
-        units = [size * self.test.kept for size in self.test.sizes(n)]
-        scale = sum(w**2 / u for w, u in zip(self.test.weights, units, strict=True) if w)
-        se = math.sqrt(scale) * self.sigma
+        units = np.array([size * self.test.kept for size in self.test.sizes(n)])
+        se = standard_error(self.test, units, self.sigma)
         truth, share = self._smeared(float(se.min()))
         found = dot(chances(truth, self.claimed, se, math.inf, False), share)
         return _share(float(dot(found, self.share)))
@@ -149,15 +166,20 @@ def surface(
     values = np.zeros((len(n), sd.size, effect.size))
     for i, k in enumerate(n):
         left: Completed = completed(test, k)
-        for scale, df, weight in zip(*left, strict=True):
-            values[i] += weight * chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+        for units, scale, df, weight in zip(left.units.T, *left[1:], strict=True):
+            if test.unequal:
+                found = np.array([chances_unequal(truth, criteria, test, units, s) for s in sigma.tolist()])
+            else:
+                found = chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+            values[i] += weight * found
     coords = {"n": n, "sd": sd, "effect": effect}
     return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
 
 
 def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
-    """Return the SD of a unit (J,) at SDs of change (J,), all above 0."""
-    return valid("SD of a unit", test.sigma(sd), above=0)
+    """Return the SD of a unit (J,) at SDs of change (J,), all above 0: without cells, where those differ by group."""
+    sigma = valid("SD of a unit", test.sigma(sd), above=0)
+    return sigma if test.unequal or not test.response else np.hypot(sigma, test.response[0])
 
 
 def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
@@ -202,4 +224,4 @@ def _share(value: float) -> float:
     """Return a probability, rounding errors beyond 0 and 1 cut off. Raises ValueError for what is no number."""
     if not math.isfinite(value):
         raise ValueError("success is not a number")
-    return min(max(value, 0.0), 1.0)
+    return min(max(float(value), 0.0), 1.0)
