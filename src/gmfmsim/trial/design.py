@@ -53,16 +53,21 @@ class Objective(Spec):
     """What success means, at two-sided level alpha: the interval is the one with probability 1 - alpha.
 
     superiority: it lies above 0; non_inferiority: above -margin; equivalence: within (-margin, margin), by two
-    one-sided tests at alpha / 2 each. margin in GMFM-66 points.
+    one-sided tests at alpha / 2 each. margin in GMFM-66 points. decision_value: points above which the estimate must
+    lie besides, for superiority: a dual criterion of significance and relevance (Roychoudhury, Scheuer & Neuenschwander
+    2018).
     """
 
     claim: Literal["superiority", "non_inferiority", "equivalence"] = "superiority"
     margin: Annotated[float, Field(ge=0, le=50)] = 0
+    decision_value: Annotated[float, Field(gt=0, le=50)] | None = Field(default=None, exclude_if=lambda v: v is None)
 
     @model_validator(mode="after")
     def _margin_where_needed(self):
         if (self.claim == "superiority") != (self.margin == 0):
             raise PydanticCustomError("objective", "a margin above 0, exactly for non_inferiority and equivalence")
+        if self.decision_value is not None and self.claim != "superiority":
+            raise PydanticCustomError("objective", "a decision_value only for superiority")
         return self
 
 
@@ -152,6 +157,10 @@ class Design(Sized):
                 problems.append(f"no analysis {analysis.method}: it is not valid for a {self.kind} design")
             if isinstance(analysis, Responder) and self.objective.claim != "superiority":
                 problems.append("claim superiority for a responder analysis: a margin in points says nothing of shares")
+            if self.objective.decision_value is not None and not analysis.by_estimate:
+                problems.append(
+                    f"no decision_value for {analysis.method}: it decides by more than one estimate in points"
+                )
             wants = set(getattr(analysis, "covariates", ())) - {"baseline"}
             if "centre" in wants and self.children.centres is None:
                 problems.append("centres among the children, where an analysis adjusts for centre")

@@ -1,7 +1,7 @@
 """Each dose against control, step by step."""
 
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class ClosedTest(AnalysisSpec):
     in it is, so that it takes on smaller doses.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["closed_dunnett"]
 
     def words(self, design):

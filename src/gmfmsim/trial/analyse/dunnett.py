@@ -1,7 +1,7 @@
 """Each dose against control."""
 
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class Dunnett(AnalysisSpec):
     It takes on the smallest significant dose. The interval is simultaneous over the doses.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["dunnett"]
 
     def words(self, design):

@@ -1,6 +1,6 @@
 """Multiple comparisons of candidate shapes of the dose-response."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,7 @@ class McpMod(AnalysisSpec):
     It takes on the smallest dose with nearly all of the effect under the candidate with the largest contrast.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["mcp_mod"]
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=12)]
 

@@ -22,10 +22,12 @@ class AnalysisSpec(Spec):
 
     `scale` names what it estimates: points (the effect in GMFM-66 points), share (a difference of proportions), or
     rank (nothing in points). `linear`: whether group sizes, means and cross-products of the scores suffice for it.
+    `by_estimate`: whether it decides by the interval of one estimate in points, and no test beside it.
     """
 
     scale: ClassVar[Literal["points", "share", "rank"]] = "points"
     linear: ClassVar[bool] = True
+    by_estimate: ClassVar[bool] = True
     method: str
 
     @property

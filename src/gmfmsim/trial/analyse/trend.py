@@ -1,6 +1,6 @@
 """Linear trend over doses."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ class Trend(AnalysisSpec):
     It takes on the highest dose.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["trend"]
     scores: Literal["rank", "dose"] = "rank"
 

@@ -30,9 +30,10 @@ def behind(design: Design, belief: Belief, n: int, target: float) -> dict | None
     """
     claimed, analysis = claim(design), design.analyses[0]
     law = statistic(design, analysis)
-    if len(claimed) > 1 or law.slope <= 0:
+    if {c.direction for c in claimed} != {"above"} or law.slope <= 0:
         return None
-    truths, border = exact_mixture(belief), (claimed[0].threshold - law.intercept) / law.slope
+    threshold = max(c.threshold for c in claimed)
+    truths, border = exact_mixture(belief), (threshold - law.intercept) / law.slope
 
     def power(truth: float) -> float:
         return Assurance(design, analysis, known(truth)).at(n)
