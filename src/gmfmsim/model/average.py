@@ -38,6 +38,7 @@ class Published:
     estimate: PooledEstimate
 
     labelled = (("mu", None),)
+    node = np.zeros(1, int)
 
     @cached_property
     def phi(self) -> Mapping[str, np.ndarray]:

@@ -10,6 +10,18 @@ Factors = Callable[[np.ndarray], np.ndarray]
 """From SDs of change (J,) to the lower Cholesky factors (1 + V, 1 + V, J) of the covariance of a child's scores."""
 
 
+class AlongDoses(NamedTuple):
+    """A test of the means of all arms (A,), of children alike, in the order of the design: one of two kinds.
+
+    contrast: from children (A,) to the weights (A,) of the one contrast that is tested by t. critical: from a one-sided
+    level and degrees of freedom to the critical value of the largest of the differences from control, at `control`.
+    """
+
+    contrast: Callable[[np.ndarray], np.ndarray] | None = None
+    critical: Callable[[float, float], float] | None = None
+    control: int = 0
+
+
 class Statistic(NamedTuple):
     """A test statistic given the truth: estimate ~ Normal(intercept + slope x effect, sum(weight^2 sd^2 / n)).
 
@@ -18,7 +30,8 @@ class Statistic(NamedTuple):
     to the SD of a unit without cells (J,). knees: SDs of change at which sigma has a corner. response (G,): SD of what
     cells do to the units of a group, () for none. adjusted: for the baseline, which takes a degree of freedom and
     inflates the standard error by its imbalance (Wald's test in the linear model; Cochran 1957). known: the SD needs no
-    estimate. separate: each group's variance is estimated by itself (Welch 1947), not one of all groups.
+    estimate. separate: each group's variance is estimated by itself (Welch 1947), not one of all groups. doses: a test
+    along doses, whose weights are its own; then slope is the share of effects that is present.
     """
 
     weights: tuple[float, ...]
@@ -32,6 +45,7 @@ class Statistic(NamedTuple):
     adjusted: bool = False
     known: bool = False
     separate: bool = False
+    doses: AlongDoses | None = None
 
     @property
     def unequal(self) -> bool:
@@ -74,6 +88,23 @@ def responses(design, groups: Sequence[int]) -> tuple[float, ...]:
 def of_change(analysis, design) -> Statistic:
     """Return the law of the primary contrast of changes to the endpoint."""
     return of_contrast(analysis, design, lambda sd: design.children.change_sd(design.month, sd))
+
+
+def of_doses(design, doses: AlongDoses) -> Statistic | str:
+    """Return the law of a test of the mean changes of all arms along doses; or why it is not known."""
+    if reason := dependent(design):
+        return reason
+    children = design.children
+    return Statistic(
+        weights=(1.0,) * len(design.arms),
+        sizes=lambda n: tuple(design.sizes(n).values()),
+        kept=kept(design, design.endpoint + 1),
+        sigma=lambda sd: children.change_sd(design.month, sd),
+        knees=knees(design, [design.month]),
+        slope=float(design.share_present[design.endpoint]),
+        intercept=0.0,
+        doses=doses,
+    )
 
 
 def of_residual(analysis, design, factors: Factors) -> Statistic | str:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast
+from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast, of_one_shape
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, joined
 from gmfmsim.trial.dose_shapes import Candidate, standardised_means
 
@@ -35,3 +35,8 @@ class McpMod(AnalysisSpec):
 
     def limit(self, theta, effect, design, untreated):
         return largest_contrast(standardised_means(self.candidates, doses_of(design)), effect, design), 0.0
+
+    def law(self, design, factors):
+        if len(self.candidates) > 1:
+            return "the largest of several contrasts has no law that is known exactly"
+        return of_one_shape(standardised_means(self.candidates, doses_of(design)), design)

@@ -118,16 +118,16 @@ def _eigen(d, e, z):
 
 
 @lru_cache(maxsize=4096)
-def completers(randomised: int, kept: float, fewest: int) -> Rule:
+def completers(randomised: int, kept: float, fewest: int, others: float = 0.0) -> Rule:
     """Return the rule of the Binomial(randomised, kept) units who finish, if `fewest` do: weights sum to P(>= fewest).
 
-    Nodes as many as powers need that bend on the scale of the
-    number itself; against the full sum over both arms the error is below 1e-7, as tests show.
+    Nodes as many as powers need that bend on the scale of the number itself; against the full sum over both arms the
+    error is below 1e-7, as tests show. others: units of other groups that tell of the SD too.
     """
     if kept >= 1:
         return np.array([float(randomised)]), np.array([float(randomised >= fewest)])
     expected, sd = randomised * kept, math.sqrt(randomised * kept * (1 - kept))
-    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected < FEW else 1)
+    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected + others < FEW else 1)
     return _completers(randomised, kept, fewest, int(TAIL_IN_SDS * sd) + 20, nodes)
 
 

@@ -19,10 +19,16 @@ def law(design: Design, analysis) -> Statistic | str:
     return analysis.law(design, lambda sd: factors(design, sd))
 
 
-def qualifies(design: Design, analysis) -> str | None:
-    """Return why the law of an analysis of the design is not known exactly; None where it is."""
+def qualifies(design: Design, analysis, joint: bool = False) -> str | None:
+    """Return why success of an analysis of the design is not known exactly; None where it is.
+
+    joint: whether the belief says the effects of all doses together (`model.truths.along_doses`), which tests along
+    doses need.
+    """
     found = law(design, analysis)
-    return found if isinstance(found, str) else None
+    if isinstance(found, str):
+        return found
+    return "a belief in the effect of one dose says nothing of the others" if found.doses and not joint else None
 
 
 def statistic(design: Design, analysis) -> Statistic:
@@ -47,7 +53,12 @@ def completed(test: Statistic, n: int) -> Completed:
 
     Groups of the contrast keep at least two units, and one degree of freedom is left, or the trial shows nothing.
     """
-    rules = [_group(size, test.kept, bool(w)) for size, w in zip(test.sizes(n), test.weights, strict=True)]
+    sizes = test.sizes(n)
+    if test.doses:  # all arms tell of one SD
+        others = [(sum(sizes) - size) * test.kept for size in sizes]
+        rules = [completers(size, test.kept, NEEDS_TWO, more) for size, more in zip(sizes, others, strict=True)]
+    else:
+        rules = [_group(size, test.kept, bool(w)) for size, w in zip(sizes, test.weights, strict=True)]
     units, weight = product_rule(rules)
     weights = np.array(test.weights)[:, None]
     used = weights != 0
