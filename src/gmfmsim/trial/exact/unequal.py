@@ -1,6 +1,7 @@
 """How likely an estimate is to meet its criteria where the variances of two kinds of groups are unequal."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -63,6 +64,7 @@ def _first_kind(test: Statistic) -> np.ndarray:
     return np.arange(len(test.weights)) == 0
 
 
+@lru_cache(maxsize=4096)
 def _share(first: float, second: float) -> Rule:
     """Return the rule of B ~ Beta(first / 2, second / 2) along an angle a, B = sin^2 a."""
     middle, sd = math.atan(math.sqrt(first / second)), 1 / math.sqrt(2 * (first + second))
