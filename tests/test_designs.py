@@ -310,7 +310,7 @@ def test_the_resolved_configuration_runs_to_the_same_bytes_elsewhere(asked, tmp_
 def mixed(tmp_path_factory):
     """Two arms with normal changes; a design whose test is simulated; that twice more, a second for every n."""
     folder = tmp_path_factory.mktemp("mixed")
-    design = {"trial": {"design": "mine.toml", "analyses": [{"method": "welch"}]}}
+    design = {"trial": {"design": "mine.toml", "analyses": [{"method": "z"}]}}
     others = [design | {"label": f"{k} s", "search": {"max_seconds": k}} for k in (7, 3)]
     alternatives = [design | {"label": "as a design"}, *others]
     path = write(folder, BASE | {"trial": INLINE, "analysis": {"method": "t"}, "alternatives": alternatives})

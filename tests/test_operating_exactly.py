@@ -308,7 +308,7 @@ def test_required_n_is_the_smallest_that_the_design_can_have(kind):
     ("design", "reason"),
     [
         (population_design(), "growth curves"),
-        (normal_design(analyses=[{"method": "welch"}]), "no law"),
+        (normal_design(analyses=[{"method": "wilcoxon"}]), "no law"),
         (normal_design(analyses=[{"method": "z"}]), "estimated"),
         (normal_design(analyses=[{"method": "bayes", "prior_sd": 2}]), "prior"),
         (normal_design("cluster", children={"dropout": 0.1}), "different sizes"),

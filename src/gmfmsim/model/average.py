@@ -39,6 +39,7 @@ class Published:
     estimate: PooledEstimate
 
     labelled = (("mu", None),)
+    node = np.zeros(1, int)
 
     @cached_property
     def phi(self) -> Mapping[str, np.ndarray]:

@@ -125,9 +125,13 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
 
 
 class Mixture(Protocol):
-    """A posterior as a mixture of normals: parameters phi (J,) by name and linear coefficients, normal given these."""
+    """A posterior as a mixture of normals: parameters phi (J,) by name and linear coefficients, normal given these.
+
+    node (C,): which of the J values of the parameters each component of `linear` has.
+    """
 
     phi: Mapping[str, np.ndarray]
+    node: np.ndarray
     labelled: Sequence[Labelled]
 
     def linear(self, loading: np.ndarray, variance: np.ndarray | float = 0.0):

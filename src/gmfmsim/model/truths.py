@@ -1,14 +1,15 @@
 """What may be true in the next trial: as a mixture of distributions (Belief), and as draws (Truths)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
+from gmfmsim.compute.arguments import vector
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.model.curves import Curve
-from gmfmsim.model.effect import INTERVAL_PROB, Condition, Mixture, Of, deviations, effect_at
+from gmfmsim.model.effect import INTERVAL_PROB, Condition, Mixture, Of, deviations, effect, effect_at
 from gmfmsim.streams import stream
 
 BATCHES_PER_CHAIN = 50
@@ -27,6 +28,8 @@ type Belief = xr.Dataset
 
 weight, mean, sd, df (component): weights above 0 that sum to 1; mean and scale in attrs["unit"] against dose 0, active
 minus control; df infinite where a component is normal. attrs: unit, and those of the condition that it is for.
+loading (component, arm), of a trial along doses: the effect of an arm as a multiple of that of the active one, so that
+the effects of all arms are known together; see `along_doses`.
 """
 
 
@@ -61,6 +64,40 @@ def exact_belief(mixture: Mixture, curve: Curve, at: Condition, of: Of = "new_st
     """
     found = on_grids(effect_at(mixture, curve, at, of))
     return belief(found.weight, found.means, found.sds, **said(at))
+
+
+def along_doses(of: Belief, loading: Mapping[str, float]) -> Belief:
+    """Return the Belief of the active arm's effect with those of all arms: loading, by arm, times it.
+
+    Of one study every dose has the same deviation from the mean of studies, in proportion to the curve, so that given
+    the parameters of the curve the effects of all doses are multiples of one. Raises ValueError for what is no number.
+    """
+    values = vector("loading", np.array(list(loading.values())))
+    each = np.broadcast_to(values, (of.sizes["component"], values.size))
+    return of.assign(loading=(("component", "arm"), each)).assign_coords(arm=list(loading))
+
+
+def exact_belief_along(
+    mixture: Mixture, curve: Curve, arms: Mapping[str, Condition], active: str, of: Of = "new_study"
+) -> Belief:
+    """Return the Belief of an exact posterior of the effects of all arms together; see `along_doses`.
+
+    Components with the same parameters of the curve are put `on_grids`. Raises ValueError for an active arm without an
+    effect, of which that of no other arm is a multiple.
+    """
+    found = effect_at(mixture, curve, arms[active], of)
+    share = np.array([effect(curve, mixture.labelled, mixture.phi, at).share for at in arms.values()]).T
+    own = share[:, list(arms).index(active)]
+    if not (np.isfinite(own) & (own != 0)).all():
+        raise ValueError(f"active = {active!r}: must be an arm with an effect")
+    loading, of_loading = np.unique((share / own[:, None])[mixture.node], axis=0, return_inverse=True)
+    parts = []
+    for number, row in enumerate(loading):
+        mine = of_loading.ravel() == number
+        few = on_grids(NormalMixture(found.weight[mine], found.means[mine], found.sds[mine]))
+        alone = belief(few.weight, few.means, few.sds, **said(arms[active]))
+        parts.append((along_doses(alone, dict(zip(arms, row, strict=True))), float(found.weight[mine].sum())))
+    return mixed_belief(*zip(*parts, strict=True))
 
 
 def known(effect: float) -> Belief:
@@ -100,13 +137,26 @@ def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
     Components that models have in common, as those that stand `on_grids` have, are one.
     """
     pairs = [(part, share) for part, share in zip(parts, shares, strict=True) if share > 0]
+    along = all("loading" in part for part, _ in pairs)
     every = np.concatenate(
-        [np.stack([part[name].values for name in ("mean", "sd", "df")]) for part, _ in pairs], axis=1
+        [
+            np.vstack(
+                [*(part[name].values for name in ("mean", "sd", "df")), *(part["loading"].values.T if along else ())]
+            )
+            for part, _ in pairs
+        ],
+        axis=1,
     )
     components, which = np.unique(every, axis=1, return_inverse=True)
     weight = np.bincount(which, np.concatenate([share * part["weight"].values for part, share in pairs]))
     there = weight > 0  # what is too small for a number has no part
-    return belief(weight[there], *components[:, there], **parts[0].attrs)
+    mean, sd, df, *loading = components[:, there]
+    found = belief(weight[there], mean, sd, df, **parts[0].attrs)
+    if not along:
+        return found
+    return found.assign(loading=(("component", "arm"), np.transpose(loading))).assign_coords(
+        arm=pairs[0][0]["arm"].values
+    )
 
 
 def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:

@@ -40,10 +40,12 @@ def claim(design: Design) -> Claim:
     """Return the criteria of a design's objective, at level alpha / 2 each.
 
     superiority: above 0; non_inferiority: above -margin; equivalence: above -margin and below margin, which is two
-    one-sided tests (Schuirmann 1987).
+    one-sided tests (Schuirmann 1987). A decision value is a second criterion, at level 1/2: of the estimate itself.
     """
     level, margin = design.alpha / 2, design.objective.margin  # 0 for superiority
     lower = Criterion(level, 0 - margin, "above")
+    if design.objective.decision_value is not None:
+        return lower, Criterion(0.5, design.objective.decision_value, "above")
     return (lower, Criterion(level, margin, "below")) if design.objective.claim == "equivalence" else (lower,)
 
 

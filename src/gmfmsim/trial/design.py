@@ -53,16 +53,21 @@ class Objective(Spec):
     """What success means, at two-sided level alpha: the interval is the one with probability 1 - alpha.
 
     superiority: it lies above 0; non_inferiority: above -margin; equivalence: within (-margin, margin), by two
-    one-sided tests at alpha / 2 each. margin in GMFM-66 points.
+    one-sided tests at alpha / 2 each. margin in GMFM-66 points. decision_value: points above which the estimate must
+    lie besides, for superiority: a dual criterion of significance and relevance (Roychoudhury, Scheuer & Neuenschwander
+    2018).
     """
 
     claim: Literal["superiority", "non_inferiority", "equivalence"] = "superiority"
     margin: Annotated[float, Field(ge=0, le=50)] = 0
+    decision_value: Annotated[float, Field(gt=0, le=50)] | None = Field(default=None, exclude_if=lambda v: v is None)
 
     @model_validator(mode="after")
     def _margin_where_needed(self):
         if (self.claim == "superiority") != (self.margin == 0):
             raise PydanticCustomError("objective", "a margin above 0, exactly for non_inferiority and equivalence")
+        if self.decision_value is not None and self.claim != "superiority":
+            raise PydanticCustomError("objective", "a decision_value only for superiority")
         return self
 
 
@@ -112,7 +117,7 @@ class Design(Sized):
     UNIT: ClassVar[str] = ""
     """What groups of children who resemble each other are called, pairs or clusters; nothing where there are none."""
 
-    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "baseline_correlation")
+    SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "sd_ratio", "baseline_correlation")
     """The keys of the short form, which every design takes; see `trial.short`."""
 
     design: str = Field(default="", max_length=300)
@@ -152,6 +157,10 @@ class Design(Sized):
                 problems.append(f"no analysis {analysis.method}: it is not valid for a {self.kind} design")
             if isinstance(analysis, Responder) and self.objective.claim != "superiority":
                 problems.append("claim superiority for a responder analysis: a margin in points says nothing of shares")
+            if self.objective.decision_value is not None and not analysis.by_estimate:
+                problems.append(
+                    f"no decision_value for {analysis.method}: it decides by more than one estimate in points"
+                )
             wants = set(getattr(analysis, "covariates", ())) - {"baseline"}
             if "centre" in wants and self.children.centres is None:
                 problems.append("centres among the children, where an analysis adjusts for centre")
@@ -179,14 +188,20 @@ class Design(Sized):
 
     @property
     def not_normal(self) -> str | None:
-        """Why scores are not jointly normal in arms of planned sizes, with losses at random; None where they are."""
+        """Why scores are not jointly normal, of one covariance in arms of planned sizes, with losses at random; None
+        where they are."""
+        differ = "children respond differently" if self.children.response_sd.value > 0 else None
+        return self.not_normal_in_arms or differ
+
+    @property
+    def not_normal_in_arms(self) -> str | None:
+        """Why scores are not jointly normal in each arm by itself, where children may respond differently."""
         children = self.children
         reasons = {
             "children of the growth curves are not jointly normal": children.kind != "normal",
             "drop-out depends on the scores": children.dropout.mechanism != "completely_at_random",
             "visits are missed": children.missed.value > 0,
             "children of a centre resemble each other": children.centres is not None,
-            "children respond differently": children.response_sd.value > 0,
             "arm sizes vary under simple randomisation": self.randomisation.method not in ("block", "none"),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)

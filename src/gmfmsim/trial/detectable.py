@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.files.toml import Spec
-from gmfmsim.model.truths import known
+from gmfmsim.model.truths import along_doses, known
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, qualifies
@@ -82,11 +82,13 @@ def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
     """
     trial.sizes(wanted.n_per_arm)
     first, engine = primary_only(trial)
-    exactly, seen = qualifies(trial, trial.analyses[0]) is None, {}
+    exactly, seen = qualifies(trial, trial.analyses[0], joint=True) is None, {}
+    cells = {arm.name: float(arm.dose > 0) for arm in trial.arms}
 
     def power(steps: int) -> tuple[float, float]:
         if steps not in seen and exactly:
-            seen[steps] = Assurance(trial, trial.analyses[0], known(steps * STEP)).at(wanted.n_per_arm), 0.0
+            believed = along_doses(known(steps * STEP), cells)
+            seen[steps] = Assurance(trial, trial.analyses[0], believed).at(wanted.n_per_arm), 0.0
         if steps not in seen:
             truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
             surface = simulate(truths, first, n=[wanted.n_per_arm], seed=effort.seed, engine=engine)

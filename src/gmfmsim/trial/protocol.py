@@ -212,9 +212,11 @@ def _success(design: Design) -> str:
         "non_inferiority": f"above -{margin:g} points (non-inferiority)",
         "equivalence": f"between -{margin:g} and {margin:g} points (equivalence)",
     }[claim]
+    relevant = design.objective.decision_value
+    besides = f", and its estimate above {relevant:g} points" if relevant is not None else ""
     return (
         f"The trial succeeds if the {100 * (1 - design.alpha):g} % interval of the effect of {design.contrast_words} "
-        f"lies {where} (two-sided alpha {design.alpha:g})."
+        f"lies {where} (two-sided alpha {design.alpha:g}){besides}."
     )
 
 

@@ -27,13 +27,16 @@ class Short(Spec):
     month: of the endpoint, the last visit. ratio: children with cells for each control child, of a trial of two arms.
     dropout: share of children lost before the last visit, completely at random. sd_change: SD of the change at the
     endpoint without treatment, over children; of children on growth curves that of the excess over their curves. A
-    number, or a distribution over trials. baseline_correlation: of the baseline with later scores, of normal children.
+    number, or a distribution over trials. sd_ratio: the same SD of children with cells over that of those without, of
+    normal children and from 1 on, for they differ in their response to the cells: response_sd = sd sqrt(sd_ratio^2 - 1)
+    at the endpoint, sd the median one. baseline_correlation: of the baseline with later scores, of normal children.
     """
 
     month: Annotated[float, Field(gt=0, le=120)] | None = None
     ratio: Annotated[float, Field(ge=0.05, le=20)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     sd_change: Annotated[LogNormal | LogStudentT | Fixed, Field(discriminator="dist")] | None = None
+    sd_ratio: Annotated[float, Field(ge=1, le=10)] | None = None
     baseline_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
 
     @field_validator("sd_change", mode="before")
@@ -84,7 +87,39 @@ def written_out(whole: dict, short: dict, file: str) -> tuple[dict, list[Fault]]
             faults.append(Fault(file, "key baseline_correlation", "cannot be set for these children", allowed))
         known = {"baseline_correlation": {"value": said.baseline_correlation}, "excess_growth": {"value": 0}}
         children = children | {name: figure | SOURCE for name, figure in known.items()}
+    if said.sd_ratio is not None:
+        if children.get("kind") != "normal":
+            allowed = "with normal children; on growth curves response_sd says how differently children respond"
+            faults.append(Fault(file, "key sd_ratio", "cannot be set for these children", allowed))
+        children = children | _responding(said.sd_ratio, children, whole)
     return whole | {"children": children}, faults
+
+
+def _responding(ratio: float, children: dict, whole: dict) -> dict:
+    """Return the SD of responses with which the SD of change at the endpoint is `ratio` times that without cells."""
+    sd, growth, error = (_value(children, name) for name in ("excess_sd", "excess_growth", "measurement_error"))
+    if None in (sd, growth, error):
+        return {}  # told where the whole is validated
+    least = 0.0 if "baseline_correlation" in children else math.sqrt(2) * error
+    onset = whole.get("onset") if isinstance(whole.get("onset"), list) else []
+    present = onset[_kind(whole).ENDPOINT] if onset else 1.0
+    if not isinstance(present, int | float) or not present > 0:
+        return {}
+    without = max(sd * (_endpoint(whole) / 12) ** growth, least)
+    return {"response_sd": {"value": without * math.sqrt(ratio**2 - 1) / present} | SOURCE}
+
+
+def _value(children: dict, name: str) -> float | None:
+    """Return the value of a figure of children; None where it is no number."""
+    figure = children.get(name)
+    value = figure.get("value") if isinstance(figure, dict) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _endpoint(whole: dict) -> float:
+    """Return the month of the endpoint of a declaration."""
+    visits = whole.get("visits")
+    return visits[_kind(whole).ENDPOINT] if visits else 12
 
 
 def _kind(whole: dict) -> type[Design]:
@@ -127,9 +162,7 @@ def _spread(said: Short, children: dict, whole: dict) -> dict:
     """Return the SD of the change over 12 months that gives the SD that is said at the endpoint."""
     sd, growth = said.sd_change, children.get("excess_growth")
     exponent = growth.get("value", 0) if isinstance(growth, dict) and said.baseline_correlation is None else 0
-    visits = whole.get("visits")
-    end = visits[_kind(whole).ENDPOINT] if visits else 12
-    factor = (end / 12) ** exponent
+    factor = (_endpoint(whole) / 12) ** exponent
     if isinstance(sd, Fixed):
         return {"value": sd.value / factor} | SOURCE
     if isinstance(sd, LogStudentT):

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from gmfmsim.trial.analyse.law import of_residual
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, covariate_words
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
@@ -38,6 +39,11 @@ class Ancova(AnalysisSpec):
         if set(self.covariates) == {"baseline"}:
             return ancova(moments(BASELINE), design.weights)
         return in_parts(trials, design, self.covariates)
+
+    def law(self, design, factors):
+        if set(self.covariates) != {"baseline"}:
+            return "covariates beside the baseline differ between children"
+        return of_residual(self, design, factors)
 
 
 def in_parts(trials: Trials, design, covariates: list[str]) -> Estimates:

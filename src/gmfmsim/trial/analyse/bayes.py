@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from gmfmsim.trial.analyse.law import of_residual
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 from gmfmsim.trial.estimates import Estimates
 
@@ -45,3 +46,6 @@ class Bayes(AnalysisSpec):
         at = cache(lambda level: posterior(*data, self.prior_mean, self.prior_sd, level))
         mean, sd, *_ = at(design.alpha / 2)
         return Estimates(mean, sd, found.df, ok, bounds=lambda level: at(level)[2:])
+
+    def law(self, design, factors):
+        return "a prior moves the interval" if self.prior_sd is not None else of_residual(self, design, factors)

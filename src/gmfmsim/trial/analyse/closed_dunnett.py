@@ -1,12 +1,12 @@
 """Each dose against control, step by step."""
 
 from itertools import combinations
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from gmfmsim.trial.analyse.doses import by_dose
-from gmfmsim.trial.analyse.dunnett import against_control, critical, largest_of_doses, treated
+from gmfmsim.trial.analyse.dunnett import against_control, critical, largest_of_doses, of_largest, treated
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 
 
@@ -18,6 +18,7 @@ class ClosedTest(AnalysisSpec):
     in it is, so that it takes on smaller doses.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["closed_dunnett"]
 
     def words(self, design):
@@ -34,3 +35,7 @@ class ClosedTest(AnalysisSpec):
 
     def limit(self, theta, effect, design, untreated):
         return largest_of_doses(effect, design), 0.0
+
+    def law(self, design, factors):
+        """Any dose is significant where the test of all of them is."""
+        return of_largest(design)

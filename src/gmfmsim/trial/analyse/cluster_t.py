@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
+from gmfmsim.trial.analyse.law import knees, of_contrast
 from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
 
 
@@ -31,3 +32,17 @@ class ClusterT(AnalysisSpec):
         with np.errstate(invalid="ignore"):
             mean = np.add.reduceat(np.where(seen, change, 0), starts, axis=0) / n
         return pooled(grouped(mean, trials.group[order][starts], len(design.arms)), design.weights)
+
+    def law(self, design, factors):
+        """The unit is a cluster, and what it contributes its mean."""
+
+        def sigma(sd: np.ndarray) -> np.ndarray:
+            own, shared = (part[design.endpoint] for part in design.excess_parts(sd))
+            return np.sqrt(shared**2 + (own**2 + 2 * design.children.error_sd(sd) ** 2) / design.step)
+
+        uneven = "losses leave clusters of different sizes" if design.step > 1 and design.dropout > 0 else None
+        if reason := design.not_normal_in_arms or uneven:
+            return reason
+        test = of_contrast(self, design, sigma)
+        response = tuple(sd / design.step**0.5 for sd in test.response)
+        return test._replace(response=response, knees=knees(design, [design.month], 1 - design.icc.value))

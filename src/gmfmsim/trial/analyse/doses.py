@@ -15,6 +15,7 @@ import numpy as np
 
 from gmfmsim.compute.algebra import product
 from gmfmsim.trial.analyse.contrast import changes
+from gmfmsim.trial.analyse.law import AlongDoses, Statistic, of_doses
 from gmfmsim.trial.dose_shapes import contrast_correlation, optimal_contrasts
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.moments import Moments
@@ -73,6 +74,11 @@ def largest_contrast(shapes: np.ndarray, effect: np.ndarray, design) -> np.ndarr
     """Return the largest (R,) of the contrasts of effects (A, R) at the endpoint, optimal for sizes as planned."""
     contrasts = optimal_contrasts(shapes, np.array([arm.ratio for arm in design.arms]))
     return product(contrasts, effect).max(axis=0) * design.share_present[design.endpoint]
+
+
+def of_one_shape(shapes: np.ndarray, design) -> Statistic | str:
+    """Return the law of the optimal contrast of one shape (1, A); or why it is not known."""
+    return of_doses(design, AlongDoses(contrast=lambda n: optimal_contrasts(shapes, n)[0]))
 
 
 def doses_of(design) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Each dose against control."""
 
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from gmfmsim.trial.analyse.doses import Doses, by_dose
+from gmfmsim.trial.analyse.law import AlongDoses, Statistic, of_doses
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 from gmfmsim.trial.estimates import Criterion, Estimates
 from gmfmsim.trial.multiplicity import control_correlation, critical_values
@@ -17,6 +18,7 @@ class Dunnett(AnalysisSpec):
     It takes on the smallest significant dose. The interval is simultaneous over the doses.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["dunnett"]
 
     def words(self, design):
@@ -28,6 +30,20 @@ class Dunnett(AnalysisSpec):
 
     def limit(self, theta, effect, design, untreated):
         return largest_of_doses(effect, design), 0.0
+
+    def law(self, design, factors):
+        return of_largest(design)
+
+
+def of_largest(design) -> Statistic | str:
+    """Return the law of the largest difference from control; or why it is not known."""
+    ratios = np.array([design.control.ratio, *(design.arms[i].ratio for i in treated(design))])
+    correlation = control_correlation(ratios)
+
+    def critical(level: float, df: float) -> float:
+        return float(critical_values(correlation, np.array([df]), level)[0])
+
+    return of_doses(design, AlongDoses(critical=critical, control=design.arms.index(design.control)))
 
 
 def treated(design) -> list[int]:

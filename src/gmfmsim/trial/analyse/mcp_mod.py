@@ -1,11 +1,11 @@
 """Multiple comparisons of candidate shapes of the dose-response."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast
+from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast, of_one_shape
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, joined
 from gmfmsim.trial.dose_shapes import Candidate, standardised_means
 
@@ -19,6 +19,7 @@ class McpMod(AnalysisSpec):
     It takes on the smallest dose with nearly all of the effect under the candidate with the largest contrast.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["mcp_mod"]
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=12)]
 
@@ -34,3 +35,8 @@ class McpMod(AnalysisSpec):
 
     def limit(self, theta, effect, design, untreated):
         return largest_contrast(standardised_means(self.candidates, doses_of(design)), effect, design), 0.0
+
+    def law(self, design, factors):
+        if len(self.candidates) > 1:
+            return "the largest of several contrasts has no law that is known exactly"
+        return of_one_shape(standardised_means(self.candidates, doses_of(design)), design)

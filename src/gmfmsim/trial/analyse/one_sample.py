@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
+from gmfmsim.trial.analyse.law import dependent, of_change
 from gmfmsim.trial.analyse.spec import AnalysisSpec
 
 
@@ -36,3 +37,6 @@ class OneSample(AnalysisSpec):
         children = design.children
         gain = 0.0 if children.kind == "normal" else children.volunteer_gain.value * min(design.month / 12, 1)
         return theta + (gain - self.allowance), 0.0
+
+    def law(self, design, factors):
+        return dependent(design, alike=False) or of_change(self, design)

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
+from gmfmsim.trial.analyse.law import of_contrast
 from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
 
 
@@ -30,3 +31,16 @@ class PairedT(AnalysisSpec):
         change = sign * endpoint_change(trials, design)[order]
         difference = change[::2] + change[1::2]
         return pooled(grouped(difference, np.zeros(difference.shape, np.int8), 1), np.ones(1))
+
+    def law(self, design, factors):
+        """The unit is a pair, whose difference has twice the variance of what its children do not share."""
+
+        def sigma(sd: np.ndarray) -> np.ndarray:
+            own = design.excess_parts(sd)[0][design.endpoint]
+            return np.sqrt(2 * (own**2 + 2 * design.children.error_sd(sd) ** 2))
+
+        if design.not_normal_in_arms:
+            return design.not_normal_in_arms
+        test = of_contrast(self, design, sigma)
+        response = (max(test.response),) if test.response else ()
+        return test._replace(weights=(1.0,), sizes=lambda n: test.sizes(n)[:1], kept=test.kept**2, response=response)

@@ -16,6 +16,7 @@ class Responder(AnalysisSpec):
 
     scale: ClassVar = "share"
     linear: ClassVar = False
+    by_estimate: ClassVar = False
     method: Literal["responder"]
     margin: Annotated[float, Field(ge=-50, le=50)]
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gmfmsim.files.toml import Spec
+from gmfmsim.trial.analyse.law import Factors, Statistic
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
 from gmfmsim.trial.moments import Moments
@@ -21,10 +22,12 @@ class AnalysisSpec(Spec):
 
     `scale` names what it estimates: points (the effect in GMFM-66 points), share (a difference of proportions), or
     rank (nothing in points). `linear`: whether group sizes, means and cross-products of the scores suffice for it.
+    `by_estimate`: whether it decides by the interval of one estimate in points, and no test beside it.
     """
 
     scale: ClassVar[Literal["points", "share", "rank"]] = "points"
     linear: ClassVar[bool] = True
+    by_estimate: ClassVar[bool] = True
     method: str
 
     @property
@@ -49,6 +52,10 @@ class AnalysisSpec(Spec):
         most analyses tends to the estimand, without any error.
         """
         return theta, 0.0
+
+    def law(self, design, factors: Factors) -> Statistic | str:
+        """Return the law of the test given the truth, for the exact engine; or in words why none is known exactly."""
+        return f"the statistic of {self.method} has no law that is known exactly"
 
 
 def joined(words: Sequence[str]) -> str:

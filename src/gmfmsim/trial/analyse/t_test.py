@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from gmfmsim.trial.analyse.contrast import changes, normal, pooled, separate
+from gmfmsim.trial.analyse.law import dependent, of_change
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, change_words
 
 
@@ -23,3 +25,12 @@ class TTest(AnalysisSpec):
     def estimates(self, trials, moments, design):
         contrast = {"t": pooled, "welch": separate, "z": normal}[self.method]
         return contrast(changes(moments(BASELINE)), design.weights)
+
+    def law(self, design, factors):
+        if self.method == "z" and self.sd != "known":
+            return "the SDs of a z test are estimated"
+        if self.method == "welch" and np.count_nonzero(design.weights) > 2:
+            return "a Welch test of more than two groups has no law that is known exactly"
+        if reason := dependent(design, alike=self.method == "z"):
+            return reason
+        return of_change(self, design)._replace(known=self.method == "z", separate=self.method == "welch")

@@ -1,10 +1,10 @@
 """Linear trend over doses."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast
+from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast, of_one_shape
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 
 
@@ -14,6 +14,7 @@ class Trend(AnalysisSpec):
     It takes on the highest dose.
     """
 
+    by_estimate: ClassVar = False
     method: Literal["trend"]
     scores: Literal["rank", "dose"] = "rank"
 
@@ -30,6 +31,9 @@ class Trend(AnalysisSpec):
 
     def limit(self, theta, effect, design, untreated):
         return largest_contrast(self._line(design), effect, design), 0.0
+
+    def law(self, design, factors):
+        return of_one_shape(self._line(design), design)
 
     def _line(self, design) -> np.ndarray:
         """Return the scores of the arms as one shape (1, A)."""

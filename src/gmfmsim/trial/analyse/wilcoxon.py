@@ -15,6 +15,7 @@ class Wilcoxon(AnalysisSpec):
 
     scale: ClassVar = "rank"
     linear: ClassVar = False
+    by_estimate: ClassVar = False
     method: Literal["wilcoxon"]
 
     def words(self, design):

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gmfmsim.trial.analyse.contrast import grouped, pooled
+from gmfmsim.trial.analyse.law import dependent, kept, knees, of_contrast
 from gmfmsim.trial.analyse.spec import AnalysisSpec
 
 
@@ -30,3 +31,13 @@ class WithinChild(AnalysisSpec):
     def limit(self, theta, effect, design, untreated):
         """A further effect in the second period takes half of itself from the difference."""
         return theta * (1 - design.carry_over.value / 2), 0.0
+
+    def law(self, design, factors):
+        """The unit is a child who is seen throughout."""
+
+        def sigma(sd: np.ndarray) -> np.ndarray:
+            contrast = np.array([-0.5, 1.0, -0.5])[:, None, None]
+            return np.sqrt(((contrast * factors(sd)[:3]).sum(axis=0) ** 2).sum(axis=0))
+
+        throughout = {"kept": kept(design, len(design.visits)), "knees": knees(design, design.visits)}
+        return dependent(design) or of_contrast(self, design, sigma)._replace(**throughout)

@@ -25,14 +25,15 @@ def behind(design: Design, belief: Belief, n: int, target: float) -> dict | None
     quantiles of children in all who give power `target` at the truth, None where no number does; none: the
     probability of that, P(estimand not beyond the threshold). Power rises with the truth, so that both follow from
     quantiles and tails of the Belief, without simulation (the "assurance distribution" of O'Hagan, Stevens & Campbell
-    2005). None where power does not rise with the truth: a claim with two ends, an effect that is no part of the
-    estimand.
+    2005). None where power does not rise with the truth, a claim with two ends or an effect that is no part of the
+    estimand, and along doses, where the truth is several effects.
     """
     claimed, analysis = claim(design), design.analyses[0]
     law = statistic(design, analysis)
-    if len(claimed) > 1 or law.slope <= 0:
+    if {c.direction for c in claimed} != {"above"} or law.slope <= 0 or law.doses:
         return None
-    truths, border = exact_mixture(belief), (claimed[0].threshold - law.intercept) / law.slope
+    threshold = max(c.threshold for c in claimed)
+    truths, border = exact_mixture(belief), (threshold - law.intercept) / law.slope
 
     def power(truth: float) -> float:
         return Assurance(design, analysis, known(truth)).at(n)

@@ -118,16 +118,16 @@ def _eigen(d, e, z):
 
 
 @lru_cache(maxsize=4096)
-def completers(randomised: int, kept: float, fewest: int) -> Rule:
+def completers(randomised: int, kept: float, fewest: int, others: float = 0.0) -> Rule:
     """Return the rule of the Binomial(randomised, kept) units who finish, if `fewest` do: weights sum to P(>= fewest).
 
-    Nodes as many as powers need that bend on the scale of the
-    number itself; against the full sum over both arms the error is below 1e-7, as tests show.
+    Nodes as many as powers need that bend on the scale of the number itself; against the full sum over both arms the
+    error is below 1e-7, as tests show. others: units of other groups that tell of the SD too.
     """
     if kept >= 1:
         return np.array([float(randomised)]), np.array([float(randomised >= fewest)])
     expected, sd = randomised * kept, math.sqrt(randomised * kept * (1 - kept))
-    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected < FEW else 1)
+    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected + others < FEW else 1)
     return _completers(randomised, kept, fewest, int(TAIL_IN_SDS * sd) + 20, nodes)
 
 
@@ -196,7 +196,7 @@ def error(df: float, t: float, adjusted: bool) -> tuple[np.ndarray, np.ndarray, 
     error by q = 1 / sqrt(B), B ~ Beta((df + 1) / 2, 1/2): B = cos^2 a with density of the angle a in proportion to
     cos^df a. It is d^2 / Wxx of the ANCOVA, Wxx with df + 1 degrees of freedom, for normal baselines.
     """
-    s, weight = _estimated(df, t)
+    s, weight = estimated(df, t)
     q, share = imbalance(df, adjusted)
     return np.repeat(q, s.size), t * np.tile(s, q.size) * np.repeat(q, s.size), np.outer(share, weight).ravel()
 
@@ -209,7 +209,7 @@ def imbalance(df: float, adjusted: bool) -> Rule:
     return 1 / cosine, share
 
 
-def _estimated(df: float, t: float) -> Rule:
+def estimated(df: float, t: float) -> Rule:
     """Return the rule of S, as fine as E[Phi(x - t S)] needs: t S has an SD of about t / sqrt(2 df)."""
     if math.isinf(df):
         return np.ones(1), np.ones(1)

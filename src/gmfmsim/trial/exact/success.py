@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -14,13 +15,19 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.model.truths import Belief
 from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, success_along
 from gmfmsim.trial.exact.rules import gauss, spread
-from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, statistic
+from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
+from gmfmsim.trial.exact.unequal import chances_unequal
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
+
+
+NOTHING = 1e-12
+"""A point of completers and SDs that holds less is left out."""
 
 
 class Assurance:
@@ -34,6 +41,7 @@ class Assurance:
     def __init__(self, design: Design, analysis, belief: Belief, claimed: Claim | None = None):
         self.design, self.claimed = design, claimed or claim(design)
         self.test = statistic(design, analysis)
+        self.curves = _curves(belief, self.test, design) if self.test.doses else []
         self.belief = _estimated(belief, self.test)
         self.mixture = _normals(*self.belief)
         self.smeared: dict[int, tuple[Truth, np.ndarray]] = {}
@@ -72,6 +80,10 @@ class Assurance:
         left = completed(self.test, n)
         if not left.weight.size:
             return 0.0
+        if self.test.doses:
+            return _share(success_along(self.test, self.curves, one_criterion(self.claimed), left, (sigma, share)))
+        if self.test.unequal:
+            return _share(self._over_unequal(left, sigma, share))
         se = np.sqrt(left.scale)[:, None] * sigma
         if self.table is None:
             found = [dot(self._given(row, float(df)), share) for row, df in zip(se, left.df, strict=True)]
@@ -80,14 +92,27 @@ class Assurance:
         df = np.broadcast_to(left.df[:, None], se.shape)
         return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
 
+    def _over_unequal(self, left: Completed, sigma: np.ndarray, share: np.ndarray) -> float:
+        """Return success over completers and SDs of a unit, where its variances are unequal."""
+        total, sds = 0.0, list(zip(sigma.tolist(), share.tolist(), strict=True))
+        for (units, chance), (sd, part) in product(zip(left.units.T, left.weight.tolist(), strict=True), sds):
+            if chance * part > NOTHING:
+                truth, weight = self._smeared(float(standard_error(self.test, units, sd)))
+                found = chances_unequal(truth, self.claimed, self.test, units, sd)
+                total += chance * part * float(dot(found, weight))
+        return total
+
     def rough(self, n: int) -> float:
         """Return success at n of the test with known SD and no imbalance, as many children lost as expected: a guess.
 
         It takes no time, and has hardly more power than the test itself where there are children enough.
         """
-        units = [size * self.test.kept for size in self.test.sizes(n)]
-        scale = sum(w**2 / u for w, u in zip(self.test.weights, units, strict=True) if w)
-        se = math.sqrt(scale) * self.sigma
+        units = np.array([size * self.test.kept for size in self.test.sizes(n)])
+        if self.test.doses:
+            one = Completed(units[:, None], np.zeros(1), np.full(1, np.inf), np.ones(1))
+            of = one_criterion(self.claimed)
+            return _share(success_along(self.test, self.curves, of, one, (self.sigma, self.share)))
+        se = standard_error(self.test, units, self.sigma)
         truth, share = self._smeared(float(se.min()))
         found = dot(chances(truth, self.claimed, se, math.inf, False), share)
         return _share(float(dot(found, self.share)))
@@ -97,6 +122,8 @@ class Assurance:
 
         sum_m weight_m P(mean_m + sd_m T beyond the threshold), T Student-t with df_m.
         """
+        if self.test.doses:
+            return _share(plateau_along(self.test, self.curves, one_criterion(self.claimed)))
         weight, mean, sd, df = self.belief
         low = max((c.threshold for c in self.claimed if c.direction == "above"), default=-math.inf)
         high = min((c.threshold for c in self.claimed if c.direction == "below"), default=math.inf)
@@ -119,7 +146,8 @@ def success(
     E[P(claim | effect, SD, completers)] over belief, design.sd_change and the binomial numbers of completers: the
     normal components of the belief fold into the estimate, the rest is quadrature with an error below 1e-6. An arm left
     with fewer than two children shows nothing. Every other arm with cells has no part in the contrast, or the same
-    effect. Source: O'Hagan, Stevens & Campbell 2005; Julious 2010.
+    effect; tests along doses take the effects of all arms from the belief (`along_doses`). Source: O'Hagan, Stevens &
+    Campbell 2005; Julious 2010.
 
     Raises ValueError for an analysis that does not qualify, or an n that the design cannot have.
     """
@@ -144,20 +172,41 @@ def surface(
     n = [int(k) for k in n]
     sd, effect = vector("sd", np.array(list(sd)), above=0), vector("effect", np.array(list(effect)))
     test = statistic(design, analysis or design.analyses[0])
+    if test.doses:
+        raise ValueError("analysis: must not be one along doses, for which one effect is not the truth; see success")
     truth = Truth(test.intercept + test.slope * effect, np.zeros(effect.size))
     sigma, criteria = _units(test, sd), claimed or claim(design)
     values = np.zeros((len(n), sd.size, effect.size))
     for i, k in enumerate(n):
         left: Completed = completed(test, k)
-        for scale, df, weight in zip(*left, strict=True):
-            values[i] += weight * chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+        for units, scale, df, weight in zip(left.units.T, *left[1:], strict=True):
+            if test.unequal:
+                found = np.array([chances_unequal(truth, criteria, test, units, s) for s in sigma.tolist()])
+            else:
+                found = chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+            values[i] += weight * found
     coords = {"n": n, "sd": sd, "effect": effect}
     return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
 
 
+def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:
+    """Return the truths of all arms, one curve for each of its loadings. Raises ValueError for those of one dose alone,
+    or of other arms."""
+    arms = [arm.name for arm in design.arms]
+    if "loading" not in belief or belief["arm"].values.tolist() != arms:
+        raise ValueError(f"belief: must say the effects of all arms, {', '.join(arms)}; see along_doses")
+    parts, (weight, *rest) = [], _estimated(belief, test)
+    loading, of_loading = np.unique(belief["loading"].values, axis=0, return_inverse=True)
+    for number, row in enumerate(valid("loading", loading)):
+        mine = of_loading.ravel() == number
+        parts.append(Curve(float(weight[mine].sum()), row, _normals(weight[mine], *(x[mine] for x in rest))))
+    return parts
+
+
 def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
-    """Return the SD of a unit (J,) at SDs of change (J,), all above 0."""
-    return valid("SD of a unit", test.sigma(sd), above=0)
+    """Return the SD of a unit (J,) at SDs of change (J,), all above 0: without cells, where those differ by group."""
+    sigma = valid("SD of a unit", test.sigma(sd), above=0)
+    return sigma if test.unequal or not test.response else np.hypot(sigma, test.response[0])
 
 
 def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
@@ -202,4 +251,4 @@ def _share(value: float) -> float:
     """Return a probability, rounding errors beyond 0 and 1 cut off. Raises ValueError for what is no number."""
     if not math.isfinite(value):
         raise ValueError("success is not a number")
-    return min(max(value, 0.0), 1.0)
+    return min(max(float(value), 0.0), 1.0)

@@ -46,15 +46,20 @@ def chances(truth: Truth, claimed: Claim, se: np.ndarray, df: float, adjusted: b
         threshold = np.array([c.threshold for c in claimed])
         found = np.zeros((se.size, truth.mean.size))
         for inflate, weight in zip(*imbalance(df, adjusted), strict=True):
-            found += weight * _joint(truth.mean, truth.variance, se * inflate, df, t, threshold, sign, NODES, WEIGHTS)
+            found += weight * joint(truth, se * inflate, df, t, threshold, sign)
         return found
     (only,) = claimed
     apart = truth.mean - only.threshold if only.direction == "above" else only.threshold - truth.mean
-    return _beyond(apart, truth.variance, se, *error(df, float(t[0]), adjusted))
+    return beyond(apart, truth.variance, se, *error(df, float(t[0]), adjusted))
+
+
+def joint(truth: Truth, se: np.ndarray, df: float, t: np.ndarray, threshold: np.ndarray, sign: np.ndarray):
+    """Return P(all criteria hold) (M, K) at standard errors se (M,), of critical values, thresholds and signs (C,)."""
+    return _joint(truth.mean, truth.variance, se, df, t, threshold, sign, NODES, WEIGHTS)
 
 
 @compiled
-def _beyond(apart, variance, se, inflate, limit, weight):
+def beyond(apart, variance, se, inflate, limit, weight):
     """Return the sum over nodes of weight x Phi((apart - limit se) / sqrt(variance + (inflate se)^2)), (M, K)."""
     out = np.zeros((se.size, apart.size))
     for m in range(se.size):

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gmfmsim.trial.analyses import ALONG_DOSES, BETWEEN_ARMS
-from gmfmsim.trial.design import Design
+from gmfmsim.trial.design import Design, Objective
 
 
 class ParallelArms(Design):
@@ -29,7 +29,7 @@ class ParallelArms(Design):
             (len(self.arms), len(self.visits), self.not_normal) == (2, 1, None)
             and not others
             and (first.method == "t" or (first.method == "z" and first.sd == "known"))
-            and self.objective.claim == "superiority"
+            and self.objective == Objective()
             and self.run_in is None
             and list(self.share_present) == [1.0]
         )
