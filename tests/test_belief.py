@@ -9,7 +9,7 @@ from test_terms import evidence, model
 
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
 from gmfmsim.evidence.pooled import PooledEstimate
-from gmfmsim.model.average import Member, Published, belief_of
+from gmfmsim.model.average import Member, Published
 from gmfmsim.model.checks import checks
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.effect import Condition, effect_draws
@@ -55,7 +55,10 @@ def fitted():
 @pytest.mark.parametrize("name", ["plain", "emax", "terms"])
 def test_reference_the_exact_belief_equals_that_of_draws(fitted, name):
     member, at, _ = fitted[name]
-    exact, draws = belief_of([member], at), effect_draws(member.tree, member.curve, {"at": at}).isel(arm=0)
+    exact, draws = (
+        exact_belief(member.mixture, member.curve, at),
+        effect_draws(member.tree, member.curve, {"at": at}).isel(arm=0),
+    )
     centre, scatter = draws["mean"].values.ravel(), draws["scatter"].values.ravel()
     new = centre + scatter * stats.norm.ppf(np.random.default_rng(1).random(centre.size))
     mean, sd = moments(exact)
@@ -93,10 +96,10 @@ def test_reference_the_exact_belief_equals_quadrature_by_scipy(fitted):
 def test_known_a_published_estimate_is_a_posterior_of_one_component():
     taken = Published(ESTIMATE)
     member = Member("review", None, None, 1.0, alone=taken, draws=taken.tree(EXACT, 1))
-    found = belief_of([member], Condition(5e7))
+    found = exact_belief(member.mixture, member.curve, Condition(5e7))
     assert found.sizes == {"component": 1}
     assert moments(found) == pytest.approx((0.95, np.hypot(0.2, 0.7)))
-    none = belief_of([member], Condition(0.0))
+    none = exact_belief(member.mixture, member.curve, Condition(0.0))
     assert moments(none) == (0.0, 0.0)
     tree = kept(member, {"control": Condition(0.0), "cells": Condition(5e7)}, "cells", None, None, seed=4)
     assert tree["belief"].attrs["unit"] == tree["predictions"]["new_study"].attrs["unit"] == "standard deviations"
@@ -132,9 +135,10 @@ def test_the_belief_is_what_the_truths_are_drawn_from(fitted):
     sd = read_model(ModelChoice(name="random_effects")).priors["tau"]
     drawn = truths(effects, sd_change=sd, planning_value=1.0, replicates=20_000, seed=2)
     new = drawn["effect"].sel(scenario="new_study", arm="cells").values
-    mean, scale = moments(belief_of([member], at))
+    expected = exact_belief(member.mixture, member.curve, at)
+    mean, scale = moments(expected)
     assert abs(new.mean() - mean) < 4 * scale / np.sqrt(new.size)
-    assert abs((new < mean - scale).mean() - below(belief_of([member], at), mean - scale)) < 4 * 0.5 / np.sqrt(new.size)
+    assert abs((new < mean - scale).mean() - below(expected, mean - scale)) < 4 * 0.5 / np.sqrt(new.size)
 
 
 def test_a_class_of_cells_that_the_model_does_not_know_is_refused(fitted):
@@ -166,7 +170,7 @@ def test_everything_in_a_kept_posterior_has_a_name_and_a_unit(fitted, name, tmp_
         "interval_prob": 0.95,
     }
     assert {"predictions", "belief", "leave_one_out"} < set(tree.children)
-    mean, sd = moments(belief_of([member], at))
+    mean, sd = moments(exact_belief(member.mixture, member.curve, at))
     assert moments(tree["belief"].to_dataset()) == pytest.approx((mean, sd))
     new = tree["predictions"]["new_study"].sel(arm="cells").values
     assert abs(new.mean() - mean) < 4 * sd / np.sqrt(new.size)

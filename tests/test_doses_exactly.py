@@ -8,6 +8,7 @@ import xarray as xr
 from design_cases import arm, figure, normal_design
 from scipy import special, stats
 
+import gmfmsim
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -215,3 +216,35 @@ def test_what_is_refused_along_doses():
         at(design, along_doses(known(2.0), {"a": 0.0, "b": 1.0, "c": 1.0}), 20)
     with pytest.raises(ValueError, match="loading"):
         along_doses(known(2.0), {"control": 0.0, "low": math.nan, "high": 1.0})
+
+
+@pytest.mark.parametrize("model", ["random_effects", pytest.param("emax", marks=pytest.mark.slow)])
+def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model):
+    """Of a trend of three arms: n has no interval, the gate compares both ways, and a dose moved moves n."""
+    table = tmp_path / "own.csv"
+    table.write_text(
+        "study,arm,dose,n,mean,sd,month,scale\n"
+        + "".join(
+            f"{s},cells,{dose} cells/kg,40,{m},5.5,12,GMFM-66\n{s},control,0,40,2.5,5.5,12,GMFM-66\n"
+            for s, dose, m in (("A", "3e7", 5.6), ("B", "6e7", 6.4), ("C", "9e7", 6.1))
+        ),
+        encoding="utf-8",
+    )
+    arms = [{"name": n, "dose": f"{d} cells/kg"} for n, d in (("control", 0), ("low", "2e7"), ("high", "8e7"))]
+    plan = {
+        "question": "How many for a trend?",
+        "seed": 1,
+        "evidence": {"tables": str(table), "select": {"default_use": "primary"}},
+        "model": {"name": model},
+        "sampler": {"cross_check": False, "draws": 1000},
+        "trial": {"design": "parallel", "arms": arms, "dropout": 0.1, "analyses": [{"method": "trend"}]},
+        "search": {"target": {"metric": "assurance", "value": 0.6}, "planning_value": 1.42, "replicates": 4000},
+        "sensitivity": {"changed": ["dropout"]},
+    }
+    found = gmfmsim.run(plan, tmp_path / "r").answer
+    assert found["n_interval"] is None
+    assert found["plateau_mcse"] is None
+    (row,) = found["trial_gate"]
+    assert row["passed"]
+    assert gmfmsim.size(plan)["n_total"] == found["n_total"]
+    assert found["sensitivity"][0]["n_total"] != found["n_total"]

@@ -9,15 +9,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from gmfmsim.answer.truths import conditions_of, effects_of, target_of, truths_of
+from gmfmsim.answer.truths import conditions_of, effects_of, truths_of
+from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.text import percent
 from gmfmsim.files.remembered import remembered
-from gmfmsim.model.average import Member, belief_of, beliefs_of, refitted
-from gmfmsim.model.effect import Of
+from gmfmsim.model.average import Member, refitted
+from gmfmsim.model.curves import Curve
+from gmfmsim.model.effect import Mixture, Of
 from gmfmsim.model.engine import key_of_fit
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.gate import apart_row
-from gmfmsim.model.truths import Belief, Truths, belief, columns_of, known, mixed_belief, said
+from gmfmsim.model.truths import (
+    Belief,
+    Truths,
+    along_doses,
+    belief,
+    columns_of,
+    exact_belief,
+    exact_belief_along,
+    known,
+    mixed_belief,
+    said,
+)
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.design import Design
@@ -68,28 +81,52 @@ class Sizing:
     def exact(self) -> bool:
         """Whether n and success are computed without sampling: exact posteriors, and a test whose law is known."""
         plan, data = self.prepared.plan, self.prepared.contrasts
-        if exact.qualifies(plan.trial, plan.trial.analyses[0]) is not None:
+        if exact.qualifies(plan.trial, plan.trial.analyses[0], joint=self._along) is not None:
             return False
         sampled = plan.sampler.engine == "nuts"
         return data is None or not (sampled or any(refusal(spec, data) for spec in self.prepared.models.values()))
 
+    @cached_property
+    def _along(self) -> bool:
+        """Whether the primary test is of several doses, so that their effects are believed in together."""
+        trial = self.prepared.plan.trial
+        return exact.one_contrast(trial, trial.analyses[0])
+
+    def believed(
+        self, mixture: Mixture, curve: Curve, of: Of = "new_study", doses: dict[str, float] | None = None
+    ) -> Belief:
+        """Return what an exact posterior says of the effect of the active arm, or of all arms, against control.
+
+        doses: others than those of the arms, by name.
+        """
+        arms, active = conditions_of(self.prepared, doses), self.prepared.plan.trial.active.name
+        if self._along:
+            return exact_belief_along(mixture, curve, arms, active, of)
+        return exact_belief(mixture, curve, arms[active], of)
+
     def by_model(self, of: Of = "new_study") -> list[Belief]:
         """Return by model the effect of the active arm against control: in a new study, or in the mean of studies."""
         if of not in self._parts:
-            self._parts[of] = beliefs_of(self.members, target_of(self.prepared), of)
+            self._parts[of] = list(in_order(lambda m: self.believed(m.mixture, m.curve, of), self.members))
         return self._parts[of]
 
     def belief(self, scenario: str = "new_study") -> Belief:
         """Return the effect of the active arm against control in a scenario of `truths`, models mixed."""
         if scenario not in OF:
-            return known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
-        data, at = self.prepared.contrasts, target_of(self.prepared)
+            one = known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
+            treated = {arm.name: float(arm.dose > 0) for arm in self.prepared.plan.trial.arms}
+            return along_doses(one, treated) if self._along else one
+        data, plan, arms = self.prepared.contrasts, self.prepared.plan, conditions_of(self.prepared)
         if data is None or not self.remembers:
             return self._mixed(OF[scenario])
-        specs = self.prepared.models.values()
-        words = OF[scenario], str(at), self.prepared.plan.model.model_dump_json(), *(s.model_dump_json() for s in specs)
-        found = remembered(key_of_fit(words, data), lambda: columns_of(self._mixed(OF[scenario])))
-        return belief(**found, **said(at))
+        specs = [spec.model_dump_json() for spec in self.prepared.models.values()]
+        key = key_of_fit([OF[scenario], str(self._along), str(arms), plan.model.model_dump_json(), *specs], data)
+        found = remembered(key, lambda: columns_of(self._mixed(OF[scenario])))
+        loading = found.pop("loading", None)
+        one = belief(**found, **said(arms[plan.trial.active.name]))
+        if loading is None:
+            return one
+        return one.assign(loading=(("component", "arm"), loading)).assign_coords(arm=[*arms])
 
     def _mixed(self, of: Of) -> Belief:
         return mixed_belief(self.by_model(of), [m.share for m in self.members])
@@ -145,8 +182,9 @@ class Sizing:
         prepared, first = self.prepared, variant.analyses[0]
         doses = {arm.name: arm.dose for arm in variant.arms}
         if self.exact:
-            at = conditions_of(prepared, doses)[variant.active.name]
-            return exact.Assurance(variant, first, belief_of(self.members, at)).at(n), math.nan
+            parts = [self.believed(m.mixture, m.curve, doses=doses) for m in self.members]
+            whole = mixed_belief(parts, [m.share for m in self.members])
+            return exact.Assurance(variant, first, whole).at(n), math.nan
         truths = truths_of(prepared, effects_of(prepared, self.members, doses)).sel(scenario=["new_study"])
         surface = simulate(truths, variant, n=[n], seed=prepared.plan.seed).isel(analysis=0)
         return surface["success"].item(), surface["success_mcse"].item()

@@ -10,7 +10,6 @@ import xarray as xr
 
 from gmfmsim.answer.readings import rivals
 from gmfmsim.answer.sizing import Sizing
-from gmfmsim.answer.truths import target_of
 from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
@@ -32,7 +31,7 @@ from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account, over_accounts, w
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
-from gmfmsim.model.truths import Belief, exact_belief, known, mixed_belief
+from gmfmsim.model.truths import Belief, mixed_belief
 from gmfmsim.question.evidence import contrasts_of
 from gmfmsim.question.plan import Prepared, silent_faults
 from gmfmsim.question.sensitivity import Changed
@@ -158,7 +157,7 @@ class Refits:
     """Models fitted to evidence, each once: quickly, except those of the answer, which are at hand."""
 
     def __init__(self, sizing: Sizing):
-        self.choice, self.at = sizing.prepared.plan.model, target_of(sizing.prepared)
+        self.choice = sizing.prepared.plan.model
         self.found: dict[tuple[str, int], tuple[float, Belief]] = {}
         self.accounts: dict[str, tuple[float, Belief]] = {}
         self.of = sizing
@@ -196,13 +195,13 @@ class Refits:
 
     def _under(self, spec: ModelSpec, data: xr.Dataset, account: str) -> tuple[float, Belief]:
         fit = fit_account(spec, data, ACCOUNTS[account])
-        return fit.log_marginal, exact_belief(fit, spec.shape, self.at)
+        return fit.log_marginal, self.of.believed(fit, spec.shape)
 
     def _fitted(self, spec: ModelSpec, data: xr.Dataset) -> tuple[float, Belief]:
         key = spec.model_dump_json(), id(data)
         if key not in self.found:
             exact = posterior(structure(spec, data), quick=True)
-            self.found[key] = exact.log_marginal, exact_belief(exact, spec.shape, self.at)
+            self.found[key] = exact.log_marginal, self.of.believed(exact, spec.shape)
         return self.found[key]
 
 
@@ -220,7 +219,7 @@ def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
     """Return what the effect may be under a case. Raises Refused where the exact engine cannot fit it."""
     search = sizing.prepared.plan.search
     if search.target.metric == "power":
-        return known(search.planning_value)
+        return sizing.belief("planning_value")
     if case.data is None:
         return sizing.belief()
     if case.account in (AVERAGE, SPIKED):

@@ -16,12 +16,11 @@ from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit
 from gmfmsim.model.curves import CURVES, Curve
 from gmfmsim.model.declare import ModelChoice, ModelSpec
-from gmfmsim.model.effect import Condition, Mixture, Of, effect
+from gmfmsim.model.effect import Condition, Mixture, effect
 from gmfmsim.model.engine import Fit
 from gmfmsim.model.exact import ExactPosterior, posterior
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.structure import structure
-from gmfmsim.model.truths import Belief, exact_belief, mixed_belief
 from gmfmsim.streams import stream
 
 Weights = Literal["posterior", "stacking"]
@@ -101,21 +100,6 @@ class Member:
     def curve(self) -> Curve:
         """The dose-response curve; that of a published estimate is constant."""
         return self.spec.shape if self.spec else CURVES["constant"]
-
-
-def beliefs_of(members: list[Member], at: Condition, of: Of = "new_study") -> list[Belief]:
-    """Return by model the distribution of the effect in a new trial under a condition, or of the mean of studies.
-
-    Raises ValueError where the posterior of a model is not exact.
-    """
-    if sampled := [m.name for m in members if m.mixture is None]:
-        raise ValueError(f"the posterior of {', '.join(sampled)} is sampled: it has draws alone")
-    return list(in_order(lambda m: exact_belief(m.mixture, m.curve, at, of), members))
-
-
-def belief_of(members: list[Member], at: Condition, of: Of = "new_study") -> Belief:
-    """Return what `beliefs_of` says, models mixed in their shares."""
-    return mixed_belief(beliefs_of(members, at, of), [m.share for m in members])
 
 
 def refitted(

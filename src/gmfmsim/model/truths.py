@@ -53,7 +53,7 @@ def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray 
 
 
 def columns_of(of: Belief) -> dict[str, np.ndarray]:
-    """Return weight, mean, sd and df of the components of a Belief, (M,) each."""
+    """Return the variables of a Belief by name: weight, mean, sd and df (M,), and loading (M, arms) along doses."""
     return {str(name): of[name].values for name in of}
 
 
@@ -94,9 +94,10 @@ def exact_belief_along(
     parts = []
     for number, row in enumerate(loading):
         mine = of_loading.ravel() == number
-        few = on_grids(NormalMixture(found.weight[mine], found.means[mine], found.sds[mine]))
+        total = float(found.weight[mine].sum())
+        few = on_grids(NormalMixture(found.weight[mine] / total, found.means[mine], found.sds[mine]))
         alone = belief(few.weight, few.means, few.sds, **said(arms[active]))
-        parts.append((along_doses(alone, dict(zip(arms, row, strict=True))), float(found.weight[mine].sum())))
+        parts.append((along_doses(alone, dict(zip(arms, row, strict=True))), total))
     return mixed_belief(*zip(*parts, strict=True))
 
 

@@ -31,6 +31,15 @@ def qualifies(design: Design, analysis, joint: bool = False) -> str | None:
     return "a belief in the effect of one dose says nothing of the others" if found.doses and not joint else None
 
 
+def one_contrast(design: Design, analysis) -> bool:
+    """Return whether an analysis tests one contrast of several doses, whose effects must be believed in together.
+
+    As quick as a test of one dose, which the largest of several differences is not.
+    """
+    found = law(design, analysis)
+    return not isinstance(found, str) and found.doses is not None and found.doses.contrast is not None
+
+
 def statistic(design: Design, analysis) -> Statistic:
     """Return the law of an analysis of the design. Raises ValueError, with the reason, where there is none."""
     found = law(design, analysis)
