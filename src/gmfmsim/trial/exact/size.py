@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
+from gmfmsim.compute.executors import in_order
 from gmfmsim.model.truths import Belief
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.estimates import Criterion
@@ -48,12 +49,10 @@ def curves(design: Design, beliefs: Mapping[str, Belief], n: Iterable[int]) -> x
     against = (Criterion(design.alpha / 2, 0, "below"),)
     succeeding = [Assurance(design, first, b) for b in beliefs.values()]
     harming = [Assurance(design, first, b, against) for b in beliefs.values()]
-    figures = {
-        name: [[[found.at(k)] for k in n] for found in of_scenarios]
-        for name, of_scenarios in (("success", succeeding), ("harm", harming))
-    }
+    values = np.array(list(in_order(lambda found: [found.at(k) for k in n], [*succeeding, *harming])))
     shape, grid = (len(beliefs), len(n), 1), ("scenario", "n", "analysis")
-    variables = {name: (grid, np.reshape(values, shape)) for name, values in figures.items()}
+    figures = dict(zip(("success", "harm"), values.reshape(2, *shape), strict=True))
+    variables = {name: (grid, value) for name, value in figures.items()}
     variables |= {f"{name}_mcse": (grid, np.full(shape, math.nan)) for name in figures}
     plateau = [found.plateau() for found in succeeding]
     variables |= {"plateau": ("scenario", plateau), "plateau_mcse": ("scenario", [math.nan] * len(plateau))}
