@@ -26,6 +26,7 @@ from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.priors import Prior
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account
 from gmfmsim.model.structure import structure
+from gmfmsim.question.evidence import EvidenceSpec, contrasts_of
 from gmfmsim.question.question import question_from, read_question
 
 POOL = IndividualData(meta_id="FinchEdmondson2025", month=12)
@@ -204,6 +205,16 @@ def test_what_a_trial_of_the_pool_would_find_is_a_fault(tmp_path):
 
 
 # the likelihood
+
+
+def test_a_supposed_trial_beside_a_pool_is_one_trial(tables):
+    supposed = {"study": "RegNCT01929434", "effect": 0, "n_active": 100, "n_control": 100, "sd": 5.5, "log_sd": 0.12}
+    pool = {"meta_id": "FinchEdmondson2025", "month": 12}
+    select = {"default_use": "primary"}
+    spec = EvidenceSpec(tables="package", select=select, individual_data=pool, what_if=[supposed])
+    found = contrasts_of(spec, tables)
+    assert sorted(found["pooled_trials"].values.tolist()) == [1.0] * (found.sizes["contrast"] - 1) + [7.0]
+    assert np.isfinite(fit_exact(read_model(ModelChoice(name="random_effects")), found).log_marginal)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.65, 1.3])

@@ -99,5 +99,7 @@ def _beside(data: xr.Dataset, one: Supposed, study: dict) -> xr.Dataset:
         "source_location": study["source_location"] or "Not in the tables",
         "verified": "supposed",
     }
+    if "pooled_trials" in data:  # beside a pool of several: this is one
+        values["pooled_trials"] = 1.0
     se = float(difference_se_from_sd(one.sd, one.n_active, one.n_control))
     return one_more(data, one.effect, se, f"{one.study} if it found {one.effect:g}", values)
