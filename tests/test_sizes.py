@@ -167,7 +167,7 @@ def test_a_search_out_of_time_brackets_whole_clusters(monkeypatch):
     design = clusters(20)
     ticks = iter(range(1000))
     monkeypatch.setattr("gmfmsim.trial.size.time.monotonic", lambda: next(ticks))
-    answer = required_n(truths(design, 3, 1000), design, search(max_seconds=4), seed=4)
+    answer = required_n(truths(design, 3, 1000), design, search(max_seconds=1), seed=4)
     low, high = answer.interval
     assert (answer.why, answer.n, low % 20, high % 20) == ("time", high, 0, 0)
     assert low <= 120 <= high
