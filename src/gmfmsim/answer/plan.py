@@ -93,7 +93,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     sizing = replace(sizing, fitting=lambda: members)
     lap("check by sampling")
     with progress.steps("power and assurance curves") as advance:
-        surface = sizing.surface(grid_of(prepared, required), advance)
+        surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
     lap("curves")
     gate = sizing.checked(shown_n(required, surface))
     if not all(row["passed"] for row in gate):

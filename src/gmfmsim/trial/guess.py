@@ -6,7 +6,7 @@ from scipy import special
 
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.operate import centre, operate
+from gmfmsim.trial.operate import centre, every, fewer, operate
 
 FEW, FEW_UNITS, TIMES = 30, 8, 4
 """Children an arm of the trials that show the standard error, units at least, and how many times as many then."""
@@ -37,7 +37,7 @@ class Guess:
         self.apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
         self.z, self.worth, self.draws = special.ndtri(1 - design.alpha / 2), 1.0, theta.size
         n = [times * design.at_least(max(FEW, FEW_UNITS * design.step)) for times in (1, TIMES)]
-        found = operate(_few(truths, TRIALS), design, n=n, seed=seed)["model_se"].isel(scenario=0, analysis=0)
+        found = operate(fewer(truths, TRIALS), design, n=n, seed=seed)["model_se"].isel(scenario=0, analysis=0)
         self.known = design.analyses[0].scale == "points" and bool(np.isfinite(found).all())
         few, more = found.values.tolist()
         rest = (n[1] * more**2 - n[0] * few**2) / (n[1] - n[0])
@@ -56,8 +56,8 @@ class Guess:
 
     def hold(self, n: int) -> None:
         """Hold the guess at n to a few simulated trials, at their truths."""
-        found = operate(_few(self.truths, HELD), self.design, n=[n], seed=self.seed)["success"]
-        self.held(n, found.isel(scenario=0, n=0, analysis=0).item(), slice(None, None, _every(self.truths, HELD)))
+        found = operate(fewer(self.truths, HELD), self.design, n=[n], seed=self.seed)["success"]
+        self.held(n, found.isel(scenario=0, n=0, analysis=0).item(), every(self.truths, HELD))
 
     def held(self, n: int, success: float, of: slice = slice(None)) -> None:
         """Count children so that the guess at n is `success`, between a twentieth and twenty times as many."""
@@ -70,13 +70,3 @@ class Guess:
             middle = float(np.sqrt(low * high))
             low, high = (low, middle) if self(middle, of) >= level else (middle, high)
         return high
-
-
-def _every(truths: xr.Dataset, trials: int) -> int:
-    return max(1, truths.sizes["draw"] // trials)
-
-
-def _few(truths: xr.Dataset, trials: int) -> xr.Dataset:
-    """Return about so many of the truths, evenly."""
-    few = truths.isel(draw=slice(None, None, _every(truths, trials)))
-    return few.assign_attrs(rounds=1, posterior_draws=few.sizes["draw"])

@@ -92,6 +92,17 @@ def operate(
     return _dataset(truths, design, tallies, n, attrs)
 
 
+def every(truths: xr.Dataset, trials: int) -> slice:
+    """Return which draws of the truths are about so many, evenly over all of them."""
+    return slice(None, None, max(1, truths.sizes["draw"] // trials))
+
+
+def fewer(truths: xr.Dataset, trials: int) -> xr.Dataset:
+    """Return about so many of the truths, evenly."""
+    few = truths.isel(draw=every(truths, trials))
+    return few.assign_attrs(rounds=1, posterior_draws=few.sizes["draw"])
+
+
 def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
 
