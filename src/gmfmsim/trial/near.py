@@ -17,7 +17,7 @@ NEAR = 50
 
 
 class Near:
-    """A search on a `trial.size.Curve` from a Guess on, many n in one look; `most` is an n that the design can have.
+    """A search on a `trial.size.Curve` from a Guess on, many n in one look.
 
     at: from n to their figures and MCSE, from one draw of the children.
     """
@@ -35,8 +35,10 @@ class Near:
         within the bracket of every z, the straight line through its ends first, until nothing is between the ends: so
         every n that is returned was seen to reach the level, and the next smaller one not to.
         """
-        errors = list(errors)
-        fewest, most = self.design.fewest, self.design.at_most(most)
+        errors, fewest = list(errors), self.design.fewest
+        if most < fewest:
+            return [None] * len(errors)
+        most = self.design.at_most(most)
         half = REACH * max(*errors, 2.0) * self.guess.mcse(level)
         self.guess.hold(min(self.design.at_least(self.guess.reaches(level, fewest, most)), most))
         low, high = (self.guess.reaches(level + away, fewest, most) for away in (-half, half))
@@ -46,10 +48,10 @@ class Near:
         return [self._bracket(level, z)[1] for z in errors]
 
     def _look(self, sizes: set[int]) -> None:
-        self.curve.in_time()
-        new = sorted(sizes - self.curve.seen.keys())
-        self.curve.seen |= dict(zip(new, self.at(new), strict=True))
-        self.looks += 1
+        if new := sorted(sizes - self.curve.seen.keys()):
+            self.curve.in_time()
+            self.curve.seen |= dict(zip(new, self.at(new), strict=True))
+            self.looks += 1
 
     def _bracket(self, level: float, z: float) -> tuple[int | None, int | None]:
         """Return the largest n seen below the smallest one that reaches the level, and that one."""
