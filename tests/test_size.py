@@ -408,3 +408,62 @@ def test_volunteers_make_false_claims():
     """One arm of volunteers without an allowance: nearly every trial claims a benefit that is not there."""
     design = population_design("single_arm")
     assert type_one(design, 60, replicates=500, seed=1)["type_one"].sel(setting="as declared").item() > 0.9
+
+
+# searches on drawn children
+
+
+def drawn(kind: str = "parallel", method: str = "ancova", **more) -> Design:
+    """A design whose children are drawn one by one."""
+    return population_design(kind, analyses=methods(method), **more)
+
+
+def looked_at(monkeypatch) -> list[list[int]]:
+    """The n of every simulation of the search, as they come."""
+    asked = []
+
+    def counting(truths, trial, *, n, **more):
+        asked.append(list(n))
+        return simulate(truths, trial, n=n, **more)
+
+    monkeypatch.setattr(size, "simulate", counting)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "draws"), [("parallel", "ancova", 2), ("parallel", "welch", 2), ("single_arm", "one_sample", 4)]
+)
+def test_a_search_on_children_draws_few_times_and_finds_what_every_n_would(monkeypatch, kind, method, draws):
+    """Against success at every n from the fewest on, and its Monte Carlo interval likewise."""
+    design = drawn(kind, method)
+    effect = 5 if kind == "single_arm" else 4
+    what, sought = truths(design, effect, 2000, sd=1), search(metric="assurance", interval_prob=0.95)
+    asked = looked_at(monkeypatch)
+    answer = required_n(what, design, sought, seed=3)
+    assert answer.why == "reached"
+    looks = [n for n in asked if n]
+    assert len(looks) <= draws
+    every = list(range(2, answer.interval[1] + 20))
+    found = simulate(what, design, n=every, seed=3).sel(scenario="new_study").isel(analysis=0)
+    value, mcse = found["success"].values, found["success_mcse"].values
+    first = [
+        next(n for n, reached in zip(every, value + z * mcse >= 0.8, strict=True) if reached)
+        for z in (0, sought.z, -sought.z)
+    ]
+    assert [answer.n, *answer.interval] == first
+
+
+def test_figures_of_drawn_children_do_not_depend_on_workers_or_on_the_other_n(monkeypatch):
+    design = population_design(visits=[6, 12], analyses=methods("ancova", "t", "welch"))
+    what = truths(design, 3, 1500)
+    found = []
+    for workers in (1, 2):
+        monkeypatch.setattr("gmfmsim.compute.executors.cores", lambda workers=workers: workers)
+        found.append(simulate(what, design, n=[10, 25], seed=3, engine="children"))
+    xr.testing.assert_identical(*found)
+    xr.testing.assert_identical(found[0].sel(n=[10]), simulate(what, design, n=[10], seed=3, engine="children"))
+    answers = []
+    for workers in (1, 2):
+        monkeypatch.setattr("gmfmsim.compute.executors.cores", lambda workers=workers: workers)
+        answers.append(required_n(what, design, search(), seed=3))
+    assert answers[0] == answers[1]

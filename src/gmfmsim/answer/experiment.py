@@ -69,7 +69,10 @@ class Experiment:
         Exactly where it can be computed so, else with Monte Carlo errors. Without n it is said about the required one.
         """
         sizing = self._sizing(self._plan(plan))
-        return sizing.surface(grid_of(sizing.prepared, sizing.required()) if n is None else [int(k) for k in n])
+        if n is not None:
+            return sizing.surface([int(k) for k in n])
+        required = sizing.required()
+        return sizing.surface(grid_of(sizing.prepared, required), answer=required.reference_n)
 
     def size(self, plan: str | None = None) -> xr.Dataset:
         """Return the required number of children: n_total, n_by_arm (arm), their Monte Carlo interval (end), plateau.

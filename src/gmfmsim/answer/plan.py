@@ -11,7 +11,7 @@ from gmfmsim.answer.children import Reported, reported_changes
 from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
 from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
-from gmfmsim.answer.truths import effects_of
+from gmfmsim.answer.truths import effects_of, target_of
 from gmfmsim.answer.what_moves import what_moves
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member
@@ -93,7 +93,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     sizing = replace(sizing, fitting=lambda: members)
     lap("check by sampling")
     with progress.steps("power and assurance curves") as advance:
-        surface = sizing.surface(grid_of(prepared, required), advance)
+        surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
     lap("curves")
     gate = sizing.checked(shown_n(required, surface))
     if not all(row["passed"] for row in gate):
@@ -108,7 +108,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         moves, behind = what_moves(sizing, required, advance), sizing.behind(required)
     lap("what moves n")
     progress.stage(f"{plan.label}: checks")
-    checks = [checks_of(prepared, m) for m in members if m.fit]
+    checks = [_checked(prepared, m, fits) for m in members if m.fit]
     lap("checks")
     asked, type_one, n = _asked(prepared, sizing, progress), None, shown_n(required, surface)
     if is_design(prepared):
@@ -132,6 +132,14 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         asked,
         type_one,
     )
+
+
+def _checked(prepared: Prepared, member: Member, fits: dict) -> Checks:
+    """Return the checks of a fitted model: plans that share a fit, a target and a planning value share them."""
+    key = "checks", id(member.fit), repr(target_of(prepared)), prepared.plan.search.planning_value
+    if key not in fits:
+        fits[key] = checks_of(prepared, member)
+    return fits[key]
 
 
 def _effects(prepared: Prepared, members: list[Member], sizing: Sizing) -> tuple[xr.Dataset, xr.Dataset | None]:

@@ -77,6 +77,7 @@ def _record(answer: Answered) -> dict:
         "slug": prepared.slug,
         "unit": prepared.unit,
         "replicates": answer.surface.attrs.get("replicates"),
+        "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
         "trial_engine": answer.surface.attrs["engine"],
         "trial_gate": answer.gate,
         "why": required.why,

@@ -34,6 +34,7 @@ from gmfmsim.model.truths import (
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.operate import engine_of, fewer
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import SCENARIO, RequiredN
 
@@ -42,6 +43,9 @@ FEWEST_SHOWN = 5
 
 OF: dict[str, Of] = {"new_study": "new_study", "pooled_mean": "mean"}
 """The scenarios in which models say what the effect is, and of what each asks them."""
+
+ELSEWHERE, FEWEST_ELSEWHERE = 4, 1000
+"""Of the trials at the answer, one in so many is simulated at other n where children are drawn, at least so many."""
 
 CHECKED = (0.4, 1.0)
 """Shares of the answer's n at which exact success is held to simulated trials."""
@@ -154,21 +158,37 @@ class Sizing:
         belief = self.belief(SCENARIO[plan.search.target.metric])
         return exact.required_n(exact.Assurance(plan.trial, plan.trial.analyses[0], belief), plan.search)
 
-    def surface(self, n: list[int], advance: Callable[[], None] = lambda: None) -> xr.Dataset:
+    def surface(
+        self, n: list[int], advance: Callable[[], None] = lambda: None, *, answer: int | None = None
+    ) -> xr.Dataset:
         """Return success of every analysis in every scenario over n; that of the primary one exactly where it can be.
 
-        What is simulated stands beside it: a design of several analyses has all their figures.
+        What is simulated stands beside it: a design of several analyses has all their figures, from fewer trials where
+        n is not that of the `answer`.
         """
         plan = self.prepared.plan
         if not self.exact:
-            return simulate(self.truths, plan.trial, n=n, seed=plan.seed, advance=advance)
+            return self._simulated(n, advance, answer)
         known = exact.curves(plan.trial, self.beliefs, n)
         if plan.trial.two_arms_one_test:
             return known
-        found = simulate(self.truths, plan.trial, n=n, seed=plan.seed, advance=advance)
+        found = self._simulated(n, advance, answer)
         for name in ("success", "success_mcse", "harm", "harm_mcse"):
             found[name][{"analysis": 0}] = known[name].isel(analysis=0).values
         return found.assign({name: known[name] for name in ("plateau", "plateau_mcse")})
+
+    def _simulated(self, n: list[int], advance: Callable[[], None], answer: int | None) -> xr.Dataset:
+        """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
+        from a share of the trials. attrs: replicates at the answer, replicates_elsewhere."""
+        trial, seed, replicates = self.prepared.plan.trial, self.prepared.plan.seed, self.truths.sizes["draw"]
+        away = [k for k in n if k != answer] if answer in n and engine_of(trial) == "children" else []
+        found = simulate(self.truths, trial, n=[k for k in n if k not in away], seed=seed, advance=advance)
+        if away:
+            few = fewer(self.truths, max(replicates // ELSEWHERE, min(replicates, FEWEST_ELSEWHERE)))
+            rest = simulate(few, trial, n=away, seed=seed, advance=advance).drop_vars(("plateau", "plateau_mcse"))
+            found = xr.concat([found, rest], "n", data_vars="minimal", combine_attrs="override").sortby("n")
+            replicates = few.sizes["draw"]
+        return found.assign_attrs(replicates_elsewhere=replicates)
 
     def behind(self, required: RequiredN) -> dict | None:
         """Return what lies behind the n of the answer, see `trial.exact.behind`; None where it is simulated."""

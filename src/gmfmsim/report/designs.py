@@ -207,6 +207,7 @@ def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
         "sources_table": sources_table(design["sources"]),
         "nominal": percent(design["nominal"]),
         "replicates": surface.attrs["replicates"],
+        "replicates_elsewhere": surface.attrs.get("replicates_elsewhere", surface.attrs["replicates"]),
         "terms": TERMS,
     }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import tee
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.streams import stream
 from gmfmsim.trial.decide import Verdicts, claim
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.generate.trials import Trials
+from gmfmsim.trial.moments import Moments
 from gmfmsim.trial.tally import Tally
 
 SCORES_IN_BLOCK = 400_000
@@ -77,13 +80,27 @@ def operate(
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
     engine = engine_of(design, "children" if engine == "children" else "sufficient")
     work, beside = tee(_blocks(truths, design, n, seed, engine))
-    for block, (found, completers) in zip(beside, in_order(_trials, work), strict=True):
-        theta = design.estimand(block.effect)
-        truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
-        tallies[block.scenario, block.n].add(found, truth, block.batch, completers)
+    for block, trials in zip(beside, map(iter, in_order(_trials, work)), strict=True):
+        for scenario, effect in zip(scenarios, block.effects, strict=True):
+            theta = design.estimand(effect)
+            truth = {a.label: theta if a.scale == "points" else np.full(theta.shape, np.nan) for a in design.analyses}
+            for k in block.sizes:
+                found, completers = next(trials)
+                tallies[scenario, k].add(found, truth, block.batch, completers)
         advance()
     attrs = {"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha, "seed": seed, "engine": engine}
     return _dataset(truths, design, tallies, n, attrs)
+
+
+def every(truths: xr.Dataset, trials: int) -> slice:
+    """Return which draws of the truths are about so many, evenly over all of them."""
+    return slice(None, None, max(1, truths.sizes["draw"] // trials))
+
+
+def fewer(truths: xr.Dataset, trials: int) -> xr.Dataset:
+    """Return about so many of the truths, evenly."""
+    few = truths.isel(draw=every(truths, trials))
+    return few.assign_attrs(rounds=1, posterior_draws=few.sizes["draw"])
 
 
 def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
@@ -93,13 +110,18 @@ def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
     and for shares of responders responses that vary, may move the limit further; that is not counted.
     """
-    theta, kept = design.analyses[0].limit(
-        design.estimand(effect), effect, design, lambda: _change_without_cells(design, seed)
-    )
+    theta, kept = centre(design, effect, seed)
     apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
     # rounded, since a gain and the allowance for it cancel, whatever the last digit of their sums
     inside = np.round(np.min(apart, axis=0) - kept, 9)
     return (inside > 0) + design.alpha / 2 * (inside == 0)
+
+
+def centre(design: Design, effect: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Return what the estimate of the primary analysis tends to (R,) for effects (A, R), and half the width that its
+    interval keeps."""
+    untreated = partial(_change_without_cells, design, seed)
+    return design.analyses[0].limit(design.estimand(effect), effect, design, untreated)
 
 
 def _change_without_cells(design: Design, seed: int) -> float:
@@ -122,15 +144,16 @@ def _one_truth(effect: np.ndarray) -> bool:
 
 
 class Block(NamedTuple):
-    """A block of trials of one scenario at one n: all that their figures depend on, whoever simulates them.
+    """A block of trials at several n and scenarios: all that their figures depend on, whoever simulates them.
 
-    effect (A, R), sd (R,), batch (R,) of the truths; at: where in the seed's stream of children it stands.
+    sizes: n that rise, of which trials at the last begin with the children of the others where these are drawn.
+    effects (S, A, R) by scenario, sd (R,), batch (R,) of the truths; at: where in the seed's stream of children it
+    stands.
     """
 
     design: Design
-    scenario: str
-    n: int
-    effect: np.ndarray
+    sizes: tuple[int, ...]
+    effects: np.ndarray
     sd: np.ndarray
     batch: np.ndarray
     seed: int
@@ -138,19 +161,32 @@ class Block(NamedTuple):
     engine: str
 
 
-def _blocks(truths: xr.Dataset, design: Design, sizes: list[int], seed: int, engine: str) -> Iterator[Block]:
+def _blocks(truths: xr.Dataset, design: Design, n: list[int], seed: int, engine: str) -> Iterator[Block]:
     """Yield the blocks of trials; their rows never cross a round, so that more rounds change none."""
     effects = truths["effect"].transpose("scenario", "arm", "draw").values
     sd, batch = truths["sd_change"].values, truths["batch"].values
     per_round = truths.attrs["posterior_draws"]
-    for n in sizes:
-        size = block_size(design, n, engine)
+    for sizes in _drawn_together(design, n, engine):
+        size = block_size(design, sizes[-1], engine)
         per_block = -(-per_round // size)
         for at in range(truths.attrs["rounds"] * per_block):
             i, j = divmod(at, per_block)
             rows = slice(i * per_round + j * size, min(i * per_round + (j + 1) * size, (i + 1) * per_round))
-            for scenario, effect in zip(truths["scenario"].values.tolist(), effects, strict=True):
-                yield Block(design, scenario, n, effect[:, rows], sd[rows], batch[rows], seed, at, engine)
+            yield Block(design, sizes, effects[:, :, rows], sd[rows], batch[rows], seed, at, engine)
+
+
+def _drawn_together(design: Design, n: list[int], engine: str) -> list[tuple[int, ...]]:
+    """Return the n in groups, rising in each: blocks of one size, and children drawn once for the largest."""
+    from gmfmsim.trial.generate.arms import begins_with
+
+    if engine != "children":
+        return [(k,) for k in dict.fromkeys(n)]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k in sorted(set(n), reverse=True):
+        size = block_size(design, k, engine)
+        largest = next((n for of, n in groups if of == size and begins_with(design, n, k)), k)
+        groups.setdefault((size, largest), []).append(k)
+    return [tuple(reversed(of)) for of in groups.values()]
 
 
 def block_size(design: Design, n: int, engine: str) -> int:
@@ -166,18 +202,38 @@ def block_size(design: Design, n: int, engine: str) -> int:
     return max(1, int(usual) // 8**orders)
 
 
-def _trials(block: Block) -> tuple[dict[str, Verdicts], np.ndarray]:
-    """Return the verdicts of every analysis, and the children observed at the endpoint (R,)."""
+def _trials(block: Block) -> list[tuple[dict[str, Verdicts], np.ndarray]]:
+    """Return, by scenario and n, the verdicts of every analysis, and the children observed at the endpoint (R,)."""
     from gmfmsim.trial.analyse.together import analyse, analyse_moments
-    from gmfmsim.trial.generate.bartlett import draw_moments
-    from gmfmsim.trial.generate.children import draw_trials
 
-    design, rng = block.design, stream(block.seed, "children", block.at)
-    if block.engine == "children":
-        trials = draw_trials(design, block.n, block.effect, block.sd, rng)
-        return analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)
-    moments = draw_moments(design, block.n, block.effect, block.sd, rng)
-    return analyse_moments(moments, design), moments.n[:, -1].sum(axis=0)
+    design, found = block.design, []
+    for trials in _drawn(block):
+        if isinstance(trials, Moments):
+            found.append((analyse_moments(trials, design), trials.n[:, -1].sum(axis=0)))
+        else:
+            found.append((analyse(trials, design), np.isfinite(trials.score[1 + design.endpoint]).sum(axis=0)))
+    return found
+
+
+def _drawn(block: Block) -> Iterator[Moments | Trials]:
+    """Yield the trials of a block by scenario and n, as moments where no analysis asks for more."""
+    from gmfmsim.trial.generate.bartlett import draw_moments
+    from gmfmsim.trial.generate.children import draw_alike
+    from gmfmsim.trial.generate.ends import moments_at_ends, suffice
+
+    design, sizes = block.design, block.sizes
+    if block.engine != "children":
+        for effect in block.effects:
+            rng = stream(block.seed, "children", block.at)
+            yield draw_moments(design, sizes[0], effect, block.sd, rng)
+        return
+    children = [design.total(k) for k in sizes]
+    rng = stream(block.seed, "children", block.at)
+    for trials in draw_alike(design, sizes[-1], block.effects, block.sd, rng):
+        if suffice(design):
+            yield from moments_at_ends(trials, design, children)
+        else:
+            yield from (trials.first(k) for k in children)
 
 
 def _dataset(truths: xr.Dataset, design: Design, tallies: dict, n: list[int], attrs: dict) -> xr.Dataset:

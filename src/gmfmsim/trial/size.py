@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -12,6 +12,8 @@ from scipy import special
 
 from gmfmsim.files.toml import Spec
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.guess import Guess
+from gmfmsim.trial.near import Near
 from gmfmsim.trial.operate import primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.sizes import FEWEST_UNITS
@@ -100,15 +102,20 @@ class Curve:
         straight: Callable[[float], float] = probit,
         step: int = 1,
     ):
-        self.at, self.deadline, self.straight, self.step, self.seen = at, deadline, straight, step, {}
+        self.at, self.deadline, self.straight, self.step = at, deadline, straight, step
+        self.seen: dict[int, tuple[float, float]] = {}
 
     def __call__(self, n: int) -> tuple[float, float]:
         """Return the figure and its MCSE at n. Raises OutOfTime once the deadline is over."""
         if n not in self.seen:
-            if time.monotonic() > self.deadline:
-                raise OutOfTime
+            self.in_time()
             self.seen[n] = self.at(n)
         return self.seen[n]
+
+    def in_time(self) -> None:
+        """Raise OutOfTime once the deadline is over."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
 
     def crossing(self, level: float, *, most: int, z: float = 0.0, start: int | None = None) -> int | None:
         """Return the smallest n with figure + z MCSE >= level, or None if there is none up to `most`.
@@ -144,12 +151,18 @@ class Curve:
         while high - low > 1:
             middle, width = (low + high) // 2, high - low
             if not halve and low >= FEWEST_UNITS:
-                middle = self._on_the_line(low, high, figure(low), figure(high), level)
+                middle = self.on_the_line(low, high, figure(low), figure(high), level)
             low, high = (low, middle) if figure(middle) >= level else (middle, high)
             halve = not halve and high - low > width / 2
         return high * self.step
 
-    def _on_the_line(self, low: int, high: int, at_low: float, at_high: float, level: float) -> int:
+    def crossings(self, level: float, errors: Iterable[float], most: int) -> list[int | None]:
+        """Return the crossing for each z of errors; None for all where there is none for the first."""
+        first, *others = errors
+        n = self.crossing(level, most=most, z=first)
+        return [n, *(None if n is None else self.crossing(level, most=most, z=z) for z in others)]
+
+    def on_the_line(self, low: int, high: int, at_low: float, at_high: float, level: float) -> int:
         """Return the units strictly between low and high where the straight line through both ends meets the level."""
         below, above, goal = (self.straight(y) for y in (at_low, at_high, level))
         share = (goal - below) / (above - below) if above > below else 0.5
@@ -163,29 +176,29 @@ def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, 
     Every n looked at is one that the trial can have: whole clusters, where those are randomised. Success is that of the
     primary analysis in the scenario of the target's metric. It takes success to rise with n, which it does wherever
     trials are large enough for false claims of benefit (at most alpha/2) not to matter. The interval repeats the search
-    for success +- z x MCSE. Where children are drawn one by one and the plateau lies below the target, only 95 % of it
-    is looked for: no n can reach the target.
+    for success +- z x MCSE. Where children are drawn one by one the search stays near a guess, see `trial.near`; and
+    where the plateau lies below the target, only 95 % of it is looked for: no n can reach the target.
     """
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
     first, engine = primary_only(trial)
     dear = engine == "children"
 
-    def at(n: int) -> tuple[float, float]:
-        surface = simulate(truths, first, n=[n], seed=seed, engine=engine)
+    def at(sizes: list[int]) -> list[tuple[float, float]]:
+        surface = simulate(truths, first, n=sizes, seed=seed, engine=engine).isel(scenario=0, analysis=0)
         advance()
-        return surface["success"].item(), surface["success_mcse"].item()
+        return list(zip(surface["success"].values.tolist(), surface["success_mcse"].values.tolist(), strict=True))
 
     limit = simulate(truths, trial, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    curve = Curve(at, time.monotonic() + (search.max_seconds or math.inf), step=trial.step)
+    curve = Curve(lambda n: at([n])[0], time.monotonic() + (search.max_seconds or math.inf), step=trial.step)
     z, target, most = search.z, search.target.value, search.max_n_per_arm
     hopeless = dear and plateau + z * mcse < target
+    guess = Guess(truths, first, seed) if dear and plateau > 0 else None
+    find = Near(curve, at, first, guess) if guess and guess.known else curve.crossings
     try:
-        n = None if hopeless else curve.crossing(target, most=most)
-        interval = None
+        n, *interval = (None, None, None) if hopeless else find(target, (0.0, z, -z), most)
         if n is not None:
             why = "reached"
-            interval = curve.crossing(target, most=most, z=z), curve.crossing(target, most=most, z=-z)
         else:
             why = "undecided" if abs(plateau - target) < z * mcse else "plateau" if plateau <= target else "limit"
     except OutOfTime:
@@ -195,7 +208,7 @@ def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, 
         return RequiredN(n, interval, "time", plateau, mcse, None)
     seek = plateau > 0 and (n is None or not dear)
     try:
-        nearly = curve.crossing(0.95 * plateau, most=most) if seek else None
+        nearly = find(0.95 * plateau, (0.0,), most)[0] if seek else None
     except OutOfTime:
         nearly = None
-    return RequiredN(n, interval, why, plateau, mcse, nearly)
+    return RequiredN(n, None if n is None else tuple(interval), why, plateau, mcse, nearly)

@@ -61,6 +61,18 @@ def allocate(
     return Allocation(group, unit, None if centres is None else np.repeat(turn % centres.number, together))
 
 
+def begins_with(design: Design, n: int, fewer: int) -> bool:
+    """Return whether trials at n begin with the children of those at fewer, arm by arm.
+
+    They do but where arms are of planned sizes and a ratio is rounded.
+    """
+    if design.unit > design.step or design.randomisation.method in ("simple", "stratified"):
+        return True
+    ratio = np.array([arm.ratio for arm in design.arms], float)
+    small, large = (enrolment_order(ratio, np.array([*design.sizes(k).values()]) // design.unit) for k in (fewer, n))
+    return np.array_equal(large[: small.size], small)
+
+
 @compiled
 def enrolment_order(ratio, sizes):
     """Return arms (sum of sizes,) in order: next is the arm, of those not full, furthest behind its ratio."""

@@ -1,5 +1,8 @@
 """Simulated trials child by child: who comes, to which arm, what is measured, who is lost."""
 
+from collections.abc import Iterator
+from copy import deepcopy
+
 import numpy as np
 
 from gmfmsim.trial.design import Design
@@ -33,19 +36,29 @@ def draw_trials(design: Design, n: int, effect: np.ndarray, excess_sd: np.ndarra
     effect (A, R): points of each arm against no cells with all of the effect present, 0 in control; excess_sd (R,): SD
     of observed minus expected change over 12 months in each trial. The generators of the kinds of noise are spawned
     from rng, and each draws all R trials of the first child, then of the second: with rng at the same address, trials
-    at a larger n begin with the children of those at a smaller n (allocation permitting), and trials at other effects,
+    at a larger n begin with the children of those at a smaller n (see `begins_with`), and trials at other effects,
     SDs, drop-outs and responses meet the same noise.
 
     Raises ValueError for arrays of the wrong shape.
     """
+    return next(draw_alike(design, n, effect[None], excess_sd, rng))
+
+
+def draw_alike(
+    design: Design, n: int, effects: np.ndarray, excess_sd: np.ndarray, rng: np.random.Generator
+) -> Iterator[Trials]:
+    """Yield what `draw_trials` returns with rng at one address, for each of several effects (S, A, R): the children and
+    their arms are drawn once."""
     trials = excess_sd.size
-    if effect.shape != (len(design.arms), trials):
-        raise ValueError(f"effect has shape {effect.shape}; allowed: one row an arm, {(len(design.arms), trials)}")
+    if effects.shape[1:] != (len(design.arms), trials):
+        raise ValueError(f"effect has shape {effects.shape[1:]}; allowed: one row an arm, {(len(design.arms), trials)}")
     noise = dict(zip(NOISE, rng.spawn(len(NOISE)), strict=True))
     children = design.total(n)
     people = draw_people(design, (children, trials), excess_sd, noise)
     allocation = allocate(design, n, trials, people.level, people.age, noise["arm"])
-    score = observed_scores(design, people, allocation, design.treatment(effect), excess_sd, noise)
-    remove_unseen(design, score, people.level, people.age, excess_sd, noise)
     unit = allocation.centre if allocation.unit is None else allocation.unit
-    return Trials(score, allocation.group, people.expected, people.level, people.age, unit)
+    for effect in effects:
+        same = deepcopy(noise)
+        score = observed_scores(design, people, allocation, design.treatment(effect), excess_sd, same)
+        remove_unseen(design, score, people.level, people.age, excess_sd, same)
+        yield Trials(score, allocation.group, people.expected, people.level, people.age, unit)

@@ -30,3 +30,12 @@ class Trials:
     def change(self) -> np.ndarray:
         """Change from baseline (V, N, R); NaN where not observed."""
         return self.score[1:] - self.score[0]
+
+    def first(self, children: int) -> "Trials":
+        """Return the trials with their first children alone, in memory of its own."""
+        if children == len(self.group):
+            return self
+        names = ("score", "group", "expected", "level", "age")
+        own = {name: values for name in names if (values := getattr(self, name)) is not None}
+        fewer = {name: np.ascontiguousarray(values[..., :children, :]) for name, values in own.items()}
+        return Trials(**fewer, unit=None if self.unit is None else self.unit[:children])
