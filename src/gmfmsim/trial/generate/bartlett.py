@@ -137,10 +137,10 @@ def binomial(n, share, u):
         return 0
     if share >= 1:
         return n
-    start = max(0, int(n * share - 9 * math.sqrt(n * share * (1 - share))))
+    start = max(0, int(n * share - 12.3 - math.sqrt(151 + 73.7 * n * share * (1 - share))))
     if start == 0:
         chance = math.exp(n * math.log1p(-share))
-    else:  # the tail below 9 SDs holds less than 1e-16
+    else:  # the tail below holds less than 1e-16 (Bernstein 1927)
         ways = math.lgamma(n + 1.0) - math.lgamma(start + 1.0) - math.lgamma(n - start + 1.0)
         chance = math.exp(ways + start * math.log(share) + (n - start) * math.log1p(-share))
     k, below, odds = start, chance, share / (1 - share)
