@@ -16,10 +16,11 @@ from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent
 from gmfmsim.question.plans import Plans
-from gmfmsim.question.question import question_of_design
+from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.report import page
 from gmfmsim.report import show as lookup
+from gmfmsim.trial.exact import qualifies
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.presets import read_children, read_design
 
@@ -82,3 +83,15 @@ def test_every_population_is_shown_and_read(name):
 def test_every_experiment_is_checked_and_shown(name):
     assert gmfmsim.check(name)["key"]
     assert "question" in lookup.show("experiment", name)
+
+
+def test_every_analysis_has_a_law_or_says_why_not():
+    """Of every shipped design and plan, whichever of its analyses comes first."""
+    trials = [read_design(name) for name in names("designs")]
+    trials += [prepared.plan.trial for name in names("experiments") for prepared in read_question(name).plans]
+    asked = {(repr(trial.children)[:20], analysis.method) for trial in trials for analysis in trial.analyses}
+    for trial in trials:
+        for analysis in trial.analyses:
+            reason = qualifies(trial, analysis, joint=True)
+            assert reason is None or len(reason.split()) > 3
+    assert len(asked) > 10

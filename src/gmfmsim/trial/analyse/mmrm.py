@@ -1,6 +1,6 @@
 """Mixed model for repeated measures."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ class Mmrm(AnalysisSpec):
     The baseline is always among the covariates.
     """
 
+    every_visit: ClassVar[bool] = True
     method: Literal["mmrm"]
     covariates: list[Literal["baseline", "level", "age"]] = Field(["baseline"])
 

@@ -21,12 +21,14 @@ class AnalysisSpec(Spec):
     """An analysis of one simulated trial; `design` is everywhere the trial.designs.Design that names it.
 
     `scale` names what it estimates: points (the effect in GMFM-66 points), share (a difference of proportions), or
-    rank (nothing in points). `linear`: whether group sizes, means and cross-products of the scores suffice for it.
+    rank (nothing in points). `linear`: whether group sizes, means and cross-products of the scores suffice for it;
+    `every_visit`: whether it takes the visits between baseline and endpoint.
     `by_estimate`: whether it decides by the interval of one estimate in points, and no test beside it.
     """
 
     scale: ClassVar[Literal["points", "share", "rank"]] = "points"
     linear: ClassVar[bool] = True
+    every_visit: ClassVar[bool] = False
     by_estimate: ClassVar[bool] = True
     method: str
 

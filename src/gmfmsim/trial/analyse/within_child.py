@@ -39,5 +39,7 @@ class WithinChild(AnalysisSpec):
             contrast = np.array([-0.5, 1.0, -0.5])[:, None, None]
             return np.sqrt(((contrast * factors(sd)[:3]).sum(axis=0) ** 2).sum(axis=0))
 
+        if reason := dependent(design):
+            return reason
         throughout = {"kept": kept(design, len(design.visits)), "knees": knees(design, design.visits)}
-        return dependent(design) or of_contrast(self, design, sigma)._replace(**throughout)
+        return of_contrast(self, design, sigma)._replace(**throughout)

@@ -12,7 +12,7 @@ from gmfmsim.trial.moments import Moments
 
 def suffice(design: Design) -> bool:
     """Return whether every analysis of the design takes no more than `moments_at_ends` has."""
-    return all(a.linear and a.method != "mmrm" for a in design.analyses)
+    return all(a.linear and not a.every_visit for a in design.analyses)
 
 
 def moments_at_ends(trials: Trials, design: Design, children: list[int]) -> Iterator[Moments]:
