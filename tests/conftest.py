@@ -107,6 +107,8 @@ def small(name: str, folder: Path) -> Path:
         config["sensitivity"] = {"changed": ["dropout"]}
     if name in AS_TABLED:
         config["evidence"]["readings"] = "as_tabled"
+    if name == "individual_data":
+        config["alternatives"] = config["alternatives"][:2]
     path = folder / f"{name}.toml"
     path.write_text(tomli_w.dumps(config), encoding="utf-8")
     return path

@@ -58,6 +58,7 @@ def written(folder: Path, model: dict, sampler: dict, term: str = "") -> str:
         "sampler": sampler,
         "trial": raw["trial"] | {"setting": SETTING},
         "search": raw["search"] | {"replicates": 1000, "max_n_per_arm": 2000},
+        "sensitivity": {"changed": ["dropout"]},
     }
     path = folder / "every.toml"
     path.write_text(tomli_w.dumps(own), encoding="utf-8")

@@ -81,7 +81,7 @@ def test_the_command_shows_a_model_for_machines_and_to_start_from(monkeypatch, c
         (["calibrate", "--model", "emx", "--out", "OUT"], "emax"),
         (["calibrate", "--study", "exat", "--out", "OUT"], "exact"),
         (["show", "model", "emx"], "emax"),
-        (["fit", "quickstat"], "quickstart_one_mean"),
+        (["fit", "quickstat"], "nearest: quickstart;"),
     ],
 )
 def test_a_wrong_name_is_a_fault_with_what_there_is(tmp_path, monkeypatch, capsys, arguments, said):
