@@ -11,9 +11,11 @@ import xarray as xr
 import gmfmsim
 from gmfmsim import check
 from gmfmsim.answer import fit as fitting
+from gmfmsim.files.remembered import PLACE
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
+from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
@@ -95,6 +97,7 @@ def assert_runs(path: str) -> None:
 @pytest.fixture
 def taken_as_it_comes(monkeypatch):
     """A few draws do not pass the gate; what is asked here is whether everything runs. `fit` and `run` share draws."""
+    monkeypatch.setenv(PLACE, "")  # what stands in for draws is not to be remembered as such
     gate, sample, drawn = engine.gate, engine.sample, {}
     monkeypatch.setattr(engine, "gate", lambda tree: [row | {"passed": True} for row in gate(tree)])
 
@@ -111,7 +114,11 @@ def test_there_is_a_prior_for_every_term():
     assert PRIORS.keys() | {"dose_error"} == TERMS.keys()
 
 
-@pytest.mark.parametrize("term", PRIORS)
+SHIPPED = {term for name in names("models") for term in read_model(ModelChoice(name=name)).terms}
+"""Terms that a shipped model has."""
+
+
+@pytest.mark.parametrize("term", [pytest.param(t, marks=pytest.mark.slow) if t in SHIPPED else t for t in PRIORS])
 def test_every_term_runs_by_the_exact_engine(tmp_path, blank_figures, term):
     assert_runs(written(tmp_path, with_term(tmp_path, term), EXACT, term))
 
