@@ -404,8 +404,9 @@ def test_the_committed_results_are_those_of_the_shipped_experiments(results, nam
     """What is exact is the same; another machine may sample otherwise, within the Monte Carlo error."""
     old, new = committed(name), results[name].answer
     whole = {plan["label"]: plan for plan in (old, *old.get("alternatives", []))}
-    for b in (new, *new.get("alternatives", [])):
-        a = whole[b["label"]]
+    plans = {plan["label"]: plan for plan in (new, *new.get("alternatives", []))}
+    assert list(plans) == list(whole)[: 3 if name == "individual_data" else None]
+    for a, b in ((whole[label], plan) for label, plan in plans.items()):
         assert a["status"] == b["status"]
         if a["n_interval"] is None:
             assert a["n_per_arm"] == b["n_per_arm"]

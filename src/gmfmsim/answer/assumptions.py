@@ -163,6 +163,12 @@ def averages(no_effect: float | None) -> Iterator[tuple[str, str]]:
         yield SPIKED, f"the same, or no effect at all ({percent(no_effect)} before the data)"
 
 
+def _with_errors_times(data: xr.Dataset, factor: xr.DataArray) -> xr.Dataset:
+    """Return contrasts with standard errors times factor (contrast) or (reading, contrast), and their covariance."""
+    covariance = data["covariance"] * factor * factor.rename(contrast="contrast_")
+    return data.assign(se=data["se"] * factor, covariance=covariance)
+
+
 def _ratios(base: Assumed) -> Iterator[Assumed]:
     """Yield r held at the ends of its prior interval, and of what all paired samples predict for a further trial.
 
@@ -176,11 +182,8 @@ def _ratios(base: Assumed) -> Iterator[Assumed]:
     ends |= {f"{end} of what paired samples predict": further.quantile(p) for end, p in ENDS.items()}
     for end, ratio in ends.items():
         factor = xr.DataArray(np.where(gmfm66, 1.0, ratio), dims="contrast")
-        scaled = data.assign(
-            effect=data["effect"] * factor,
-            se=data["se"] * factor,
-            covariance=data["covariance"] * factor * factor.rename(contrast="contrast_"),
-            gmfm66=("contrast", np.ones(gmfm66.size, bool)),
+        scaled = _with_errors_times(data, factor).assign(
+            effect=data["effect"] * factor, gmfm66=("contrast", np.ones(gmfm66.size, bool))
         )
         words = f"r = {ratio:.2f} ({end})"
         yield replace(base, changed="r", to=f"{ratio:.3g}", words=words, data=scaled)
@@ -227,11 +230,7 @@ def _unprinted_sds(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
             factor[c], log_sd[c] = math.exp(law.log_mean) / spread_field(tables, month, study).median, law.log_sd
     if imputed.any():
         times = xr.DataArray(np.where(imputed, factor, 1.0), dims=("reading", "contrast"))
-        changed = data.assign(
-            se=data["se"] * times,
-            covariance=data["covariance"] * times * times.rename(contrast="contrast_"),
-            log_se_sd=data["log_se_sd"].where(~imputed, log_sd),
-        )
+        changed = _with_errors_times(data, times).assign(log_se_sd=data["log_se_sd"].where(~imputed, log_sd))
         words = "SDs that trials do not print as the model of children's SD predicts them"
         yield replace(base, changed="reading", to="imputed_sd", words=words, data=changed)
 

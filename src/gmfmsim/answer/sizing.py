@@ -30,6 +30,7 @@ from gmfmsim.model.truths import (
     known,
     mixed_belief,
     said,
+    with_loading,
 )
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
@@ -64,6 +65,7 @@ class Sizing:
     remembers: bool = False
     _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
     _parts: dict[Of, list[Belief]] = field(default_factory=dict, repr=False)
+    _beliefs: dict[str, Belief] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Member]:
@@ -120,17 +122,21 @@ class Sizing:
             one = known(self.prepared.plan.search.planning_value if scenario == "planning_value" else 0.0)
             treated = {arm.name: float(arm.dose > 0) for arm in self.prepared.plan.trial.arms}
             return along_doses(one, treated) if self._along else one
+        if scenario not in self._beliefs:
+            self._beliefs[scenario] = self._recalled(OF[scenario]) if self.remembers else self._mixed(OF[scenario])
+        return self._beliefs[scenario]
+
+    def _recalled(self, of: Of) -> Belief:
+        """Return `_mixed`, at once where it is remembered; a published estimate is at hand."""
         data, plan, arms = self.prepared.contrasts, self.prepared.plan, conditions_of(self.prepared)
-        if data is None or not self.remembers:
-            return self._mixed(OF[scenario])
+        if data is None:
+            return self._mixed(of)
         specs = [spec.model_dump_json() for spec in self.prepared.models.values()]
-        key = key_of_fit([OF[scenario], str(self._along), str(arms), plan.model.model_dump_json(), *specs], data)
-        found = remembered(key, lambda: columns_of(self._mixed(OF[scenario])))
+        key = key_of_fit([of, str(self._along), str(arms), plan.model.model_dump_json(), *specs], data)
+        found = remembered(key, lambda: columns_of(self._mixed(of)))
         loading = found.pop("loading", None)
         one = belief(**found, **said(arms[plan.trial.active.name]))
-        if loading is None:
-            return one
-        return one.assign(loading=(("component", "arm"), loading)).assign_coords(arm=[*arms])
+        return one if loading is None else with_loading(one, loading, [*arms])
 
     def _mixed(self, of: Of) -> Belief:
         return mixed_belief(self.by_model(of), [m.share for m in self.members])

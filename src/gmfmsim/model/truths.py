@@ -73,8 +73,12 @@ def along_doses(of: Belief, loading: Mapping[str, float]) -> Belief:
     the parameters of the curve the effects of all doses are multiples of one. Raises ValueError for what is no number.
     """
     values = vector("loading", np.array(list(loading.values())))
-    each = np.broadcast_to(values, (of.sizes["component"], values.size))
-    return of.assign(loading=(("component", "arm"), each)).assign_coords(arm=list(loading))
+    return with_loading(of, np.broadcast_to(values, (of.sizes["component"], values.size)), list(loading))
+
+
+def with_loading(of: Belief, loading: np.ndarray, arms: Sequence[str]) -> Belief:
+    """Return a Belief with the loading (M, arms) of its components."""
+    return of.assign(loading=(("component", "arm"), loading)).assign_coords(arm=arms)
 
 
 def exact_belief_along(
@@ -155,9 +159,7 @@ def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
     found = belief(weight[there], mean, sd, df, **parts[0].attrs)
     if not along:
         return found
-    return found.assign(loading=(("component", "arm"), np.transpose(loading))).assign_coords(
-        arm=pairs[0][0]["arm"].values
-    )
+    return with_loading(found, np.transpose(loading), pairs[0][0]["arm"].values)
 
 
 def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:

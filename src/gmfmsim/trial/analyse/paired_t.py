@@ -39,8 +39,8 @@ class PairedT(AnalysisSpec):
             own = design.excess_parts(sd)[0][design.endpoint]
             return np.sqrt(2 * (own**2 + 2 * design.children.error_sd(sd) ** 2))
 
-        if design.not_normal_in_arms:
-            return design.not_normal_in_arms
+        if reason := design.not_normal_in_arms:
+            return reason
         test = of_contrast(self, design, sigma)
         response = (max(test.response),) if test.response else ()
         return test._replace(weights=(1.0,), sizes=lambda n: test.sizes(n)[:1], kept=test.kept**2, response=response)
