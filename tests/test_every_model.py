@@ -11,6 +11,8 @@ import xarray as xr
 import gmfmsim
 from gmfmsim import check
 from gmfmsim.answer import fit as fitting
+from gmfmsim.answer import plan as answering
+from gmfmsim.answer import posterior as gated
 from gmfmsim.files.remembered import PLACE
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_toml
@@ -108,6 +110,28 @@ def taken_as_it_comes(monkeypatch):
         return drawn[key]
 
     monkeypatch.setattr(engine, "sample", once)
+
+
+@pytest.fixture(autouse=True)
+def fitted_once(monkeypatch):
+    """What `fit` has fitted and checked of a plan, `run` takes: each model is worked on once a test."""
+    fit, checks_of, known = gated.fit, gated.checks_of, {}
+
+    def fitted(spec, data, sampler, seed, **more):
+        key = spec.model_dump_json(), sampler, seed
+        if key not in known:
+            known[key] = fit(spec, data, sampler, seed, **more)
+        return known[key]
+
+    def checked(prepared, member):
+        key = id(member.fit)
+        if key not in known:
+            known[key] = checks_of(prepared, member)
+        return known[key]
+
+    monkeypatch.setattr(gated, "fit", fitted)
+    monkeypatch.setattr(fitting, "checks_of", checked)
+    monkeypatch.setattr(answering, "checks_of", checked)
 
 
 def test_there_is_a_prior_for_every_term():

@@ -39,7 +39,7 @@ from gmfmsim.trial.operate import engine_of, fewer
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import SCENARIO, RequiredN
 
-FEWEST_SHOWN = 5
+FEWEST_SHOWN = 10
 """Children an arm with whom a curve begins."""
 
 OF: dict[str, Of] = {"new_study": "new_study", "pooled_mean": "mean"}

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.individual_data import IndividualData, with_pool
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
-from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
+from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
@@ -73,7 +73,7 @@ class Sources:
         """Return the tables of a name: "package", or a path. Raises InputError with every fault, each time."""
         if name not in self.tables:
             try:
-                self.tables[name] = read_tables(PACKAGE_TABLES if name == "package" else self.path.parent / name)
+                self.tables[name] = shipped_tables() if name == "package" else read_tables(self.path.parent / name)
             except InputError as error:
                 self.tables[name] = error
         known = self.tables[name]

@@ -24,8 +24,9 @@ INFLUENCE = ("mean", "sd", "above", "tau", "change")
 """The figures of the posterior without a study."""
 
 
-EXACT_PARAMETERS = 2
-"""Parameters up to which a refit takes all nodes; with more, its log density is right to some 0.003."""
+EXACT_PARAMETERS, MANY = 2, 100_000
+"""Parameters, and components of the posterior, up to which a refit takes all nodes; with more its log density is right
+to some 0.003, and its mean to some 0.0003."""
 
 
 class LeftOut(NamedTuple):
@@ -58,7 +59,7 @@ def refit(exact: ExactPosterior, data: xr.Dataset, left_out: np.ndarray) -> Left
     others = without(exact.prepared.structure, data, left_out)
     if impropriety(others):
         return LeftOut(np.nan, None)
-    rest = posterior(others, quick=len(others.parameters) > EXACT_PARAMETERS)
+    rest = posterior(others, quick=len(others.parameters) > EXACT_PARAMETERS or exact.weight.size > MANY)
     return LeftOut(exact.log_marginal - rest.log_marginal, rest)
 
 

@@ -163,19 +163,35 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
 
 
 @compiled
-def _add_up(a, b, start, number, factor, right):
-    """Add to the lower half of a precision (p, p), and to the right side (p,), what a combination of states has.
+def _add_up(a, b, start, number, chosen, fresh, sum_a, sum_b):
+    """Add up what the states of a combination have: of blocks before the first that changes the sums are kept.
 
     a (S, p, p) and b (S, p). A combination numbers the states of all blocks; that of the last block runs fastest.
+    chosen (B,) are the states of the combination before, of the same node unless `fresh`, and become those of this
+    one. sum_a (B + 1, p, p), the lower half, and sum_b (B + 1, p) begin with those of the prior.
     """
-    for block in range(start.size - 2, -1, -1):
+    blocks, changed = chosen.size, 0 if fresh else chosen.size
+    for block in range(blocks - 1, -1, -1):
         states = start[block + 1] - start[block]
         s = start[block] + number % states
         number //= states
-        for x in range(right.size):
-            right[x] += b[s, x]
+        if s != chosen[block]:
+            chosen[block], changed = s, min(changed, block)
+    for block in range(changed, blocks):
+        s = chosen[block]
+        for x in range(b.shape[1]):
+            sum_b[block + 1, x] = sum_b[block, x] + b[s, x]
             for y in range(x + 1):
-                factor[x, y] += a[s, x, y]
+                sum_a[block + 1, x, y] = sum_a[block, x, y] + a[s, x, y]
+
+
+@compiled
+def _begun(start, prior_precision, prior_b):
+    """Return what `_add_up` works on: the states that are chosen, and the sums, which begin with those of the prior."""
+    blocks, p = start.size - 1, prior_b.size
+    chosen, sum_a, sum_b = start[:-1].copy(), np.zeros((blocks + 1, p, p)), np.zeros((blocks + 1, p))
+    sum_a[0], sum_b[0] = np.diag(prior_precision), prior_b
+    return chosen, sum_a, sum_b
 
 
 @compiled
@@ -183,10 +199,12 @@ def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
     """Return mean (C, p) and covariance (C, p, p) of the coefficients at pairs of node and combination (C,)."""
     count, p = node.size, b.shape[2]
     mean, covariance = np.zeros((count, p)), np.zeros((count, p, p))
-    diagonal, factor, right, unit = np.diag(prior_precision), np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    factor, unit = np.zeros((p, p)), np.zeros(p)
+    chosen, sum_a, sum_b = _begun(start, prior_precision, prior_b)
     for i in range(count):
-        factor[:], right[:] = diagonal, prior_b
-        _add_up(a[node[i]], b[node[i]], start, number[i], factor, right)
+        fresh = i == 0 or node[i] != node[i - 1]
+        _add_up(a[node[i]], b[node[i]], start, number[i], chosen, fresh, sum_a, sum_b)
+        factor[:], right = sum_a[-1], sum_b[-1]
         if p == 1:
             covariance[i, 0, 0] = 1 / factor[0, 0]
             mean[i, 0] = right[0] / factor[0, 0]
@@ -215,13 +233,16 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
     """
     count, p = node.size, b.shape[2]
     mean, variance = np.zeros(count), np.zeros(count)
-    diagonal, factor, right, t = np.diag(prior_precision), np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
+    chosen, sum_a, sum_b = _begun(start, prior_precision, prior_b)
     for i in range(count):
-        factor[:], right[:], t[:] = diagonal, prior_b, loading[node[i]]
-        _add_up(a[node[i]], b[node[i]], start, number[i], factor, right)
+        fresh = i == 0 or node[i] != node[i - 1]
+        _add_up(a[node[i]], b[node[i]], start, number[i], chosen, fresh, sum_a, sum_b)
         if p == 1:
-            mean[i], variance[i] = t[0] * (right[0] / factor[0, 0]), t[0] * (1 / factor[0, 0]) * t[0]
+            total, along = sum_a[-1, 0, 0], loading[node[i], 0]
+            mean[i], variance[i] = along * (sum_b[-1, 0] / total), along * (1 / total) * along
             continue
+        factor[:], right[:], t[:] = sum_a[-1], sum_b[-1], loading[node[i]]
         _factor(factor, p)
         _solve_lower(factor, right, p)
         variance[i] = _solve_lower(factor, t, p)
