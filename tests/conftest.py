@@ -91,7 +91,7 @@ AS_TABLED = ("unpublished_trials", "quickstart")
 
 
 def small(name: str, folder: Path) -> Path:
-    """Write a shipped experiment with a fifth of its trials and at most 1,000 draws a chain, under its name, and return it.
+    """Write a shipped experiment with a fifth of its trials and at most 1,000 draws a chain, and return its path.
 
     What moves n is said in full for the one-mean quick start alone. Full-size results, with the check by sampling, are
     computed by `make reproduce` and committed; tests hold them to these small ones.
@@ -150,7 +150,7 @@ BLANK = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 
 
 def blank(self, path, **how):
-    """What stands for `Figure.savefig`: a figure that was made is an empty one on its page, without setting its type."""
+    """What stands for `Figure.savefig`: a figure that was made is an empty one on its page."""
     if Path(path).suffix == ".svg":
         Path(path).write_text(BLANK, encoding="utf-8")
 
