@@ -420,6 +420,13 @@ def test_known_limit_of_equivalence():
         meets_limit(design, [0, effect], expected, 20_000, 4000)
 
 
+def test_known_limit_of_a_dual_criterion():
+    """At its decision value half of the estimates of large trials lie above it, and all of them are significant."""
+    design = normal_design(objective={"decision_value": 2.5})
+    for effect, expected in ((0, 0), (2, 0), (2.5, 0.5), (3, 1)):
+        meets_limit(design, [0, effect], expected, 20_000, 4000)
+
+
 def test_known_limit_against_published_children():
     """Their error stays, with their own degrees of freedom: four here."""
     design = normal_design("single_arm", analyses=[HISTORICAL], children={"growth": 4})

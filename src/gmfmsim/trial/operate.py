@@ -106,15 +106,17 @@ def fewer(truths: xr.Dataset, trials: int) -> xr.Dataset:
 def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
 
-    1 where the limit of the estimate lies inside the claim, 0 outside, alpha/2 on its border. The estimate tends to the
-    estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
+    1 where the limit of the estimate lies inside the claim, 0 outside, on its border the level of the criterion there,
+    of several the least. The estimate tends to the estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
     and for shares of responders responses that vary, may move the limit further; that is not counted.
     """
     theta, kept = centre(design, effect, seed)
-    apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
+    criteria = claim(design)
+    apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in criteria]
     # rounded, since a gain and the allowance for it cancel, whatever the last digit of their sums
-    inside = np.round(np.min(apart, axis=0) - kept, 9)
-    return (inside > 0) + design.alpha / 2 * (inside == 0)
+    inside = np.round(np.array(apart) - kept, 9)
+    level = np.array([c.level for c in criteria])[:, None]
+    return np.min(np.where(inside > 0, 1.0, np.where(inside == 0, level, 0.0)), axis=0)
 
 
 def centre(design: Design, effect: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
