@@ -91,6 +91,19 @@ def test_a_result_holds_everything(results, name):
     assert store.is_complete(folder)
 
 
+@pytest.mark.parametrize("name", [name for name in PLANS if name not in ("quickstart", "unpublished_trials")])
+def test_the_n_of_an_answer_has_the_success_that_the_answer_says(results, name):
+    """`power` at the n of a result: the same figures, to the last digit that is printed."""
+    answer, folder = results[name].answer, results[name].folder
+    surface = xr.load_dataset(folder / "surface.nc").isel(analysis=0)
+    n = answer["n_per_arm"] or int(surface["n"][-1])
+    found = gmfmsim.power(str(folder / "config.toml"), int(surface["randomised"].sel(n=n)))
+    assert found["n_total"] == surface["randomised"].sel(n=n)
+    for figure, scenario in (("assurance", "new_study"), ("power", "planning_value"), ("false_claims", "null")):
+        assert found[figure] == pytest.approx(surface["success"].sel(scenario=scenario, n=n).item(), abs=2e-6)
+    assert found["plateau"] == pytest.approx(answer["plateau"], abs=2e-6)
+
+
 def test_the_quick_start_answers(results):
     answer = results["quickstart_one_mean"].answer
     assert answer["status"] == "reached"

@@ -46,6 +46,7 @@ __all__ = [
     "fit",
     "load",
     "new_evidence",
+    "power",
     "run",
     "shipped",
     "show",
@@ -54,15 +55,15 @@ __all__ = [
 ]
 
 
-def load(source: "Source") -> "Experiment":
+def load(source: "Source", changes: Mapping[str, Any] | None = None) -> "Experiment":
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
-    Raises InputError with every fault.
+    changes: values by key, {"trial.dropout": 0.15}, laid over what it says. Raises InputError with every fault.
     """
     from gmfmsim.answer.experiment import Experiment
     from gmfmsim.question.question import read_question
 
-    return Experiment(read_question(source))
+    return Experiment(read_question(source, changes))
 
 
 def _question_of(source: "Source | Experiment") -> "Question":
@@ -117,14 +118,25 @@ def size(source: "Source | Experiment", *, what_moves: bool = False, progress: S
     return sizes(_question_of(source), what_moves, progress or Silent())
 
 
-def check(source: "Source") -> dict[str, Any]:
+def power(source: "Source | Experiment", n: int, *, progress: Silent | None = None) -> dict[str, Any]:
+    """Return what at most n children in all show in every plan of an experiment; write nothing.
+
+    Power, assurance, plateau, detectable effect, and how far significant estimates err: see `answer.at_n`. Raises
+    InputError for faults in the inputs, where there is no plan or n is too small, and GateFailed as `size`.
+    """
+    from gmfmsim.answer.at_n import at_n
+
+    return at_n(_question_of(source), n, progress or Silent())
+
+
+def check(source: "Source | Experiment") -> dict[str, Any]:
     """Validate an experiment with its tables, models and designs, compute nothing, and say what a run would do.
 
     Raises InputError with every fault.
     """
     from gmfmsim.question.question import checked
 
-    return checked(load(source).question)
+    return checked(_question_of(source))
 
 
 def draw(folder: str | Path) -> Path:

@@ -15,18 +15,34 @@ from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
 from gmfmsim.progress import Console
 
 if TYPE_CHECKING:
+    from gmfmsim.answer.experiment import Experiment
     from gmfmsim.answer.result import Result
 
 app = typer.Typer(
     help=f"How many children does the next trial of cell treatment in cerebral palsy need? {DISCLAIMER}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: gmfmsim size, then gmfmsim run quickstart; gmfmsim list says what there is.",
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 Name = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="NAME|PATH")]
 Record = Annotated[Path, typer.Option(help="The folder with the record to write or update.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of it: trial.dropout=0.15. Repeat.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed.")]
+Effect = Annotated[float | None, typer.Option(help="The true gain in points, taken as known.")]
+Sd = Annotated[float | None, typer.Option(help="SD of the change to the endpoint, in points, taken as known.")]
+Ratio = Annotated[float | None, typer.Option(help="Children with cells for each control child.")]
+Dropout = Annotated[float | None, typer.Option(help="Share of children that drop out.")]
+Correlation = Annotated[
+    float | None, typer.Option(help="Of baseline with endpoint: the analysis is one of covariance (ANCOVA).")
+]
+Alpha = Annotated[float | None, typer.Option(help="Two-sided level of the test.")]
+Month = Annotated[float | None, typer.Option(help="The month of the endpoint.")]
+Asked = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="[NAME|PATH]")]
 MEASURES = "exact: the exact engine beside sampling; trials: simulated trials."
 STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
@@ -50,10 +66,12 @@ def _root(
 def run(
     name: Name,
     results: Annotated[Path, typer.Option(help="Where results/<experiment>/<key>/ is written.")] = Path("results"),
+    changed: Set = None,
+    seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
-    _tell_result(gmfmsim.run(name, results, progress=Console()), as_json)
+    _tell_result(gmfmsim.run(_loaded(name, changed, seed), results, progress=Console()), as_json)
 
 
 @app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")
@@ -68,19 +86,66 @@ def simulate(
     _tell_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
 
 
-@app.command(epilog="Examples: gmfmsim size quickstart; gmfmsim size quickstart --what-moves --json")
+@app.command(epilog="Examples: gmfmsim size; gmfmsim size --effect 3 --sd 5.5 --power 0.9 --ratio 2 --dropout 0.15")
 def size(
-    name: Name,
+    name: Asked = "quickstart",
+    effect: Effect = None,
+    sd: Sd = None,
+    power: Annotated[float | None, typer.Option(help="The target: power at the effect.")] = None,
+    assurance: Annotated[float | None, typer.Option(help="The target: assurance, over what the effect may be.")] = None,
+    ratio: Ratio = None,
+    dropout: Dropout = None,
+    correlation: Correlation = None,
+    alpha: Alpha = None,
+    month: Month = None,
+    changed: Set = None,
     what_moves: Annotated[
         bool, typer.Option("--what-moves", help="And the number under each changed assumption, and what is behind it.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say the required number of children of an experiment; sample nothing where exact engines can, write nothing."""
+    """Say how many children are needed, by default of the quick start; with --effect, for a gain that is known.
+
+    Nothing is sampled where exact engines can answer, and nothing written.
+    """
     from gmfmsim.answer.size import in_lines
 
-    found = gmfmsim.size(name, what_moves=what_moves, progress=Console())
+    short = {"effect": effect, "sd": sd, "power": power, "assurance": assurance, "ratio": ratio, "dropout": dropout}
+    short |= {"correlation": correlation, "alpha": alpha, "month": month}
+    found = gmfmsim.size(_loaded(name, changed, **short), what_moves=what_moves, progress=Console())
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
+@app.command(epilog="Examples: gmfmsim power --n 60; gmfmsim power --n 60 --effect 3 --sd 5.5 --ratio 2 --dropout 0.15")
+def power(
+    n: Annotated[int, typer.Option("--n", min=2, max=10_000_000, help="Children in all.")],
+    name: Asked = "quickstart",
+    effect: Effect = None,
+    sd: Sd = None,
+    ratio: Ratio = None,
+    dropout: Dropout = None,
+    correlation: Correlation = None,
+    alpha: Alpha = None,
+    month: Month = None,
+    changed: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say what so many children show, by default in the quick start's trial: power at the effect, assurance, the
+    detectable effect, and how far significant results are off."""
+    from gmfmsim.answer.at_n import in_lines
+
+    short = {"effect": effect, "sd": sd, "ratio": ratio, "dropout": dropout}
+    short |= {"correlation": correlation, "alpha": alpha, "month": month}
+    found = gmfmsim.power(_loaded(name, changed, **short), n, progress=Console())
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
+def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
+    """Return an experiment with the changes that a command line says: KEY=VALUE before the short words."""
+    from gmfmsim.question.changed import in_short, said_as
+
+    own = {} if seed is None else {"seed": seed}
+    return gmfmsim.load(name, in_short(**short) | own | said_as(changed or ()))
 
 
 @app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
@@ -101,11 +166,11 @@ def _tell_result(result: "Result", as_json: bool) -> None:
 
 
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
-def fit(name: Name, as_json: Json = False) -> None:
+def fit(name: Name, changed: Set = None, seed: Seed = None, as_json: Json = False) -> None:
     """Fit and check the models of an experiment; simulate no trial, write nothing."""
     from gmfmsim.answer.fit import to_json, to_text
 
-    plans = gmfmsim.fit(name, progress=Console())
+    plans = gmfmsim.fit(_loaded(name, changed, seed), progress=Console())
     if as_json:
         _print_json(to_json(plans))
     else:
@@ -154,9 +219,9 @@ def type_one(
 
 
 @app.command(epilog="Example: gmfmsim check my_trial.toml")
-def check(name: Name, as_json: Json = False) -> None:
+def check(name: Name, changed: Set = None, as_json: Json = False) -> None:
     """Validate an experiment with everything it uses; fit and simulate nothing."""
-    found = gmfmsim.check(name)
+    found = gmfmsim.check(_loaded(name, changed))
     lines = [f"{found['experiment']} is valid (key {found['key']}). {found['question']}"]
     lines += [f"  {item['kind']}: {item['title']}" for item in found.get("checks", [])]
     for plan in found["plans"]:

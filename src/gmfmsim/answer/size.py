@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
-from gmfmsim.answer.sizing import Sizing, in_figures, in_short
+from gmfmsim.answer.sizing import Sizing, assumed, in_figures, in_short, in_words
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent, plain
 from gmfmsim.faults import Fault, InputError
@@ -25,7 +25,7 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     for prepared in question.plans:
         sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         required, trial = sizing.required(), prepared.plan.trial
-        row = in_figures(prepared, required)
+        row = in_figures(prepared, required) | {"assumed": assumed(prepared)}
         if moves:
             row["sensitivity"] = in_children(what_moves(sizing, required), trial)
             row["distribution"] = sizing.behind(required)
@@ -39,6 +39,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield what `size` found as lines for a terminal."""
     for row in (found, *found.get("alternatives", ())):
         yield in_short(row)
+        yield from in_words(row["assumed"])
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"
             yield f"  {n:>8}  {moved['words']}"

@@ -1,7 +1,7 @@
 """The required n of a plan and success over n: exactly where that is possible, else from simulated trials."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,7 @@ from gmfmsim.model.truths import (
 )
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import exact, size
+from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import engine_of, fewer
 from gmfmsim.trial.simulate import simulate
@@ -84,10 +85,16 @@ class Sizing:
         return self._given[key]
 
     @cached_property
+    def known_law(self) -> bool:
+        """Whether the law of the primary test is known: its power at a known effect is computed without sampling."""
+        trial = self.prepared.plan.trial
+        return exact.qualifies(trial, trial.analyses[0], joint=self._along) is None
+
+    @cached_property
     def exact(self) -> bool:
         """Whether n and success are computed without sampling: exact posteriors, and a test whose law is known."""
         plan, data = self.prepared.plan, self.prepared.contrasts
-        if exact.qualifies(plan.trial, plan.trial.analyses[0], joint=self._along) is not None:
+        if not self.known_law:
             return False
         sampled = plan.sampler.engine == "nuts"
         return data is None or not (sampled or any(refusal(spec, data) for spec in self.prepared.models.values()))
@@ -158,10 +165,10 @@ class Sizing:
 
     def required(self, advance: Callable[[], None] = lambda: None) -> RequiredN:
         """Return the required n."""
-        plan = self.prepared.plan
-        if not self.exact:
+        plan, scenario = self.prepared.plan, SCENARIO[self.prepared.plan.search.target.metric]
+        if not (self.exact if scenario in OF else self.known_law):
             return size.required_n(self.truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
-        belief = self.belief(SCENARIO[plan.search.target.metric])
+        belief = self.belief(scenario)
         return exact.required_n(exact.Assurance(plan.trial, plan.trial.analyses[0], belief), plan.search)
 
     def surface(
@@ -261,9 +268,43 @@ def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
     }
 
 
+def assumed(prepared: Prepared) -> dict[str, Any]:
+    """Return what figures of a plan take as given, by name: numbers as numbers, the rest in words."""
+    plan, trial = prepared.plan, prepared.plan.trial
+    known = getattr(trial.children, "baseline_correlation", None)
+    return {
+        "effect": f"{plan.search.planning_value:g} {prepared.unit}",
+        "planning_value": plan.search.planning_value,
+        "month": trial.month,
+        "sd_of_change": spread_in_words(change_sd(trial), prepared.unit),
+        "analysis": trial.analyses[0].label,
+        "claim": trial.objective.claim,
+        "alpha": trial.alpha,
+        "dropout": trial.dropout,
+        "ratio": {arm.name: arm.ratio for arm in trial.arms},
+        "baseline_correlation": known and known.value,
+        "evidence": prepared.source,
+        "model": ", ".join(prepared.models) or "none",
+    }
+
+
+def in_words(taken: dict[str, Any]) -> Iterator[str]:
+    """Yield `assumed` as lines for a terminal."""
+    ratio = " : ".join(f"{share:g}" for share in taken["ratio"].values())
+    correlation = taken["baseline_correlation"]
+    claimed = f"{taken['claim'].replace('_', '-')} at two-sided alpha {taken['alpha']:g}"
+    yield f"  assumed: SD of {taken['month']:g}-month change {taken['sd_of_change']}"
+    if correlation is not None:
+        yield f"    correlation of baseline and endpoint {correlation:g}"
+    arms, lost = " : ".join(taken["ratio"]), percent(taken["dropout"])
+    yield f"    {taken['analysis']}, {claimed}; {arms} as {ratio}; {lost} drop out"
+    yield f"    evidence: {taken['evidence']}; model: {taken['model']}"
+
+
 def in_short(row: dict[str, Any]) -> str:
     """Say `in_figures` in a line."""
-    answer = f"{row['n_total']} children" if row["n_total"] else NO_NUMBER[row["why"]]
+    arms = ", ".join(f"{n} {arm}" for arm, n in (row["n_by_arm"] or {}).items())
+    answer = f"{row['n_total']} children ({arms})" if row["n_total"] else NO_NUMBER[row["why"]]
     goal = f"{percent(row['target']['value'])} {row['target']['metric']}"
     return f"{row['label']}: {answer} for {goal}; plateau {percent(row['plateau'])}"
 

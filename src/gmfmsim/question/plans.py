@@ -46,7 +46,7 @@ def read_plans(raw: dict, sources: Sources) -> tuple[Plans, list[Fault]]:
             faults.append(Fault(file, f"key alternatives.{i}", f"{shown(override)} is not allowed", "a table of keys"))
             continue
         labelled = {"label": f"alternative {i + 1}"} | override
-        prepared, found = prepare(overlay(_without_replaced(base, override), labelled), sources)
+        prepared, found = prepare(laid_over(base, labelled), sources)
         own = [f for f in found if (f.where, f.problem) not in inherited]
         faults += [f.inside(f"alternatives.{i}") if f.file == file else f for f in own]
         plans.append(prepared)
@@ -56,6 +56,11 @@ def read_plans(raw: dict, sources: Sources) -> tuple[Plans, list[Fault]]:
         different = "a different label for each plan"
         faults = [Fault(file, "key label", f"{shown(t)} names several plans", different) for t in twice]
     return Plans(tuple(plans)), faults
+
+
+def laid_over(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan with an override laid over it, without what the override replaces."""
+    return overlay(_without_replaced(base, override), override)
 
 
 def overlay(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, parse, read_toml
+from gmfmsim.question.changed import changed
 from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
@@ -63,16 +64,17 @@ class Question:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read_question(source: str | Path | Mapping[str, Any]) -> Question:
+def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Question:
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
-    Nothing is fitted or simulated. Raises InputError with every fault of the file, of the tables and of the models and
+    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is. Nothing is fitted or simulated.
+    Raises InputError with every fault of the file, of the tables and of the models and
     designs it uses.
     """
     if isinstance(source, Mapping):
-        return question_from(dict(source), Path("experiment.toml"))
+        return question_from(changed(dict(source), changes or {}), Path("experiment.toml"))
     path = find("experiments", source)
-    return question_from(read_toml(path), path)
+    return question_from(changed(read_toml(path), changes or {}), path)
 
 
 def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question:

@@ -107,8 +107,9 @@ def limit(design: Design, effect: np.ndarray, seed: int) -> np.ndarray:
     """Return the probability (R,) that the primary analysis succeeds as n grows without bound, for effects (A, R).
 
     1 where the limit of the estimate lies inside the claim, 0 outside, on its border the level of the criterion there,
-    of several the least. The estimate tends to the estimand, or to what its analysis says. The error of historical children stays. Losses that depend on the scores,
-    and for shares of responders responses that vary, may move the limit further; that is not counted.
+    of several the least. The estimate tends to the estimand, or to what its analysis says. The error of historical
+    children stays. Losses that depend on the scores, and for shares of responders responses that vary, may move the
+    limit further; that is not counted.
     """
     theta, kept = centre(design, effect, seed)
     criteria = claim(design)

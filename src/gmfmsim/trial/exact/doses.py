@@ -1,6 +1,7 @@
 """Success of a test along doses: one contrast of the means of all arms, or the largest difference from control."""
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,6 @@ CERTAIN = 8.5
 REACH = 9.0
 """SDs to which a normal component is followed."""
 
-Z = np.linspace(-REACH, REACH, 721)
-NORMAL_AT, NORMAL_WEIGHT = gauss(Z, np.exp(-(Z**2) / 2) / np.exp(-(Z**2) / 2).sum(), 16)
-"""Rule of a normal variable for functions that bend over more than its SD."""
-
 
 class Curve(NamedTuple):
     """Truths along one curve: effect of arm i = loading_i x A, A a normal mixture that holds a share of the belief."""
@@ -39,6 +36,14 @@ class Curve(NamedTuple):
     share: float
     loading: np.ndarray
     of: NormalMixture
+
+
+@cache
+def normal_rule() -> Rule:
+    """Return the rule of a normal variable for functions that bend over more than its SD."""
+    z = np.linspace(-REACH, REACH, 721)
+    density = np.exp(-(z**2) / 2)
+    return gauss(z, density / density.sum(), 16)
 
 
 def one_criterion(claimed: Claim) -> Criterion:
@@ -163,7 +168,7 @@ def _on_grid(of: NormalMixture, sds: Rule, step: float, low: float, high: float)
     high = min(high, float((centre + REACH * spread).max())) + step * STENCIL
     low, high = min(low, high - 2 * STENCIL * step), max(high, low + 2 * STENCIL * step)
     weights = np.zeros(math.ceil((high - low) / step) + 1)
-    _shared_out(centre, spread, mass, low, step, NORMAL_AT, NORMAL_WEIGHT, weights)
+    _shared_out(centre, spread, mass, low, step, *normal_rule(), weights)
     return low, step, weights
 
 

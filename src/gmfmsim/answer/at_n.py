@@ -1,0 +1,101 @@
+"""What a given number of children shows: power, assurance, detectable effect, and how far significant results err."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.sizing import Sizing, assumed, in_words
+from gmfmsim.compute.text import percent, plain
+from gmfmsim.faults import Fault, InputError
+from gmfmsim.progress import Silent
+from gmfmsim.question.plan import Prepared
+from gmfmsim.question.question import Question
+from gmfmsim.trial.detectable import Detectable, Effort, smallest_effect
+from gmfmsim.trial.exact.exaggeration import exaggeration
+from gmfmsim.trial.optimise import largest_n
+
+WANTED = (0.8, 0.9)
+"""Powers for which the detectable effect is said."""
+
+FIGURES = {"power": "planning_value", "assurance": "new_study", "power_at_mean": "pooled_mean", "false_claims": "null"}
+"""What is said of success, and in which scenario."""
+
+
+def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
+    """Return what at most so many children in all show in every plan: the first plan's figures first.
+
+    power at the planning value, assurance in a new study, power at the mean of studies, false claims without an effect
+    and the plateau; simulated ones with `_mcse`, null where exact. detectable: effects with the powers WANTED; type_s
+    and type_m at the planning value, null where the law of the test is not known.
+
+    Raises InputError where there is no plan, or a trial cannot have so few children.
+    """
+    if not question.plans:
+        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+    faults = [
+        Fault("command line", "--n", f"{children} children are too few", f"at least {trial.total(trial.fewest)}")
+        for trial in (p.plan.trial for p in question.plans)
+        if children < trial.total(trial.fewest)
+    ]
+    if faults:
+        raise InputError(faults[:1])
+    fits: dict = {}
+    first, *others = (plain(_of_plan(prepared, children, fits, progress)) for prepared in question.plans)
+    head = {"experiment": question.name, "question": question.text}
+    return head | first | ({"alternatives": others} if others else {})
+
+
+def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) -> dict[str, Any]:
+    """Return the figures of one plan."""
+    plan, trial = prepared.plan, prepared.plan.trial
+    n = largest_n(trial, children)
+    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+    surface = sizing.surface([n], answer=n).isel(analysis=0, n=0)
+    found = {}
+    for name, scenario in FIGURES.items():
+        here = surface.sel(scenario=scenario)
+        found |= {name: here["success"].item(), f"{name}_mcse": here["success_mcse"].item()}
+    plateau = surface["plateau"].sel(scenario="new_study").item()
+    effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
+    smallest = [smallest_effect(trial, Detectable(n_per_arm=n, power=power), effort) for power in WANTED]
+    erring = exaggeration(trial, trial.analyses[0], plan.search.planning_value, n)
+    return {
+        "label": plan.label,
+        "n_total": trial.total(n),
+        "n_by_arm": trial.sizes(n),
+        **found,
+        "plateau": plateau,
+        "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],
+        "type_s": erring and erring.type_s,
+        "type_m": erring and erring.type_m,
+        "assumed": assumed(prepared),
+    }
+
+
+def in_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what `at_n` found as lines for a terminal."""
+    for row in (found, *found.get("alternatives", ())):
+        taken = row["assumed"]
+        arms = ", ".join(f"{n} {arm}" for arm, n in row["n_by_arm"].items())
+        yield f"{row['label']}: {row['n_total']} children ({arms})"
+        yield f"  power to detect {taken['effect']}: {_share(row, 'power')}"
+        most = percent(row["plateau"])
+        yield f"  assurance in a new study: {_share(row, 'assurance')}; no number gives more than {most}"
+        nothing = _share(row, "false_claims")
+        yield f"  power at the mean of studies: {_share(row, 'power_at_mean')}; without an effect: {nothing}"
+        for one in row["detectable"]:
+            effect = "none up to 40 points" if one["effect"] is None else f"{one['effect']:.2f} points"
+            yield f"  detectable with {percent(one['power'])} power: {effect}"
+        if row["type_m"] is not None:
+            yield (
+                f"  significant estimates are on average {row['type_m']:.2f} times the true {taken['effect']}, and on "
+                f"the wrong side with {percent(row['type_s'])} probability (at the median SD)"
+            )
+        yield from in_words(taken)
+
+
+def _share(row: dict[str, Any], name: str) -> str:
+    """Say a share, with its Monte Carlo error where it is simulated."""
+    error = row[f"{name}_mcse"]
+    return percent(row[name]) + ("" if error is None else f" (MCSE {percent(error)})")

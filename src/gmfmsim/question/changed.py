@@ -1,0 +1,95 @@
+"""Some keys of an experiment changed, as a command line says them: a question that needs no file of its own."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.question.plans import laid_over
+
+PLACE = "command line"
+"""Where faults of a change are said to stand."""
+
+KEYS = {
+    "effect": "search.planning_value",
+    "sd": "trial.sd_change",
+    "alpha": "analysis.alpha",
+    "ratio": "trial.ratio",
+    "dropout": "trial.dropout",
+    "correlation": "trial.baseline_correlation",
+    "month": "trial.month",
+}
+"""The key of an experiment that each short word of a question stands for."""
+
+
+def in_short(power: float | None = None, assurance: float | None = None, **said: float | None) -> dict[str, Any]:
+    """Return the changes, by key, that a question in a few words makes; None says nothing.
+
+    power, assurance: the target, one of them; with an effect and neither, 80 % power. The effect is taken as known. sd:
+    of the change to the endpoint, taken as known. correlation: of the baseline with the endpoint, of which an analysis
+    of covariance makes use. The others are `KEYS`. Raises InputError for two targets.
+    """
+    found: dict[str, Any] = {KEYS[word]: value for word, value in said.items() if value is not None}
+    if power is not None and assurance is not None:
+        raise InputError([Fault(PLACE, "--assurance", "stands beside --power", "one target: --power or --assurance")])
+    if (sd := said.get("sd")) is not None:
+        found[KEYS["sd"]] = {"dist": "fixed", "value": float(sd)}
+    if said.get("correlation") is not None:
+        found["analysis.method"] = "ancova"
+    if power is None and assurance is None and said.get("effect") is not None:
+        power = 0.8
+    for metric, value in (("power", power), ("assurance", assurance)):
+        if value is not None:
+            found["search.target"] = {"metric": metric, "value": value}
+    return found
+
+
+def said_as(words: Iterable[str]) -> dict[str, Any]:
+    """Return the changes that words KEY=VALUE say, by key: a value of TOML, or else a text.
+
+    Raises InputError with every word that says none, or says a key again.
+    """
+    found: dict[str, Any] = {}
+    faults = []
+    for word in words:
+        key, is_one, value = word.partition("=")
+        key = key.strip()
+        if not is_one or not all(key.split(".")):
+            allowed = "KEY=VALUE, the key as in an experiment: trial.dropout=0.15"
+            faults.append(Fault(PLACE, "--set", f"{shown(word)} is not understood", allowed))
+        elif key in found:
+            faults.append(Fault(PLACE, "--set", f"{shown(key)} is said twice", "each key once"))
+        else:
+            found[key] = _value(value.strip())
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an experiment file holds, laid over with changes by key, as an alternative is laid over a plan.
+
+    Keys of tables within tables are parted by points. Alternatives of the experiment keep what they say themselves.
+    Raises InputError for a key that leads through what another change, or the file, says is no table.
+    """
+    for key, value in changes.items():
+        override: dict[str, Any] = {}
+        *tables, last = key.split(".")
+        here, there = override, raw
+        for table in tables:
+            here = here.setdefault(table, {})
+            there = there.get(table, {})
+            if not isinstance(there, dict):
+                problem = f"{shown(table)} is no table there: {shown(there)}"
+                raise InputError([Fault(PLACE, f"key {key}", problem, "gmfmsim show experiment shows what it holds")])
+        here[last] = value
+        raw = laid_over(raw, override)
+    return raw
+
+
+def _value(text: str) -> object:
+    """Return a value of TOML; what is none is a text, so that it needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
