@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from conftest import blank
 from design_cases import NORMAL, POPULATION, arm, figure
+from matplotlib.figure import Figure
 from scipy import stats
 
 from gmfmsim import run
@@ -60,7 +62,9 @@ def experiment(folder, designs, **more):
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("past")
     own = [f"{name}.toml" for name in DESIGNS]
-    return run(str(experiment(folder, [*own, "rah2017", {"design": "sun2017", "alpha": 0.1}])), folder / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", blank)
+        return run(str(experiment(folder, [*own, "rah2017", {"design": "sun2017", "alpha": 0.1}])), folder / "results")
 
 
 @pytest.fixture(scope="module")

@@ -86,9 +86,7 @@ def test_reference_es19_es20_responders(reference, target, sd):
         ),
         pytest.param([0] * 5, [12, 27, 18, 57, 40], half_normal(1), marks=pytest.mark.slow),
         pytest.param([900, 100, 500] * 9, [1000] * 27, half_normal(10), marks=pytest.mark.slow),
-        pytest.param(
-            [3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1), marks=pytest.mark.slow
-        ),
+        pytest.param([3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1), marks=pytest.mark.slow),
     ],
 )
 def test_twice_the_nodes_change_nothing(r, n, tau):

@@ -392,7 +392,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+DEAR = ("a study in each row", "a million cells", "a million columns")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in DEAR else k for k in HOSTILE])
 def test_a_file_of_hostile_size_is_refused_quickly_and_shortly(tmp_path, kind):
     path = tmp_path / "own.csv"
     path.write_text(HOSTILE[kind](), encoding="utf-8")
