@@ -178,7 +178,7 @@ def test_slow_packages_are_imported_only_where_used():
         "describe.as_text(describe.describe(declare.read_model(declare.ModelChoice(name='emax')), graph=False))",
     ):
         code += f"{step}\nfound = {{'pymc', 'arviz', 'matplotlib', 'nutpie'}} & set(sys.modules)\n"
-        code += f"if found: sys.exit(f'{step}: {{found}}')\n"
+        code += f"if found: sys.exit({step!r} + f': {{found}}')\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

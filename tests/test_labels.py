@@ -166,7 +166,8 @@ question = "Which names?"
 seed = 1
 evidence = { tables = "names.csv", select = { default_use = "primary" } }
 model = { name = "random_effects" }
-sampler = { cross_check = false }
+sampler = { cross_check = false, draws = 500 }
+sensitivity = { changed = ["without study"] }
 [trial]
 month = 12
 arms = [{ name = "control", dose = "0 cells/kg" }, { name = "cells", dose = "5e7 cells/kg" }]

@@ -35,7 +35,7 @@ from gmfmsim.question.question import read_question
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")
-EXACT = Sampler(engine="exact", cross_check=False)
+EXACT = Sampler(engine="exact", cross_check=False, draws=1000)
 
 
 @pytest.fixture(scope="module")
