@@ -203,7 +203,7 @@ def test_known_assurance_of_each_allocation(asked, answer):
     prepared = read_question(str(asked.folder / "config.toml")).plans[0]
     truths = truths_of(prepared, effects_of(prepared, posterior_of(prepared, {}, Silent())))
     effect = truths["effect"].sel(scenario="new_study", arm=CELLS).values
-    grid = np.linspace(effect.min(), effect.max(), 13)  # a spline of a power is off by less than 1e-3
+    grid = np.linspace(effect.min(), effect.max(), 17)  # on average a spline of a power is then off by less than 1e-3
     sizes = {1.0: (50, 50), 2.0: (66, 33), 0.5: (33, 66)}
     at_draws = {
         ratio: interpolate.CubicSpline(grid, [exact_power(*of, e) for e in grid])(effect) for ratio, of in sizes.items()
@@ -322,13 +322,11 @@ def mixed(tmp_path_factory):
         return run(path, folder / "results")
 
 
-@pytest.mark.slow
-def test_the_same_trial_said_in_both_ways_has_the_same_n(mixed):
-    inline, design, *_ = mixed.answer, *mixed.answer["alternatives"]
-    for a, b in ((inline, design), (design, inline)):
-        assert a["n_interval"][0] <= b["n_per_arm"] <= a["n_interval"][1]
-    assert "analyses" not in inline
-    assert [row["analysis"] for row in design["analyses"]] == ["t", "ancova"]
+def test_the_same_trial_said_in_both_ways_has_the_same_n(tmp_path):
+    alternative = {"label": "as a design", "trial": {"design": "mine.toml"}}
+    inline = gmfmsim.size(write(tmp_path, BASE | {"trial": INLINE, "alternatives": [alternative]}))
+    (design,) = inline["alternatives"]
+    assert inline["n_total"] == design["n_total"]
     assert inline["plateau"] == design["plateau"] == 1
 
 

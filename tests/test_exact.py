@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import examples
 from exact_figures import mode, shortest, state_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -366,7 +367,7 @@ def figures(found) -> np.ndarray:
     return np.array([mu.mean, mu.sd, new.sd, *found.moments("tau"), *mu.interval()])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.floats(0.01, 1000))
 def test_known_scaling_data_errors_and_priors_scales_the_answer(data, scale):
     y, se = np.array(data).T
@@ -377,7 +378,7 @@ def test_known_scaling_data_errors_and_priors_scales_the_answer(data, scale):
     assert abs(other.log_marginal + y.size * np.log(scale) - one.log_marginal) < 1e-8
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.floats(-100, 100))
 def test_known_a_study_with_a_huge_error_changes_nothing(data, more):
     y, se = np.array(data).T
@@ -387,7 +388,7 @@ def test_known_a_study_with_a_huge_error_changes_nothing(data, more):
     np.testing.assert_allclose(figures(other), figures(one), rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.randoms())
 def test_known_the_order_of_contrasts_does_not_matter(data, random):
     shuffled = random.sample(data, len(data))
@@ -396,7 +397,7 @@ def test_known_the_order_of_contrasts_does_not_matter(data, random):
     assert abs(other.log_marginal - one.log_marginal) < 1e-9
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(5, 10), deadline=None)
 @given(SMALL, SMALL)
 def test_known_log_marginals_of_independent_data_add_up(first, second):
     """Two groups with a coefficient each and tau known share nothing."""

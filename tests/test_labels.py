@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import DRAW, svg_alone
+from conftest import DRAW, examples, svg_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import rc_context
@@ -67,7 +67,7 @@ def test_a_decomposed_letter_is_composed():
     assert fitted(" two\n lines\t", 100, 9) == "two lines"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40, 100), deadline=None)
 @given(
     st.text(st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_categories=["Cc", "Cf"]), max_size=300),
     st.floats(60, 400),

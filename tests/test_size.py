@@ -72,7 +72,7 @@ rising = st.lists(st.floats(0, 1), min_size=2, max_size=400).map(sorted)
 
 
 @given(figures=rising, level=st.floats(0, 1.2), straight=st.sampled_from([size.probit, float]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, 300), deadline=None)
 def test_known_crossing_is_the_smallest_n(figures, level, straight):
     """Any rising figures, plateaus and jumps included; figures[0] is that of n = 2."""
     asked = []
@@ -339,7 +339,7 @@ def test_doses_are_compared_at_their_truths():
 
 @pytest.mark.slow
 @given(n_total=st.integers(8, 3000), ratio=st.floats(0.05, 20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_known_sizes_are_the_largest_within_n_total(n_total, ratio):
     """Every child of n_total is used but those that the ratio cannot place; too few for two in each arm are refused."""
     trial = two_arms(sd_change=SD)

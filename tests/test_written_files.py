@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from conftest import examples
 from damage import damaged_tables
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -458,7 +459,10 @@ BITS = st.sampled_from(
     ]
 )
 DAMAGE = settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50, 150),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
