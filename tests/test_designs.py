@@ -121,9 +121,13 @@ def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, t
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Type I errors over nuisance settings from fewer trials; figures drawn once."""
+    """Type I errors over nuisance settings from fewer trials; figures of the first plan drawn, once."""
+
+    def savefig(self, path, **how):
+        (blank if "far" in Path(path).parts[-3:] else svg_alone)(self, path, **how)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", svg_alone)
+        patch.setattr(Figure, "savefig", savefig)
         patch.setattr(answering, "NUISANCE_REPLICATES", 1000)
         yield
 
