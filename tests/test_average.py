@@ -86,7 +86,7 @@ def test_known_prior_weights_multiply_the_marginal_likelihoods():
     assert found[1].share == pytest.approx(4 * evidence[1] / (evidence[0] + 4 * evidence[1]))
 
 
-@pytest.mark.parametrize("weights", ["posterior", "stacking"])
+@pytest.mark.parametrize("weights", ["posterior", pytest.param("stacking", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("truth", "curve"),
     [("linear", lambda d: d / 1e8), ("emax", lambda d: d / (d + 2e7)), ("random_effects", np.ones_like)],

@@ -52,11 +52,12 @@ def test_reference_many_fits_equal_one_by_one(name, gmfm66, tolerance):
             assert abs(many[figure][i].item() - value) < tolerance, (i, figure)
 
 
-def test_reference_many_emax_fits_equal_one_by_one():
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_reference_many_emax_fits_equal_one_by_one(size):
     tables, model = read_tables(), read_model(ModelChoice(name="emax"))
     wanted = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["IV", "IV/IA"])
     data = read_contrasts(select_contrasts(tables, wanted), tables, "as_tabled")
-    effects = np.random.default_rng(6).normal(2, 2, (4, data.sizes["contrast"]))
+    effects = np.random.default_rng(6).normal(2, 2, (size, data.sizes["contrast"]))
     many = fit_many(prepare_batch(structure(model, data)), effects)
     for i, y in enumerate(effects):
         for figure, value in figures(model, data.assign(effect=(("reading", "contrast"), y[None]))).items():

@@ -19,7 +19,7 @@ from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.truths import Belief, belief, exact_belief, mixed_belief, truths
 
-EXACT = Sampler(cross_check=False, draws=5000)
+EXACT = Sampler(cross_check=False, draws=1000)
 ESTIMATE = PooledEstimate(0.95, 0.2, 0.7, "as printed", "standard deviations", {"row": 3})
 
 

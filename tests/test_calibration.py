@@ -108,7 +108,7 @@ def pits(simulated_from: ModelSpec, fitted: ModelSpec, data, size: int) -> dict[
 
 
 def test_recovery_exact_engine(plain):
-    found = pits(*(plain[0],) * 2, plain[1], 60)
+    found = pits(*(plain[0],) * 2, plain[1], 40)
     assert set(found) == {"mu", "tau", "r", "effect", "new study"}
     assert min(ecdf_p(pit) for pit in found.values()) > FAMILY / len(found)
 
@@ -116,7 +116,7 @@ def test_recovery_exact_engine(plain):
 def test_a_wrong_scale_of_tau_is_caught(plain):
     spec, data = plain
     narrow = spec.model_copy(update={"priors": spec.priors | {"tau": HalfNormal(dist="half_normal", sd=0.7)}})
-    found = pits(spec, narrow, data, 60)
+    found = pits(spec, narrow, data, 40)
     assert ecdf_p(found["tau"]) < 1e-4
 
 
@@ -129,7 +129,7 @@ def test_posteriors_of_other_data_are_caught(plain):
     assert ecdf_p(np.array(mixed)) < 1e-4
 
 
-@pytest.mark.parametrize("size", [250, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_reference_calibration_of_the_published_recipe(reference, size):
     """SI05: meta-analyses of 2 to 20 studies, mu ~ Normal(0, 4), tau ~ HalfNormal(0.5), se ~ Uniform(0.2, 1)."""
     unit = {"unit": "points", "reason": "SI05"}

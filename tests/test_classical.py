@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
@@ -377,6 +378,7 @@ STUDIES = st.lists(st.tuples(EFFECT, VARIANCE), min_size=3, max_size=9).map(lamb
 
 
 @given(data=STUDIES, method=st.sampled_from(METHODS), scale=st.sampled_from([0.01, 3.0, 100.0]))
+@settings(max_examples=examples(30, 100), deadline=None)
 def test_tau2_scales_shifts_and_forgets_sign_and_order(data, method, scale):
     y, v = data
     found = tau2(y, v, method)
@@ -389,6 +391,7 @@ def test_tau2_scales_shifts_and_forgets_sign_and_order(data, method, scale):
 
 
 @given(data=STUDIES, method=st.sampled_from([*METHODS, "FE"]))
+@settings(max_examples=examples(30, 100), deadline=None)
 def test_a_pool_stays_inside_its_effects(data, method):
     y, v = data
     pooled = pool(y, v, method)
@@ -405,6 +408,7 @@ def test_a_pool_stays_inside_its_effects(data, method):
 
 
 @given(data=STUDIES)
+@settings(max_examples=examples(30, 100), deadline=None)
 def test_i2_of_dersimonian_laird_and_fixed_effect_is_the_excess_of_q(data):
     k = data.shape[1]
     for method in ("DL", "FE"):
@@ -413,6 +417,7 @@ def test_i2_of_dersimonian_laird_and_fixed_effect_is_the_excess_of_q(data):
 
 
 @given(effect=EFFECT, variances=st.lists(VARIANCE, min_size=2, max_size=9), method=st.sampled_from(METHODS))
+@settings(max_examples=examples(30, 100), deadline=None)
 def test_equal_effects_have_no_heterogeneity(effect, variances, method):
     pooled = pool(np.full(len(variances), effect), variances, method)
     assert [pooled.tau2, pooled.i2, pooled.estimate - effect] == pytest.approx([0, 0, 0], abs=1e-12)

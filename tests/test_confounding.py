@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from conftest import examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, one_reading, select_contrasts
@@ -135,6 +136,7 @@ def trials(draw):
 
 
 @given(trials(), st.floats(0, 5))
+@settings(max_examples=examples(25, 100), deadline=None)
 def test_finer_strata_hold_less_information(data, tau):
     found = confounding(data, tau=tau)
     information = found["information"]
@@ -148,6 +150,7 @@ def test_finer_strata_hold_less_information(data, tau):
 
 
 @given(trials(), st.floats(0, 5))
+@settings(max_examples=examples(25, 100), deadline=None)
 def test_slopes_follow_effects_and_not_the_unit_of_dose(data, tau):
     slope = confounding(data, tau=tau)["slope"]
     turned = confounding(data.assign(effect=3 - data["effect"], dose=data["dose"] * 1000), tau=tau)["slope"]

@@ -367,6 +367,7 @@ def test_no_parameters_on_a_fine_grid_fit_better(curve, size):
         assert fit_curve(dose, response, curve, variance=np.ones(dose.size)).rss <= best + 1e-9
 
 
+@pytest.mark.slow
 def test_recovery_of_standard_errors():
     """Over 200 trials (estimate - truth) / se has mean square 1, within 3 standard errors sqrt(2 / 200)."""
     rng = np.random.default_rng(5)

@@ -29,7 +29,7 @@ from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import read_question
 
 DAMAGE = settings(
-    max_examples=examples(25, 80),
+    max_examples=examples(12, 80),
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -208,7 +208,7 @@ def test_what_is_damaged_below_is_valid(tmp_path, name):
     assert check(str(path))["key"]
 
 
-@settings(DAMAGE, max_examples=examples(30, 100))
+@settings(DAMAGE, max_examples=examples(15, 100))
 @given(data=st.data(), name=st.sampled_from(sorted(SHIPPED)))
 def test_damaged_shipped_experiments(tmp_path, data, name):
     """What is deleted, replaced or added anywhere: a dict that can be written as JSON and TOML, or a refusal."""

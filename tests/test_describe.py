@@ -1,8 +1,6 @@
 """What `show model` says of a model: every parameter and prior, what the engines can do, and the page."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -215,16 +213,6 @@ def test_too_wide_a_prior_is_not_drawn():
     changed = replace(found, priors=(row,))
     assert "(cannot be drawn)" in as_text(changed)
     assert json.loads(json.dumps(as_json(changed), allow_nan=False))["priors"][0]["central_95"][1] is None
-
-
-def test_without_the_graph_pymc_is_not_imported():
-    code = (
-        "import sys; from gmfmsim.model.declare import *; from gmfmsim.model.describe import *;"
-        "as_text(describe(read_model(ModelChoice(name='emax')), graph=False));"
-        "sys.exit(' '.join({'pymc', 'arviz', 'matplotlib', 'nutpie'} & set(sys.modules)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_page_shows_every_prior_and_stands_alone(tmp_path):

@@ -121,9 +121,13 @@ def test_the_resolved_configuration_of_a_shipped_design_has_the_same_key(name, t
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Type I errors over nuisance settings from fewer trials; figures drawn once."""
+    """Type I errors over nuisance settings from fewer trials; figures of the first plan drawn, once."""
+
+    def savefig(self, path, **how):
+        (blank if "far" in Path(path).parts[-3:] else svg_alone)(self, path, **how)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", svg_alone)
+        patch.setattr(Figure, "savefig", savefig)
         patch.setattr(answering, "NUISANCE_REPLICATES", 1000)
         yield
 
@@ -203,7 +207,7 @@ def test_known_assurance_of_each_allocation(asked, answer):
     prepared = read_question(str(asked.folder / "config.toml")).plans[0]
     truths = truths_of(prepared, effects_of(prepared, posterior_of(prepared, {}, Silent())))
     effect = truths["effect"].sel(scenario="new_study", arm=CELLS).values
-    grid = np.linspace(effect.min(), effect.max(), 25)
+    grid = np.linspace(effect.min(), effect.max(), 17)  # on average a spline of a power is then off by less than 1e-3
     sizes = {1.0: (50, 50), 2.0: (66, 33), 0.5: (33, 66)}
     at_draws = {
         ratio: interpolate.CubicSpline(grid, [exact_power(*of, e) for e in grid])(effect) for ratio, of in sizes.items()
@@ -313,7 +317,8 @@ def mixed(tmp_path_factory):
     design = {"trial": {"design": "mine.toml", "analyses": [{"method": "z"}]}}
     others = [design | {"label": f"{k} s", "search": {"max_seconds": k}} for k in (7, 3)]
     alternatives = [design | {"label": "as a design"}, *others]
-    path = write(folder, BASE | {"trial": INLINE, "analysis": {"method": "t"}, "alternatives": alternatives})
+    first = BASE | {"trial": INLINE, "analysis": {"method": "t"}, "search": BASE["search"] | {"replicates": 1000}}
+    path = write(folder, first | {"alternatives": alternatives})
     clock = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gmfmsim.trial.size.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
@@ -321,13 +326,11 @@ def mixed(tmp_path_factory):
         return run(path, folder / "results")
 
 
-@pytest.mark.slow
-def test_the_same_trial_said_in_both_ways_has_the_same_n(mixed):
-    inline, design, *_ = mixed.answer, *mixed.answer["alternatives"]
-    for a, b in ((inline, design), (design, inline)):
-        assert a["n_interval"][0] <= b["n_per_arm"] <= a["n_interval"][1]
-    assert "analyses" not in inline
-    assert [row["analysis"] for row in design["analyses"]] == ["t", "ancova"]
+def test_the_same_trial_said_in_both_ways_has_the_same_n(tmp_path):
+    alternative = {"label": "as a design", "trial": {"design": "mine.toml"}}
+    inline = gmfmsim.size(write(tmp_path, BASE | {"trial": INLINE, "alternatives": [alternative]}))
+    (design,) = inline["alternatives"]
+    assert inline["n_total"] == design["n_total"]
     assert inline["plateau"] == design["plateau"] == 1
 
 
@@ -359,24 +362,24 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr("gmfmsim.question.question.question_of_design", lambda name: question_of_design(name, base))
 
 
-def test_a_design_is_simulated_from_the_command_line(small, tmp_path, monkeypatch, capsys):
-    """A non-inferiority trial, elsewhere on the disk a second time: the same key, the same bytes."""
+@pytest.mark.parametrize("places", [["here"], pytest.param(["here", "there"], marks=pytest.mark.slow)])
+def test_a_design_is_simulated_from_the_command_line(small, tmp_path, monkeypatch, capsys, places):
+    """A non-inferiority trial; elsewhere on the disk a second time it has the same key and the same bytes."""
     claim = {
         "objective": {"claim": "non_inferiority", "margin": 2},
         "analyses": [{"method": "ancova"}, {"method": "wilcoxon"}],
     }
-    for place in ("here", "there"):
+    for place in places:
         write(tmp_path / place, {}, **{"mine two": MINE | claim})
     said = []
-    for place in ("here", "there"):
+    for place in places:
         results = tmp_path / place / "results"
         assert command(monkeypatch, "simulate", tmp_path / place / "mine two.toml", "--results", results, "--json") == 0
         said.append(json.loads(capsys.readouterr().out))
-    here, there = said
-    assert [(a["experiment"], a["reused"], a["status"]) for a in said] == [("design-mine-two", False, "reached")] * 2
-    assert here["key"] == there["key"]
+    here = said[0]
+    assert {(a["experiment"], a["reused"], a["status"]) for a in said} == {("design-mine-two", False, "reached")}
     files = [json.loads((Path(a["folder"]) / "manifest.json").read_text())["files"] for a in said]
-    assert files[0] == files[1]
+    assert all((a["key"], of) == (here["key"], files[0]) for a, of in zip(said, files, strict=True))
     assert (
         "80 % power to show that the effect is not below -2 GMFM-66 points where it is 3 GMFM-66 points"
         in here["sentence"]

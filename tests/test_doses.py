@@ -2,6 +2,7 @@
 
 import csv
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_known_critical_values_of_independent_tests(alpha, sides):
         assert largest_beyond(found, np.eye(k), np.inf, sides=sides) == pytest.approx(alpha, rel=1e-6)
 
 
-@pytest.mark.parametrize("df", [1, 2, 8, 60])
+@pytest.mark.parametrize("df", [*(pytest.param(df, marks=pytest.mark.slow) for df in (1, 8)), 2, 60])
 @pytest.mark.parametrize("correlation", [control_correlation(np.ones(4)), NO_LOADINGS], ids=["control", "no loadings"])
 def test_tiny_levels_have_critical_values(df, correlation):
     """Between those of one test and of three bounds (Bonferroni); the table agrees with them one by one."""
@@ -306,9 +307,15 @@ def test_reference_df05_size_for_least_power(reference):
     assert contrast_power(means, contrasts, np.full(5, 90), sd=0.34, alpha=0.05) == pytest.approx(known, abs=0.002)
     least = contrast_power(means, contrasts, np.full(5, n), sd=0.34, alpha=0.05).min()
     assert least == pytest.approx(expected["power"], abs=0.002)
+
+
+@pytest.mark.slow
+def test_reference_df05_search_for_that_size(reference):
+    means, n = 0.15 * glycobrom(), reference["DF05"]["expected"]["n_per_arm"]
     assert abs(contrast_sample_size(means, np.ones(5), sd=0.34, alpha=0.05, target=0.9) - n) <= 1
 
 
+@pytest.mark.slow
 def test_reference_df06_power_of_contrasts(reference):
     power, n = reference["DF06"]["expected"].values()
     means = 0.4 * standardised_means(six_doses(), SIX_DOSES)
@@ -321,6 +328,7 @@ def test_reference_df06_power_of_contrasts(reference):
     assert contrast_power(means, contrasts, np.full(6, 69), sd=1, alpha=0.05).min() == pytest.approx(0.8, abs=0.005)
 
 
+@pytest.mark.slow
 def test_reference_df08_allocation_for_the_target_dose(reference):
     (expected,) = reference["DF08"]["expected"].values()
     found = target_dose_allocation(six_doses(), SIX_DOSES, 0.2 / 0.4)
@@ -429,11 +437,16 @@ def test_closed_testing_is_the_step_down_procedure():
     (found,) = analyse_moments(moments, design).values()
     y, square = moments.mean[:, 1, 1], moments.cross[:, 1, 1, 1].sum(axis=0)
     t = (y - y[0]) / np.sqrt(square / (n.sum() - 4) * (1 / n + 1 / n[0])[:, None])
+
+    @cache
+    def critical(*left: int) -> float:
+        return critical_value(control_correlation(RATIO[[0, *left]]), n.sum() - 4, 0.025)
+
     for r in range(120):
         left, smallest = [1, 2, 3], -1
         while left:
             best = max(left, key=lambda i: t[i, r])
-            if t[best, r] <= critical_value(control_correlation(RATIO[[0, *left]]), n.sum() - 4, 0.025):
+            if t[best, r] <= critical(*left):
                 break
             left.remove(best)
         taken = {1, 2, 3} - set(left)

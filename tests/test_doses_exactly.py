@@ -1,6 +1,7 @@
 """Exact success of tests along doses: against quadrature of the multivariate t, brute force, and simulated trials."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def at(design, of, n: int, claimed=None) -> float:
 
 @pytest.mark.parametrize("direction", ["above", "below"])
 @pytest.mark.parametrize("effect", [-2.0, 0.0, 2.5, 6.0])
-@pytest.mark.parametrize(("n", "arms"), [(2, DOSES), (15, DOSES), (30, FOUR)])
+@pytest.mark.parametrize(("n", "arms"), [(2, DOSES), pytest.param(15, DOSES, marks=pytest.mark.slow), (30, FOUR)])
 def test_known_dunnett_at_fixed_truths_is_the_multivariate_t(n, arms, effect, direction):
     design = along("dunnett", arms)
     names = [a.name for a in design.arms]
@@ -98,23 +99,31 @@ def test_known_one_contrast_at_fixed_truths_is_a_non_central_t(method):
 # mixtures
 
 
-@pytest.mark.parametrize("method", ["dunnett", "trend"])
-@pytest.mark.parametrize("low", [0.2, 1.0, -0.5])
-def test_reference_truths_along_a_curve_by_quadrature(method, low):
+@pytest.mark.parametrize(
+    ("method", "low", "n"),
+    [
+        ("dunnett", -0.5, 4),
+        ("trend", 0.2, 60),
+        *(
+            pytest.param(method, low, n, marks=pytest.mark.slow)
+            for method, low, n in product(("dunnett", "trend"), (0.2, 1.0, -0.5), (4, 60))
+        ),
+    ],
+)
+def test_reference_truths_along_a_curve_by_quadrature(method, low, n):
     """A mixture of wide, narrow and certain components, the SD of change uncertain, against fixed truths."""
     children = {"excess_sd": {**figure(5.0), "sigma": 0.15}, "excess_growth": 0, "measurement_error": 0}
     design, loading = along(method, children=children), LINEAR | {"low": low}
     weight, mean, sd = np.array([0.4, 0.3, 0.2, 0.1]), np.array([1.0, 3.0, -1.0, 2.0]), np.array([2.5, 0.5, 0.05, 0.0])
     x, w = np.polynomial.legendre.leggauss(100)
-    for n in (4, 60):
-        expected = 0.0
-        for share, m, s in zip(weight, mean, sd, strict=True):
-            points = m + 8 * s * x if s else np.array([m])
-            chance = 8 * w * stats.norm.pdf(8 * x) if s else np.ones(1)
-            each = [at(design, along_doses(known(float(p)), loading), n) for p in points]
-            expected += share * float(np.dot(chance, each))
-        found = at(design, along_doses(belief(weight, mean, sd), loading), n)
-        assert abs(found - expected) < 1e-6, n
+    expected = 0.0
+    for share, m, s in zip(weight, mean, sd, strict=True):
+        points = m + 8 * s * x if s else np.array([m])
+        chance = 8 * w * stats.norm.pdf(8 * x) if s else np.ones(1)
+        each = [at(design, along_doses(known(float(p)), loading), n) for p in points]
+        expected += share * float(np.dot(chance, each))
+    found = at(design, along_doses(belief(weight, mean, sd), loading), n)
+    assert abs(found - expected) < 1e-6
 
 
 def test_known_curves_are_mixed_by_their_shares():
@@ -161,11 +170,17 @@ CASES = {
     "dunnett, four arms": (along("dunnett", FOUR, children={"dropout": 0.3}), (4, 25)),
     "closed dunnett": (along("closed_dunnett", visits=[6, 12], onset=[0.5, 0.8], children={"dropout": 0.1}), (20,)),
     "trend": (along("trend", FOUR, children={"dropout": 0.3}), (4, 25)),
+    "dunnett, few children": (along("dunnett", FOUR, children={"dropout": 0.3}), (3,)),
+    "trend, few children": (along("trend", FOUR, children={"dropout": 0.3}), (4,)),
     "mcp_mod": (along("mcp_mod", children={"dropout": 0.1, "excess_sd": {**figure(5.0), "sigma": 0.3}}), (5, 25)),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+WHOLE = ("dunnett", "dunnett, four arms", "trend")
+"""Cases of many children, where success is averaged over hundreds of numbers of completers: on the slow shelf."""
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in WHOLE else c for c in CASES])
 def test_reference_simulated_trials(case):
     """Within 4 Monte Carlo errors at every n: success and harm, no effect, and one along a curve."""
     (design, sizes), replicates = CASES[case], 20_000
@@ -219,7 +234,7 @@ def test_what_is_refused_along_doses():
 
 
 @pytest.mark.parametrize("model", ["random_effects", pytest.param("emax", marks=pytest.mark.slow)])
-def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model):
+def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model, blank_figures):
     """Of a trend of three arms: n has no interval, the gate compares both ways, and a dose moved moves n."""
     table = tmp_path / "own.csv"
     table.write_text(

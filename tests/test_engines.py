@@ -15,17 +15,19 @@ from scipy import stats
 
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.contrasts import contrasts_from_arrays
+from gmfmsim.model import engine
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import Refused
 from gmfmsim.model.gate import agreement, agreement_rows, gate
-from gmfmsim.model.nuts import Sampler, build
+from gmfmsim.model.nuts import Sampled, Sampler, build
 from gmfmsim.model.truths import truths
 from gmfmsim.trial.simulate import simulate
 
 ES24 = {"y": [3.2, 7.1, 1.4, 5.9], "se": [1.2, 2, 1.5, 2.5]}
-FEW = Sampler(engine="nuts", chains=2, draws=1500, tune=500)
+FEW = Sampler(engine="nuts", draws=engine.CROSS_CHECK_DRAWS)
+"""As a cross-check samples: of one model and one seed the second is recalled."""
 
 
 def es24_model(**changed):
@@ -114,9 +116,14 @@ def test_gate_fails_chains_that_disagree_and_a_single_divergence_and_nan(sampled
     assert {"divergences", "R-hat", "bulk ESS"} <= failed
 
 
-def test_the_exact_engine_is_used_unless_it_cannot_or_may_not():
+@pytest.mark.parametrize("sampling", ["stands in", pytest.param("real", marks=pytest.mark.slow)])
+def test_the_exact_engine_is_used_unless_it_cannot_or_may_not(es24, sampled, sampling, monkeypatch):
+    """In the fast case draws of another model stand in for those of this one, which take their time to compile."""
     data = contrasts_from_arrays(ES24["y"], np.square(ES24["se"]))
     not_normal = es24_model(mu={"dist": "uniform", "lower": -20, "upper": 20})
+    if sampling == "stands in":
+        given = Sampled(engine.exact_draws(es24.exact, FEW, 1), sampled.tree["sample_stats"].to_dataset())
+        monkeypatch.setattr(engine, "sample", lambda spec, *_, **__: given if spec is not_normal else None)
     found = fit(not_normal, data, FEW.model_copy(update={"engine": "auto"}), 1)
     assert found.engine == "nuts"
     assert "uniform" in found.why_not.lower()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import examples
 from exact_figures import mode, shortest, state_probability
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -277,6 +278,7 @@ def quickstart(evidence):
     return posterior(structure(read_model(ModelChoice(name="random_effects")), evidence["quickstart_one_mean"]))
 
 
+@pytest.mark.slow
 def test_reference_the_quick_start_over_its_readings_equals_dense_quadrature(evidence, quickstart):
     # 16 x 10 nodes and 9 for an unknown error differ from 40 x 30 and 17 by up to 3.5e-4, which take a minute
     gold = over_readings(
@@ -332,22 +334,27 @@ def test_known_states_of_the_quick_start_keep_their_probabilities(quickstart):
         assert abs(share.sum() - 1) < 1e-9
 
 
-def test_recovery_of_the_exact_figures_from_draws(evidence):
-    found = posterior(structure(read_model(ModelChoice(name="emax")), evidence["cord_blood"]))
+@pytest.mark.parametrize(
+    ("model", "amplitude"), [("loglinear", "slope"), pytest.param("emax", "emax", marks=pytest.mark.slow)]
+)
+def test_recovery_of_the_exact_figures_from_draws(evidence, model, amplitude):
+    found = posterior(structure(read_model(ModelChoice(name=model)), evidence["cord_blood"]))
     size, rng = 40_000, np.random.default_rng(1)
-    phi, coefficients = found.draws(rng.random((size, 4)), rng.standard_normal((size, 1)))
-    for name, values in {**phi, "emax": coefficients[:, 0]}.items():
+    phi, coefficients = found.draws(rng.random((size, len(found.prepared.names) + 1)), rng.standard_normal((size, 1)))
+    for name, values in {**phi, amplitude: coefficients[:, 0]}.items():
         mean, sd = found.moments(name)
         assert abs(values.mean() - mean) < 4 * sd / np.sqrt(size), name
         fourth = np.mean((values - mean) ** 4)
         assert abs(values.var() - sd**2) < 4 * np.sqrt((fourth - sd**4) / size), name
-        marginal = found.coefficient(name) if name == "emax" else found.parameter(name)
+        marginal = found.coefficient(name) if name == amplitude else found.parameter(name)
         for p in (0.025, 0.5, 0.975):
             assert abs(np.mean(values <= marginal.quantile(p)) - p) < 4 * np.sqrt(p * (1 - p) / size), (name, p)
-    weight, means = found.weight, found.coefficient("emax").means
+    weight, means = found.weight, found.coefficient(amplitude).means
     for name, values in phi.items():
         at_nodes, (mean, sd) = found.phi[name][found.node], found.moments(name)
-        expected = weight @ ((at_nodes - mean) * (means - found.moments("emax")[0])) / sd / found.moments("emax")[1]
+        expected = (
+            weight @ ((at_nodes - mean) * (means - found.moments(amplitude)[0])) / sd / found.moments(amplitude)[1]
+        )
         # the nodes integrate the covariance as they do a mean; 4 standard errors of a correlation
         assert abs(np.corrcoef(values, coefficients[:, 0])[0, 1] - expected) < 4 * (1 - expected**2) / np.sqrt(size)
 
@@ -360,7 +367,7 @@ def figures(found) -> np.ndarray:
     return np.array([mu.mean, mu.sd, new.sd, *found.moments("tau"), *mu.interval()])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.floats(0.01, 1000))
 def test_known_scaling_data_errors_and_priors_scales_the_answer(data, scale):
     y, se = np.array(data).T
@@ -371,7 +378,7 @@ def test_known_scaling_data_errors_and_priors_scales_the_answer(data, scale):
     assert abs(other.log_marginal + y.size * np.log(scale) - one.log_marginal) < 1e-8
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.floats(-100, 100))
 def test_known_a_study_with_a_huge_error_changes_nothing(data, more):
     y, se = np.array(data).T
@@ -381,7 +388,7 @@ def test_known_a_study_with_a_huge_error_changes_nothing(data, more):
     np.testing.assert_allclose(figures(other), figures(one), rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8, 20), deadline=None)
 @given(SMALL, st.randoms())
 def test_known_the_order_of_contrasts_does_not_matter(data, random):
     shuffled = random.sample(data, len(data))
@@ -390,7 +397,7 @@ def test_known_the_order_of_contrasts_does_not_matter(data, random):
     assert abs(other.log_marginal - one.log_marginal) < 1e-9
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(5, 10), deadline=None)
 @given(SMALL, SMALL)
 def test_known_log_marginals_of_independent_data_add_up(first, second):
     """Two groups with a coefficient each and tau known share nothing."""

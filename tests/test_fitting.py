@@ -41,6 +41,7 @@ def test_a_fit_has_models_with_shares_parameters_and_checks(plans):
         assert len(checks["contrasts"]["rows"]) == 5
         assert 0 < checks["i_squared"]["mean"] < 1
     assert "per tenfold dose" in " ".join(plan["confounding"])
+    assert all(len(repr(fitted)) < 300 for fitted in plans)
 
 
 def test_a_fit_in_words_names_every_parameter_and_study(plans):
@@ -54,7 +55,7 @@ def test_an_experiment_of_published_estimates_has_nothing_to_fit():
         fit("review_plug_in")
 
 
-def test_a_model_is_shown_in_words_as_its_file_and_as_a_page(tmp_path):
+def test_a_model_is_shown_in_words_as_its_file_and_as_a_page(tmp_path, blank_figures):
     words = gmfmsim.show("model", "loglinear")
     for word in ("slope ~ Normal(0, 10)", "log10(1 + dose / 1e7)", "Before the data", "exact: yes", "nuts: yes"):
         assert word in words, word

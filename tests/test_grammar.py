@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from design_cases import NORMAL, arm, figure, normal_design, two_arms, with_test
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,7 +77,7 @@ def test_both_spellings_give_one_plan_and_a_resolved_configuration_reads_back():
     median=st.floats(0.5, 50),
     sigma=st.floats(0.01, 0.5),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10, 30), deadline=None)
 def test_what_the_short_form_says_is_what_the_trial_has(month, dropout, median, sigma):
     design = two_arms(month=month, dropout=dropout, sd_change={"dist": "lognormal", "median": median, "sigma": sigma})
     assert (design.month, design.dropout, engine_of(design)) == (month, dropout, "two_arm")

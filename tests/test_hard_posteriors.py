@@ -86,7 +86,11 @@ REACH = {"density without bound at 0": {"low": 1e-40, "high": 1e4}, "tiny errors
 """Where a grid of tau has to be finer or wider."""
 
 
-@pytest.mark.parametrize("case", HARD)
+FEW = ("a prior far below what the data want", "tiny errors, flat tau", "two studies, half-Cauchy")
+"""Cases of the fast suite: mass far out, a narrow peak, and a long tail."""
+
+
+@pytest.mark.parametrize("case", [c if c in FEW else pytest.param(c, marks=pytest.mark.slow) for c in HARD])
 def test_reference_hard_posteriors_equal_a_grid(case):
     y, se, mu_sd, tau = HARD[case]
     model, data = spec(tau, mu_sd), evidence(y, se)

@@ -97,10 +97,11 @@ def test_priors_leave_room_for_what_trials_report_and_no_more(name):
     assert np.median(np.abs(new - mean)) < 2
 
 
+@pytest.mark.parametrize("readings", ["as_tabled", pytest.param("average", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_model_fits_the_shipped_evidence_or_says_why_not(name, evidence):
+def test_every_model_fits_the_shipped_evidence_or_says_why_not(name, readings, evidence):
     spec = declared(name)
-    data = evidence["of doses" if spec.shape.uses_dose else "average"]
+    data = evidence["of doses" if spec.shape.uses_dose else readings]
     if name in SAMPLED:
         assert SAMPLED[name] in refusal(spec, data)
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import block_diag, null_space
@@ -255,7 +256,7 @@ def test_known_density_of_the_fit(three_outcomes, structure, method):
     assert fit.log_likelihood == pytest.approx(normal.logpdf(contrasts @ (y - x @ fit.coefficients)), abs=1e-9)
 
 
-@pytest.mark.parametrize("structure", ["CS", "AR"])
+@pytest.mark.parametrize("structure", ["CS", pytest.param("AR", marks=pytest.mark.slow)])
 def test_known_no_point_of_a_grid_is_higher(three_outcomes, structure):
     y, v, x, unit, outcome = three_outcomes
     fit = fit_multilevel(y, v, x, [ByOutcome(unit, outcome, structure)])
@@ -304,7 +305,7 @@ effects = st.lists(
 
 
 @given(effects, st.sampled_from(["REML", "ML"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(10, 40), deadline=None)
 def test_one_level_agrees_with_the_pool_of_classical(studies, method):
     y, v = np.array(studies).T
     fit, pooled = fit_multilevel(y, v, None, [Level(range(y.size))], method=method), pool(y, v, method)
@@ -318,7 +319,7 @@ def test_one_level_agrees_with_the_pool_of_classical(studies, method):
 
 
 @given(st.floats(1e-3, 1e3), st.sampled_from(STRUCTURES))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(2, 6), deadline=None)
 def test_another_unit_of_the_scale_changes_only_the_unit(three_outcomes, factor, structure):
     y, v, x, unit, outcome = three_outcomes
     random = [ByOutcome(unit, outcome, structure)]

@@ -607,7 +607,7 @@ def read_or_refused(path: Path, files: set[str]) -> Tables | None:
     return None
 
 
-@pytest.mark.parametrize("size", [150, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [75, pytest.param(500, marks=pytest.mark.slow)])
 def test_damaged_flat_files_read_as_they_stand_or_are_refused(tmp_path, size):
     rng = random.Random(20261121)
     template, *_ = new_evidence(tmp_path / "template")
@@ -631,7 +631,7 @@ def select_or_refused(tables: Tables) -> None:
     assert np.isfinite([*data["effect"].values, *data["covariance"].values.flat]).all()
 
 
-@pytest.mark.parametrize("size", [60, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [25, pytest.param(200, marks=pytest.mark.slow)])
 def test_damaged_tables_read_as_they_stand_or_are_refused(tmp_path, size):
     rng = random.Random(20261122)
     folder = shutil.copytree(PACKAGE_TABLES, tmp_path / "tables")

@@ -25,8 +25,8 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_carries_tables_models_experiments_and_page(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, package in (("models", "gmfmsim/models"), ("experiments", "gmfmsim/experiments")):
-        files = {f"{package}/{p.name}" for p in (ROOT / folder).glob("*.toml")}
+    for folder in ("models", "experiments", "designs", "children"):
+        files = {f"gmfmsim/{folder}/{p.name}" for p in (ROOT / folder).glob("*.toml")}
         assert len(files) >= 3
         assert files <= names
     tables = {n for n in names if n.startswith("gmfmsim/evidence/tables/") and n.endswith(".csv")}
@@ -53,7 +53,31 @@ def bits(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): sha256(p) for p in files}
 
 
-@pytest.mark.parametrize("plan", ["published", pytest.param("tiny", marks=pytest.mark.slow)])
+def test_the_installed_wheel_lists_and_checks_in_an_empty_folder(wheel, tmp_path):
+    """The wheel alone, away from the source tree, in one process."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    code = """
+import contextlib, sys
+import gmfmsim
+from gmfmsim.cli import main
+print(gmfmsim.__file__)
+for sys.argv in (["gmfmsim", "list"], ["gmfmsim", "check", "quickstart"]):
+    with contextlib.suppress(SystemExit):
+        main()
+"""
+    environment = os.environ | {"PYTHONPATH": str(site), "GMFMSIM_CACHE": ""}
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=empty, env=environment, text=True)
+    assert said.startswith(str(site))
+    assert all(path.stem in said for folder in ("experiments", "designs") for path in (ROOT / folder).glob("*.toml"))
+    assert "quickstart is valid" in said
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["published", "tiny"])
 def test_the_installed_wheel_gives_the_same_bytes_in_an_empty_folder(wheel, tmp_path, plan):
     """The wheel alone, away from the source tree: one core, one thread, another hash seed, nothing compiled before; and
     OpenBLAS as for a processor of 2008, which adds up in another order (where the machine has no such, as ever)."""

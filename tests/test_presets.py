@@ -9,6 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from conftest import examples
 from damage import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,10 @@ from gmfmsim.trial.protocol import protocol, sources
 DESIGNS, CHILDREN = names("designs"), names("children")
 OF_EVIDENCE = [name for name in DESIGNS if not name.startswith("next_") and name not in ("normal", "parallel")]
 QUICK = settings(
-    max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(20, 60),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 LABELS = {"text", "abstract", "table", "registry", "derived", "recalled", "assumed"}
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
@@ -80,7 +81,7 @@ def test_reference_es23_bayesmeta(reference):
     assert ess_elir(weight, mean, sd, unit_sd=2.35) == pytest.approx(exact, rel=1e-4)  # differences and cut tails
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(3, 15), deadline=None)
 @given(st.floats(0.05, 0.95), st.floats(-2, 2), st.floats(0.3, 3), st.floats(0.5, 4), st.integers(1, 20))
 def test_known_n_more_observations_are_worth_n(weight, shift, sd, unit, n):
     """Predictive consistency, which defines the measure: E[ESS of the posterior given n] = ESS of the prior + n."""

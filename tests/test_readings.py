@@ -35,7 +35,7 @@ from gmfmsim.question.question import read_question
 from gmfmsim.trial.size import RequiredN
 
 PRIMARY = Selection(default_use="primary")
-EXACT = Sampler(engine="exact", cross_check=False)
+EXACT = Sampler(engine="exact", cross_check=False, draws=1000)
 
 
 @pytest.fixture(scope="module")
@@ -433,6 +433,7 @@ def test_recovery_an_unknown_error_is_learnt_from_a_conflict():
     assert tree["posterior"]["mu"].mean().item() == pytest.approx(2, abs=0.4)
 
 
+@pytest.mark.slow
 def test_reference_posterior_given_a_reading_is_that_of_the_reading_alone(fitted, averaged, primary, tables):
     """Draws of the average taken again by their probability, against a fit in which the reading is fixed."""
     fixed = read_contrasts(primary, tables, {"Huang2018": "as_printed"})

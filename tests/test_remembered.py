@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import gmfmsim
 from gmfmsim.answer import size
@@ -13,8 +14,10 @@ from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
 from gmfmsim.model.declare import ModelChoice, read_model
-from gmfmsim.model.engine import fit
-from gmfmsim.model.nuts import Sampler
+from gmfmsim.model.engine import exact_draws, fit
+from gmfmsim.model.exact import fit_exact
+from gmfmsim.model.nuts import Sampled, Sampler
+from gmfmsim.streams import stream
 
 MU = {"dist": "normal", "mean": 0, "sd": 3, "unit": "GMFM-66 points", "reason": "made up for a test"}
 ARRAYS = {"x": np.linspace(0, 1, 7), "hit": np.array([[True, False]])}
@@ -118,7 +121,18 @@ def test_a_key_tells_apart_whatever_a_result_depends_on(tmp_path):
     assert first != key()
 
 
-def test_a_cross_check_is_sampled_once(place, monkeypatch):
+def like_sampled(spec, data, how, seed, **_):
+    """What stands in for `sample`: draws of the exact posterior, with statistics as of a sampler."""
+    draws = exact_draws(fit_exact(spec, data), how, seed)
+    numbers = stream(seed, "statistics").standard_normal((how.chains, how.draws))
+    stats = {"diverging": numbers > 9, "energy": numbers, "tree_depth": numbers.astype(int)}
+    return Sampled(draws, xr.Dataset({name: (("chain", "draw"), values) for name, values in stats.items()}))
+
+
+@pytest.mark.parametrize("sampling", ["stands in", pytest.param("real", marks=pytest.mark.slow)])
+def test_a_cross_check_is_sampled_once(place, monkeypatch, sampling):
+    if sampling == "stands in":
+        monkeypatch.setattr(engine, "sample", like_sampled)
     tables = read_tables()
     data = read_contrasts(select_contrasts(tables, Selection(default_use="primary")), tables, "as_tabled")
     spec, how = read_model(ModelChoice(name="random_effects")), Sampler(chains=2, tune=200, draws=200)

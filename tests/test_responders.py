@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, interpolate, special, stats
@@ -51,7 +52,7 @@ def brute_force(r, n, tau_sd, *, step=0.06, tau_max=4.0) -> dict:
     return {"log_marginal": np.log(total), "p_new": mean_p, "tau_cdf": lambda x: cdf(x) / total}
 
 
-@pytest.mark.parametrize(("target", "sd"), [("ES19", 1.0), ("ES20", 0.5)])
+@pytest.mark.parametrize(("target", "sd"), [pytest.param("ES19", 1.0, marks=pytest.mark.slow), ("ES20", 0.5)])
 def test_reference_es19_es20_responders(reference, target, sd):
     data, gold = json.loads(reference[target]["input"]), reference[target]["expected"]["gold"]
     posterior = responder_posterior(data["r"], data["n"], mu=MU, tau=half_normal(sd))
@@ -70,7 +71,13 @@ def test_reference_es19_es20_responders(reference, target, sd):
 @pytest.mark.parametrize(
     ("r", "n", "tau"),
     [
-        ([23, 12, 19, 9, 39, 6, 9, 10], [107, 44, 51, 39, 139, 20, 78, 35], half_normal(0.5)),
+        ([3, 0, 5], [9, 4, 5], half_normal(0.5)),
+        pytest.param(
+            [23, 12, 19, 9, 39, 6, 9, 10],
+            [107, 44, 51, 39, 139, 20, 78, 35],
+            half_normal(0.5),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             [23, 12, 19, 9, 39, 6, 9, 10],
             [107, 44, 51, 39, 139, 20, 78, 35],
@@ -79,7 +86,7 @@ def test_reference_es19_es20_responders(reference, target, sd):
         ),
         pytest.param([0] * 5, [12, 27, 18, 57, 40], half_normal(1), marks=pytest.mark.slow),
         pytest.param([900, 100, 500] * 9, [1000] * 27, half_normal(10), marks=pytest.mark.slow),
-        ([3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1)),
+        pytest.param([3, 0, 5], [9, 4, 5], LogNormal(dist="lognormal", median=1e-9, sigma=0.1), marks=pytest.mark.slow),
     ],
 )
 def test_twice_the_nodes_change_nothing(r, n, tau):
@@ -88,14 +95,21 @@ def test_twice_the_nodes_change_nothing(r, n, tau):
     assert once == pytest.approx(twice, rel=1e-8, abs=1e-8)
 
 
-def test_known_probabilities_of_all_counts_sum_to_one():
+@pytest.mark.parametrize(
+    ("n", "tau"),
+    [
+        ((1, 2), half_normal(2)),
+        pytest.param((2, 3), half_normal(2), marks=pytest.mark.slow),
+        pytest.param((2, 3), HalfCauchy(dist="half_cauchy", scale=1), marks=pytest.mark.slow),
+    ],
+)
+def test_known_probabilities_of_all_counts_sum_to_one(n, tau):
     """For each pair of counts its marginal likelihood, normal and heavy-tailed prior of tau alike."""
-    for tau in (half_normal(2), HalfCauchy(dist="half_cauchy", scale=1)):
-        logs = [
-            responder_posterior([a, b], [2, 3], mu=MU, tau=tau, nodes=(96, 48, 32)).log_marginal
-            for a, b in itertools.product(range(3), range(4))
-        ]
-        assert np.exp(logs).sum() == pytest.approx(1, abs=1e-7)
+    logs = [
+        responder_posterior(r, n, mu=MU, tau=tau, nodes=(96, 48, 32)).log_marginal
+        for r in itertools.product(*(range(children + 1) for children in n))
+    ]
+    assert np.exp(logs).sum() == pytest.approx(1, abs=1e-7)
 
 
 def test_known_one_probability_where_tau_is_nothing():
@@ -119,7 +133,7 @@ def test_known_one_child_says_nothing_of_tau():
     assert posterior.quantile("tau", PROBS) == pytest.approx(stats.halfnorm.ppf(PROBS), abs=1e-9)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(2, 6), deadline=None)
 @given(st.lists(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1, max_size=4))
 def test_counting_the_others_mirrors_the_posterior(counts):
     r, n = np.array(counts).T
@@ -149,7 +163,7 @@ def test_draws_follow_the_posterior():
     draws = posterior.draws(40_000, stream(1, "draws"))
     for name in ("mu", "tau", "p_new"):
         values = getattr(draws, name)
-        assert stats.kstest(posterior.cdf(name, values[:1000]), "uniform").pvalue > 0.005
+        assert stats.kstest(posterior.cdf(name, values[:200]), "uniform").pvalue > 0.005
         mean, sd = posterior.moments(name)
         assert abs(values.mean() - mean) < 4 * sd / np.sqrt(values.size)
     # mu and tau together: E[mu tau] by the nodes
@@ -178,13 +192,19 @@ def test_impossible_priors_and_questions_are_refused():
         posterior.quantile("mu", 1.0)
 
 
-def test_known_serious_adverse_events_after_cells():
-    """Most trials saw none: the model takes their zeros as they are, and agrees with dense grids."""
+def test_known_counts_of_serious_adverse_events_after_cells():
+    """Most trials saw none, and reviews are left out."""
     study, r, n = responders_of(read_tables(), event="serious_adverse")
     counts = {s: (a, b) for s, a, b in zip(study, r, n, strict=True)}
     assert (counts["Rah2017"], counts["Min2013"]) == ((0, 57), (3, 35))
     assert not {"Eggenberger2019", "Novak2016"} & set(study)  # reviews, whose trials stand here
     assert sum(a == 0 for a in r) > len(r) / 2
+
+
+@pytest.mark.slow
+def test_reference_serious_adverse_events_after_cells():
+    """The model takes the zeros of most trials as they are, and agrees with dense grids."""
+    _, r, n = responders_of(read_tables(), event="serious_adverse")
     posterior = responder_posterior(r, n, mu=MU, tau=half_normal(0.5))
     exact = brute_force(r, n, 0.5)
     assert posterior.log_marginal == pytest.approx(exact["log_marginal"], abs=1e-8)

@@ -4,10 +4,12 @@ Intervals are asked for at +- 4 MCSE; other Monte Carlo tolerances are 4 MCSE to
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import examples
 from design_cases import arm, figure, normal_design, population_design, two_arms
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,7 +72,7 @@ rising = st.lists(st.floats(0, 1), min_size=2, max_size=400).map(sorted)
 
 
 @given(figures=rising, level=st.floats(0, 1.2), straight=st.sampled_from([size.probit, float]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, 300), deadline=None)
 def test_known_crossing_is_the_smallest_n(figures, level, straight):
     """Any rising figures, plateaus and jumps included; figures[0] is that of n = 2."""
     asked = []
@@ -187,22 +189,29 @@ def test_a_plateau_below_the_target_is_not_searched_child_by_child():
     steps = []
     answer = required_n(truths(design, 2), design, search(), seed=1, advance=lambda: steps.append(1))
     assert (answer.n, answer.why, answer.plateau, answer.reference_n, steps) == (None, "plateau", 0, None, [])
-    varied = truths(design, 5, 2000, sd=4)
+    varied = truths(design, 5, 500, sd=4)
     answer = required_n(varied, design, search(metric="assurance"), seed=1)
     share = special.ndtr(2 / 4)
-    assert answer.plateau == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 2000))
+    assert answer.plateau == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 500))
     assert (answer.n, answer.interval, answer.why) == (None, None, "plateau")
     at = simulate(varied, design, n=[answer.reference_n], seed=1)["success"].sel(scenario="new_study").item()
     assert at >= 0.95 * answer.plateau
 
 
+@cache
+def found_in_time():
+    """What the search below finds without a limit."""
+    design = normal_design(analyses=methods("t"))
+    return required_n(truths(design, 2, 1000), design, search(), seed=4)
+
+
 @given(budget=st.integers(1, 30))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(4, 12), deadline=None)
 def test_a_search_out_of_time_returns_its_bracket(budget):
     """A clock that ticks once a simulation: n reaches the target, and the interval holds the answer."""
     design = normal_design(analyses=methods("t"))
     what = truths(design, 2, 1000)
-    right = required_n(what, design, search(), seed=4)
+    right = found_in_time()
     ticks = iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(size.time, "monotonic", lambda: next(ticks))
@@ -330,7 +339,7 @@ def test_doses_are_compared_at_their_truths():
 
 @pytest.mark.slow
 @given(n_total=st.integers(8, 3000), ratio=st.floats(0.05, 20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_known_sizes_are_the_largest_within_n_total(n_total, ratio):
     """Every child of n_total is used but those that the ratio cannot place; too few for two in each arm are refused."""
     trial = two_arms(sd_change=SD)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import tomli_w
 import xarray as xr
+from conftest import examples
 from design_cases import KINDS, SOURCE, arm, figure, normal_design, two_arms
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ def exact_power(n_active: int, n_control: int, effect: float, size: int, icc: fl
     n=st.integers(1, 10**6),
     digits=st.integers(0, 3),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50, 200), deadline=None)
 def test_sizes_are_whole_units_at_the_ratio_of_the_arms(kind, ratio, size, n, digits):
     """By integers alone: units k = n / step, an arm of ratio p/q has the whole number nearest to k p/q, halves up."""
     ratio = 1 if kind in ("pairs", "single_arm", "factorial") else round(ratio, digits)
@@ -91,7 +92,7 @@ def test_known_halves_are_rounded_up(ratio, n, other):
 
 
 @given(n=st.lists(st.integers(1, 400), min_size=2, max_size=2), size=st.integers(1, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30, 100), deadline=None)
 def test_a_trial_that_was_run_keeps_its_sizes(n, size):
     arms = [arm("control", n=n[0] * size), arm("cells", 5e7, n=n[1] * size)]
     design, smallest = clusters(size, arms=arms).rerun()
@@ -147,7 +148,7 @@ def test_known_required_n_of_clusters_at_an_uneven_ratio():
     figures=st.lists(st.floats(0, 1), min_size=2, max_size=60).map(sorted),
     level=st.floats(0, 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40, 150), deadline=None)
 def test_known_crossing_in_steps(step, figures, level):
     """The smallest multiple of the step, found on multiples alone; most lies anywhere before the next multiple."""
     asked = []
@@ -203,7 +204,7 @@ def test_smallest_effect_of_what_cannot_be_is_refused():
 
 
 @given(n_total=st.integers(8, 5000), ratio=st.sampled_from([0.05, 0.3, 0.5, 1, 1.15, 1.5, 2, 7.5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, 60), deadline=None)
 def test_allocations_are_the_largest_that_n_total_has(n_total, ratio):
     trial = two_arms()
     n_total = max(n_total, 2 + math.floor(2 * max(ratio, 1 / ratio) + 0.5))  # two in the smaller arm

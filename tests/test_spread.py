@@ -280,7 +280,7 @@ def test_every_table_that_is_read_is_in_the_key(tables, tmp_path, monkeypatch):
     assert asked.read_from(other) == {"tables": other.sha256}  # on the shipped tables nothing is added
 
 
-def test_the_page_says_that_sds_are_borrowed(tables, tmp_path):
+def test_the_page_says_that_sds_are_borrowed(tables, tmp_path, blank_figures):
     said = "SDs that are not known are distributed as in the evidence shipped with the package"
     (plan,) = check(written(tables, tmp_path))["plans"]
     assert [said in note for note in plan["notes"]] == [True]

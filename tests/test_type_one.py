@@ -152,11 +152,14 @@ def test_on_the_border_of_equivalence_the_margin_itself_is_the_effect():
         assert row["as_declared"] >= row["type_one"]
 
 
-def test_a_partial_run_keeps_other_entries_whatever_the_workers(tmp_path):
+@pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_partial_run_keeps_other_entries_whatever_the_workers(tmp_path, workers):
     record_type_one(tmp_path, ["sun2017"], replicates=200)
     one = record_type_one(tmp_path, ["next_twins", "next_cluster"], replicates=200)
     assert list(one) == ["next_cluster", "next_twins", "sun2017"] == list(read_record(tmp_path / FILE))
-    two = record_type_one(tmp_path / "two", ["next_cluster", "next_twins"], replicates=200, workers=2)
+    if workers is None:
+        return
+    two = record_type_one(tmp_path / "two", ["next_cluster", "next_twins"], replicates=200, workers=workers)
     for name, entry in two.items():
         assert entry | {"written": ""} == one[name] | {"written": ""}
 

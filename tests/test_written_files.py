@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from conftest import examples
 from damage import damaged_tables
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -392,7 +393,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+DEAR = ("a study in each row", "a million cells", "a million columns")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in DEAR else k for k in HOSTILE])
 def test_a_file_of_hostile_size_is_refused_quickly_and_shortly(tmp_path, kind):
     path = tmp_path / "own.csv"
     path.write_text(HOSTILE[kind](), encoding="utf-8")
@@ -455,7 +459,10 @@ BITS = st.sampled_from(
     ]
 )
 DAMAGE = settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50, 150),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
