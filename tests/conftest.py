@@ -32,7 +32,9 @@ LONGEST = (
 """Files that take longest: they begin, so that no process waits for the last of them alone."""
 
 
+settings.register_profile("fast", max_examples=40, deadline=None)
 settings.register_profile("slow", max_examples=100, deadline=None)
+settings.load_profile("fast")
 
 
 def examples(few: int, many: int) -> int:
@@ -110,7 +112,7 @@ def small(name: str, folder: Path) -> Path:
     if name in AS_TABLED:
         config["evidence"]["readings"] = "as_tabled"
     if name == "individual_data":
-        config["alternatives"] = config["alternatives"][:2]
+        config["alternatives"] = config["alternatives"][:1]
     path = folder / f"{name}.toml"
     path.write_text(tomli_w.dumps(config), encoding="utf-8")
     return path
@@ -132,7 +134,7 @@ class Results(dict):
     def __missing__(self, name: str):
         with FileLock(self.folder / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
             if name != "quickstart_one_mean":
-                patch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank)
+                patch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank_svg)
             self[name] = run(str(small(name, self.folder)), self.folder)
         return self[name]
 
@@ -150,9 +152,14 @@ BLANK = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 
 
 def blank(self, path, **how):
-    """What stands for `Figure.savefig`: a figure that was made is an empty one on its page."""
+    """What stands for `Figure.savefig`: a figure that was made is written as an empty one, without setting its type."""
+    Path(path).write_text(BLANK, encoding="utf-8")
+
+
+def blank_svg(self, path, **how):
+    """The same of figures on a page alone."""
     if Path(path).suffix == ".svg":
-        Path(path).write_text(BLANK, encoding="utf-8")
+        blank(self, path)
 
 
 @pytest.fixture
@@ -174,4 +181,4 @@ def results(tmp_path_factory, worker_id):
 def quickstart_fit():
     """The quick start's plan and its posterior."""
     (plan,) = read_question("quickstart_one_mean").plans
-    return plan, fit(plan.models["random_effects"], plan.contrasts, Sampler(cross_check=False), seed=1).tree
+    return plan, fit(plan.models["random_effects"], plan.contrasts, Sampler(cross_check=False, draws=1000), seed=1).tree

@@ -101,7 +101,8 @@ def test_the_n_of_an_answer_has_the_success_that_the_answer_says(results, name):
     assert found["n_total"] == surface["randomised"].sel(n=n)
     for figure, scenario in (("assurance", "new_study"), ("power", "planning_value"), ("false_claims", "null")):
         assert found[figure] == pytest.approx(surface["success"].sel(scenario=scenario, n=n).item(), abs=2e-6)
-    assert found["plateau"] == pytest.approx(answer["plateau"], abs=2e-6)
+    if answer["target"]["metric"] == "assurance":
+        assert found["plateau"] == pytest.approx(answer["plateau"], abs=2e-6)
 
 
 def test_the_quick_start_answers(results):
@@ -418,7 +419,7 @@ def test_the_committed_results_are_those_of_the_shipped_experiments(results, nam
     old, new = committed(name), results[name].answer
     whole = {plan["label"]: plan for plan in (old, *old.get("alternatives", []))}
     plans = {plan["label"]: plan for plan in (new, *new.get("alternatives", []))}
-    assert list(plans) == list(whole)[: 3 if name == "individual_data" else None]
+    assert list(plans) == list(whole)[: 2 if name == "individual_data" else None]
     for a, b in ((whole[label], plan) for label, plan in plans.items()):
         assert a["status"] == b["status"]
         if a["n_interval"] is None:

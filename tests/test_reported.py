@@ -78,12 +78,12 @@ def test_a_trial_on_another_scale_or_one_not_named_says_so():
 
 
 def test_known_scale_is_what_the_models_make_of_the_ratio_of_changes(quickstart_fit):
-    """The posterior of r on the primary contrasts: median and SD of its logarithm."""
+    """The posterior of r on the primary contrasts: median and SD of its logarithm, to two digits and 4 errors."""
     r = quickstart_fit[1]["posterior"]["r"].values
     found = read_children("other_scale").scale
     assert (found.value, found.sigma) == (
         pytest.approx(np.median(r), abs=0.005),
-        pytest.approx(np.log(r).std(), abs=0.005),
+        pytest.approx(np.log(r).std(), abs=0.005 + 4 * np.log(r).std() / np.sqrt(2 * r.size)),
     )
     assert read_children("other_scale").measurement_error.value == pytest.approx(1.6 * found.value, abs=0.005)
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import gmfmsim
 from gmfmsim.answer.posterior import posterior_of
-from gmfmsim.answer.sizing import Sizing
+from gmfmsim.answer.sizing import Sizing, in_words
 from gmfmsim.answer.what_moves import Refits
 from gmfmsim.cli import app
 from gmfmsim.evidence import readings
@@ -406,8 +406,9 @@ def test_known_the_command_prints_what_the_function_returns(tables, tmp_path):
     assert said.exit_code == 0
     assert json.loads(said.stdout) == found
     lines = CliRunner().invoke(app, ["size", str(path), "--what-moves"]).stdout.splitlines()
-    assert lines[0].startswith(f"main: {found['n_total']} children for 80 % assurance")
-    told = [line.split(maxsplit=1) for line in lines[1 : 1 + len(found["sensitivity"])]]
+    assert lines[0].startswith(f"main: {found['n_total']} children (")
+    first = 1 + len(list(in_words(found["assumed"])))
+    told = [line.split(maxsplit=1) for line in lines[first : first + len(found["sensitivity"])]]
     assert told == [[str(r["n_total"]), r["words"]] for r in found["sensitivity"]]
 
 
