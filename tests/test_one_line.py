@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from damage import command
 from design_cases import normal_design
 from hypothesis import given
@@ -185,10 +186,14 @@ def test_a_fault_of_a_line_is_told(monkeypatch, capsys, words, said):
 
 
 def test_lines_say_totals_first_and_what_was_assumed(monkeypatch, capsys):
-    line = "--effect 3 --sd 5.5 --ratio 2 --dropout 0.15 --correlation 0.8"
-    assert command(monkeypatch, "size", "--power", "0.9", *line.split()) == 0
+    """The line of the README, and what it prints."""
+    line = "size --effect 3 --sd 5.5 --power 0.9 --ratio 2 --dropout 0.15 --correlation 0.8"
+    assert command(monkeypatch, *line.split()) == 0
     first, *others = capsys.readouterr().out.splitlines()
     assert first == "main: 174 children (58 control, 116 cells) for 90 % power; plateau 100 %"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"gmfmsim {line} " in readme
+    assert first in readme
     said = "\n".join(others)
     for words in ("SD of 12-month change 5.5", "correlation of baseline and endpoint 0.8", "15 % drop out", "1 : 2"):
         assert words in said
