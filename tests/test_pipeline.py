@@ -186,7 +186,12 @@ def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, tmp_path
     assert not again.reused
     assert again.answer == first.answer
     assert (again.folder / "surface.nc").exists()
-    assert (again.folder / "manifest.json").read_bytes() != before
+    damaged = (again.folder / "manifest.json").read_bytes()
+    assert damaged != before
+    forced = gmfmsim.run(quick(), tmp_path / "r", force=True)
+    assert (forced.reused, forced.answer) == (False, first.answer)
+    assert (forced.folder / "manifest.json").read_bytes() != damaged
+    assert [p.name for p in forced.folder.parent.iterdir()] == [forced.folder.name]
 
 
 def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):

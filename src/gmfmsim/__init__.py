@@ -72,16 +72,23 @@ def _question_of(source: "Source | Experiment") -> "Question":
     return source.question if isinstance(source, Experiment) else load(source).question
 
 
-def run(source: "Source | Experiment", results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
+def run(
+    source: "Source | Experiment",
+    results: str | Path = "results",
+    *,
+    force: bool = False,
+    progress: Silent | None = None,
+) -> "Result":
     """Run an experiment and return its result: fit, gate, truths, simulated trials, required n, figures and page.
 
-    Writes results/<experiment>/<key>/; a complete result with the same key is returned as it stands. Raises InputError
-    for faults in the inputs and GateFailed if a posterior cannot be trusted; then nothing is written.
+    Writes results/<experiment>/<key>/; a complete result with the same key is returned as it stands, unless `force` has
+    it computed again. Raises InputError for faults in the inputs and GateFailed if a posterior cannot be trusted; then
+    nothing is written.
     """
     from gmfmsim.answer.run import run as answer
     from gmfmsim.report.draw import draw as drawn
 
-    return answer(_question_of(source), Path(results), drawn, progress or Silent())
+    return answer(_question_of(source), Path(results), drawn, progress or Silent(), force=force)
 
 
 def simulate(design: str, results: str | Path = "results", *, progress: Silent | None = None) -> "Result":

@@ -68,10 +68,11 @@ def run(
     results: Annotated[Path, typer.Option(help="Where results/<experiment>/<key>/ is written.")] = Path("results"),
     changed: Set = None,
     seed: Seed = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute it again though the result is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
-    _tell_result(gmfmsim.run(_loaded(name, changed, seed), results, progress=Console()), as_json)
+    _tell_result(gmfmsim.run(_loaded(name, changed, seed), results, force=force, progress=Console()), as_json)
 
 
 @app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")

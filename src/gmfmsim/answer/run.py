@@ -19,18 +19,18 @@ KINDS = {Plans: ("plans", plans_outcome), Past: ("past", past_outcome), Rerun: (
 """What is asked: its word, and how it is computed."""
 
 
-def run(question: Question, results: Path, draw: Draw, progress: Silent) -> Result:
+def run(question: Question, results: Path, draw: Draw, progress: Silent, *, force: bool = False) -> Result:
     """Return the result of an experiment in results/<experiment>/<key>/, computed unless it is there.
 
-    draw: adds figures and page to the folder. Raises GateFailed if a posterior cannot be trusted; then nothing is
-    written.
+    draw: adds figures and page to the folder. force: it is computed again though it is there. Raises GateFailed if a
+    posterior cannot be trusted; then nothing is written.
     """
     folder = results / question.name / question.key
     store.sweep(folder.parent)
-    reused = store.is_complete(folder)
+    reused = not force and store.is_complete(folder)
     if not reused:
         kind, compute = KINDS[type(question.asked)]
-        with store.writing(folder) as draft:
+        with store.writing(folder, anew=force) as draft:
             started = time.perf_counter()
             outcome = compute(question.asked, progress)
             progress.stage("report: figures and page")

@@ -34,11 +34,12 @@ def is_complete(folder: Path) -> bool:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[Path]:
+def writing(folder: Path, *, anew: bool = False) -> Iterator[Path]:
     """Yield an empty draft folder that becomes `folder` when the block ends well, and vanishes when it does not.
 
     A folder that stood there incomplete (a clone holds only the readable part of a result) is replaced whole; one
-    that another run completed meanwhile stays. What a killed process leaves is for `sweep`.
+    that another run completed meanwhile stays, unless it is to be made `anew`. What a killed process leaves is for
+    `sweep`.
     Raises InputError if the results folder cannot be written.
     """
     try:
@@ -52,7 +53,7 @@ def writing(folder: Path) -> Iterator[Path]:
     try:
         draft.mkdir()
         yield draft
-        if not is_complete(folder):
+        if anew or not is_complete(folder):
             _replace(folder, draft)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTEMPTY, errno.EFBIG):
