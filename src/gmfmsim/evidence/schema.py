@@ -296,9 +296,9 @@ TABLES: dict[str, Table] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tables:
-    """The evidence as read: rows by table name, and the SHA-256 of the bytes they came from.
+    """The evidence as read, not to be changed: rows by table name, and the SHA-256 of the bytes they came from.
 
     folder is the folder of the tables, or the flat file they were made from; files are the files that were read; apart
     is the SHA-256 of the tables that stand apart (see `Table`), "" where there are none.

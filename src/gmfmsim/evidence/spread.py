@@ -146,6 +146,7 @@ def study_spreads(tables: Tables, month: float) -> list[StudySpread]:
     return spreads
 
 
+@lru_cache(maxsize=4)
 def out_of_line(tables: Tables) -> frozenset[str]:
     """Return the studies whose SD lies outside the 99 % range of the others at one of its months.
 
