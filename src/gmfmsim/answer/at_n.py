@@ -27,7 +27,8 @@ def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
 
     power at the planning value, assurance in a new study, power at the mean of studies, false claims without an effect
     and the plateau; simulated ones with `_mcse`, null where exact. detectable: effects with the powers WANTED; type_s
-    and type_m at the planning value, null where the law of the test is not known.
+    and type_m at the planning value. Without the last three, empty and null, where the law of the test is not known:
+    `[detectable]` of an experiment asks for the first there, by simulation.
 
     Raises InputError where there is no plan, or a trial cannot have so few children.
     """
@@ -58,7 +59,8 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         found |= {name: here["success"].item(), f"{name}_mcse": here["success_mcse"].item()}
     plateau = surface["plateau"].sel(scenario="new_study").item()
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
-    smallest = [smallest_effect(trial, Detectable(n_per_arm=n, power=power), effort) for power in WANTED]
+    asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]
+    smallest = [smallest_effect(trial, one, effort) for one in asked]
     erring = exaggeration(trial, trial.analyses[0], plan.search.planning_value, n)
     return {
         "label": plan.label,
