@@ -115,6 +115,7 @@ def test_what_must_be_simulated_has_its_error():
     changes = in_short(effect=3.0) | {"analysis.method": "wilcoxon", "search.replicates": 1000}
     found = gmfmsim.power(gmfmsim.load("quickstart_one_mean", changes), 60)
     assert 0 < found["power_mcse"] < 0.04
+    assert 0 < found["plateau_mcse"] < 0.04
     assert (found["type_m"], found["detectable"]) == (None, [])
     assert 0 < found["power"] < 1
 

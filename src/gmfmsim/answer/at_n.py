@@ -57,7 +57,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     for name, scenario in FIGURES.items():
         here = surface.sel(scenario=scenario)
         found |= {name: here["success"].item(), f"{name}_mcse": here["success_mcse"].item()}
-    plateau = surface["plateau"].sel(scenario="new_study").item()
+    limit = surface[["plateau", "plateau_mcse"]].sel(scenario="new_study")
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
     asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]
     smallest = [smallest_effect(trial, one, effort) for one in asked]
@@ -67,7 +67,8 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "n_total": trial.total(n),
         "n_by_arm": trial.sizes(n),
         **found,
-        "plateau": plateau,
+        "plateau": limit["plateau"].item(),
+        "plateau_mcse": limit["plateau_mcse"].item(),
         "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],
         "type_s": erring and erring.type_s,
         "type_m": erring and erring.type_m,
@@ -82,7 +83,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
         arms = ", ".join(f"{n} {arm}" for arm, n in row["n_by_arm"].items())
         yield f"{row['label']}: {row['n_total']} children ({arms})"
         yield f"  power to detect {taken['effect']}: {_share(row, 'power')}"
-        most = percent(row["plateau"])
+        most = _share(row, "plateau")
         yield f"  assurance in a new study: {_share(row, 'assurance')}; no number gives more than {most}"
         nothing = _share(row, "false_claims")
         yield f"  power at the mean of studies: {_share(row, 'power_at_mean')}; without an effect: {nothing}"
