@@ -49,8 +49,7 @@ def simulate(
     for block in range(truths.attrs["rounds"]):
         rows = slice(block * per_round, (block + 1) * per_round)
         rng = stream(seed, "trial", block)
-        z = rng.standard_normal(per_round)
-        u = rng.random((3, per_round))
+        z, u = rng.standard_normal(per_round), rng.random((3, per_round))
         in_sds = effect[:, rows] / sd[rows]
         for k, children in enumerate(n):
             benefit, harm = significant(design, children, in_sds, z, u)
