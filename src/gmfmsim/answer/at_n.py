@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
-from gmfmsim.answer.sizing import Sizing, assumed, in_words
-from gmfmsim.compute.text import percent, plain
+from gmfmsim.answer.sizing import Sizing, assumed, in_words, of_plans
+from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
@@ -32,8 +32,6 @@ def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
 
     Raises InputError where there is no plan, or a trial cannot have so few children.
     """
-    if not question.plans:
-        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
     faults = [
         Fault("command line", "--n", f"{children} children are too few", f"at least {trial.total(trial.fewest)}")
         for trial in (p.plan.trial for p in question.plans)
@@ -42,9 +40,7 @@ def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
     if faults:
         raise InputError(faults[:1])
     fits: dict = {}
-    first, *others = (plain(_of_plan(prepared, children, fits, progress)) for prepared in question.plans)
-    head = {"experiment": question.name, "question": question.text}
-    return head | first | ({"alternatives": others} if others else {})
+    return of_plans(question, lambda prepared: _of_plan(prepared, children, fits, progress))
 
 
 def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) -> dict[str, Any]:

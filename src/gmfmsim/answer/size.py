@@ -5,11 +5,11 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
-from gmfmsim.answer.sizing import Sizing, assumed, in_figures, in_short, in_words
+from gmfmsim.answer.sizing import Sizing, assumed, in_figures, in_short, in_words, of_plans
 from gmfmsim.answer.what_moves import in_children, what_moves
-from gmfmsim.compute.text import percent, plain
-from gmfmsim.faults import Fault, InputError
+from gmfmsim.compute.text import percent
 from gmfmsim.progress import Silent
+from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
 
 
@@ -19,20 +19,18 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     As answer.json of a run: the first plan's figures first, the others' under `alternatives`. From exact posteriors
     where there are; a posterior that must be sampled is, and passes the gate. Raises InputError where there is no plan.
     """
-    if not question.plans:
-        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
-    found, fits = [], {}
-    for prepared in question.plans:
+    fits: dict = {}
+
+    def figures(prepared: Prepared) -> dict[str, Any]:
         sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         required, trial = sizing.required(), prepared.plan.trial
         row = in_figures(prepared, required) | {"assumed": assumed(prepared)}
         if moves:
             row["sensitivity"] = in_children(what_moves(sizing, required), trial)
             row["distribution"] = sizing.behind(required)
-        found.append(plain(row))
-    first, *others = found
-    head = {"experiment": question.name, "question": question.text}
-    return head | first | ({"alternatives": others} if others else {})
+        return row
+
+    return of_plans(question, figures)
 
 
 def in_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -11,7 +11,8 @@ import xarray as xr
 
 from gmfmsim.answer.truths import conditions_of, effects_of, truths_of
 from gmfmsim.compute.executors import in_order
-from gmfmsim.compute.text import percent
+from gmfmsim.compute.text import percent, plain
+from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.remembered import remembered
 from gmfmsim.model.average import Member, refitted
 from gmfmsim.model.curves import Curve
@@ -33,6 +34,7 @@ from gmfmsim.model.truths import (
     with_loading,
 )
 from gmfmsim.question.plan import Prepared
+from gmfmsim.question.question import Question
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.design import Design
@@ -251,6 +253,18 @@ NO_NUMBER = {
     "time": "no number found in the time given",
 }
 """What is said where there is no n."""
+
+
+def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) -> dict[str, Any]:
+    """Return figures of every plan of a question: the first plan's with the question, the others' as `alternatives`.
+
+    Raises InputError where there is no plan.
+    """
+    if not question.plans:
+        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+    first, *others = [plain(figures(prepared)) for prepared in question.plans]
+    head = {"experiment": question.name, "question": question.text}
+    return head | first | ({"alternatives": others} if others else {})
 
 
 def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
