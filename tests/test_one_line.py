@@ -161,6 +161,14 @@ def test_a_change_replaces_as_an_alternative_does():
     assert "average" in raw["model"]
 
 
+def test_the_order_of_changes_says_nothing():
+    """A design in the place of another does not take with it what is said beside it."""
+    changes = {"trial.dropout": 0.3, "trial.design": "next_parallel", "trial.ratio": 2.0}
+    for said in (changes, dict(reversed(changes.items()))):
+        trial = gmfmsim.load("quickstart_one_mean", said).question.plans[0].plan.trial
+        assert (trial.design, trial.dropout, trial.active.ratio) == ("next_parallel", 0.3, 2)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -169,6 +177,7 @@ def test_a_change_replaces_as_an_alternative_does():
         (("size", "--set", "seed.x=5"), "is no table there"),
         (("size", "--set", "trial"), "KEY=VALUE"),
         (("size", "--set", "seed=1", "--set", "seed=2"), "is said twice"),
+        (("size", "--sd", "5", "--set", "trial.sd_change.value=6"), "is changed as a whole"),
         (("size", "--dropout", "1.5"), "key trial.dropout"),
         (("size", "--sd", "-1"), "key trial.sd_change"),
         (("size", "--effect", "nan"), "key search.planning_value"),

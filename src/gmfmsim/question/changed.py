@@ -67,24 +67,25 @@ def said_as(words: Iterable[str]) -> dict[str, Any]:
 
 
 def changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an experiment file holds, laid over with changes by key, as an alternative is laid over a plan.
+    """Return what an experiment file holds, laid over with changes by key, as one alternative is laid over a plan.
 
-    Keys of tables within tables are parted by points. Alternatives of the experiment keep what they say themselves.
-    Raises InputError for a key that leads through what another change, or the file, says is no table.
+    Keys of tables within tables are parted by points; the order of the changes says nothing. Alternatives of the
+    experiment keep what they say themselves. Raises InputError for a key that leads through what the file says is no
+    table, or through another change.
     """
+    override: dict[str, Any] = {}
     for key, value in changes.items():
-        override: dict[str, Any] = {}
+        if outer := next((other for other in changes if key.startswith(f"{other}.")), None):
+            raise InputError([Fault(PLACE, f"key {key}", f"{shown(outer)} is changed as a whole", "one of the two")])
         *tables, last = key.split(".")
         here, there = override, raw
         for table in tables:
-            here = here.setdefault(table, {})
-            there = there.get(table, {})
+            here, there = here.setdefault(table, {}), there.get(table, {})
             if not isinstance(there, dict):
                 problem = f"{shown(table)} is no table there: {shown(there)}"
                 raise InputError([Fault(PLACE, f"key {key}", problem, "gmfmsim show experiment shows what it holds")])
         here[last] = value
-        raw = laid_over(raw, override)
-    return raw
+    return laid_over(raw, override)
 
 
 def _value(text: str) -> object:
