@@ -406,7 +406,8 @@ def test_known_the_command_prints_what_the_function_returns(tables, tmp_path):
     assert said.exit_code == 0
     assert json.loads(said.stdout) == found
     lines = CliRunner().invoke(app, ["size", str(path), "--what-moves"]).stdout.splitlines()
-    assert lines[0].startswith(f"main: {found['n_total']} children (")
+    arms = ", ".join(f"{n} {arm}" for arm, n in found["n_by_arm"].items())
+    assert lines[0].startswith(f"main: {found['n_total']} children ({arms}) for 80 % assurance")
     first = 1 + len(list(in_words(found["assumed"])))
     told = [line.split(maxsplit=1) for line in lines[first : first + len(found["sensitivity"])]]
     assert told == [[str(r["n_total"]), r["words"]] for r in found["sensitivity"]]

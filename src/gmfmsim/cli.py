@@ -142,7 +142,7 @@ def power(
 
 
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
-    """Return an experiment with the changes that a command line says: KEY=VALUE before the short words."""
+    """Return an experiment with the changes that a command line says; KEY=VALUE wins over a short word."""
     from gmfmsim.question.changed import in_short, said_as
 
     own = {} if seed is None else {"seed": seed}

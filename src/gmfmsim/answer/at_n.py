@@ -32,13 +32,9 @@ def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
 
     Raises InputError where there is no plan, or a trial cannot have so few children.
     """
-    faults = [
-        Fault("command line", "--n", f"{children} children are too few", f"at least {trial.total(trial.fewest)}")
-        for trial in (p.plan.trial for p in question.plans)
-        if children < trial.total(trial.fewest)
-    ]
-    if faults:
-        raise InputError(faults[:1])
+    fewest = max((trial.total(trial.fewest) for trial in (p.plan.trial for p in question.plans)), default=0)
+    if children < fewest:
+        raise InputError([Fault("command line", "--n", f"{children} children are too few", f"at least {fewest}")])
     fits: dict = {}
     return of_plans(question, lambda prepared: _of_plan(prepared, children, fits, progress))
 

@@ -1,20 +1,18 @@
 """The fitted models of a plan, through the gate; their checks, and what a result keeps of them."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from gmfmsim.answer.truths import conditions_of, target_of
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member, Published, shares_of
+from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit, checked, fit
+from gmfmsim.model.kept import kept
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
-
-if TYPE_CHECKING:
-    from gmfmsim.model.checks import Checks
 
 SECOND_TARGET_ACCEPT = 0.998
 """Acceptance aimed at when a first fit fails the gate: smaller steps, which a funnel at small tau may need."""
@@ -95,13 +93,11 @@ def through_gate(prepared: Prepared, spec: ModelSpec, progress: Silent, known: F
     raise GateFailed(plan.label, found.gate)
 
 
-def checks_of(prepared: Prepared, member: Member) -> "Checks":
+def checks_of(prepared: Prepared, member: Member) -> Checks:
     """Return the checks of a fitted model; its effect at the dose of the trial is held to 0, 1 and the planning value.
 
     Those from draws take `CHECK_DRAWS` of a chain.
     """
-    from gmfmsim.model.checks import checks  # not needed for n alone
-
     margins = sorted({0.0, 1.0, prepared.plan.search.planning_value})
     draws = member.tree["posterior"].sizes["draw"]
     every = slice(None, None, max(1, draws // CHECK_DRAWS))
@@ -111,9 +107,7 @@ def checks_of(prepared: Prepared, member: Member) -> "Checks":
     return checks(thinned, member.spec, prepared.contrasts, margins=margins, at=target_of(prepared))
 
 
-def kept_of(prepared: Prepared, member: Member, found: "Checks | None") -> xr.DataTree:
+def kept_of(prepared: Prepared, member: Member, found: Checks | None) -> xr.DataTree:
     """Return the posterior of a model of a plan as its result keeps it; found: its checks, if it was fitted."""
-    from gmfmsim.model.kept import kept  # nor is this
-
     plan = prepared.plan
     return kept(member, conditions_of(prepared), plan.trial.active.name, prepared.contrasts, found, plan.seed)

@@ -68,8 +68,7 @@ def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, 
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
     changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is. Nothing is fitted or simulated.
-    Raises InputError with every fault of the file, of the tables and of the models and
-    designs it uses.
+    Raises InputError with every fault of the file, of the tables and of the models and designs it uses.
     """
     if isinstance(source, Mapping):
         return question_from(changed(dict(source), changes or {}), Path("experiment.toml"))
