@@ -27,7 +27,7 @@ from gmfmsim.model.reporting_bias import ACCOUNTS
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import structure
 from gmfmsim.model.terms import covariate
-from gmfmsim.question.evidence import contrasts_of
+from gmfmsim.question.evidence import contrasts_of, with_more
 from gmfmsim.question.plan import Prepared, silent_faults
 from gmfmsim.question.sensitivity import Changed
 from gmfmsim.trial.design import Design
@@ -84,6 +84,7 @@ def cases_of(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         yield from _biases(base)
         yield from _structures(prepared, base)
         yield from without_studies(prepared, base)
+        yield from _missing(prepared, base)
         yield from _parts(base)
         yield from _ratios(base)
         yield from _priors(base)
@@ -105,6 +106,14 @@ def without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
                 words=f"without {study}",
                 data=some_contrasts(base.data, ~inside),
             )
+
+
+def _missing(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+    """Yield the evidence with each supposed result of a trial that reported none."""
+    for one in prepared.plan.sensitivity.supposed:
+        words = f"if {one.study}, {one.n_active + one.n_control} children, had found {one.effect:g} points"
+        data = contrasts_of(with_more(prepared.plan.evidence, one), prepared.tables)
+        yield replace(base, changed="missing", to=f"{one.study}: {one.effect:g}", words=words, data=data)
 
 
 def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:

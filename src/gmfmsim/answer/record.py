@@ -11,6 +11,7 @@ from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
+from gmfmsim.answer.limits import limits
 from gmfmsim.answer.posterior import kept_of
 from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.what_moves import in_children
@@ -104,6 +105,7 @@ def _record(answer: Answered) -> dict:
         "distribution": answer.behind,
         "warnings": warnings(answer),
     }
+    said["limits"] = limits(prepared, small_study(answer), said["sensitivity"])
     last = {"sentence": sentence(answer)}
     return plain(first) | exact(page) | plain(said) | last | plain(answer.asked) | plain(_of_design(answer))
 

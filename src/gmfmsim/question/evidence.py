@@ -110,6 +110,11 @@ def contrasts_of(spec: EvidenceSpec, tables: Tables, file: str = "experiment") -
     return read_contrasts(chosen, tables, spec.readings, file)
 
 
+def with_more(spec: EvidenceSpec, one: Supposed) -> EvidenceSpec:
+    """Return the evidence with one more supposed result."""
+    return spec.model_copy(update={"what_if": [*spec.what_if, one]})
+
+
 def read_from(tables: Tables) -> dict[str, str]:
     """Return the SHA-256 of the tables that were read.
 

@@ -23,7 +23,7 @@ from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import hidden_by_pools, not_known, structure
-from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
+from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from, with_more
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.detectable import Detectable, Precision
@@ -256,6 +256,7 @@ def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
     if plan and evidence.published:
         faults += _unit_faults(plan, evidence.published, path.name)
     faults += _size_faults(plan, path.name) if plan else []
+    faults += _supposed_faults(plan, sources) if plan and contrasts is not None else []
     if faults:
         return None, faults
     own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
@@ -340,6 +341,16 @@ def _size_faults(plan: Plan, file: str) -> list[Fault]:
         problem = f"{asked.n_per_arm} is no n of the trial"
         allowed = f"{units}; nearest: {trial.in_words(asked.n_per_arm)}"
         faults.append(Fault(file, "key detectable.n_per_arm", problem, allowed))
+    return faults
+
+
+def _supposed_faults(plan: Plan, sources: Sources) -> list[Fault]:
+    """Return why a result that is supposed to say what moves n cannot stand beside the contrasts."""
+    faults, last = [], len(plan.evidence.what_if)
+    for i, one in enumerate(plan.sensitivity.supposed):
+        _, found = sources.evidence(with_more(plan.evidence, one))
+        where = f"key sensitivity.supposed.{i}"
+        faults += [replace(f, where=f.where.replace(f"key evidence.what_if.{last}", where)) for f in found]
     return faults
 
 
