@@ -41,6 +41,22 @@ def test_reference_a_known_gain_needs_what_the_t_test_needs(power):
     assert found["target"] == {"metric": "power", "value": power}
 
 
+def test_reference_an_answer_says_its_power():
+    """By SciPy's non-central t; nothing is fitted for an effect that is known, so that assurance is not said."""
+    found = gmfmsim.size(gmfmsim.load("quickstart", in_short(**KNOWN, dropout=0.0)))
+    assert found["power"] == pytest.approx(power_of_t(3, 5.5, found["n_total"] // 2), abs=1e-6)
+    assert found["assurance"] is found["assurance_mcse"] is found["power_mcse"] is None
+
+
+def test_an_answer_says_power_and_assurance_at_its_number():
+    """Of a published estimate both are there; where no number does, neither."""
+    one, other = (found := gmfmsim.size("review_plug_in")), found["alternatives"][0]
+    assert one["power"] >= 0.8 > one["assurance"]
+    assert other["power"] > other["assurance"] >= 0.8
+    none = gmfmsim.size(gmfmsim.load("review_plug_in", {"search.max_n_per_arm": 10}))
+    assert none["n_total"] is none["power"] is none["assurance"] is None
+
+
 def test_known_an_effect_alone_asks_for_four_fifths_power():
     assert in_short(effect=3.0)["search.target"] == {"metric": "power", "value": 0.8}
     assert "search.target" not in in_short(sd=5.5)
@@ -118,6 +134,15 @@ def test_what_must_be_simulated_has_its_error():
     assert 0 < found["plateau_mcse"] < 0.04
     assert (found["type_m"], found["detectable"]) == (None, [])
     assert 0 < found["power"] < 1
+
+
+@pytest.mark.slow
+def test_an_answer_from_simulated_trials_has_its_errors():
+    changes = in_short(effect=10.0) | {"analysis.method": "wilcoxon", "search.replicates": 1000}
+    needed = gmfmsim.size(gmfmsim.load("quickstart_one_mean", changes))
+    assert needed["power"] >= 0.8 > needed["power"] - 0.1
+    assert 0 < needed["power_mcse"] < 0.04
+    assert 0 < needed["assurance_mcse"] < 0.04
 
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers() | st.booleans(), min_size=1, max_size=4))

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
-from gmfmsim.answer.sizing import Sizing, assumed, in_figures, in_short, in_words, of_plans
+from gmfmsim.answer.sizing import Sizing, assumed, at_answer, in_figures, in_short, in_words, of_plans
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Silent
@@ -16,15 +16,16 @@ from gmfmsim.question.question import Question
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     """Return the required n of every plan, and with `moves` what moves it and what lies behind it.
 
-    As answer.json of a run: the first plan's figures first, the others' under `alternatives`. From exact posteriors
-    where there are; a posterior that must be sampled is, and passes the gate. Raises InputError where there is no plan.
+    As answer.json of a run: the first plan's figures first, the others' under `alternatives`; beside n its power at the
+    planning value and its assurance (see `at_answer`). From exact posteriors where there are; a posterior that must be
+    sampled is, and passes the gate. Raises InputError where there is no plan.
     """
     fits: dict = {}
 
     def figures(prepared: Prepared) -> dict[str, Any]:
         sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         required, trial = sizing.required(), prepared.plan.trial
-        row = in_figures(prepared, required) | {"assumed": assumed(prepared)}
+        row = in_figures(prepared, required) | at_answer(sizing, required) | {"assumed": assumed(prepared)}
         if moves:
             row["sensitivity"] = in_children(what_moves(sizing, required), trial)
             row["distribution"] = sizing.behind(required)

@@ -38,7 +38,7 @@ from gmfmsim.question.question import Question
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.operate import engine_of, fewer
+from gmfmsim.trial.operate import engine_of, fewer, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import SCENARIO, RequiredN
 
@@ -168,10 +168,23 @@ class Sizing:
     def required(self, advance: Callable[[], None] = lambda: None) -> RequiredN:
         """Return the required n."""
         plan, scenario = self.prepared.plan, SCENARIO[self.prepared.plan.search.target.metric]
-        if not (self.exact if scenario in OF else self.known_law):
+        if not self._computed(scenario):
             return size.required_n(self.truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
         belief = self.belief(scenario)
         return exact.required_n(exact.Assurance(plan.trial, plan.trial.analyses[0], belief), plan.search)
+
+    def _computed(self, scenario: str) -> bool:
+        """Whether success in a scenario is computed without sampling; at an effect that is known without a fit."""
+        return self.exact if scenario in OF else self.known_law
+
+    def success(self, scenario: str, n: int) -> tuple[float, float]:
+        """Return success of the primary analysis at n in a scenario, and its MCSE: NaN where it is computed exactly."""
+        plan = self.prepared.plan
+        if self._computed(scenario):
+            return exact.Assurance(plan.trial, plan.trial.analyses[0], self.belief(scenario)).at(n), math.nan
+        first, engine = primary_only(plan.trial)
+        found = simulate(self.truths.sel(scenario=[scenario]), first, n=[n], seed=plan.seed, engine=engine)
+        return found["success"].item(), found["success_mcse"].item()
 
     def surface(
         self, n: list[int], advance: Callable[[], None] = lambda: None, *, answer: int | None = None
@@ -280,6 +293,21 @@ def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
         "plateau": required.plateau,
         "plateau_mcse": required.plateau_mcse,
     }
+
+
+def at_answer(sizing: Sizing, required: RequiredN) -> dict[str, Any]:
+    """Return power at the planning value and assurance at the required n, null without one, with `_mcse`.
+
+    Of a target of power assurance is null too where only a fit could say it: n needs none.
+    """
+    plan, fitted = sizing.prepared.plan, bool(sizing.prepared.models)
+    unasked = plan.search.target.metric == "power" and sizing.known_law and fitted
+    found: dict[str, Any] = {}
+    for metric, scenario in SCENARIO.items():
+        there = required.n is not None and not (metric == "assurance" and unasked)
+        value, mcse = sizing.success(scenario, required.n) if there else (None, None)
+        found |= {metric: value, f"{metric}_mcse": mcse}
+    return found
 
 
 def assumed(prepared: Prepared) -> dict[str, Any]:
