@@ -252,7 +252,7 @@ def test_a_result_of_a_design_holds_everything(asked, answer):
         }
     surface = xr.load_dataset(asked.folder / "surface.nc")
     at = surface["success"].sel(scenario="planning_value", n=answer["n_per_arm"], analysis="t").item()
-    assert at == pytest.approx(answer["power_at_planning_value"], abs=1e-6)
+    assert at == pytest.approx(answer["power"], abs=1e-6)
     assert answer["n_of_analyses"] == answer["n_per_arm"]
     assert [row["analysis"] for row in answer["analyses"]] == ["t", "ancova"]
     assert answer["analyses"][0]["planning_value_success"] == pytest.approx(at, abs=1e-6)

@@ -42,6 +42,7 @@ __all__ = [
     "__version__",
     "audit",
     "check",
+    "compare",
     "draw",
     "fit",
     "load",
@@ -134,6 +135,27 @@ def power(source: "Source | Experiment", n: int, *, progress: Silent | None = No
     from gmfmsim.answer.at_n import at_n
 
     return at_n(_question_of(source), n, progress or Silent())
+
+
+def compare(
+    *sources: "Source | Experiment | Result", results: str | Path = "results", progress: Silent | None = None
+) -> "Result":
+    """Compare the plans of experiments, designs and result folders, and return the comparison with its page.
+
+    A result that is there is taken; of the others the required n and success over n are computed, no more. Writes
+    results/compared/<key>/. Raises InputError for faults in the inputs, or for fewer than two plans.
+    """
+    from gmfmsim.answer.compare import asked_of
+    from gmfmsim.answer.compare import compare as side_by_side
+    from gmfmsim.answer.experiment import Experiment
+    from gmfmsim.answer.result import Result
+    from gmfmsim.report.draw import draw as drawn
+
+    asked = [
+        one.question if isinstance(one, Experiment) else one if isinstance(one, Result) else asked_of(one)
+        for one in sources
+    ]
+    return side_by_side(asked, Path(results), drawn, progress or Silent())
 
 
 def check(source: "Source | Experiment") -> dict[str, Any]:

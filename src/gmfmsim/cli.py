@@ -149,6 +149,32 @@ def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **sho
     return gmfmsim.load(name, in_short(**short) | own | said_as(changed or ()))
 
 
+@app.command(
+    epilog="Examples: gmfmsim compare quickstart quickstart_one_mean; gmfmsim compare next_parallel next_twins"
+)
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Experiments, designs or result folders; two or more plans.", metavar="NAME|PATH..."),
+    ],
+    results: Annotated[Path, typer.Option(help="Where results/compared/<key>/ is written.")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Put plans side by side: children, assurance, power, plateau, false claims, and what distinguishes them.
+
+    A result that is there is taken; of the others n and success over n are computed, in seconds where that is exact.
+    """
+    from gmfmsim.answer.compare import differences
+    from gmfmsim.answer.tables import in_lines
+    from gmfmsim.report.compared import compared_table
+
+    result = gmfmsim.compare(*names, results=results, progress=Console())
+    found = result.answer["comparison"]
+    tables = (*in_lines(compared_table(found)), *differences(found))
+    value = result.answer | {"folder": str(result.folder), "reused": result.reused}
+    _tell(as_json, value, result.answer["sentence"], *tables, f"report: {result.report}", DISCLAIMER)
+
+
 @app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder, with its data.", metavar="FOLDER")],

@@ -75,9 +75,12 @@ def _mixed(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         name: len(set(np.unique(prepared.contrasts[name].values)) - {"", "not known"})
         for name in ("cell_class", "route")
     }
-    if max(kinds.values()) > 1:
-        words = f"The trials gave {kinds['cell_class']} kinds of cells by {kinds['route']} routes, at doses that go with "
-        yield "mixed", words + "them: which of these matters cannot be told apart.", ("cells", "route")
+    said = [
+        f"{count} {what}" for count, what in zip(kinds.values(), ("kinds of cells", "routes"), strict=True) if count > 1
+    ]
+    if said:
+        words = f"The trials used {' and '.join(said)}, at doses that go with them: which of these matters cannot be "
+        yield "mixed", words + "told apart.", ("cells", "route")
 
 
 def _scales(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from gmfmsim.answer.children import children_seen
+from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
+from gmfmsim.answer.limits import limits
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
-from gmfmsim.answer.limits import limits
 from gmfmsim.answer.posterior import kept_of
 from gmfmsim.answer.result import Datasets, Outcome
+from gmfmsim.answer.sizing import assumed, in_figures, success_at
 from gmfmsim.answer.what_moves import in_children
-from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
+from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings, worst_claims
 from gmfmsim.compute.text import exact, plain
 from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.model.average import Member, no_average
@@ -40,7 +42,8 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     first, *others = (_record(a) for a in answers)
     if others:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
-        first = first | {"own_sentence": sentence(answers[0]), "alternatives": others}
+        sides = [Side(r["label"], r, a.surface) for r, a in zip((first, *others), answers, strict=True)]
+        first |= {"own_sentence": sentence(answers[0]), "comparison": plain(comparison(sides)), "alternatives": others}
     files: Datasets = {}
     for i, a in enumerate(answers):
         folder = Path(f"alternatives/{a.prepared.slug}" if i else ".")
@@ -51,24 +54,16 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
 def _record(answer: Answered) -> dict:
     """Return the answer of one plan: n and what it rests on, then all that a page says of trial, model and evidence."""
     prepared, required = answer.prepared, answer.required
-    plan, n, at = prepared.plan, required.n, required.reference_n
-    power, power_mcse = (None, None) if at is None else answer.at("planning_value", at)
-    first = {
-        "label": plan.label,
-        "target": plan.search.target.model_dump(),
-        "status": required.status,
-        "n_total": None if n is None else plan.trial.total(n),
-        "n_by_arm": None if n is None else plan.trial.sizes(n),
-        "n_per_arm": n,
+    plan = prepared.plan
+    first = in_figures(prepared, required) | success_at(answer.surface, required.reference_n)
+    first |= {
+        "n_per_arm": required.n,
         "n_interval": list(required.interval) if required.interval else None,
         "n_total_interval": plan.trial.totals(required.interval),
         "interval_prob": plan.search.interval_prob,
-        "plateau": required.plateau,
-        "plateau_mcse": required.plateau_mcse,
         "n_at_95_plateau": required.n_at_95_plateau,
         "planning_value": plan.search.planning_value,
-        "power_at_planning_value": power,
-        "power_at_planning_value_mcse": power_mcse,
+        "assumed": assumed(prepared),
         "dose_outside_evidence": prepared.dose_outside_evidence,
         "month_outside_evidence": prepared.month_outside_evidence,
     }
@@ -81,7 +76,6 @@ def _record(answer: Answered) -> dict:
         "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
         "trial_engine": answer.surface.attrs["engine"],
         "trial_gate": answer.gate,
-        "why": required.why,
         "reference": _reference(answer),
         "trial": trial_record(answer),
         "plug_in": plug_in(answer),
@@ -212,9 +206,13 @@ def _of_design(answer: Answered) -> dict:
         for name in at:
             for row, value in zip(analyses, at[name].sel(scenario=scenario).values.tolist(), strict=True):
                 row[f"{scenario}_{name}"] = value
-    worst = answer.type_one["type_one"].max("setting")
-    errors = dict(zip(worst["analysis"].values.tolist(), worst.values.tolist(), strict=True))
-    return {"n_of_analyses": answer.shown_n, "analyses": analyses, "largest_false_claim_rate": errors}
+    worst = worst_claims(answer.type_one)
+    return {
+        "n_of_analyses": answer.shown_n,
+        "analyses": analyses,
+        "largest_false_claim_rate": {label: row["rate"] for label, row in worst.items()},
+        "false_claims": [{"analysis": label} | row for label, row in worst.items() if row["above"]],
+    }
 
 
 def _datasets(answer: Answered) -> Datasets:

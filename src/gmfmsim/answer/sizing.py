@@ -290,9 +290,28 @@ def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
         "why": required.why,
         "n_total": required.n and trial.total(required.n),
         "n_by_arm": required.n and trial.sizes(required.n),
+        "exposed": required.n and exposed(trial, required.n),
         "plateau": required.plateau,
         "plateau_mcse": required.plateau_mcse,
     }
+
+
+def exposed(trial: Design, n: int) -> int:
+    """Return the children who get cells at n, sooner or later."""
+    treated = trial.treatment(np.zeros((len(trial.arms), 1))).treated
+    return sum(size for size, gets in zip(trial.sizes(n).values(), treated, strict=True) if gets)
+
+
+def success_at(surface: xr.Dataset, n: int | None) -> dict[str, Any]:
+    """Return success of the primary analysis at n, with `_mcse`, of a surface that has it; null without an n.
+
+    assurance in a new study, power at the planning value, null_success without an effect.
+    """
+    found: dict[str, Any] = {}
+    for name, scenario in {"assurance": "new_study", "power": "planning_value", "null_success": "null"}.items():
+        at = None if n is None else surface.isel(analysis=0).sel(scenario=scenario, n=n)
+        found |= {name + end: None if at is None else at[f"success{end}"].item() for end in ("", "_mcse")}
+    return found
 
 
 def at_answer(sizing: Sizing, required: RequiredN) -> dict[str, Any]:
@@ -315,6 +334,7 @@ def assumed(prepared: Prepared) -> dict[str, Any]:
     plan, trial = prepared.plan, prepared.plan.trial
     known = getattr(trial.children, "baseline_correlation", None)
     return {
+        "design": trial.title,
         "effect": f"{plan.search.planning_value:g} {prepared.unit}",
         "planning_value": plan.search.planning_value,
         "month": trial.month,
@@ -324,9 +344,11 @@ def assumed(prepared: Prepared) -> dict[str, Any]:
         "alpha": trial.alpha,
         "dropout": trial.dropout,
         "ratio": {arm.name: arm.ratio for arm in trial.arms},
+        "dose": {arm.name: arm.dose for arm in trial.arms},
         "baseline_correlation": known and known.value,
         "evidence": prepared.source,
-        "model": ", ".join(prepared.models) or "none",
+        "model": ", ".join(prepared.models) + (f", weighed by {plan.model.weights}" if len(prepared.models) > 1 else "")
+        or "none",
     }
 
 

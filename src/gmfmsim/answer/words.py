@@ -2,11 +2,16 @@
 
 import math
 
+import xarray as xr
+
 from gmfmsim.answer.plan import Answered
 from gmfmsim.compute.text import percent
 from gmfmsim.model.average import no_average
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.design import Design
+
+ABOVE = 3
+"""MCSE by which a rate of false claims lies above the nominal one where it is said to."""
 
 
 def headline(answer: Answered) -> str:
@@ -109,6 +114,21 @@ def claimed(trial: Design, effect: str = "") -> str:
         "equivalence": f"that the effect lies within {limit} either way",
     }
     return words[objective.claim] + (f" where it is {effect}" if effect else "")
+
+
+def worst_claims(rows: xr.Dataset) -> dict[str, dict]:
+    """Return by analysis the largest rate of false claims over the settings of children, with its MCSE and setting.
+
+    rows: type_one and type_one_mcse (setting, analysis). above: beyond the nominal rate by more than three MCSE.
+    """
+    found, nominal = {}, rows.attrs["nominal"]
+    for label in rows["analysis"].values.tolist():
+        of = rows.sel(analysis=label)
+        worst = of.isel(setting=int(of["type_one"].argmax()))
+        rate, mcse = worst["type_one"].item(), worst["type_one_mcse"].item()
+        row = {"setting": worst["setting"].item(), "rate": rate, "mcse": mcse, "nominal": nominal}
+        found[label] = row | {"above": rate > nominal + ABOVE * mcse}
+    return found
 
 
 def warnings(answer: Answered) -> list[str]:

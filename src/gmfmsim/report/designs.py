@@ -16,6 +16,7 @@ from gmfmsim.compute.text import Written, number, percent, share
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.figures import Drawn
+from gmfmsim.report.html import Picture
 from gmfmsim.report.labels import fitted
 from gmfmsim.report.look import BESIDE, BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, WIDTH, legend_below
 
@@ -130,7 +131,7 @@ def sources_table(sources: list[dict]) -> Table:
 # figures
 
 
-def design_figures(plan: Drawn) -> dict[str, Callable[[], Figure]]:
+def _figures(plan: Drawn) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure of a design, by name."""
     how = {"marked": plan.answer["n_total"], "nominal": _nominal(plan.answer["design"])}
     return {
@@ -182,10 +183,10 @@ def _lines(ax: Axes, surface: xr.Dataset, style: str) -> None:
 # the section
 
 
-def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
+def design_section(plan: Drawn, draw: Callable[..., dict[str, Picture]]) -> dict:
     """Return what a page says of a design: protocol, children, operating characteristics at its n, sources, terms.
 
-    drawn: the SVG of each of design_figures.
+    draw: takes the figures of a design and their captions and returns them drawn.
     """
     design, surface = plan.answer["design"], plan.data["surface"]
     n, nominal = design["n"], _nominal(design)
@@ -194,7 +195,7 @@ def design_section(plan: Drawn, drawn: dict[str, str]) -> dict:
     known = [s for s in SCENARIOS if s in surface["scenario"].values]
     at = surface.sel(n=n)
     return design | {
-        "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
+        "figures": list(draw(_figures(plan), captions).values()),
         "randomised": at["randomised"].item(),
         "enrolled": at["enrolled"].item(),
         "seen": at["completers"].sel(scenario=known[0]).item(),

@@ -32,7 +32,7 @@ from gmfmsim.report.look import (
 REPORTED = {"fmt": "s", "color": GREY, "ms": 4, "lw": 1, "label": "as reported, 95 % CI"}
 SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the model, 95 %"}
 CLASS_MARKERS = dict(zip(CLASS_WORDS, ("o", "s", "^", "D", "v"), strict=True))
-MOST_BARS = 20
+MOST_BARS = 12
 """Changed assumptions that a figure shows; the table has all."""
 FAR = 50
 """Ratio of the ends of an axis from which on it has whole decades alone."""

@@ -21,7 +21,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.hashsalt": "gmfmsim",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "figure.dpi": 100,
 }
 

@@ -34,6 +34,12 @@ SIZES = (7.5, 6.5, 6.5)
 """Points of the lines in a box."""
 FACES = {"sampled": "#E3F0F8", "derived": "white", "observed": "#DDDDDD", "data": "#F3F3F3"}
 
+CAPTIONS = {
+    "band": "The effect against dose before any data. Terms beside the curve add nothing here.",
+    "graph": "The PyMC model that the nuts engine samples: blue, what it samples; grey, the data; white, what follows "
+    "from others. Study effects that are integrated out have no node.",
+}
+
 
 def write_model_page(path: Path, spec: ModelSpec, *, source: str = "", data: xr.Dataset | None = None) -> None:
     """Write a page on a declared model that stands alone: one file, no scripts, nothing from elsewhere.
@@ -47,7 +53,11 @@ def write_model_page(path: Path, spec: ModelSpec, *, source: str = "", data: xr.
     drawings["band"] = partial(band_figure, priors_given(spec, found), data)
     drawings["graph"] = partial(graph_figure, description.graph)
     with TemporaryDirectory() as folder:
-        drawn = draw(Path(folder), drawings)
+        drawn = draw(
+            Path(folder),
+            drawings,
+            CAPTIONS | {f"prior-{row.name}": f"Prior of {row.name}" for row in description.priors},
+        )
     rows = [[n.label, n.kind, _plain(n.distribution), ", ".join(n.parents)] for n in description.graph]
     graph = table(["variable", "kind", "distribution", "depends on"], rows)
     values = {"d": description, "engines": engines_words(description), "source": source, "plain": _plain}

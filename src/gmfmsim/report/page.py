@@ -1,9 +1,13 @@
 """report.html of plans: one self-contained page, the answer first, every figure traced to its rows."""
 
+from collections.abc import Callable
+from functools import partial
+
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
-from gmfmsim.report.designs import design_figures, design_section
+from gmfmsim.report.compared import compared_figure, compared_table, differs_table
+from gmfmsim.report.designs import design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import with_key
@@ -37,10 +41,40 @@ SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
 def plans_page(result: Result) -> None:
     """Draw the figures of every plan into its folder and write report.html."""
     sections = [_section(result, i) for i in range(len(result.plans))]
-    if len(sections) > 1:
-        sections[0]["sentence"] = sections[0]["own_sentence"]
-    page = filled("page.html.j2", answer=result.answer, sections=sections, percent=percent)
+    sections[0]["sentence"] = sections[0].get("own_sentence", sections[0]["sentence"])
+    values = {"sections": sections, "models": _distinct(sections, _of_model)}
+    values["evidence"] = [(labels, s["evidence"], s) for labels, s in _distinct(sections, _of_evidence)]
+    if found := result.answer.get("comparison"):
+        values |= _compared(result, found)
+    values["config"] = (result.folder / "config.toml").read_text(encoding="utf-8")
+    page = filled("page.html.j2", answer=result.answer, percent=percent, **values)
     result.report.write_text(page, encoding="utf-8")
+
+
+def _compared(result: Result, found: dict) -> dict:
+    """Return what the page shows of several plans side by side."""
+    surfaces = [result.data("surface", i) for i in range(len(result.plans))]
+    picture = compared_figure(result, found, surfaces, f"{result.answer['experiment']}: {result.answer['question']}")
+    return {"compared": compared_table(found), "differs": differs_table(found), "comparison": picture}
+
+
+def _distinct(sections: list[dict], of: Callable[[dict], object]) -> list[tuple[str, dict]]:
+    """Return the first section of those that share a part, and the labels of these; none where all share it."""
+    groups: dict[str, list[dict]] = {}
+    for section in sections:
+        groups.setdefault(repr(of(section)), []).append(section)
+    several = len(groups) > 1
+    return [("; ".join(s["label"] for s in of_one) if several else "", of_one[0]) for of_one in groups.values()]
+
+
+def _of_model(section: dict) -> object:
+    """Return what a section says of its model: fitted parameters, effects at the dose, checks."""
+    return [section[name] for name in ("models", "effects", "checks", "weights")]
+
+
+def _of_evidence(section: dict) -> object:
+    """Return what a section says of the evidence, whatever is made of it."""
+    return [section["evidence"][name] for name in ("trials", "findings", "notes", "published", "small_study")]
 
 
 def _section(result: Result, position: int) -> dict:
@@ -53,15 +87,21 @@ def _section(result: Result, position: int) -> dict:
     captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
     if answer["trial_engine"] != "exact":
         captions["curves"] = captions["curves, simulated"]
-    drawn = draw(place, figures_of(plan), prefix)
-    return answer | {
-        "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
-        "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
-        "tables": tables_of(answer, plan.data["surface"]),
-        "fitted": [
-            m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
-            for m in answer["models"]
-            if m["engine"] != "published"
-        ],
-        "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
-    }
+    heading = f"{result.answer['experiment']}{', ' + answer['label'] if position else ''}: {answer['headline']}"
+    figures = draw(place, figures_of(plan), captions, prefix, heading)
+    design = answer["design"] and design_section(plan, partial(draw, place, prefix=prefix, heading=heading))
+    return (
+        {"false_claims": []}
+        | answer
+        | {
+            "figures": figures,
+            "design": design,
+            "tables": tables_of(answer, plan.data["surface"]),
+            "fitted": [
+                m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
+                for m in answer["models"]
+                if m["engine"] != "published"
+            ],
+            "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
+        }
+    )

@@ -42,6 +42,16 @@ MEANT = {
 }
 """What stands on the left, in the order in which it is drawn."""
 
+CAPTION = (
+    "Each trial with the children it had. Power: probability of significance in favour of cells if the gain is {truth} "
+    "points (dashed: 80 %, where there is a control group). False claims: the same if there is no effect. Assurance: "
+    "the same averaged over what the evidence leaves possible; the posterior has seen results of these trials, so "
+    "assurance is not independent of them. Type M: by what factor a significant estimate is too large on average if "
+    "the gain is {truth} points; no dot where none was significant or the analysis is not in points. Where the "
+    "paper's analysis is unknown, that of the table stands in for it; who the children are rests on assumptions of "
+    "the design files where the paper does not say. Bars: 95 % Monte Carlo error."
+)
+
 POOLED = 1.42
 """GMFM-66 points: the gain at 12 months in the individual data of cord blood trials (Finch-Edmondson 2025)."""
 
@@ -145,8 +155,9 @@ def past_page(result: Result) -> None:
     """Draw the figure of a result that plans trials of the past again, and write its page."""
     answer, data = result.answer, result.data("past")
     truth = answer["effect"]
-    drawn = draw(result.folder / "figures", {"past": partial(past_figure, data, truth=truth)})
     headline, *sentences = answer["sentences"]
-    values = {"headline": headline.rstrip("."), "sentences": sentences, "truth": f"{truth:g}", "svg": drawn["past"]}
+    caption, drawings = CAPTION.format(truth=f"{truth:g}"), {"past": partial(past_figure, data, truth=truth)}
+    drawn = draw(result.folder / "figures", drawings, {"past": caption}, heading=headline.rstrip("."))
+    values = {"headline": headline.rstrip("."), "sentences": sentences, "truth": f"{truth:g}", "past": drawn["past"]}
     values |= {"pooled": truth == POOLED, "key": past_labels(data).key, "tables": past_tables(data)}
     result.report.write_text(filled("past.html.j2", answer=answer, **values), encoding="utf-8")

@@ -47,9 +47,9 @@ WORDS = {
 def rerun_page(result: Result) -> None:
     """Draw the figures of a review rerun, and write its page."""
     answer, checks = result.answer, result.answer["checks"]
-    drawn = draw(result.folder / "figures", {f.__name__: partial(f, checks) for f in (forest, p_values)})
-    names = _names(checks)
-    figures = [{"svg": svg, "caption": with_key(CAPTIONS[name], names)} for name, svg in drawn.items()]
+    captions = {name: with_key(caption, _names(checks)) for name, caption in CAPTIONS.items()}
+    drawings = {f.__name__: partial(f, checks) for f in (forest, p_values)}
+    figures = list(draw(result.folder / "figures", drawings, captions).values())
     more = [c | {"figures_table": _figures(c), "variants_table": _variants(c)} for c in checks]
     values = {"answer": answer, "drawn": figures, "checks": more, "verdicts": _verdicts(checks)}
     page = filled("rerun.html.j2", figure=figure_text, entered=_entered, **values)

@@ -1,0 +1,135 @@
+"""Experiments, designs and results side by side, each computed as far as a comparison needs."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.answer.comparison import Side, comparison
+from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.result import Draw, Result
+from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, success_at
+from gmfmsim.compute.text import plain
+from gmfmsim.faults import Fault, InputError
+from gmfmsim.files import store
+from gmfmsim.files.shelf import names
+from gmfmsim.files.toml import read_toml
+from gmfmsim.progress import Silent
+from gmfmsim.question.plan import Prepared
+from gmfmsim.question.question import METHOD, Question, question_of_design, read_question
+
+MOST = 24
+"""Plans that stand side by side: more are no comparison, and no figure."""
+
+QUESTION = "Which of these plans asks for the fewest children, and what does each give?"
+
+
+def asked_of(source: str | Path | Mapping[str, Any]) -> Question | Result:
+    """Return what a name or path stands for: a result folder, an experiment, or else a shipped design or its file.
+
+    Raises InputError with every fault, as `read_question`.
+    """
+    if isinstance(source, Mapping):
+        return read_question(source)
+    path, name = Path(source), str(source)
+    if (path / "answer.json").is_file():
+        return Result.read(path)
+    if name in names("designs") or (path.is_file() and "kind" in read_toml(path)):
+        return question_of_design(name)
+    return read_question(source)
+
+
+def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progress: Silent) -> Result:
+    """Return the comparison of every plan of some experiments and results, in results/compared/<key>/.
+
+    A result that is there is taken; of an experiment without one the required n and success over n are computed, no
+    more. Raises InputError for fewer than two plans, more than MOST, or a result that has no n.
+    """
+    fits: dict = {}
+    sides = _named([side for one in asked for side in _sides(one, results, fits, progress)])
+    if not 2 <= len(sides) <= MOST:
+        problem = f"{len(sides)} plan{'s' if len(sides) != 1 else ''} to compare"
+        raise InputError([Fault("compare", "arguments", problem, f"two to {MOST}, of any experiments and results")])
+    found = plain(comparison(sides))
+    said = json.dumps([METHOD, __version__, found, [side.label for side in sides]], sort_keys=True)
+    key = hashlib.sha256(said.encode()).hexdigest()[:12]
+    folder = results / "compared" / key
+    store.sweep(folder.parent)
+    reused = store.is_complete(folder)
+    if not reused:
+        head = {"experiment": "compared", "key": key, "kind": "compared", "question": QUESTION}
+        answer = head | {"sentence": in_words(found), "comparison": found, "disclaimer": DISCLAIMER}
+        with store.writing(folder) as draft:
+            store.write_json(draft / "answer.json", answer)
+            (draft / "config.toml").write_text(tomli_w.dumps({"compared": [s.label for s in sides]}), encoding="utf-8")
+            for i, side in enumerate(sides):
+                side.surface.to_netcdf(draft / f"surface-{i + 1}.nc")
+            draw(Result.read(draft))
+            store.write_manifest(draft, {"experiment": "compared", "key": key, "gmfmsim": __version__})
+    return replace(Result.read(folder), reused=reused)
+
+
+def in_words(found: dict) -> str:
+    """Say which plan needs the fewest children."""
+    reached = [row for row in found["rows"] if row["n_total"] is not None]
+    if not reached:
+        return "No plan reaches its target."
+    least = min(reached, key=lambda row: row["n_total"])
+    targets = {json.dumps(row["target"], sort_keys=True) for row in found["rows"]}
+    text = f"Of {len(found['rows'])} plans {least['label']} needs the fewest children: {least['n_total']} in all."
+    if len(reached) < len(found["rows"]):
+        text += f" {len(found['rows']) - len(reached)} do not reach their target."
+    return text if len(targets) == 1 else f"{text} Their targets differ."
+
+
+def differences(found: dict) -> Iterator[str]:
+    """Yield what distinguishes the plans of a comparison as lines for a terminal."""
+    for row in found["differs"]:
+        yield f"  {row['what']}"
+        yield from (f"    {of['label']}: {value}" for of, value in zip(found["rows"], row["values"], strict=True))
+
+
+def _sides(one: Question | Result, results: Path, fits: dict, progress: Silent) -> Iterator[tuple[str, Side]]:
+    """Yield the plans of an experiment or a result, each with the name of its experiment."""
+    if isinstance(one, Question):
+        there = results / one.name / one.key
+        if not store.is_complete(there):
+            if not one.plans:
+                raise InputError([Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+            for prepared in one.plans:
+                yield one.name, _computed(prepared, fits, progress)
+            return
+        one = Result.read(there)
+    if one.kind != "plans":
+        raise InputError([Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans")])
+    for i, (answer, _) in enumerate(one.plans):
+        yield one.answer["experiment"], Side(answer["label"], answer, one.data("surface", i))
+
+
+def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
+    """Return a plan with its required n and success over n, exactly where that is possible."""
+    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+    with progress.steps(f"{prepared.plan.label}: search for n") as advance:
+        required = sizing.required(advance)
+    with progress.steps(f"{prepared.plan.label}: curves") as advance:
+        surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
+    figures = in_figures(prepared, required) | success_at(surface, required.reference_n)
+    return Side(prepared.plan.label, plain(figures) | {"assumed": plain(assumed(prepared))}, surface)
+
+
+def _named(found: Iterable[tuple[str, Side]]) -> list[Side]:
+    """Return plans under labels that tell them apart: experiment and plan, as far as needed."""
+    pairs = list(found)
+    names = [name for name, _ in pairs]
+    labels = [name if names.count(name) == 1 else f"{name}: {side.label}" for name, side in pairs]
+    again = [labels[:i].count(label) for i, label in enumerate(labels)]
+    return [
+        side._replace(label=f"{label} ({k + 1})" if k else label)
+        for (_, side), label, k in zip(pairs, labels, again, strict=True)
+    ]

@@ -1,0 +1,104 @@
+"""Plans side by side: what each asks for and gives, how far they lie apart, and what distinguishes them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy.interpolate import PchipInterpolator
+
+SAID = {
+    "design": "design",
+    "target": "target",
+    "effect": "planning value",
+    "month": "month of the endpoint",
+    "sd_of_change": "SD of change",
+    "analysis": "analysis",
+    "claim": "claim",
+    "alpha": "two-sided alpha",
+    "dropout": "drop-out",
+    "ratio": "arms",
+    "dose": "doses, cells/kg",
+    "baseline_correlation": "correlation of baseline and endpoint",
+    "evidence": "evidence",
+    "model": "model",
+}
+"""What is assumed of a plan, by its name in `assumed`, and as a reader is told it."""
+
+
+class Side(NamedTuple):
+    """A plan to compare: its label, its figures as in answer.json, its success over n (scenario, n, analysis)."""
+
+    label: str
+    found: dict[str, Any]
+    surface: xr.Dataset
+
+
+def comparison(sides: Sequence[Side]) -> dict[str, Any]:
+    """Return the rows of a comparison, one a plan, the first being what the others are held to, and what differs.
+
+    Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, null_success (the claim
+    without an effect) and false_claims (the most over settings of children, of a design), exposed (children with
+    cells), range over assumptions (low, high, none). more_children: n_total less that of the first. more_assurance: at
+    the n_total of the first, read off the curves between the n that were computed (monotone cubic interpolation,
+    Fritsch & Carlson 1980), less that of the first; its MCSE where either is simulated, as if they shared no noise.
+    """
+    first = sides[0]
+    at = first.found["n_total"]
+    own = _read_off(first.surface, at)
+    rows = []
+    for side in sides:
+        row, here = _row(side), _read_off(side.surface, at)
+        row["more_children"] = None if None in (at, row["n_total"]) else row["n_total"] - at
+        known = side is not first and None not in (own, here)
+        row["more_assurance"] = here[0] - own[0] if known else None
+        row["more_assurance_mcse"] = math.hypot(here[1], own[1]) or None if known else None
+        rows.append(row)
+    return {"of": first.label, "rows": rows, "differs": _differs(sides)}
+
+
+def _row(side: Side) -> dict[str, Any]:
+    """Return the figures of one plan."""
+    found = side.found
+    names = ("n_total", "n_by_arm", "why", "target", "plateau", "plateau_mcse", "exposed")
+    names += ("assurance", "assurance_mcse", "power", "power_mcse", "null_success", "null_success_mcse")
+    reached = [row["n_total"] for row in found.get("sensitivity", []) if row["n_total"] is not None]
+    over = None
+    if found.get("sensitivity"):
+        ends = [n for n in (found["n_total"], *reached) if n is not None]
+        none = len(ends) <= len(found["sensitivity"])
+        over = {"low": min(ends, default=None), "high": max(ends, default=None), "none": none}
+    claims = max(found.get("false_claims") or [], key=lambda row: row["rate"], default=None)
+    row = {k: found[k] for k in names} | {"range": over, "false_claims": claims}
+    return {"label": side.label, "planning_value": found["assumed"]["planning_value"]} | row
+
+
+def _read_off(surface: xr.Dataset, n_total: int | None) -> tuple[float, float] | None:
+    """Return assurance and its MCSE (0 without) at so many children in all; None beyond the curve."""
+    of = surface[["success", "success_mcse"]].isel(analysis=0).sel(scenario="new_study")
+    n = surface["randomised"].values.astype(float)
+    if n_total is None or not n[0] <= n_total <= n[-1]:
+        return None
+    success, mcse = (np.nan_to_num(of[name].values) for name in of.data_vars)
+    if n.size == 1:
+        return float(success[0]), float(mcse[0])
+    return float(PchipInterpolator(n, success)(n_total)), float(np.interp(n_total, n, mcse))
+
+
+def _differs(sides: Sequence[Side]) -> list[dict[str, Any]]:
+    """Return what is not assumed alike of all plans, in words: what, and the value of each plan."""
+    rows = []
+    for name, what in SAID.items():
+        values = [_in_words(side.found["assumed"].get(name)) for side in sides]
+        if len(set(values)) > 1:
+            rows.append({"what": what, "values": values})
+    return rows
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_in_words(v)}" for k, v in value.items())
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

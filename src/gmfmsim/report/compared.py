@@ -1,0 +1,131 @@
+"""Plans side by side: the tables of a comparison and the figure of all curves against children in all."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from gmfmsim.answer.result import Result
+from gmfmsim.answer.sizing import NO_NUMBER
+from gmfmsim.answer.tables import Cell, Table, table, written
+from gmfmsim.compute.text import Written, percent
+from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.report.html import Picture, draw, filled
+from gmfmsim.report.labels import Labels, labels, with_key
+from gmfmsim.report.look import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, legend_below, one_axes
+
+LOOKS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, GREY)]
+
+CAPTION = (
+    "Assurance in a new study against children in all, of every plan. Dots: the number that reaches its target. Bands: "
+    "95 % Monte Carlo error, where trials are simulated."
+)
+
+
+def compared_table(found: dict) -> Table:
+    """Return the plans of a comparison, one a row."""
+    rows = found["rows"]
+    ranged = any(row["range"] for row in rows)
+    headings = ["plan", "#children in all", *(["depending on what is assumed"] if ranged else []), "#assurance"]
+    headings += ["#power", "#plateau", "#false claims", "#with cells", "#beside the first"]
+    return table(headings, [_row(row, ranged) for row in rows], [0])
+
+
+def differs_table(found: dict) -> Table:
+    """Return what is not assumed alike of all plans, one a row."""
+    headings = ["assumed", *(row["label"] for row in found["rows"])]
+    return table(headings, [[row["what"], *row["values"]] for row in found["differs"]])
+
+
+def _row(row: dict, ranged: bool) -> list[str | Cell]:
+    target = f"{percent(row['target']['value'])} {row['target']['metric']}"
+    arms = ", ".join(f"{n} {arm}" for arm, n in (row["n_by_arm"] or {}).items())
+    needed = Cell(str(row["n_total"]), arms) if row["n_total"] else Cell(NO_NUMBER[row["why"]])
+    cells: list[str | Cell] = [Cell(row["label"], f"for {target}"), needed]
+    cells += [_range(row["range"])] if ranged else []
+    power = _share(row["power"], row["power_mcse"])
+    return [
+        *cells,
+        _share(row["assurance"], row["assurance_mcse"]),
+        power._replace(note=f"at {row['planning_value']:g} {power.note}".strip()) if power.text else power,
+        _share(row["plateau"], row["plateau_mcse"]),
+        _claims(row),
+        "" if row["exposed"] is None else str(row["exposed"]),
+        _beside(row),
+    ]
+
+
+def _range(found: dict | None) -> str:
+    if found is None:
+        return "not computed"
+    none = ", or none" if found["none"] else ""
+    return "none" if found["low"] is None else f"{found['low']} to {found['high']}{none}"
+
+
+def _claims(row: dict) -> Cell:
+    """Return the claim without an effect, and in red the most over settings of children where it lies above nominal."""
+    own, worst = _share(row["null_success"], row["null_success_mcse"]), row["false_claims"]
+    if worst is None:
+        return own
+    return own._replace(warn=f"up to {percent(worst['rate'])} with {worst['setting']}")
+
+
+def _share(value: float | None, mcse: float | None) -> Cell:
+    return Cell("") if value is None else written(Written(percent(value), percent(mcse)))
+
+
+def _beside(row: dict) -> Cell:
+    """Return how many children more a plan needs than the first, and what it gains or loses with as many."""
+    children, assurance, error = row["more_children"], row["more_assurance"], row["more_assurance_mcse"]
+    with_as_many = ""
+    if assurance is not None:
+        with_as_many = f"{100 * assurance:+.1f}{f' \u00b1 {100 * error:.1f}' if error else ''} % points with as many"
+    return Cell(f"{children:+d} children" if children else "", with_as_many)
+
+
+def comparison_figure(found: dict, surfaces: Sequence[xr.Dataset]) -> Figure:
+    """Draw assurance in a new study against children in all for every plan, on a logarithmic axis."""
+    figure, ax = one_axes(3.6 + 0.2 * len(surfaces))
+    names = curve_labels(found).of
+    for row, surface, (colour, style) in zip(found["rows"], surfaces, LOOKS * len(surfaces), strict=False):
+        of = surface[["success", "success_mcse"]].isel(analysis=0).sel(scenario="new_study")
+        n, y, error = surface["randomised"].values, of["success"].values, of["success_mcse"].values
+        if np.isfinite(error).any():
+            ax.fill_between(n, y - Z975 * error, y + Z975 * error, color=colour, alpha=0.15, lw=0)
+        ax.plot(n, y, style, color=colour, lw=1.8, label=names[row["label"]])
+        if row["n_total"] and row["assurance"]:
+            ax.plot(row["n_total"], row["assurance"], "o", color=colour, ms=6)
+    for target in sorted({row["target"]["value"] for row in found["rows"]}):
+        ax.axhline(target, color="black", lw=0.8, zorder=0)
+    ax.set(xscale="log", ylim=(0, 1.02), xlabel="children randomised in all (logarithmic)", ylabel="assurance")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    low, high = ax.get_xlim()
+    ticks = [s * 10**k for k in range(8) for s in (1, 2, 5) if low <= s * 10**k <= high]
+    ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    ax.minorticks_off()
+    legend_below(figure, ax, columns=1)
+    return figure
+
+
+def compared_figure(result: Result, found: dict, surfaces: Sequence[xr.Dataset], heading: str) -> Picture:
+    """Draw the curves of a comparison into the folder of its result."""
+    drawings = {"comparison": partial(comparison_figure, found, surfaces)}
+    captions = {"comparison": with_key(CAPTION, curve_labels(found))}
+    return draw(result.folder / "figures", drawings, captions, "all-", heading)["comparison"]
+
+
+def compared_page(result: Result) -> None:
+    """Draw the figure of a comparison and write its page."""
+    found = result.answer["comparison"]
+    surfaces = [result.data(f"surface-{i + 1}") for i in range(len(found["rows"]))]
+    picture = compared_figure(result, found, surfaces, result.answer["sentence"])
+    values = {"compared": compared_table(found), "differs": differs_table(found), "comparison": picture}
+    result.report.write_text(filled("compared.html.j2", answer=result.answer, **values), encoding="utf-8")
+
+
+def curve_labels(found: dict) -> Labels:
+    """Return the labels of the plans in the legend."""
+    return labels([row["label"] for row in found["rows"]], 0.85 * LINE, 9)
