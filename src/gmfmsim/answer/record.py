@@ -199,7 +199,7 @@ def _reading(row: dict, trial: Design) -> dict:
 def _of_design(answer: Answered) -> dict:
     """Return each analysis of a design at the answer's n, and its largest false claims over nuisance settings."""
     if answer.type_one is None:
-        return {}
+        return {"false_claims": []}
     at = answer.surface[["success", "success_mcse"]].sel(n=answer.shown_n)
     analyses = [{"analysis": label} for label in at["analysis"].values.tolist()]
     for scenario in ("new_study", "planning_value", "null"):

@@ -124,7 +124,7 @@ def worst_claims(rows: xr.Dataset) -> dict[str, dict]:
     found, nominal = {}, rows.attrs["nominal"]
     for label in rows["analysis"].values.tolist():
         of = rows.sel(analysis=label)
-        worst = of.isel(setting=int(of["type_one"].argmax()))
+        worst = of.isel(setting=int(of["type_one"].values.argmax()))
         rate, mcse = worst["type_one"].item(), worst["type_one_mcse"].item()
         row = {"setting": worst["setting"].item(), "rate": rate, "mcse": mcse, "nominal": nominal}
         found[label] = row | {"above": rate > nominal + ABOVE * mcse}

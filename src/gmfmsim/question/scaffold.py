@@ -53,7 +53,7 @@ EVIDENCE = """\
 TRIAL = """\
 # An experiment: one question, answered from the evidence in evidence.csv. Change what is yours.
 
-question = "How many children per arm give 80 % assurance that a new study shows a gain on the GMFM-66 at 12 months?"
+question = "How many children give 80 % assurance that a new study shows a gain on the GMFM-66 at 12 months?"
 seed = 1
 
 [evidence]

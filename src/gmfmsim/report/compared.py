@@ -15,7 +15,7 @@ from gmfmsim.compute.text import Written, percent
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.html import Picture, draw, filled
 from gmfmsim.report.labels import Labels, labels, with_key
-from gmfmsim.report.look import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, legend_below, one_axes
+from gmfmsim.report.look import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, legend_below, one_axes, smooth
 
 LOOKS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE, GREY)]
 
@@ -70,7 +70,7 @@ def _claims(row: dict) -> Cell:
     own, worst = _share(row["null_success"], row["null_success_mcse"]), row["false_claims"]
     if worst is None:
         return own
-    return own._replace(warn=f"up to {percent(worst['rate'])} with {worst['setting']}")
+    return own._replace(warn=f"up to {percent(worst['rate'])}")
 
 
 def _share(value: float | None, mcse: float | None) -> Cell:
@@ -95,6 +95,8 @@ def comparison_figure(found: dict, surfaces: Sequence[xr.Dataset]) -> Figure:
         n, y, error = surface["randomised"].values, of["success"].values, of["success_mcse"].values
         if np.isfinite(error).any():
             ax.fill_between(n, y - Z975 * error, y + Z975 * error, color=colour, alpha=0.15, lw=0)
+        else:
+            n, y = smooth(n, y)
         ax.plot(n, y, style, color=colour, lw=1.8, label=names[row["label"]])
         if row["n_total"] and row["assurance"]:
             ax.plot(row["n_total"], row["assurance"], "o", color=colour, ms=6)

@@ -74,12 +74,19 @@ def characteristics_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
     return table(["analysis", *(f"#{heading}" for heading, _ in known.values())], rows, [0])
 
 
-def differences_table(surface: xr.Dataset, scenario: str, n: int) -> Table:
-    """Return success minus that of the primary analysis (percentage points, paired MCSE) and what it means."""
+def differences_table(surface: xr.Dataset, scenario: str, n: int, claims: list[dict]) -> Table:
+    """Return success minus that of the primary analysis (percentage points, paired MCSE) and what it means.
+
+    claims: the largest rates of false claims above nominal, which an analysis warns of beside its success.
+    """
+    errs = {row["analysis"]: f"false claims up to {percent(row['rate'])}" for row in claims}
     labels = surface["analysis"].values.tolist()
     at = surface[["difference", "difference_mcse"]].sel(scenario=scenario, n=n, versus=labels[0])
     pairs = zip(at["difference"].values.tolist(), at["difference_mcse"].values.tolist(), strict=True)
-    rows = [[label, written(_points(*pair)), _compared(*pair)] for label, pair in zip(labels, pairs, strict=True)]
+    rows = [
+        [label, written(_points(*pair)), Cell(_compared(*pair), warn=errs.get(label, ""))]
+        for label, pair in zip(labels, pairs, strict=True)
+    ]
     return table(["analysis", "#difference", "compared"], rows[1:])
 
 
@@ -202,7 +209,7 @@ def design_section(plan: Drawn, draw: Callable[..., dict[str, Picture]]) -> dict
         "seen_mcse": at["completers_mcse"].sel(scenario=known[0]).item(),
         "primary": surface["analysis"].values[0],
         "characteristics": [(SCENARIOS[s], characteristics_table(surface, s, n)) for s in known],
-        "differences": differences_table(surface, known[0], n),
+        "differences": differences_table(surface, known[0], n, plan.answer["false_claims"]),
         "selection": selection_table(surface, known[0], n),
         "nuisance": nuisance_table(plan.data["type_one"], design["nominal"]),
         "sources_table": sources_table(design["sources"]),

@@ -26,6 +26,7 @@ from gmfmsim.report.look import (
     legend_below,
     line_of_no_effect,
     one_axes,
+    smooth,
     without_left_axis,
 )
 
@@ -73,7 +74,9 @@ def curves(plan: Drawn) -> Figure:
         y, e = (surface[v].sel(scenario=scenario).values for v in ("success", "success_mcse"))
         if np.isfinite(e).any():
             ax.fill_between(n, y - Z975 * e, y + Z975 * e, color=colour, alpha=0.25, lw=0)
-        ax.plot(n, y, style, color=colour, lw=1.8, label=label)
+            ax.plot(n, y, style, color=colour, lw=1.8, label=label)
+        else:
+            ax.plot(*smooth(n, y), style, color=colour, lw=1.8, label=label)
     plateau, target = answer["plateau"], answer["target"]["value"]
     ax.axhline(plateau, color=BLUE, lw=1.2, ls=(0, (1, 2)), label=f"plateau of a new study, {percent(plateau)}")
     ax.axhline(target, color="black", lw=0.8, label=f"target, {percent(target)} {answer['target']['metric']}")

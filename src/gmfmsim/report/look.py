@@ -1,8 +1,10 @@
 """What the figures of all pages share: colours, type, one axes above its legend, text at its left edge."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from scipy.interpolate import PchipInterpolator
 
 from gmfmsim.report.labels import FONT
 
@@ -39,6 +41,14 @@ def legend_below(figure: Figure, ax: Axes, columns: int = 2, *, upwards: bool = 
     """Put the legend of an axes below the figure; upwards: what was drawn last first."""
     handles, names = (part[:: -1 if upwards else 1] for part in ax.get_legend_handles_labels())
     figure.legend(handles, names, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+
+
+def smooth(x: np.ndarray, y: np.ndarray, points: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve through points without error, monotone between them (Fritsch & Carlson 1980)."""
+    if x.size < 3:
+        return x, y
+    fine = np.union1d(np.linspace(x[0], x[-1], points), np.geomspace(max(x[0], 1), x[-1], points))
+    return fine, PchipInterpolator(x, y)(fine)
 
 
 def at_left(ax: Axes, y: float, text: str, **look: object) -> Text:

@@ -14,13 +14,13 @@ from gmfmsim.report.labels import with_key
 from gmfmsim.report.plan_tables import tables_of
 
 CAPTIONS = {
-    "curves": "Probability of success against the number of children in all. Black line: target. The curve of a new "
+    "curves": "Probability of success against the number of children in all. Level line: target. The curve of a new "
     "study tends to its plateau, the probability that the effect of that study is above zero at all.",
     "curves, simulated": "Probability of success against the number of children in all. Bands: 95 % Monte Carlo error. "
-    "Black line: target; grey bar: Monte Carlo interval of the required number. The curve of a new study tends to "
+    "Level line: target; grey bar: Monte Carlo interval of the required number. The curve of a new study tends to "
     "its plateau, the probability that the effect of that study is above zero at all.",
-    "tornado": "Children in all with one assumption changed at a time, each model fitted again, the largest change "
-    "first. Black line: the answer. Orange: more children, blue: fewer.",
+    "tornado": "Children in all with one assumption changed at a time. Each model is fitted again; the largest change "
+    "stands first. Upright lines: the answer. Orange: more children, blue: fewer.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
