@@ -12,6 +12,7 @@ from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.posterior import kept_of
+from gmfmsim.answer.resources import compared
 from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.what_moves import in_children
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
@@ -40,6 +41,7 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     if others:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
         first = first | {"own_sentence": sentence(answers[0]), "alternatives": others}
+        first |= compared(first)
     files: Datasets = {}
     for i, a in enumerate(answers):
         folder = Path(f"alternatives/{a.prepared.slug}" if i else ".")
