@@ -140,6 +140,7 @@ def test_a_scenario_stands_for_its_amount_and_its_currency():
         ({"scenario": "clinic_list_price_uas"}, "nearest: clinic_list_price_usa"),
         ({"scenario": 3}, "string"),
         ({"scenario": "clinic_list_price_usa", "treated": 5}, "without treated"),
+        ({"scenario": "clinic_list_price_usa", "treated": None, "visit": 1}, "without treated"),
         ({"scenario": "clinic_list_price_usa", "currency": "EUR"}, "amounts in USD"),
     ],
 )
@@ -339,6 +340,16 @@ def test_the_shipped_experiment_says_what_is_assumed():
         assert "Assumed" in plan.recruitment.note
         assert set(OF_RECRUITMENT) <= plan.cost.amounts.keys()
         assert plan.cost.scenario in price_scenarios()
+
+
+def test_the_sections_of_the_template_are_valid_once_their_marks_are_out(tmp_path):
+    gmfmsim.new_evidence(tmp_path / "mine")
+    path = tmp_path / "mine" / "trial.toml"
+    head, _, sections = path.read_text(encoding="utf-8").partition("\n# [recruitment]")
+    path.write_text(head + f"\n# [recruitment]{sections}".replace("\n# ", "\n"), encoding="utf-8")
+    plan = read_question(str(path)).plans[0].plan
+    assert plan.recruitment.rate.shape > 1
+    assert {"treated", "visit"} == plan.cost.amounts.keys()
 
 
 def test_prices_are_shown_with_their_source(monkeypatch, capsys):

@@ -74,6 +74,19 @@ def test_recovery_of_simulated_recruitment(across):
         assert below == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / trials))
 
 
+def test_recovery_of_centres_that_open_one_by_one():
+    """Six centres with rates of their own, one opening a month: after the ramp as if each had opened by degrees."""
+    trials, shape = 20_000, 1.3
+    rate = {"mean": 5.0, "sd": 5.0 / math.sqrt(shape), "across": "centres"}
+    found = recruiting(TWO_ARMS, 150, at(6, rate, ramp=6))
+    rng = np.random.default_rng(4)
+    rates, children = rng.gamma(shape, 5.0 / shape, (trials, 6)), rng.gamma(300, size=trials)
+    opened = np.arange(6) + 0.5
+    for name, p in TAILS.items():
+        come = (rates * np.maximum(getattr(found, name) - opened, 0)).sum(axis=1)
+        assert (come >= children).mean() == pytest.approx(p, abs=0.015)
+
+
 def test_known_a_ramp_costs_half_of_itself():
     plain, ramped = (recruiting(TWO_ARMS, 300, at(ramp=ramp)).median for ramp in (0, 12))
     assert ramped == pytest.approx(plain + 6, rel=1e-12)

@@ -105,7 +105,7 @@ class Cost(Spec):
             raise PydanticCustomError("cost", "at least one amount: {words}, or a scenario", {"words": words})
         if self.scenario:
             price = price_scenarios()[self.scenario]
-            said = {"currency": self.currency, price["amount"]: getattr(self, price["amount"]).model_dump()}
+            said = {"currency": self.currency, price["amount"]: getattr(self, price["amount"])}
             if said != _of(price):
                 words = "scenario {name} without {amount}, and amounts in {currency}"
                 told = {"name": self.scenario, "amount": price["amount"], "currency": price["currency"]}
@@ -176,4 +176,4 @@ def affordable(design: Design, cost: Cost, recruitment: Recruitment | None, most
 
 def _of(price: dict) -> dict:
     """Return what a price says of [cost]."""
-    return {"currency": price["currency"], price["amount"]: {"low": price["low"], "high": price["high"]}}
+    return {"currency": price["currency"], price["amount"]: Amount(low=price["low"], high=price["high"])}

@@ -105,6 +105,9 @@ def recruiting(design: Design, n: int, recruitment: Recruitment) -> Months:
     a beta prime variable, Gamma(N) / (c m s) of a known rate; and since of the ramp r only half counts,
 
         months = sqrt(2 r x) up to r, x + r / 2 from then on.
+
+    Where centres have rates of their own and children come mostly within the ramp, the interval is a little too narrow:
+    which of the centres opens first is not part of it.
     """
     children = design.total(n)
     full = recruitment.centres * recruitment.rate.mean * _taken(design, recruitment.screening_failures)
