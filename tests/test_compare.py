@@ -12,6 +12,7 @@ from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.cli import app
 from gmfmsim.faults import InputError
 
+
 def side(label: str, n_total: int | None, points: list[int], success: list[float], mcse: float, **assumed) -> Side:
     """A plan whose success over children in all is given."""
     surface = xr.Dataset(
@@ -22,7 +23,7 @@ def side(label: str, n_total: int | None, points: list[int], success: list[float
         {"scenario": ["new_study"], "n": np.array(points) // 2, "analysis": ["t"], "randomised": ("n", points)},
     )
     figures = ("n_by_arm", "plateau", "plateau_mcse", "exposed", "assurance", "assurance_mcse", "power", "power_mcse")
-    found = dict.fromkeys((*figures, "null_success", "null_success_mcse"))
+    found = dict.fromkeys((*figures, "false_claims", "false_claims_mcse"))
     found |= {"n_total": n_total, "why": "reached" if n_total else "plateau"}
     found |= {"target": {"metric": "assurance", "value": 0.8}, "assumed": {"planning_value": 1.0} | assumed}
     return Side(label, found, surface)
@@ -67,15 +68,17 @@ def test_results_and_experiments_are_compared_from_the_command_line(results, tmp
     asked = ["compare", str(folder), "review_plug_in", "--results", str(tmp_path), "--json"]
     answer = json.loads(CliRunner().invoke(app, asked, catch_exceptions=False).stdout)
     rows = answer["comparison"]["rows"]
-    assert [row["label"] for row in rows][0] == "quickstart_one_mean"
+    assert rows[0]["label"] == "quickstart_one_mean"
     assert rows[0]["n_total"] == results["quickstart_one_mean"].answer["n_total"]
-    assert rows[0]["range"] is not None and rows[1]["range"] is None  # not computed for a comparison alone
+    assert rows[0]["range"] is not None
+    assert rows[1]["range"] is None  # not computed for a comparison alone
     sized = gmfmsim.size("review_plug_in")
     for row, plan in zip(rows[1:], [sized, *sized["alternatives"]], strict=True):
         assert (row["n_total"], row["n_by_arm"]) == (plan["n_total"], plan["n_by_arm"])
         assert row["plateau"] == pytest.approx(plan["plateau"], abs=2e-6)
     page = (tmp_path / "compared" / answer["key"] / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 1 and "What distinguishes them" in page
+    assert page.count("<svg") == 1
+    assert "What distinguishes them" in page
     again = json.loads(CliRunner().invoke(app, asked, catch_exceptions=False).stdout)
     assert again == answer | {"reused": True}
 

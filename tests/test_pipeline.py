@@ -137,9 +137,7 @@ def test_the_quick_start_curves_are_those_of_the_answer(results):
     n = answer["n_per_arm"]
     assert curve.sel(n=n).item() >= 0.8
     assert (curve.where(curve.n < n, drop=True) < 0.8).all()
-    assert surface["success"].sel(scenario="planning_value", n=n).item() == pytest.approx(
-        answer["power"], abs=1e-6
-    )
+    assert surface["success"].sel(scenario="planning_value", n=n).item() == pytest.approx(answer["power"], abs=1e-6)
     assert surface["success_mcse"].isnull().all()
     assert (surface["success"].diff("n").sel(scenario="new_study") > 0).all()  # exact curves are smooth
 

@@ -118,8 +118,9 @@ def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "li
 def size(source: "Source | Experiment", *, what_moves: bool = False, progress: Silent | None = None) -> dict[str, Any]:
     """Return the required n of every plan of an experiment, exactly where that is possible; write nothing.
 
-    what_moves: and the n under each changed assumption, largest change first, with the distributions behind n. Raises
-    InputError for faults in the inputs or where there is no plan, and GateFailed if a posterior cannot be trusted.
+    With cost and duration, where a plan has [cost] and [recruitment]. what_moves: and the n under each changed
+    assumption, largest change first, with the distributions behind n. Raises InputError for faults in the inputs or
+    where there is no plan, and GateFailed if a posterior cannot be trusted.
     """
     from gmfmsim.answer.size import size as sizes
 

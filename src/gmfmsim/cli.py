@@ -187,9 +187,12 @@ def report(
 
 def _tell_result(result: "Result", as_json: bool) -> None:
     """Print the answer of a run, and where its page is."""
+    from gmfmsim.answer.resources import in_lines
+
     found = result.answer | {"folder": str(result.folder), "reused": result.reused}
     again = " (computed before, same key)" if result.reused else ""
-    _tell(as_json, found, result.answer["sentence"], f"report: {result.report}{again}", DISCLAIMER)
+    taken = in_lines(result.answer)
+    _tell(as_json, found, result.answer["sentence"], *taken, f"report: {result.report}{again}", DISCLAIMER)
 
 
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
@@ -274,7 +277,7 @@ def list_shipped(as_json: Json = False) -> None:
 @app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
 def show(
     kind: Annotated[
-        str, typer.Argument(help="experiment, model, design, children, study, table, ratio, or a table's name.")
+        str, typer.Argument(help="experiment, model, design, children, study, table, ratio, prices, or a table's name.")
     ],
     name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
     tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
@@ -283,7 +286,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows, or
-    what is known of the ratio of the GMFM-66 to the GMFM-88."""
+    what is known of the ratio of the GMFM-66 to the GMFM-88, or prices."""
     from gmfmsim.report import show as lookup
 
     if kind == "ratio" and as_json:

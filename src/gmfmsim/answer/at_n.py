@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import Sizing, assumed, in_words, of_plans
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
@@ -44,7 +45,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    surface = sizing.surface([n], answer=n).isel(analysis=0, n=0)
+    surface = sizing.primary(n)
     found = {}
     for name, scenario in FIGURES.items():
         here = surface.sel(scenario=scenario)
@@ -64,6 +65,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],
         "type_s": erring and erring.type_s,
         "type_m": erring and erring.type_m,
+        **resources(sizing, n),
         "assumed": assumed(prepared),
     }
 
@@ -87,6 +89,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
                 f"  significant estimates are on average {row['type_m']:.2f} times the true {taken['effect']}, and on "
                 f"the wrong side with {percent(row['type_s'])} probability (at the median SD)"
             )
+        yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from in_words(taken)
 
 

@@ -13,6 +13,7 @@ import tomli_w
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.resources import resources
 from gmfmsim.answer.result import Draw, Result
 from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, success_at
 from gmfmsim.compute.text import plain
@@ -120,7 +121,8 @@ def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
     with progress.steps(f"{prepared.plan.label}: curves") as advance:
         surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
     figures = in_figures(prepared, required) | success_at(surface, required.reference_n)
-    return Side(prepared.plan.label, plain(figures) | {"assumed": plain(assumed(prepared))}, surface)
+    figures |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
+    return Side(prepared.plan.label, plain(figures), surface)
 
 
 def _named(found: Iterable[tuple[str, Side]]) -> list[Side]:

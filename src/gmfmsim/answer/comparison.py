@@ -38,11 +38,13 @@ class Side(NamedTuple):
 def comparison(sides: Sequence[Side]) -> dict[str, Any]:
     """Return the rows of a comparison, one a plan, the first being what the others are held to, and what differs.
 
-    Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, null_success (the claim
-    without an effect) and false_claims (the most over settings of children, of a design), exposed (children with
-    cells), range over assumptions (low, high, none). more_children: n_total less that of the first. more_assurance: at
-    the n_total of the first, read off the curves between the n that were computed (monotone cubic interpolation,
-    Fritsch & Carlson 1980), less that of the first; its MCSE where either is simulated, as if they shared no noise.
+    Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, false_claims without an
+    effect and the most of them over settings of children (above_nominal, of a design), exposed (children with cells),
+    range over assumptions (low, high, none), months to the last visit and cost where the plan says so.
+
+    more_children: n_total less that of the first. more_assurance: at the n_total of the first, read off the curves
+    between the n that were computed (monotone cubic interpolation, Fritsch & Carlson 1980), less that of the first; its
+    MCSE where either is simulated, as if they shared no noise.
     """
     first = sides[0]
     at = first.found["n_total"]
@@ -62,15 +64,18 @@ def _row(side: Side) -> dict[str, Any]:
     """Return the figures of one plan."""
     found = side.found
     names = ("n_total", "n_by_arm", "why", "target", "plateau", "plateau_mcse", "exposed")
-    names += ("assurance", "assurance_mcse", "power", "power_mcse", "null_success", "null_success_mcse")
+    names += ("assurance", "assurance_mcse", "power", "power_mcse", "false_claims", "false_claims_mcse")
     reached = [row["n_total"] for row in found.get("sensitivity", []) if row["n_total"] is not None]
     over = None
     if found.get("sensitivity"):
         ends = [n for n in (found["n_total"], *reached) if n is not None]
         none = len(ends) <= len(found["sensitivity"])
         over = {"low": min(ends, default=None), "high": max(ends, default=None), "none": none}
-    claims = max(found.get("false_claims") or [], key=lambda row: row["rate"], default=None)
-    row = {k: found[k] for k in names} | {"range": over, "false_claims": claims}
+    above = {row["analysis"]: row for row in found.get("above_nominal", ())}
+    claims = above.get(found["analyses"][0]["analysis"]) if above else None
+    row = {k: found[k] for k in names} | {"range": over, "above_nominal": claims}
+    duration, cost = found.get("duration") or {}, found.get("cost") or {}
+    row |= {"months": duration.get("months"), "cost": cost.get("total"), "currency": cost.get("currency")}
     return {"label": side.label, "planning_value": found["assumed"]["planning_value"]} | row
 
 

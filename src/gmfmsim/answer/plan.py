@@ -10,6 +10,7 @@ import xarray as xr
 from gmfmsim.answer.children import Reported, reported_changes
 from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
 from gmfmsim.answer.readings import under_readings
+from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
 from gmfmsim.answer.truths import effects_of, target_of
 from gmfmsim.answer.what_moves import what_moves
@@ -37,7 +38,8 @@ class Answered:
     new study; `dose_response` the same over a range of doses, where the model uses the dose. `readings` has the answer
     under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
     and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
-    beside n: detectable, precision, optimise; `type_one`, of a design, its false claims over nuisance settings.
+    beside n: detectable, precision, optimise, cost and duration; `type_one`, of a design, its false claims over
+    nuisance settings.
     """
 
     prepared: Prepared
@@ -111,6 +113,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     checks = [_checked(prepared, m, fits) for m in members if m.fit]
     lap("checks")
     asked, type_one, n = _asked(prepared, sizing, progress), None, shown_n(required, surface)
+    asked |= resources(sizing, required.n, surface["n"].values.tolist())
     if is_design(prepared):
         how = {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
         with progress.steps("type I error over nuisance settings") as advance:

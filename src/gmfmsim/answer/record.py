@@ -14,6 +14,7 @@ from gmfmsim.answer.limits import limits
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.posterior import kept_of
+from gmfmsim.answer.resources import compared
 from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.sizing import assumed, in_figures, success_at
 from gmfmsim.answer.what_moves import in_children
@@ -44,6 +45,7 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
         sides = [Side(r["label"], r, a.surface) for r, a in zip((first, *others), answers, strict=True)]
         first |= {"own_sentence": sentence(answers[0]), "comparison": plain(comparison(sides)), "alternatives": others}
+        first |= compared(first)
     files: Datasets = {}
     for i, a in enumerate(answers):
         folder = Path(f"alternatives/{a.prepared.slug}" if i else ".")
@@ -199,7 +201,7 @@ def _reading(row: dict, trial: Design) -> dict:
 def _of_design(answer: Answered) -> dict:
     """Return each analysis of a design at the answer's n, and its largest false claims over nuisance settings."""
     if answer.type_one is None:
-        return {"false_claims": []}
+        return {"above_nominal": []}
     at = answer.surface[["success", "success_mcse"]].sel(n=answer.shown_n)
     analyses = [{"analysis": label} for label in at["analysis"].values.tolist()]
     for scenario in ("new_study", "planning_value", "null"):
@@ -211,7 +213,7 @@ def _of_design(answer: Answered) -> dict:
         "n_of_analyses": answer.shown_n,
         "analyses": analyses,
         "largest_false_claim_rate": {label: row["rate"] for label, row in worst.items()},
-        "false_claims": [{"analysis": label} | row for label, row in worst.items() if row["above"]],
+        "above_nominal": [{"analysis": label} | row for label, row in worst.items() if row["above"]],
     }
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.resources import compared, compared_in_words, resources
 from gmfmsim.answer.sizing import Sizing, assumed, at_answer, in_figures, in_short, in_words, of_plans
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent
@@ -14,7 +15,8 @@ from gmfmsim.question.question import Question
 
 
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
-    """Return the required n of every plan, and with `moves` what moves it and what lies behind it.
+    """Return the required n of every plan, with what it costs and how long it takes where the plan says so, and with
+    `moves` what moves it and what lies behind it.
 
     As answer.json of a run: the first plan's figures first, the others' under `alternatives`; beside n its power at the
     planning value and its assurance (see `at_answer`). From exact posteriors where there are; a posterior that must be
@@ -25,19 +27,22 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     def figures(prepared: Prepared) -> dict[str, Any]:
         sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         required, trial = sizing.required(), prepared.plan.trial
-        row = in_figures(prepared, required) | at_answer(sizing, required) | {"assumed": assumed(prepared)}
+        row = in_figures(prepared, required) | at_answer(sizing, required)
+        row |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
         if moves:
             row["sensitivity"] = in_children(what_moves(sizing, required), trial)
             row["distribution"] = sizing.behind(required)
         return row
 
-    return of_plans(question, figures)
+    found = of_plans(question, figures)
+    return found | compared(found)
 
 
 def in_lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield what `size` found as lines for a terminal."""
     for row in (found, *found.get("alternatives", ())):
         yield in_short(row)
+        yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from in_words(row["assumed"])
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"
@@ -53,3 +58,4 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
                 f"  children that the next study's own effect would need, quantiles: {quantiles}; "
                 f"none would do with {percent(own['none'])} probability"
             )
+    yield from compared_in_words(found)

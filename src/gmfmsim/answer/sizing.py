@@ -205,6 +205,13 @@ class Sizing:
             found[name][{"analysis": 0}] = known[name].isel(analysis=0).values
         return found.assign({name: known[name] for name in ("plateau", "plateau_mcse")})
 
+    def primary(self, n: int) -> xr.Dataset:
+        """Return success of the primary analysis in every scenario at n; the others are not simulated where it is
+        known exactly."""
+        plan = self.prepared.plan
+        found = exact.curves(plan.trial, self.beliefs, [n]) if self.exact else self.surface([n], answer=n)
+        return found.isel(analysis=0, n=0)
+
     def _simulated(self, n: list[int], advance: Callable[[], None], answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
         from a share of the trials. attrs: replicates at the answer, replicates_elsewhere."""
@@ -305,10 +312,10 @@ def exposed(trial: Design, n: int) -> int:
 def success_at(surface: xr.Dataset, n: int | None) -> dict[str, Any]:
     """Return success of the primary analysis at n, with `_mcse`, of a surface that has it; null without an n.
 
-    assurance in a new study, power at the planning value, null_success without an effect.
+    assurance in a new study, power at the planning value, false_claims without an effect.
     """
     found: dict[str, Any] = {}
-    for name, scenario in {"assurance": "new_study", "power": "planning_value", "null_success": "null"}.items():
+    for name, scenario in {"assurance": "new_study", "power": "planning_value", "false_claims": "null"}.items():
         at = None if n is None else surface.isel(analysis=0).sel(scenario=scenario, n=n)
         found |= {name + end: None if at is None else at[f"success{end}"].item() for end in ("", "_mcse")}
     return found

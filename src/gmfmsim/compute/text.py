@@ -38,6 +38,17 @@ def decimals(value: float | None, places: int = 2, sign: str = "-") -> str:
     return "" if value is None else f"{value:{sign}.{places}f}"
 
 
+def money(low: float, high: float, currency: str) -> str:
+    """Write an amount, or a range of amounts, with three digits: about 4.12 million EUR; 873,000 to 951,000 EUR."""
+    unit, of = (" million", 1e6) if high >= 1e6 else ("", 1.0)
+    ends = [_three_digits(end / of) for end in (low, high)]
+    return (f"about {ends[0]}" if ends[0] == ends[1] else " to ".join(ends)) + f"{unit} {currency}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def share(value: float, mcse: float) -> Written:
     """Write a share and its MCSE as per cent."""
     return Written(*(percent(x) if math.isfinite(x) else "" for x in (value, mcse))) if math.isfinite(value) else NONE

@@ -25,10 +25,12 @@ from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import hidden_by_pools, not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from, with_more
 from gmfmsim.question.sensitivity import Sensitivity
+from gmfmsim.trial.cost import Cost
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.detectable import Detectable, Precision
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
+from gmfmsim.trial.recruitment import Recruitment
 from gmfmsim.trial.short import PLAINEST, SOURCE
 from gmfmsim.trial.size import Search
 
@@ -53,6 +55,8 @@ class Plan(Spec):
     detectable: Detectable | None = Asked
     precision: Precision | None = Asked
     optimise: Optimise | None = Asked
+    recruitment: Recruitment | None = Asked
+    cost: Cost | None = Asked
 
     @model_validator(mode="after")
     def _fits_the_trial(self):
@@ -61,6 +65,13 @@ class Plan(Spec):
         if self.evidence.pooled and not self.trial.two_arms_one_test:
             words = "evidence.select with simulated children, who are in GMFM-66 points"
             raise PydanticCustomError("evidence", words)
+        return self
+
+    @model_validator(mode="after")
+    def _costs_that_can_be_counted(self):
+        if self.cost and not self.recruitment and (lost := self.cost.without_recruitment):
+            words = "[cost] {lost} with [recruitment], which says how many and how long"
+            raise PydanticCustomError("cost", words, {"lost": ", ".join(lost)})
         return self
 
     @model_validator(mode="after")

@@ -82,6 +82,18 @@ alpha = 0.05                             # two-sided
 target = { metric = "assurance", value = 0.80 }
 planning_value = 1.42                    # GMFM-66 points: the effect of a plan without uncertainty
 replicates = 100_000
+
+# How long it takes, and what it costs: take out the marks, and put your own figures.
+# [recruitment]
+# centres = 6
+# rate = { mean = 1.5, low = 0.8, high = 2.5 }   # children screened a month at one centre; 95 % range, or a number
+# ramp = 6                               # months until all centres are open
+# screening_failures = 0.2
+# [cost]
+# currency = "EUR"                       # each amount a number, or { low = ..., high = ... }
+# treated = 20_000                       # a child with cells; or scenario = "...": gmfmsim show prices
+# visit = 500                            # also screened, control, infusion, centre, month, fixed
+# budget = 3_000_000                     # how many children does it pay?
 """
 
 README = f"""\

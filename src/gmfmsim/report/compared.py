@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.sizing import NO_NUMBER
 from gmfmsim.answer.tables import Cell, Table, table, written
-from gmfmsim.compute.text import Written, percent
+from gmfmsim.compute.text import Written, money, percent
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.report.html import Picture, draw, filled
 from gmfmsim.report.labels import Labels, labels, with_key
@@ -31,7 +31,9 @@ def compared_table(found: dict) -> Table:
     ranged = any(row["range"] for row in rows)
     headings = ["plan", "#children in all", *(["depending on what is assumed"] if ranged else []), "#assurance"]
     headings += ["#power", "#plateau", "#false claims", "#with cells", "#beside the first"]
-    return table(headings, [_row(row, ranged) for row in rows], [0])
+    more = {name: write for name, write in {"months": _months, "cost": _cost}.items() if any(row[name] for row in rows)}
+    headings += [f"#{name}" for name in more]
+    return table(headings, [[*_row(row, ranged), *(write(row) for write in more.values())] for row in rows], [0])
 
 
 def differs_table(found: dict) -> Table:
@@ -67,10 +69,19 @@ def _range(found: dict | None) -> str:
 
 def _claims(row: dict) -> Cell:
     """Return the claim without an effect, and in red the most over settings of children where it lies above nominal."""
-    own, worst = _share(row["null_success"], row["null_success_mcse"]), row["false_claims"]
+    own, worst = _share(row["false_claims"], row["false_claims_mcse"]), row["above_nominal"]
     if worst is None:
         return own
     return own._replace(warn=f"up to {percent(worst['rate'])}")
+
+
+def _months(row: dict) -> Cell:
+    found = row["months"]
+    return Cell(f"{found['median']:,.0f}", f"{found['low']:,.0f} to {found['high']:,.0f}") if found else Cell("")
+
+
+def _cost(row: dict) -> Cell:
+    return Cell(money(row["cost"]["low"], row["cost"]["high"], row["currency"]) if row["cost"] else "")
 
 
 def _share(value: float | None, mcse: float | None) -> Cell:

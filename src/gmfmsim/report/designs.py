@@ -209,7 +209,7 @@ def design_section(plan: Drawn, draw: Callable[..., dict[str, Picture]]) -> dict
         "seen_mcse": at["completers_mcse"].sel(scenario=known[0]).item(),
         "primary": surface["analysis"].values[0],
         "characteristics": [(SCENARIOS[s], characteristics_table(surface, s, n)) for s in known],
-        "differences": differences_table(surface, known[0], n, plan.answer["false_claims"]),
+        "differences": differences_table(surface, known[0], n, plan.answer["above_nominal"]),
         "selection": selection_table(surface, known[0], n),
         "nuisance": nuisance_table(plan.data["type_one"], design["nominal"]),
         "sources_table": sources_table(design["sources"]),

@@ -90,18 +90,14 @@ def _section(result: Result, position: int) -> dict:
     heading = f"{result.answer['experiment']}{', ' + answer['label'] if position else ''}: {answer['headline']}"
     figures = draw(place, figures_of(plan), captions, prefix, heading)
     design = answer["design"] and design_section(plan, partial(draw, place, prefix=prefix, heading=heading))
-    return (
-        {"false_claims": []}
-        | answer
-        | {
-            "figures": figures,
-            "design": design,
-            "tables": tables_of(answer, plan.data["surface"]),
-            "fitted": [
-                m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
-                for m in answer["models"]
-                if m["engine"] != "published"
-            ],
-            "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
-        }
-    )
+    return answer | {
+        "figures": figures,
+        "design": design,
+        "tables": tables_of(answer, plan.data["surface"]),
+        "fitted": [
+            m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
+            for m in answer["models"]
+            if m["engine"] != "published"
+        ],
+        "checks": [c | {"tables": checks(c)} for c in answer["checks"]],
+    }

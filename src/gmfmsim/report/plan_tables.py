@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, written
-from gmfmsim.compute.text import Written, decimals, percent
+from gmfmsim.compute.text import Written, decimals, money, percent
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -14,6 +14,8 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "reference": _reference(answer["reference"]),
         "curves": _curves(answer, surface),
         "optimise": _optimise(answer.get("optimise")),
+        "cost": _cost(answer.get("cost")),
+        "duration": _duration(answer.get("duration"), answer.get("cost"), answer["n_total"]),
         "assumed": _assumed(answer),
         "effects": _effects(answer),
         "shares": shares([m for m in answer["models"] if m["engine"] != "published"]),
@@ -59,6 +61,45 @@ def _optimise(found: list[dict] | None) -> Table | None:
         for r in found
     ]
     return table(["dose, cells/kg", "children", "#assurance", "#per 100 children"], rows)
+
+
+def _cost(cost: dict | None) -> Table | None:
+    """Return the bill at the required number of children; nothing where there is none."""
+    if cost is None or cost["total"] is None:
+        return None
+    price, rows = cost["scenario"], []
+    for row in cost["items"]:
+        of = Cell(row["paid_for"])
+        if price and price["amount"] == row["item"]:
+            of = Cell(row["paid_for"], f"{price['kind']}: {price['source_location']}; {price['source_url']}")
+        ends = (f"{row[part]['low']:,.0f}" for part in ("each", "total"))
+        tops = (f"{row[part]['high']:,.0f}" for part in ("each", "total"))
+        each, whole = (low if low == high else f"{low} to {high}" for low, high in zip(ends, tops, strict=True))
+        rows.append([of, f"{row['count']:,.0f}", each, whole])
+    whole = money(cost["total"]["low"], cost["total"]["high"], cost["currency"])
+    headings = ["paid for", "#how many", f"#each, {cost['currency']}", "#in all"]
+    return table(headings, [*rows, ["in all", "", "", whole]], [len(rows)])
+
+
+def _duration(duration: dict | None, cost: dict | None, n_total: int | None, most: int = 9) -> Table | None:
+    """Return months and cost over a handful of n, the required one marked."""
+    over = [row["over_n"] for row in (duration, cost) if row]
+    if not over:
+        return None
+    places = {int(i) for i in np.linspace(0, len(over[0]) - 1, most)}
+    shown = [i for i, row in enumerate(over[0]) if i in places or row["n_total"] == n_total]
+    columns = {"#children in all": [str(over[0][i]["n_total"]) for i in shown]}
+    if duration:
+        rows = [duration["over_n"][i] for i in shown]
+        columns["#screened"] = [str(row["screened"]) for row in rows]
+        columns["#months to the last visit (95 %)"] = [
+            Cell(f"{row['median']:,.0f}", f"{row['low']:,.0f} to {row['high']:,.0f}") for row in rows
+        ]
+    if cost:
+        rows = [cost["over_n"][i] for i in shown]
+        columns["#cost"] = [money(row["low"], row["high"], cost["currency"]) for row in rows]
+    marked = [i for i, k in enumerate(shown) if over[0][k]["n_total"] == n_total]
+    return table(columns, zip(*columns.values(), strict=True), marked)
 
 
 def _assumed(answer: dict) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.audit.finding import Finding
+from gmfmsim.evidence.prices import price_scenarios
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.schema import TABLES, Row, Tables
 from gmfmsim.faults import Fault, InputError, choices, shown
@@ -16,7 +17,7 @@ from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
-KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio")
+KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio", "prices")
 
 
 def shipped() -> dict[str, dict[str, str]]:
@@ -35,10 +36,10 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
 
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
     A design: the paragraph of its protocol, then every figure with its source and how it was checked.
-    ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it.
+    ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it. prices: those that [cost] takes by scenario.
 
-    kind is experiment, model, design, children, study, table, ratio, or the name of a table: then `name` narrows it to
-    the rows of a study.
+    kind is experiment, model, design, children, study, table, ratio, prices, or the name of a table: then `name`
+    narrows it to the rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given.
 
     Raises InputError if there is no such kind or name, with what there is.
@@ -62,6 +63,8 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
         from gmfmsim.report.ratio import in_words, ratio_of_scales  # as above
 
         return in_words(ratio_of_scales())
+    if kind == "prices":
+        return {"prices": [*price_scenarios().values()]}
     evidence = read_tables(Path(tables)) if tables else read_tables()
     if kind in TABLES or kind == "table":
         table, study = (name, None) if kind == "table" else (kind, name)

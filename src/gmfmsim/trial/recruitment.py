@@ -1,0 +1,157 @@
+"""How long a trial takes: children come to its centres by chance, at a rate that nobody knows beforehand.
+
+A centre screens children by a Poisson process; its rate has a gamma law. So the number who came by any time is negative
+binomial, and the time to the n-th child is known without sampling (Anisimov & Fedorov 2007).
+"""
+
+import math
+from functools import lru_cache
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from scipy import special
+
+from gmfmsim.compute.roots import root
+from gmfmsim.files.toml import Spec
+from gmfmsim.trial.design import Design
+
+PROBABILITY = 0.95
+"""The probability of the intervals here: of a rate, and of months."""
+
+VAGUEST, SUREST = 1e-3, 1e6
+"""Shapes of a gamma law between which one is looked for; from the larger on, 0.1 % of scatter, a rate is known."""
+
+WIDEST = 3
+"""The largest SD of a rate, in means."""
+
+
+class Rate(Spec):
+    """Children whom a centre screens in a month once it is open; a number is known, else it has a gamma law.
+
+    sd: the SD of that law; or low, high: 95 % of it lies between them. across: of what. trials: the mean of all
+    centres, the same for each, which is not known; centres: each has a rate of its own, and many are surer than one.
+    """
+
+    mean: Annotated[float, Field(ge=1e-4, le=1e4)]
+    sd: Annotated[float, Field(gt=0)] | None = None
+    low: Annotated[float, Field(ge=1e-4, le=1e4)] | None = None
+    high: Annotated[float, Field(ge=1e-4, le=1e4)] | None = None
+    across: Literal["trials", "centres"] = "trials"
+
+    @model_validator(mode="after")
+    def _one_spread_about_the_mean(self):
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if len(ends) == 1 or (ends and (self.sd is not None or not self.low < self.mean < self.high)):
+            raise PydanticCustomError("rate", "a mean alone, or with sd, or with low < mean < high")
+        if self.sd is not None and self.sd > WIDEST * self.mean:
+            raise PydanticCustomError("rate", "an sd up to {widest} times the mean", {"widest": WIDEST})
+        return self
+
+    @property
+    def shape(self) -> float:
+        """The shape of the gamma law; infinite of a rate that is known."""
+        if self.sd is not None:
+            return (self.mean / self.sd) ** 2
+        return math.inf if self.low is None else _shape(self.low / self.mean, self.high / self.mean)
+
+
+class Recruitment(Spec):
+    """Where children come from.
+
+    ramp: months over which the centres open, evenly: each counts as if it opened by degrees. screening_failures: share
+    of the children screened who cannot take part, each by chance. source, note: where the figures come from.
+    """
+
+    centres: Annotated[int, Field(ge=1, le=10_000)]
+    rate: Rate
+    ramp: Annotated[float, Field(ge=0, le=120)] = 0
+    screening_failures: Annotated[float, Field(ge=0, le=0.99)] = 0
+    source: Annotated[str, Field(min_length=3, max_length=300)] | None = None
+    note: Annotated[str, Field(min_length=3, max_length=600)] | None = None
+
+    @field_validator("rate", mode="before")
+    @classmethod
+    def _a_number_is_known(cls, rate: object) -> object:
+        number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        return {"mean": rate} if number else rate
+
+    @property
+    def shape(self) -> float:
+        """The shape of the gamma law of the rate of all centres together."""
+        return self.rate.shape * (self.centres if self.rate.across == "centres" else 1)
+
+
+class Months(NamedTuple):
+    """Months: their median, and from low to high in 95 %."""
+
+    median: float
+    low: float
+    high: float
+
+
+def screened(design: Design, n: int, failures: float = 0.0) -> int:
+    """Return how many children are screened for n, on average: randomised / ((1 - failures) (1 - loss in a run-in))."""
+    return math.ceil(round(design.total(n) / _taken(design, failures), 9))
+
+
+def recruiting(design: Design, n: int, recruitment: Recruitment) -> Months:
+    """Return the months from the first centre on until the last child of n is enrolled.
+
+    With c centres of mean rate m, of whose children a share s is randomised in the end, the N-th of them comes after
+
+        x = Gamma(N) / (c m s Gamma(k) / k)   months of all centres open, k the shape of their rate together,
+
+    a beta prime variable, Gamma(N) / (c m s) of a known rate; and since of the ramp r only half counts,
+
+        months = sqrt(2 r x) up to r, x + r / 2 from then on.
+
+    Where centres have rates of their own and children come mostly within the ramp, the interval is a little too narrow:
+    which of the centres opens first is not part of it.
+    """
+    children = design.total(n)
+    full = recruitment.centres * recruitment.rate.mean * _taken(design, recruitment.screening_failures)
+    tails = 0.5, (1 - PROBABILITY) / 2, (1 + PROBABILITY) / 2
+    return Months(*(_opened(_quantile(p, children, recruitment.shape) / full, recruitment.ramp) for p in tails))
+
+
+def duration(design: Design, n: int, recruitment: Recruitment) -> Months:
+    """Return the months from the first centre on to the last visit of the last child."""
+    return Months(*(months + follow_up(design) for months in recruiting(design, n, recruitment)))
+
+
+def follow_up(design: Design) -> float:
+    """Return the months of one child in the trial: a run-in, where there is one, and all visits."""
+    return design.visits[-1] + (design.run_in.months if design.run_in else 0)
+
+
+def _taken(design: Design, failures: float) -> float:
+    """Return the share of the children screened who are randomised."""
+    return (1 - failures) * (1 - design.run_in.loss.value if design.run_in else 1)
+
+
+def _quantile(p: float, children: int, shape: float) -> float:
+    """Return a quantile of Gamma(children) / (Gamma(shape) / shape)."""
+    if shape >= SUREST:
+        return float(special.gammaincinv(children, p))
+    # both tails by themselves: one less a share near one has few digits
+    return float(shape * special.betaincinv(children, shape, p) / special.betaincinv(shape, children, 1 - p))
+
+
+def _opened(months: float, ramp: float) -> float:
+    """Return the months after which centres, opening evenly over the ramp, have been open for so many on average."""
+    return math.sqrt(2 * ramp * months) if months < ramp / 2 else months + ramp / 2
+
+
+@lru_cache(maxsize=256)
+def _shape(low: float, high: float) -> float:
+    """Return the shape of the gamma law with mean 1 of which 95 % lies between low and high."""
+
+    def missing(log_shape: float) -> float:
+        shape = math.exp(log_shape)
+        inside = special.gammainc(shape, shape * high) - special.gammainc(shape, shape * low)
+        return float(inside) - PROBABILITY
+
+    if missing(math.log(SUREST)) <= 0:
+        return math.inf
+    return math.exp(root(missing, math.log(VAGUEST), math.log(SUREST), within=1e-12))
