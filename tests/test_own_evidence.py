@@ -39,6 +39,7 @@ Two,fixed,1e8 cells,49,4,7,,,,12,GMFM-66,4,,neural,IT,
 Two,control,0 cells/kg,25,1,5,,,,12,GMFM-66,6,,,,
 """
 HEADER = "study,arm,dose,n,mean,sd\n"
+NO_PLACE = {"file": None, "row": None}
 PAIR = HEADER + "One,cells,5e7 cells/kg,30,5,6\nOne,none,0,30,3,6\n"
 
 
@@ -127,7 +128,7 @@ def test_the_tables_of_a_flat_file_pass_as_a_folder(own, tmp_path):
             writer.writerows(rows)
     read = read_tables(tmp_path)
     for name, rows in own.rows.items():
-        assert [row | {"row": None} for row in read.rows[name]] == [row | {"row": None} for row in rows]
+        assert [row | NO_PLACE for row in read.rows[name]] == [row | NO_PLACE for row in rows]
 
 
 def test_columns_left_out_have_stated_defaults(tmp_path):

@@ -27,7 +27,7 @@ MOST_COMPARED = 100
 
 def copy_tables(tables: Tables, target: Path) -> None:
     """Copy the files that tables were read from: a flat file to `target` itself, others into that folder."""
-    if tables.folder.is_file():
+    if tables.is_flat:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tables.folder, target)
         return

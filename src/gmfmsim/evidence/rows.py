@@ -69,7 +69,7 @@ def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str],
             continue
         named = zip(sheet.header, cells, strict=False)
         row, wrong = _validated(table, {name: cell.strip() or None for name, cell in named if name not in left_out})
-        rows.append({"row": number} | dict.fromkeys(table.columns) | row)
+        rows.append({"row": number, "file": file} | dict.fromkeys(table.columns) | row)
         for name, cell, error in wrong:
             problem, *instead = error.args
             allowed = "; ".join([table.columns[name].allowed, *instead])
