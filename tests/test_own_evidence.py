@@ -320,7 +320,7 @@ def test_more_rows_than_a_field_can_have_are_refused(tmp_path):
         (HEADER.encode(), "file", "holds no rows"),
         (b"# only a comment\n\n", "row 1", "column dose is missing"),
         (b"# a comment\nstudy,arm,dosis,n,mean,sd\n", "row 2, column 'dosis'", "unknown column"),
-        (b"study;arm;dose;n;mean;sd\n", "row 1, column 'study;arm;dose;n;mean;sd'", "unknown column"),
+        (b"study;arm;dose;n;mean;sd\n", "file", "holds no rows"),
         (b"study,arm,dose,n,mean,sd,sd\n", "row 1", "column sd twice"),
         (PAIR.encode() + b"\xff", f"byte {len(PAIR)}", "is not UTF-8"),
         (PAIR.encode() + b'One,"a', "row 4", "is not CSV"),
@@ -440,7 +440,8 @@ def plain(content: bytes) -> list[dict[str, str]]:
     lines = io.StringIO(content.decode("utf-8-sig"), newline="")
     header: list[str] = []
     rows = []
-    for record in csv.reader(line for line in lines if not is_comment(line.split(","))):
+    mark = max(",;", key=content.decode("utf-8-sig").count)
+    for record in csv.reader((line for line in lines if not is_comment(line.split(mark))), delimiter=mark):
         if not any(map(str.strip, record)) or is_comment(record if header else record[:1]):
             continue
         if header:

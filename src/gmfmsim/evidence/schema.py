@@ -29,14 +29,19 @@ RATIOS = ("RR", "OR")
 
 GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 
-KINDS = {"text": (cells.text, "text"), "number": (cells.number, "a number"), "integer": (cells.whole, "a whole number")}
+KINDS = {
+    "text": (cells.text, "text"),
+    "amount": (cells.text, "an amount with its unit"),
+    "number": (cells.number, "a number"),
+    "integer": (cells.whole, "a whole number"),
+}
 """What reads a cell of each kind, and the kind in words."""
 
 
 class Column(NamedTuple):
     """What a column holds: the kind of its cells, whether each must hold something, and what that may be."""
 
-    kind: Literal["text", "number", "integer"]
+    kind: Literal["text", "amount", "number", "integer"]
     required: bool = True
     choices: tuple[str, ...] = ()
     low: float | None = None
@@ -49,6 +54,7 @@ class Column(NamedTuple):
         limits = {"ge": self.low, "gt": self.above, "le": self.high}
         held = {
             "text": core_schema.literal_schema(list(self.choices)) if self.choices else core_schema.str_schema(),
+            "amount": core_schema.str_schema(),
             "number": core_schema.float_schema(**limits),
             "integer": core_schema.int_schema(**limits),
         }[self.kind]
