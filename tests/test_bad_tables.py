@@ -87,11 +87,12 @@ def test_a_table_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     ("content", "problem"),
     [
         (b"", "is missing"),
-        (b"\xff\xfe", "byte 0: is not UTF-8"),
+        (b"\xff\xfe", "is missing"),
+        (b"\xff\xfea", "byte 2: is not UTF-8, and is broken UTF-16"),
         (b'study_id,"arm', "is not CSV"),
         (b"PK\x03\x04", "unknown column"),
     ],
-    ids=["empty", "not UTF-8", "open quote", "a spreadsheet"],
+    ids=["empty", "an empty UTF-16", "broken UTF-16", "open quote", "a spreadsheet"],
 )
 def test_a_table_that_is_not_csv_is_refused(tmp_path, content, problem):
     folder = damaged_tables(tmp_path, "arms", {})

@@ -19,6 +19,7 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import fit_exact
 from gmfmsim.question.question import read_question
 
+NO_PLACE = {"file": None, "row": None}
 CASES = Path(__file__).parent / "cases"
 P_ONLY = """\
 # only a p value and the means are printed; medians with quartiles in another
@@ -236,7 +237,7 @@ def test_the_tables_of_such_files_pass_as_a_folder_and_the_audit(tmp_path):
             writer.writerows(rows)
     again = read_tables(folder)
     for name, rows in tables.rows.items():
-        assert [row | {"row": None} for row in again.rows[name]] == [row | {"row": None} for row in rows]
+        assert [row | NO_PLACE for row in again.rows[name]] == [row | NO_PLACE for row in rows]
     assert [finding for finding in audit(tables) if finding.severity == "error"] == []
 
 

@@ -139,7 +139,7 @@ def test_the_declared_overlap_counts_in_the_key_of_a_plan_with_the_pool_alone(tm
             own = evidence if with_it else {k: v for k, v in evidence.items() if k != "individual_data"}
             question = question_from(experiment(evidence=own), folder.parent / "x.toml")
             keys[with_it].add(question.key)
-            copies.add(question.plans[0].tables_copy)
+            copies |= question.plans[0].tables_copies.keys()
     assert [len(keys[True]), len(keys[False]), len(copies)] == [2, 1, 2]
 
 

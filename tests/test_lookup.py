@@ -109,7 +109,7 @@ def test_the_audit_prints_findings_and_numbers(monkeypatch, capsys):
 def test_the_audit_speaks_to_machines(monkeypatch, capsys):
     assert command(monkeypatch, "audit", "--json") == 0
     findings = json.loads(capsys.readouterr().out)["findings"]
-    assert {"check", "severity", "study", "table", "rows", "printed", "expected", "effect"} == set(findings[0])
+    assert {"check", "severity", "study", "table", "rows", "printed", "expected", "effect", "where"} == set(findings[0])
     assert command(monkeypatch, "audit", "--table", "events", "--json") == 0
     events = json.loads(capsys.readouterr().out)["findings"]
     assert events == [f for f in findings if f["table"] == "events"]

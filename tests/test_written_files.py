@@ -1,6 +1,7 @@
 """Evidence files as people have them: read as they were meant, or refused in one message with cause and cure."""
 
 import csv
+import io
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from gmfmsim.evidence.formulas.dose import LEAST_PER_KG
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.schema import TABLES, Tables
-from gmfmsim.evidence.sheets.cells import plain_number
+from gmfmsim.evidence.sheets.cells import plain_number, with_point
 from gmfmsim.evidence.sheets.names import seen
 from gmfmsim.faults import Fault, InputError
 
@@ -105,20 +106,17 @@ def test_a_folder_has_no_comments(tmp_path):
 
 SEMICOLONS = "study;arm;dose;n;mean;sd\r\nA;ucb;5,46e7 cells/kg;18;7,08;7,36\r\nA;ctrl;0;18;3,85;3,75\r\n"
 FORMS = {
-    "semicolons": (SEMICOLONS, ["semicolons separate", "decimal comma", "5,46e7"]),
-    "semicolons and points": (HEADER.replace(",", ";") + PAIR.replace(",", ";"), ["semicolons separate"]),
-    "semicolons and quotes": ('"study";"arm";"dose";"n";"mean";"sd"\n"A";"c";"0";"30";"5,1";"6"\n', ["semicolons"]),
-    "semicolons below comments": ("# Own;;;;;\n\n" + SEMICOLONS, ["semicolons separate", "decimal comma"]),
-    "tabs": (HEADER.replace(",", "\t") + PAIR.replace(",", "\t"), ["tabs separate"]),
-    "vertical bars": (HEADER.replace(",", "|") + PAIR.replace(",", "|"), ["vertical bars separate"]),
     "spaces": (HEADER.replace(",", "   ") + PAIR.replace(",", " "), ["spaces separate"]),
-    "sep=,": ("\nsep=,\n" + HEADER + PAIR, ["sep=,", "commas separate"]),
-    "sep=;": ("\ufeffsep=;\r\n" + SEMICOLONS, ["sep=;", "semicolons separate", "decimal comma"]),
+    "sep= of something else": ("\nsep=:\n" + HEADER + PAIR, ["row 2", "':' separates", "commas, semicolons, tabs"]),
     "rows in quotes": ("".join(f'"{line}"\n' for line in (HEADER + PAIR).splitlines()), ["row stands in quotes"]),
     "a title above": ("Evidence of 2026,,,,,\n" + HEADER + PAIR, ["the header", "row 2"]),
-    "UTF-16": ((HEADER + PAIR).encode("utf-16"), ["UTF-16"]),
+    "broken UTF-16": ((HEADER + PAIR).encode("utf-16")[:-1], ["UTF-16"]),
     "UTF-16 without mark": ((HEADER + PAIR).encode("utf-16-le"), ["UTF-16"]),
-    "cp1252": ((HEADER + PAIR).replace("A,", "M\xfcller 2010,").encode("cp1252"), ["UTF-8", "cp1252", "M\xfcller"]),
+    "letters of two code pages": (
+        (HEADER + PAIR).replace("A,", "H\xe9l\xe8ne 2010,").encode("cp1252"),
+        ["row 2", "UTF-8", "'H\xe9l\xe8ne 2010' (Western, cp1252)", "'H\xe9l\u010dne 2010' (Central European, cp1250)"],
+    ),
+    "letters of another system": ((HEADER + PAIR).replace("A,", "M\xfcller,").encode("cp850"), ["UTF-8", "row 2"]),
     "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", ["UTF-8", "spreadsheet"]),
     "a column without name": (HEADER.replace(",n,", ",n,,") + PAIR.replace("30,", "30,x,"), ["column 5 has no name"]),
     "a last column without name": (HEADER.replace("sd", "sd,,") + PAIR.replace("\n", ",,x\n"), ["column 8", "'x'"]),
@@ -139,6 +137,7 @@ def test_a_form_that_cannot_be_read_is_refused_in_one_message(tmp_path, form):
     assert len(message) < 500
 
 
+EUROPEAN = "study;arm;dose;n;mean;sd\r\nKang2015;ucb;5,46e7 cells/kg;18;7,08;7,36\r\nKang2015;ctrl;0;18;3,85;3,75\r\n"
 READ = {
     "trailing columns": (HEADER + KANG + ",,,\n").replace("\n", ",,,\n"),
     "trailing commas": HEADER + KANG.replace("\n", ",\n"),
@@ -155,6 +154,24 @@ READ = {
     "counts with a decimal": HEADER + KANG.replace("18", "18.0"),
     "a byte order mark": "\ufeff" + HEADER + KANG,
     "old line ends": (HEADER + KANG).replace("\n", "\r"),
+    "semicolons and decimal commas": EUROPEAN,
+    "semicolons and points": (HEADER + KANG).replace(",", ";"),
+    "semicolons and quotes": '"' + EUROPEAN.replace(";", '";"').replace("\r\n", '"\r\n"')[:-1],
+    "semicolons, points in doses alone": EUROPEAN.replace("5,46e7", "5.46e7"),
+    "semicolons, exponents of a spreadsheet": EUROPEAN.replace("5,46e7", "5,46E+07"),
+    "semicolons, points between thousands": EUROPEAN.replace("5,46e7", "54.600.000"),
+    "semicolons below comments": "# Own;;;;;\n\n" + EUROPEAN,
+    "semicolons and trailing columns": EUROPEAN.replace("\r", ";;;\r") + ";;;;;;;;\r\n",
+    "semicolons, capitals and spaces": EUROPEAN.replace("study;arm", "Study ; ARM").replace(";18", "; 18 "),
+    "tabs": (HEADER + KANG).replace(",", "\t"),
+    "tabs and decimal commas": EUROPEAN.replace(";", "\t"),
+    "vertical bars": (HEADER + KANG).replace(",", "|"),
+    "sep=,": "\nsep=,\n" + HEADER + KANG,
+    "sep=;": "\ufeffsep=;\r\n" + EUROPEAN,
+    "sep= in quotes": '"sep=;"\r\n' + EUROPEAN,
+    "UTF-16": EUROPEAN.encode("utf-16"),
+    "UTF-16 the other way": b"\xfe\xff" + EUROPEAN.encode("utf-16-be"),
+    "tabs in UTF-16": EUROPEAN.replace(";", "\t").encode("utf-16"),
 }
 
 
@@ -167,6 +184,88 @@ def test_known_difference_in_many_forms(tmp_path, form):
     assert row["md100_se"] == pytest.approx(1.94696, abs=5e-6)
     assert [arm["dose_total_cells_per_kg"] for arm in tables.rows["arms"]] == [5.46e7, 0]
     assert (row["n_a"], row["n_b"], row["scale"]) == (18, 18, "GMFM-66")
+
+
+def test_a_name_that_windows_writes_in_one_way_alone_is_read(tmp_path):
+    """In Western and Central Europe the same bytes: the letters of German, and of Hungarian and Czech in part."""
+    for name in ("M\xfcller 2010", "Gr\xfc\xdfe \xb1 \xd6", "Jos\xe9", "Mal\xfd"):
+        content = EUROPEAN.replace("Kang2015", name).encode("cp1252")
+        (row,) = read(tmp_path, content).rows["contrasts"]
+        assert row["study_id"] == name == content.decode("cp1250").splitlines()[1].split(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "problem"),
+    [
+        ("mean", "1.234", "may be 1.234 or 1234"),
+        ("sd", "7.360", "may be 7.36 or 7360"),
+        ("n", "2.000", "may be 2 or 2000"),
+        ("n", "2,000", "may be 2 or 2000"),
+        ("n", "30,5", "is not a whole number"),
+        ("mean", "5.1", "has a decimal point, and others of the file a decimal comma"),
+        ("dose", "54.600 cells/kg", "may be 54.6 or 54600"),
+        ("dose", "54,600 cells/kg", "may be 54.6 or 54600"),
+        ("mean", "1,2,3", "is not a number"),
+    ],
+)
+def test_a_number_that_may_be_another_is_told_where_commas_mark_decimals(tmp_path, column, cell, problem):
+    cells = dict(zip(HEADER.strip().split(","), ("A", "ucb", "5e7 cells/kg", "18", "7,08", "7,36"), strict=True))
+    text = HEADER.replace(",", ";") + ";".join((cells | {column: cell}).values()) + "\nA;ctrl;0;18;3,85;3,75\n"
+    (fault,) = refused(tmp_path, text)
+    assert fault.where == f"row 2, column {column}"
+    assert problem in fault.problem
+    assert repr(cell) in fault.problem or column in ("n", "dose")
+
+
+def test_known_thousands_where_commas_mark_decimals():
+    for text, plain in (("1.234,5", "1234.5"), ("1 234,5", "1234.5"), ("\u22121,25", "-1.25"), (",5", ".5")):
+        assert with_point(text) == plain
+    assert with_point("1.234.567") == "1.234.567"  # points between thousands, which reading takes out
+    assert with_point("5,46e7 cells/kg", unit=True) == "5.46e7 cells/kg"
+    assert with_point("unknown", unit=True) == "unknown"
+
+
+def test_commas_between_tabs_that_may_be_either_are_told(tmp_path):
+    """Nothing in such a file says what a comma marks."""
+    text = HEADER.replace(",", "\t") + "A\tucb\t5e7 cells/kg\t18\t7,080\t6\nA\tctrl\t0\t18\t3\t4\n"
+    (fault,) = refused(tmp_path, text)
+    assert (fault.where, "may be 7.080 or 7080" in fault.problem) == ("row 2, column mean", True)
+
+
+points = st.integers(-49_000, 49_000).map(lambda n: n / 1000)
+spreads = st.integers(10, 50_000).map(lambda n: n / 1000)
+ARM = st.tuples(st.integers(2, 999), points, spreads)
+
+
+@settings(max_examples=examples(40, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    arms=st.lists(st.tuples(ARM, ARM, st.integers(1, 999).map(lambda n: n / 100)), min_size=1, max_size=4),
+    form=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    hint=st.booleans(),
+    trailing=st.integers(0, 3),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_a_table_in_european_form_reads_as_in_english_form(tmp_path, arms, form, hint, trailing, quoting):
+    rows = []
+    for i, (a, c, dose) in enumerate(arms):
+        rows += [[f"M\xfcller {i}", "ucb, 1", f"{dose!r}e7 cells/kg", *a], [f"M\xfcller {i}", "none", "0", *c]]
+    comma = [[cell if cell in row[:2] else str(cell).replace(".", ",") for cell in row] for row in rows]
+    files = {}
+    for kind, cells, mark in (("english", rows, ","), ("european", comma, ";")):
+        text = io.StringIO()
+        head = HEADER.strip().split(",") if kind == "english" else HEADER.strip().title().split(",")
+        writer = csv.writer(text, delimiter=mark, quoting=quoting, lineterminator="\r\n")
+        writer.writerows([head, *cells] if kind == "english" else [row + [""] * trailing for row in [head, *cells]])
+        files[kind] = text.getvalue()
+    european = ("sep=;\r\n" * hint + files["european"]).encode(form)
+    assert read_or_faults(tmp_path, european)[1] == ()
+    english, other = read(tmp_path, files["english"]).rows, read(tmp_path, european).rows
+    for table in english:
+        kept = [[{k: v for k, v in row.items() if k not in WHERE} for row in rows[table]] for rows in (english, other)]
+        assert kept[0] == kept[1]
+
+
+WHERE = ("row", "source_location")
 
 
 def test_known_difference_with_a_minus_of_typesetters(tmp_path):
@@ -183,8 +282,11 @@ def test_a_folder_is_read_in_these_forms_too(tmp_path):
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows([[f" {cell.upper()}" for cell in rows[0]] + [""], *([*row, ""] for row in rows[1:])])
     assert read_tables(folder).rows == read_tables().rows
+    with path.open("w", encoding="utf-16", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    assert read_tables(folder).rows == read_tables().rows
     path.write_text(";".join(rows[0]) + "\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"studies\.csv: row 1.*semicolons separate"):
+    with pytest.raises(InputError, match="unknown study"):
         read_tables(folder)
 
 

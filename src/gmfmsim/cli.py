@@ -30,7 +30,12 @@ Name = Annotated[str, typer.Argument(help="A shipped experiment, or the path of 
 Record = Annotated[Path, typer.Option(help="The folder with the record to write or update.")]
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes; the figures do not depend on it.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of it: trial.dropout=0.15. Repeat.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of it: trial.dropout=0.15. Repeat. Paths are relative to the current folder.",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed.")]
 Effect = Annotated[float | None, typer.Option(help="The true gain in points, taken as known.")]
@@ -43,6 +48,8 @@ Correlation = Annotated[
 Alpha = Annotated[float | None, typer.Option(help="Two-sided level of the test.")]
 Month = Annotated[float | None, typer.Option(help="The month of the endpoint.")]
 Asked = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="[NAME|PATH]")]
+LINE = ("file", "row")
+"""What stands before a row and in no column of it."""
 MEASURES = "exact: the exact engine beside sampling; trials: simulated trials."
 STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
@@ -257,7 +264,9 @@ def check(name: Name, changed: Set = None, as_json: Json = False) -> None:
     for plan in found["plans"]:
         goal = f"target {plan['target']['metric']} {plan['target']['value']:g}"
         lines.append(f"  {plan['label']}: {plan['evidence']}; model {plan['model']}; {goal}")
-        lines += [f"    {contrast}" for contrast in plan["contrasts"]]
+        several = len({place.rpartition(" row ")[0] for place in plan["sources"] if place}) > 1
+        places = [f" ({place})" if several and place else "" for place in plan["sources"]]
+        lines += [f"    {contrast}{place}" for contrast, place in zip(plan["contrasts"], places, strict=True)]
         outside = [what for what in ("dose", "month") if plan[f"{what}_outside_evidence"]]
         lines += [f"    note: the {what} of the trial lies outside what was studied" for what in outside]
         lines += [f"    note: {note}" for note in plan["notes"]]
@@ -280,7 +289,10 @@ def show(
         str, typer.Argument(help="experiment, model, design, children, study, table, ratio, prices, or a table's name.")
     ],
     name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
-    tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
+    tables: Annotated[
+        list[str] | None,
+        typer.Option(help="Folders or flat CSV files in place of the shipped tables; package is these."),
+    ] = None,
     toml: Annotated[bool, typer.Option("--toml", help="Of a model or design: its file, to start from.")] = False,
     html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
@@ -307,8 +319,8 @@ def show(
     lines = []
     for table, rows in found.items():
         for row in rows:
-            lines.append(f"{table}.csv row {row['row']}")
-            known = {column: value for column, value in row.items() if value is not None and column != "row"}
+            lines.append(f"{row['file']} row {row['row']}" + (f", {table}" if row["file"] != f"{table}.csv" else ""))
+            known = {column: value for column, value in row.items() if value is not None and column not in LINE}
             said = {column: f"{v:.10g}" if isinstance(v, float) else v for column, v in known.items()}
             lines += [f"    {column}: {value}" for column, value in said.items()]
     _tell(as_json, found, *lines, DISCLAIMER)
@@ -330,12 +342,13 @@ def _show_model(name: str, *, toml: bool, html: Path | None, as_json: bool) -> N
 
 
 @app.command(
-    epilog="Examples: gmfmsim audit; gmfmsim audit --table events; gmfmsim audit --table my_evidence.csv --json"
+    epilog="Examples: gmfmsim audit; gmfmsim audit --table events; gmfmsim audit --table package --table pilots.csv"
 )
 def audit(
     table: Annotated[
-        str, typer.Option(help="One of the shipped tables, or a folder or flat CSV file of your own.")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="One of the shipped tables, or a folder or flat CSV file of your own; repeat, with package."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what in the evidence cannot be right, may be wrong or has to be known, and what it would change."""

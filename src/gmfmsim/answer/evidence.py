@@ -75,7 +75,7 @@ def trials(prepared: Prepared) -> list[dict]:
         return []
     keep = (
         *("study", "arm", "control", "cell_class", "route", "dose", "month", "scale", "effect", "se", "measure"),
-        *("row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
+        *("file", "row", "n_active", "n_control", "source_url", "source_location", "verified", "notes", "citation"),
     )
     reading = dict(zip(data["suspect"].values.tolist(), data["reading_of"].values.tolist(), strict=True))
     rows = []

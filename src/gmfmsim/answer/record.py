@@ -150,7 +150,7 @@ def _evidence(answer: Answered) -> dict:
         "uses_dose": prepared.uses_dose,
         "uses_month": prepared.uses_month,
         "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
-        "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
+        "flat_file": prepared.tables.folder.name if prepared.tables.is_flat else None,
         "trials": trials(prepared),
         "notes": prepared.notes,
         "confounding": slopes,

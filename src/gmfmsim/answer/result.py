@@ -157,7 +157,7 @@ def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Dr
 def _copy_own_inputs(question: Question, draft: Path) -> None:
     """Copy a user's own tables and models, so that the result can be run again wherever it goes."""
     of = (question.asked,) if isinstance(question.asked, Rerun) else question.plans
-    for copy, tables in {p.tables_copy: p.tables for p in of if p.tables_copy}.items():
+    for copy, tables in {copy: tables for p in of for copy, tables in p.tables_copies.items()}.items():
         copy_tables(tables, draft / copy)
     for prepared in question.plans:
         for name, copy in prepared.model_copies.items():

@@ -26,7 +26,7 @@ class Selection(Spec):
     """Which contrasts enter: a row is taken when every key given here holds one of its values.
 
     Only rows with md100 can be taken that have md100_se too, or readings (of readings.csv) that give it. `row` is the
-    line in contrasts.csv (the header is line 1); cell_class and route are those of the treated arm.
+    line in contrasts.csv or the flat file (the header is line 1); cell_class and route are those of the treated arm.
     """
 
     default_use: OneOrMore[str] | None = None
@@ -68,6 +68,7 @@ def select_contrasts(
         rows = [row for row, empty in fits if not empty]
         left_out = _in_words([(row, empty) for row, empty in fits if empty and row["scale"].startswith("GMFM")])
         faults = _selection_faults(rows, arms, file, month_correlation is not None)
+        faults += _lines_of_several(rows, file) if selection.row else []
         if not rows and left_out:
             problem = f"no contrast that meets all conditions can be used: {left_out}"
             allowed = "rows with md100, and md100_se or readings that give it"
@@ -182,12 +183,22 @@ def _unknown(candidates: list[tuple], key: str, values: list, file: str) -> Iter
 def _in_words(rows: list[tuple[Row, tuple[str, ...]]], most: int = 8) -> str:
     """Say which rows lack which columns, at most so many of each kind by number: "row 5 has no md100_se"."""
     parts = []
-    for columns, own in grouped(rows, itemgetter(1)).items():
+    for (file, columns), own in grouped(rows, lambda one: (one[0]["file"], one[1])).items():
         lines, several = [str(row["row"]) for row, _ in own], len(own) > 1
         more = f" and {len(lines) - most} more" if len(lines) > most else ""
-        has = f" of contrasts.csv {'have' if several else 'has'} no {' and no '.join(columns)}"
+        has = f" of {file} {'have' if several else 'has'} no {' and no '.join(columns)}"
         parts.append(f"row{'s' * several} {', '.join(lines[:most])}{more}{has}")
     return "; ".join(parts)
+
+
+def _lines_of_several(rows: list[Row], file: str) -> list[Fault]:
+    """Return a fault for each line that was asked for and stands in several files."""
+    faults = []
+    for line, own in grouped(rows, itemgetter("row")).items():
+        if len(files := sorted({row["file"] for row in own})) > 1:
+            problem = f"row {line} is a contrast of {' and of '.join(files)}"
+            faults.append(Fault(file, "key evidence.select.row", problem, "beside row the study that is meant"))
+    return faults
 
 
 def _are_visits(group: list[Row]) -> bool:
@@ -238,6 +249,11 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
     return faults
 
 
+def labelled(row: Row) -> str:
+    """Return what a contrast is called: study, arm with cells, control and month."""
+    return f"{row['study_id']} {row['arm_a']} v {row['arm_b']}, {at_month(row['month'])}"
+
+
 def _dataset(rows: list[Row], tables: Tables, month_correlation: float | None) -> xr.Dataset:
     arms, studies = tables.arms, tables.studies
 
@@ -262,10 +278,9 @@ def _dataset(rows: list[Row], tables: Tables, month_correlation: float | None) -
     gmfm66 = np.array([r["scale"] in GMFM66_SCALES for r in rows])
     data = bare(column("md100"), covariance, [r["study_id"] for r in rows], dose, gmfm66)
     data = _with_covariates(data, contrast_covariates(rows, tables))
-    labels = [f"{r['study_id']} {r['arm_a']} v {r['arm_b']}, {at_month(r['month'])}" for r in rows]
     return (
         data.assign(children.drop_vars("study"))
-        .assign_coords(contrast=labels)
+        .assign_coords(contrast=[labelled(r) for r in rows])
         .assign_attrs(children.attrs)
         .assign(
             control_dose=("contrast", np.array(arm("arm_b", "dose_total_cells_per_kg"), float)),
@@ -275,6 +290,7 @@ def _dataset(rows: list[Row], tables: Tables, month_correlation: float | None) -
             n_control=("contrast", column("n_b")),
             **{name: text(name) for name in ("scale", "measure")},
             row=("contrast", [r["row"] for r in rows]),
+            file=("contrast", [r["file"] for r in rows]),
             **{name: text(name) for name in ("source_url", "source_location", "verified", "notes")},
             citation=("contrast", [studies[r["study_id"]]["citation"] for r in rows]),
         )
@@ -335,11 +351,12 @@ def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.n
     for r, empty in zip(rows, pairs.any(axis=1) & tabled & np.isnan(control_se), strict=True):
         if empty:
             where, problem = f"row {r['row']}, column control_se100", f"empty, and {r['control_group']} is shared"
-            faults.append(Fault("contrasts.csv", where, problem, "a number above 0"))
+            faults.append(Fault(r["file"], where, problem, "a number above 0"))
     if not faults and tabled.any() and not is_covariance(covariance[np.ix_(tabled, tabled)]):
         problem = "the covariance of the selected contrasts is not positive definite"
         rho = data.attrs.get("month_correlation")
         allowed = "control_se100 below md100_se" + (f", or month_correlation below {rho:g}" if rho else "")
-        faults = [Fault("contrasts.csv", "columns md100_se, control_se100", problem, allowed)]
+        files = ", ".join(dict.fromkeys(r["file"] for r in rows))
+        faults = [Fault(files, "columns md100_se, control_se100", problem, allowed)]
     if faults:
         raise InputError(faults)

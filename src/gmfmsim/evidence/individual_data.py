@@ -63,9 +63,10 @@ def with_pool(data: xr.Dataset, tables: Tables, choice: IndividualData, file: st
         "scale": row["scale"],
         "measure": row["measure"],
         "row": 0,
+        "file": "",
         "citation": tables.studies[choice.meta_id]["citation"],
         **{name: row[name] or "" for name in ("notes", "source_url", "verified")},
-        "source_location": f"pooled.csv row {row['row']}, {row['source_location']}",
+        "source_location": f"{row['file']} row {row['row']}, {row['source_location']}",
     }
     left = left.assign(randomised=left["randomised"].astype(float))  # of the pool it is not known
     se = (row["ci_high"] - row["ci_low"]) / (2 * Z975)
@@ -90,7 +91,7 @@ def _estimate(tables: Tables, choice: IndividualData, file: str) -> Row:
     if missing:
         problem = f"{choice.meta_id} lacks {'; '.join(missing)}"
         allowed = "an estimate with its interval and number of trials"
-        raise InputError([Fault("pooled.csv", f"row {rows[0]['row']}", problem, allowed)])
+        raise InputError([Fault(rows[0]["file"], f"row {rows[0]['row']}", problem, allowed)])
     return rows[0]
 
 

@@ -82,7 +82,7 @@ def pooled_estimate(tables: Tables, choice: PooledChoice, file: str = "experimen
         missing.append("a random-effects model (its interval is what tau follows from), or tau2")
     if missing:
         problem, allowed = f"{row['meta_id']} lacks {'; '.join(missing)}", "an estimate with interval and heterogeneity"
-        raise InputError([Fault("pooled.csv", f"row {row['row']}", problem, allowed)])
+        raise InputError([Fault(row["file"], f"row {row['row']}", problem, allowed)])
     se = (row["ci_high"] - row["ci_low"]) / (2 * Z975)
     if row["tau2"] is not None:
         tau, derivation = math.sqrt(row["tau2"]), "printed"

@@ -27,7 +27,7 @@ MOST_COMPARED = 100
 
 def copy_tables(tables: Tables, target: Path) -> None:
     """Copy the files that tables were read from: a flat file to `target` itself, others into that folder."""
-    if tables.folder.is_file():
+    if tables.is_flat:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tables.folder, target)
         return
@@ -91,18 +91,18 @@ def _read_folder(folder: Path) -> Tables:
 
 def _cross_faults(rows: dict[str, list[Row]], whole: set[str]) -> Iterator[Fault]:
     """Return every study or arm that is used and not defined, as far as the defining tables were read `whole`."""
-    studies = sorted({r["study_id"] for r in rows["studies"]} - {None}) if "studies" in whole else []
+    studies = sorted({r["study_id"] for r in rows["studies"]} - {None}) if "studies" in whole else None
     arms = defaultdict(set)
     for r in rows["arms"] if "arms" in whole else ():
         arms[r["study_id"]].add(r["arm_id"])
-    known, looks = set(studies), {seen(study): study for study in studies}
+    known, looks = set(studies or ()), {seen(study): study for study in studies or ()}
     yield from _reading_faults(rows) if "contrasts" in whole else ()
     yield from _held_faults(rows)
     for name, table in rows.items():
         schema = TABLES[name]
         for r in table:
             study, where = r[schema.study], f"row {r['row']}, column "
-            if known and study is not None and study not in known:
+            if studies is not None and study is not None and study not in known:
                 problem, allowed = _unknown(study, looks)
                 yield Fault(f"{name}.csv", where + schema.study, f"unknown study {problem}", allowed)
             elif arms:

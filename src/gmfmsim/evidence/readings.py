@@ -73,11 +73,14 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     for figures that cannot be right, and for more than 256 combinations.
     """
     if choice == "as_tabled" and np.isnan(data["se"].values).any():
-        blank = data["row"].values[np.isnan(data["se"].values)].tolist()
-        problem = f"row{'s' * (len(blank) > 1)} {', '.join(map(str, blank))} of contrasts.csv: no md100_se as tabled"
+        blank = data.isel(contrast=np.isnan(data["se"].values))
+        places = zip(blank["row"].values.tolist(), blank["file"].values.tolist(), strict=True)
+        named = ", ".join(f"row {row} of {file}" for row, file in places)
+        problem = f"{named}: no md100_se as tabled"
         raise InputError([Fault(file, "key evidence.readings", problem, '"average": their readings give it')])
-    rows = {row["row"]: row for row in tables.rows["contrasts"]}
-    contrasts = [rows.get(number) for number in data["row"].values.tolist()]  # None: a hypothetical one
+    rows = {(row["file"], row["row"]): row for row in tables.rows["contrasts"]}
+    places = zip(data["file"].values.tolist(), data["row"].values.tolist(), strict=True)
+    contrasts = [rows.get(place) for place in places]  # None: a hypothetical one
     options = {} if choice == "as_tabled" else _options(contrasts, tables, choice, file)
     if not options:
         return one_reading(data)
@@ -146,9 +149,9 @@ def _weights(options: dict[tuple, list[Row]]) -> dict[str, dict[str, float]]:
         share = {reading: weight / sum(own.values()) for reading, weight in own.items()}
         weights.setdefault(study, own)
         if share != shares.setdefault(study, share):
-            where = "rows " + ", ".join(str(row["row"]) for row in rows)
+            file, where = rows[0]["file"], "rows " + ", ".join(str(row["row"]) for row in rows)
             problem = f"the readings of {study} on {scale} at month {month:g} are not those of its other selected rows"
-            faults.append(Fault("readings.csv", where, problem, "the same readings and weights at all of them"))
+            faults.append(Fault(file, where, problem, "the same readings and weights at all of them"))
     if faults:
         raise InputError(faults)
     return weights
@@ -164,14 +167,14 @@ def _read(contrasts: list[Row | None], options: dict[tuple, list[Row]], tables: 
                 found = read[i, option["reading"]] = RULES[option["reading"]](row, tables, option)
             except _Missing as error:
                 allowed = "a reading whose figures are there"
-                faults.append(Fault("readings.csv", where, f"needs {error.args[0]}", allowed))
+                faults.append(Fault(option["file"], where, f"needs {error.args[0]}", allowed))
                 continue
             if not (abs(found.effect) <= 100 and 0 < found.se <= 100):
                 problem = f"gives an effect of {found.effect:g} with a standard error of {found.se:g}"
-                faults.append(Fault("readings.csv", where, problem, "at most 100 points either way, se above 0 to 100"))
+                faults.append(Fault(option["file"], where, problem, "at most 100 points either way, se above 0 to 100"))
             elif found.control_se > found.se:
                 problem = f"gives a standard error of {found.se:g}, of which its control has {found.control_se:g}"
-                faults.append(Fault("readings.csv", where, problem, "at most the whole one"))
+                faults.append(Fault(option["file"], where, problem, "at most the whole one"))
     if faults:
         raise InputError(faults)
     return read

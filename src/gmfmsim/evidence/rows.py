@@ -8,8 +8,8 @@ from types import MappingProxyType
 from pydantic_core import ValidationError
 
 from gmfmsim.evidence.schema import Row, Table, grouped
-from gmfmsim.evidence.sheets.cells import DecimalComma, is_number
-from gmfmsim.evidence.sheets.sheet import Sheet, read_sheet
+from gmfmsim.evidence.sheets.cells import DecimalComma, decimal_mark, is_number, with_point
+from gmfmsim.evidence.sheets.sheet import MARKS, Sheet, read_sheet
 from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told, of_cell
 from gmfmsim.faults import Fault, InputError, choices, shown
 
@@ -58,18 +58,23 @@ def _header_faults(file: str, table: Table, sheet: Sheet, optional: Mapping) -> 
 
 def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str], rows: list[Row]) -> Iterator[Told]:
     """Add the rows of a sheet to `rows`, and tell what is wrong with their cells; one fault of all decimal commas."""
-    width = len(sheet.header)
+    width, mark = len(sheet.header), _mark(table, sheet)
     held = {i for _, cells in sheet.records for i, cell in enumerate(cells[:width]) if cell.strip()}
     left_out = {name for i, name in enumerate(sheet.header) if i not in held and name in optional}
     commas: list[Told] = []
     for number, cells in sheet.records:
-        if len(cells) < width or any(map(str.strip, cells[width:])) or _moved(table, sheet.header, cells):
-            allowed = f"{width} cells, as in the header; quotes around a cell with a comma, and points before decimals"
+        moved = sheet.separator == "," and _moved(table, sheet.header, cells)
+        if len(cells) < width or any(map(str.strip, cells[width:])) or moved:
+            allowed = f"{width} cells, as in the header; quotes around a cell with a {MARKS[sheet.separator]}"
+            allowed += ", and points before decimals" if sheet.separator == "," else ""
             yield Told(Fault(file, f"row {number}", f"{len(cells)} cells", allowed))
             continue
         named = zip(sheet.header, cells, strict=False)
-        row, wrong = _validated(table, {name: cell.strip() or None for name, cell in named if name not in left_out})
-        rows.append({"row": number} | dict.fromkeys(table.columns) | row)
+        held_by = {name: cell.strip() or None for name, cell in named if name not in left_out}
+        held_by, ambiguous = _with_points(table, held_by) if mark == "," else (held_by, [])
+        row, wrong = _validated(table, held_by)
+        rows.append({"row": number, "file": file} | dict.fromkeys(table.columns) | row)
+        wrong += ambiguous
         for name, cell, error in wrong:
             problem, *instead = error.args
             allowed = "; ".join([table.columns[name].allowed, *instead])
@@ -82,6 +87,27 @@ def _converted(file: str, table: Table, sheet: Sheet, optional: Collection[str],
         more = f", as have {len(commas) - 1} more cells" if len(commas) > 1 else ""
         first = replace(commas[0].fault, problem=commas[0].fault.problem + more)
         yield Told(first, tuple({number for told in commas for number in told.rows}))
+
+
+def _mark(table: Table, sheet: Sheet) -> str:
+    """Return the mark before decimals, as the columns of numbers show it."""
+    numbers = [i for i, name in enumerate(sheet.header) if table.columns[name].kind in ("number", "integer")]
+    return decimal_mark((cells[i] for _, cells in sheet.records for i in numbers if i < len(cells)), sheet.separator)
+
+
+def _with_points(
+    table: Table, cells: dict[str, str | None]
+) -> tuple[dict[str, str | None], list[tuple[str, str, ValueError]]]:
+    """Return cells with points in place of decimal commas, without those that may be two numbers; and these."""
+    found, wrong = dict(cells), []
+    for name, cell in cells.items():
+        if cell is not None and (kind := table.columns[name].kind) != "text":
+            try:
+                found[name] = with_point(cell, unit=kind == "amount")
+            except ValueError as error:
+                wrong.append((name, cell, error))
+                del found[name]
+    return found, wrong
 
 
 def _validated(table: Table, cells: dict[str, str | None]) -> tuple[Row, list[tuple[str, str, ValueError]]]:

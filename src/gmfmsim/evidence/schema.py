@@ -16,7 +16,7 @@ from pydantic_core import SchemaValidator, core_schema
 from gmfmsim.evidence.sheets import cells
 
 type Row = dict[str, Any]
-"""One row: column -> value, None for an empty cell; `row` is its line in the file (the header is line 1)."""
+"""One row: column -> value, None for an empty cell; `row` is its line in `file` (the header is line 1)."""
 
 READINGS = (
     *("as_tabled", "as_printed", "spread_is_se", "spread_is_sd", "imputed_sd", "sd_in_range", "sd_from_d"),
@@ -29,14 +29,19 @@ RATIOS = ("RR", "OR")
 
 GMFM66_SCALES = ("GMFM-66", "GMFM-66 observed-minus-expected")
 
-KINDS = {"text": (cells.text, "text"), "number": (cells.number, "a number"), "integer": (cells.whole, "a whole number")}
+KINDS = {
+    "text": (cells.text, "text"),
+    "amount": (cells.text, "an amount with its unit"),
+    "number": (cells.number, "a number"),
+    "integer": (cells.whole, "a whole number"),
+}
 """What reads a cell of each kind, and the kind in words."""
 
 
 class Column(NamedTuple):
     """What a column holds: the kind of its cells, whether each must hold something, and what that may be."""
 
-    kind: Literal["text", "number", "integer"]
+    kind: Literal["text", "amount", "number", "integer"]
     required: bool = True
     choices: tuple[str, ...] = ()
     low: float | None = None
@@ -49,6 +54,7 @@ class Column(NamedTuple):
         limits = {"ge": self.low, "gt": self.above, "le": self.high}
         held = {
             "text": core_schema.literal_schema(list(self.choices)) if self.choices else core_schema.str_schema(),
+            "amount": core_schema.str_schema(),
             "number": core_schema.float_schema(**limits),
             "integer": core_schema.int_schema(**limits),
         }[self.kind]
@@ -301,7 +307,8 @@ class Tables:
     """The evidence as read, not to be changed: rows by table name, and the SHA-256 of the bytes they came from.
 
     folder is the folder of the tables, or the flat file they were made from; files are the files that were read; apart
-    is the SHA-256 of the tables that stand apart (see `Table`), "" where there are none.
+    is the SHA-256 of the tables that stand apart (see `Table`), "" where there are none. parts: of tables that were
+    joined, those of each source, in order; then folder is that of the first.
     """
 
     folder: Path
@@ -309,12 +316,18 @@ class Tables:
     sha256: str
     files: tuple[Path, ...] = ()
     apart: str = ""
+    parts: tuple["Tables", ...] = ()
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the tables were made from one flat file."""
+        return self.folder.is_file() and not self.parts
 
     @property
     def copy_name(self) -> str:
         """Where a result keeps a copy of these tables, by what they hold."""
         held = f"{self.sha256[:8]}-{self.apart[:8]}".rstrip("-")
-        return f"inputs/tables-{held}" + (".csv" if self.folder.is_file() else "")
+        return f"inputs/tables-{held}" + (".csv" if self.is_flat else "")
 
     @property
     def studies(self) -> dict[str, Row]:

@@ -152,14 +152,17 @@ def out_of_line(tables: Tables) -> frozenset[str]:
 
     One at a time, the farthest first, until none is left: a study that is out of line does not widen the field that
     others are judged by. A study is judged where three others report in the same window, and is out at all months.
+    Beside the shipped tables a user's own studies alone are judged: a pilot does not put trials of the field out of it.
     """
     by_window = [study_spreads(tables, visit) for visit in VISITS]
-    out: set[str] = set()
+    settled = shipped_tables() if shipped_tables() in tables.parts else None
+    out = set(out_of_line(settled)) if settled else set()
+    judged = {spread.study for spreads in by_window for spread in spreads} - set(settled.studies if settled else ())
     while True:
         distance: dict[str, float] = {}
         for spreads in by_window:
             kept = [s for s in spreads if s.study not in out]
-            for spread in kept if len(kept) > FEWEST else []:
+            for spread in (s for s in kept if s.study in judged) if len(kept) > FEWEST else ():
                 z = abs(field_of(s for s in kept if s is not spread).z(spread.log_sd, spread.variance))
                 distance[spread.study] = max(z, distance.get(spread.study, 0))
         worst = max(sorted(distance), key=distance.__getitem__, default=None)

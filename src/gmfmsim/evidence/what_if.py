@@ -58,7 +58,7 @@ def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], fi
         elif one.study in pooled:
             problem = f"{pooled[one.study]}, which is evidence here, holds the children of {one.study} (held.csv)"
             faults.append(Fault(file, where, problem, "a study that the pool does not hold"))
-        elif one.study not in known and tables.folder == PACKAGE_TABLES:
+        elif one.study not in known and tables.folder == PACKAGE_TABLES and not tables.parts:
             problem = f"{shown(one.study)} is not in studies.csv"
             faults.append(Fault(file, where, problem, choices(one.study, known)))
         elif one.study not in known and twin is not None:
@@ -92,6 +92,7 @@ def _beside(data: xr.Dataset, one: Supposed, study: dict) -> xr.Dataset:
         "scale": "GMFM-66",
         "measure": "supposed",
         "row": 0,
+        "file": "",
         "supposed": True,
         "citation": study["citation"],
         "notes": "Not a result: what the answer would be if this trial had found it.",

@@ -82,7 +82,7 @@ NAMES = {
     "pooled_trials": ("Trials whose mean a contrast is: 1, or those of a pool of individual data", NONE),
     "n_active": ("Children with cells", "children"),
     "n_control": ("Children in the control arm", "children"),
-    "row": ("Row of contrasts.csv, 0 for a supposed result", NONE),
+    "row": ("Row of the file, 0 for a supposed result", NONE),
     "supposed": ("Whether the result is supposed and not found", NONE),
     "chain": ("Chain", NONE),
     "draw": ("Draw", NONE),

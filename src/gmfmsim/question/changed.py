@@ -2,8 +2,10 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.question.plans import laid_over
 
@@ -86,6 +88,20 @@ def changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError([Fault(PLACE, f"key {key}", problem, "gmfmsim show experiment shows what it holds")])
         here[last] = value
     return laid_over(raw, override)
+
+
+def from_here(value: Any, key: str = "") -> Any:
+    """Return what a change says with the paths in it as a shell has them: relative to the current folder.
+
+    A path is what ends in .toml, and what a key `tables` names beside the shipped ones. In a file they are relative to
+    the folder of the file; of a shipped experiment nobody knows that folder.
+    """
+    if isinstance(value, Mapping):
+        return {name: from_here(inner, str(name).rpartition(".")[2]) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [from_here(inner, key) for inner in value]
+    is_path = isinstance(value, str) and (value.endswith(".toml") or (key == "tables" and value != PACKAGE))
+    return str(Path().absolute() / value) if is_path else value
 
 
 def _value(text: str) -> object:

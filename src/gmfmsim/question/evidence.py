@@ -10,14 +10,17 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.individual_data import IndividualData, with_pool
+from gmfmsim.evidence.joined import MOST_SOURCES, PACKAGE, read_sources
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
-from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import Spec
+
+type TableNames = str | Annotated[list[str], Field(min_length=1, max_length=MOST_SOURCES)]
+"""Where tables are read: "package", a folder or a flat CSV file; or a list of these, whose studies are put together."""
 
 OF_CONTRASTS = {"select", "individual_data", "month_correlation", "readings", "what_if"}
 """The keys of [evidence] that concern contrasts."""
@@ -29,7 +32,7 @@ class EvidenceSpec(Spec):
     individual_data: a pool of individual data that is a contrast itself, in place of those whose children it holds.
     """
 
-    tables: str = "package"
+    tables: TableNames = PACKAGE
     select: Selection | None = None
     individual_data: IndividualData | None = Field(default=None, exclude_if=lambda pool: pool is None)
     month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -66,17 +69,18 @@ class Sources:
     """
 
     path: Path
-    tables: dict[str, Tables | InputError] = field(default_factory=dict)
+    tables: dict[tuple[str, ...], Tables | InputError] = field(default_factory=dict)
     found: dict[str, tuple[Evidence, tuple[Fault, ...]]] = field(default_factory=dict)
 
-    def table(self, name: str) -> Tables:
-        """Return the tables of a name: "package", or a path. Raises InputError with every fault, each time."""
-        if name not in self.tables:
+    def table(self, named: TableNames) -> Tables:
+        """Return the tables of one name or several. Raises InputError with every fault, each time."""
+        names = as_list(named)
+        if names not in self.tables:
             try:
-                self.tables[name] = shipped_tables() if name == "package" else read_tables(self.path.parent / name)
+                self.tables[names] = read_sources(names, self.path.parent)
             except InputError as error:
-                self.tables[name] = error
-        known = self.tables[name]
+                self.tables[names] = error
+        known = self.tables[names]
         if isinstance(known, InputError):
             raise known
         return known
@@ -113,6 +117,24 @@ def contrasts_of(spec: EvidenceSpec, tables: Tables, file: str = "experiment") -
 def with_more(spec: EvidenceSpec, one: Supposed) -> EvidenceSpec:
     """Return the evidence with one more supposed result."""
     return spec.model_copy(update={"what_if": [*spec.what_if, one]})
+
+
+def as_list(named: TableNames) -> tuple[str, ...]:
+    """Return the names of tables, one or several."""
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def copies_of(named: TableNames, tables: Tables) -> dict[str, Tables]:
+    """Return a user's own tables among those named, by where a result keeps a copy of them."""
+    parts = zip(as_list(named), tables.parts or (tables,), strict=True)
+    return {part.copy_name: part for name, part in parts if name != PACKAGE}
+
+
+def as_copied(named: TableNames, tables: Tables) -> TableNames:
+    """Return what an experiment in the folder of a result calls tables: its copies in place of a user's own."""
+    parts = zip(as_list(named), tables.parts or (tables,), strict=True)
+    names = [name if name == PACKAGE else part.copy_name for name, part in parts]
+    return names[0] if isinstance(named, str) else names
 
 
 def read_from(tables: Tables) -> dict[str, str]:

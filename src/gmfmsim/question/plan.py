@@ -14,7 +14,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.dist.distributions import Fixed
+from gmfmsim.evidence.contrasts import labelled
 from gmfmsim.evidence.covariates import IN_WORDS
+from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import Fault, InputError, shown
@@ -23,7 +25,17 @@ from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
 from gmfmsim.model.structure import hidden_by_pools, not_known, structure
-from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from, with_more
+from gmfmsim.question.evidence import (
+    OF_CONTRASTS,
+    Evidence,
+    EvidenceSpec,
+    Sources,
+    as_copied,
+    as_list,
+    copies_of,
+    read_from,
+    with_more,
+)
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.cost import Cost
 from gmfmsim.trial.designs import AnyDesign
@@ -138,9 +150,29 @@ class Prepared:
         return words if several == 1 else f"{words}, {several} combinations of readings"
 
     @property
+    def places(self) -> list[str]:
+        """Where each contrast stands, "contrasts.csv row 18"; "" of one that stands in no row."""
+        if self.contrasts is None:
+            return []
+        rows = zip(self.contrasts["file"].values.tolist(), self.contrasts["row"].values.tolist(), strict=True)
+        return [f"{file} row {row}" if file else "" for file, row in rows]
+
+    @property
+    def beside(self) -> list[str]:
+        """What is taken of each source beside the shipped tables, a sentence each; nothing of one source alone."""
+        found, taken = [], set(self.places)
+        for name, part in zip(as_list(self.plan.evidence.tables), self.tables.parts, strict=False):
+            if name != PACKAGE and self.contrasts is not None:
+                rows = {f"{r['file']} row {r['row']}": r for r in part.rows["contrasts"]}
+                left = [f"{labelled(row)} ({place})" for place, row in rows.items() if place not in taken]
+                words = f"{len(rows) - len(left)} of {len(rows)} contrasts of {Path(name).name} are taken"
+                found.append(words + (f"; not taken: {', '.join(left)}." if left else "."))
+        return found
+
+    @property
     def notes(self) -> list[str]:
         """What has to be known of the evidence as it was taken, and of what it leaves unknown, a sentence each."""
-        attrs, found = {} if self.contrasts is None else self.contrasts.attrs, []
+        attrs, found = {} if self.contrasts is None else self.contrasts.attrs, self.beside
         if "field_of_sds" in attrs:
             found.append(
                 "SDs that are not known are distributed as in the evidence shipped with the package: too few trials of "
@@ -189,9 +221,9 @@ class Prepared:
         return _outside(self.plan.trial.month, self.observed_months)
 
     @property
-    def tables_copy(self) -> str | None:
-        """Where a result keeps the user's own tables or flat file; None for those of the package."""
-        return None if self.plan.evidence.tables == "package" else self.tables.copy_name
+    def tables_copies(self) -> dict[str, Tables]:
+        """The user's own tables and flat files, by where a result keeps a copy of them."""
+        return copies_of(self.plan.evidence.tables, self.tables)
 
     @property
     def model_copies(self) -> dict[str, str]:
@@ -206,8 +238,7 @@ class Prepared:
         """The plan with every default written out, its own inputs named by their copies in the result."""
         without = {"evidence": OF_CONTRASTS} if self.published else None
         config = self.plan.model_dump(mode="json", exclude_none=True, exclude=without)
-        if self.tables_copy:
-            config["evidence"]["tables"] = self.tables_copy
+        config["evidence"]["tables"] = as_copied(self.plan.evidence.tables, self.tables)
         if copies := self.model_copies:
             names = [copies.get(name, name) for name in self.models]
             config["model"] |= {"average": names} if self.plan.model.average else {"name": names[0]}

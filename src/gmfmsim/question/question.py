@@ -13,7 +13,7 @@ from pydantic import Field
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, parse, read_toml
-from gmfmsim.question.changed import changed
+from gmfmsim.question.changed import changed, from_here
 from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
@@ -67,13 +67,15 @@ class Question:
 def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Question:
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
-    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is. Nothing is fitted or simulated.
+    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is; paths in them are relative to the
+    current folder, those in a file to the folder of the file. Nothing is fitted or simulated.
     Raises InputError with every fault of the file, of the tables and of the models and designs it uses.
     """
+    changes = from_here(changes or {})
     if isinstance(source, Mapping):
-        return question_from(changed(dict(source), changes or {}), Path("experiment.toml"))
+        return question_from(changed(dict(source), changes), Path("experiment.toml"))
     path = find("experiments", source)
-    return question_from(changed(read_toml(path), changes or {}), path)
+    return question_from(changed(read_toml(path), changes), path)
 
 
 def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question:
@@ -127,6 +129,7 @@ def checked(question: Question) -> dict[str, Any]:
             "label": p.plan.label,
             "evidence": p.source,
             "contrasts": [] if p.contrasts is None else p.contrasts["contrast"].values.tolist(),
+            "sources": p.places,
             "model": ", ".join(p.models) or "none",
             "target": p.plan.search.target.model_dump(),
             "dose_outside_evidence": p.dose_outside_evidence,

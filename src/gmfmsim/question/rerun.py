@@ -4,20 +4,21 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.rerun import KINDS, faults_of_rows, run_check
 from gmfmsim.evidence.rerun.checks import Check, CheckResult
 from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.files.toml import Spec, parse
-from gmfmsim.question.evidence import Sources, read_from
+from gmfmsim.question.evidence import Sources, TableNames, as_copied, copies_of, read_from
 
 
 class Section(Spec):
     """What [rerun] says beside its checks: the review as pooled.csv names it, and the tables."""
 
     review: str
-    tables: str = "package"
+    tables: TableNames = PACKAGE
     checks: list[dict] = Field(min_length=1, max_length=200)
 
 
@@ -33,7 +34,7 @@ class Rerun:
     figures give no result is a fault of the file."""
 
     review: str
-    own_tables: bool
+    named: TableNames
     tables: Tables
     checks: tuple[Check, ...]
     results: tuple[CheckResult, ...]
@@ -44,12 +45,12 @@ class Rerun:
     def config(self) -> dict:
         """What the experiment file says beside name and question, every default written out."""
         checks = [c.model_dump(mode="json", exclude_none=True) for c in self.checks]
-        return {"rerun": {"review": self.review, "tables": self.tables_copy or "package", "checks": checks}}
+        return {"rerun": {"review": self.review, "tables": as_copied(self.named, self.tables), "checks": checks}}
 
     @property
-    def tables_copy(self) -> str | None:
-        """Where a result keeps the user's own tables; None for those of the package."""
-        return self.tables.copy_name if self.own_tables else None
+    def tables_copies(self) -> dict[str, Tables]:
+        """The user's own tables, by where a result keeps a copy of them."""
+        return copies_of(self.named, self.tables)
 
     @property
     def identity(self) -> list:
@@ -89,7 +90,7 @@ def read_rerun(raw: dict, sources: Sources) -> tuple[Rerun | None, list[Fault]]:
             found += error.faults
         follows = f"{place.where}.published" if section.review not in reviews else ""
         faults += [f for f in found if f.where != follows]
-    return Rerun(section.review, section.tables != "package", tables, tuple(checks), tuple(results)), faults
+    return Rerun(section.review, section.tables, tables, tuple(checks), tuple(results)), faults
 
 
 def _check(raw: dict, place: Place) -> tuple[Check | None, list[Fault]]:

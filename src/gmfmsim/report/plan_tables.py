@@ -205,8 +205,7 @@ def _trials(trials: list[dict]) -> Table:
 def _findings(evidence: dict) -> Table:
     rows = []
     for f in evidence["findings"]:
-        where = f"row{'s' if len(f['rows']) > 1 else ''} {', '.join(map(str, f['rows']))}"
         check = f["check"].replace("_", " ").replace(" se", " SE")
-        study = Cell(f["study"], f"{evidence['flat_file'] or f['table'] + '.csv'}, {where}")
+        study = Cell(f["study"], f.get("where") or f"{evidence['flat_file'] or f['table'] + '.csv'} {f['rows']}")
         rows.append([study, Cell(check, f["severity"]), f["printed"], f["expected"], f["effect"]])
     return table(["study", "finding", "printed", "would have to be", "what it changes"], rows)

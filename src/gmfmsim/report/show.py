@@ -2,13 +2,15 @@
 
 import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from gmfmsim.evidence.audit import audit as audit_tables
 from gmfmsim.evidence.audit.finding import Finding
+from gmfmsim.evidence.joined import PACKAGE, read_sources
 from gmfmsim.evidence.prices import price_scenarios
-from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.schema import TABLES, Row, Tables
+from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
@@ -30,7 +32,9 @@ def shipped() -> dict[str, dict[str, str]]:
     }
 
 
-def show(kind: str, name: str | None = None, *, tables: str | Path | None = None) -> str | dict[str, list]:
+def show(
+    kind: str, name: str | None = None, *, tables: str | Path | Sequence[str] | None = None
+) -> str | dict[str, list]:
     """Return an experiment or children (the file as text), a model or a design in words, a study or review (its rows),
     or a table.
 
@@ -40,7 +44,7 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
 
     kind is experiment, model, design, children, study, table, ratio, prices, or the name of a table: then `name`
     narrows it to the rows of a study.
-    The tables are the shipped ones unless a folder or flat CSV is given.
+    The tables are the shipped ones unless a folder or flat CSV is given, or several of these ("package" among them).
 
     Raises InputError if there is no such kind or name, with what there is.
     """
@@ -65,7 +69,7 @@ def show(kind: str, name: str | None = None, *, tables: str | Path | None = None
         return in_words(ratio_of_scales())
     if kind == "prices":
         return {"prices": [*price_scenarios().values()]}
-    evidence = read_tables(Path(tables)) if tables else read_tables()
+    evidence = read_sources([tables] if isinstance(tables, str | Path) else tables) if tables else shipped_tables()
     if kind in TABLES or kind == "table":
         table, study = (name, None) if kind == "table" else (kind, name)
         if table not in evidence.rows:
@@ -118,17 +122,23 @@ def write_model_page(name: str, path: Path) -> None:
         raise InputError([Fault(str(path), "file", problem, "a file you may write")]) from None
 
 
-def audit(table: str | None = None) -> list[Finding]:
-    """Return the findings of the audit: of the shipped tables, of one of them, or of a folder or flat CSV of one's own.
+def audit(table: str | Sequence[str] | None = None) -> list[Finding]:
+    """Return the findings of the audit: of the shipped tables, of one of them, or of a folder or flat CSV of one's own;
+    of several together, "package" for those that are shipped.
 
     Raises InputError if `table` is neither the name of a table nor evidence that can be read.
     """
-    if table is None or table in TABLES:
-        return [f for f in audit_tables(read_tables()) if table in (None, f.table)]
-    if not os.path.exists(table):
-        problem = f"{shown(table)} does not exist"
-        raise InputError([Fault("audit", "table", problem, choices(table, TABLES) + ", a folder or a flat CSV file")])
-    return audit_tables(read_tables(Path(table)))
+    named = [table] if isinstance(table, str) else list(table or [PACKAGE])
+    if len(named) == 1 and named[0] in TABLES:
+        return [f for f in audit_tables(shipped_tables()) if f.table == named[0]]
+    faults = []
+    for name in named:
+        if name != PACKAGE and not os.path.exists(name):
+            allowed = choices(name, TABLES) + ", package, a folder or a flat CSV file"
+            faults.append(Fault("audit", "table", f"{shown(name)} does not exist", allowed))
+    if faults:
+        raise InputError(faults)
+    return audit_tables(read_sources(named))
 
 
 def _study(evidence: Tables, name: str | None) -> None:

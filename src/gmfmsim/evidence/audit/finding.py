@@ -12,7 +12,10 @@ Severity = Literal["error", "doubt", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: what is printed, what it would have to be, and what that would change. `rows` are lines."""
+    """One finding: what is printed, what it would have to be, and what that would change.
+
+    rows are lines; where says of which files, as `audit` knows.
+    """
 
     check: str
     severity: Severity
@@ -22,6 +25,7 @@ class Finding:
     printed: str
     expected: str
     effect: str
+    where: str = ""
 
 
 def lines(rows: Iterable[Row]) -> tuple[int, ...]:

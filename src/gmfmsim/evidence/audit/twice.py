@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
@@ -10,6 +9,7 @@ from operator import itemgetter
 from gmfmsim.evidence.audit.children import mean_of_two
 from gmfmsim.evidence.audit.finding import Finding, lines, listed
 from gmfmsim.evidence.schema import Row, Tables, at_month, grouped
+from gmfmsim.evidence.sheets.names import plain
 
 ALIKE = 0.9
 """Names that share their figures and this much of their letters (difflib's ratio) may be one, misspelt."""
@@ -45,7 +45,7 @@ def two_spellings(tables: Tables) -> Iterator[Finding]:
     studies = tables.studies
     for a, b in _near(studies):
         yield _two_names("studies", listed((a, b)), [studies[a], studies[b]], (a, b), "study")
-    for (study, _), rows in grouped(tables.rows["arms"], lambda r: (r["study_id"], _plain(r["arm_id"]))).items():
+    for (study, _), rows in grouped(tables.rows["arms"], lambda r: (r["study_id"], plain(r["arm_id"]))).items():
         if len(rows) > 1:
             yield _two_names("arms", study, rows, tuple(r["arm_id"] for r in rows), "arm")
 
@@ -120,18 +120,12 @@ def _first(figures: Iterable[str]) -> str:
     return "; ".join(figures[:MOST_SHOWN]) + (f" and {len(figures) - MOST_SHOWN} more" if figures[MOST_SHOWN:] else "")
 
 
-def _plain(name: str) -> str:
-    """Return a name without what two hands write differently: case, accents, spaces, stops, brackets, "et al."."""
-    letters = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
-    return re.sub(r"\bet al\b|[\s_.,;:()'-]", "", letters)
-
-
 def _near(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield pairs of names that may be one: alike but for their spelling, or by a letter beside the same figures."""
     by_figures: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name in sorted(names):
-        plain = _plain(name)
-        by_figures[re.sub(r"\D", "", plain)].append((name, re.sub(r"\d", "", plain)))
+        letters = plain(name)
+        by_figures[re.sub(r"\D", "", letters)].append((name, re.sub(r"\d", "", letters)))
     near = difflib.SequenceMatcher(autojunk=False)
     for figures, group in by_figures.items():
         for i, (b, letters) in enumerate(group):
@@ -139,5 +133,5 @@ def _near(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             for a, others in group[:i]:
                 near.set_seq1(others)
                 bounds = (near.real_quick_ratio, near.quick_ratio, near.ratio) if figures else ()
-                if _plain(a) == _plain(b) or (bounds and all(bound() >= ALIKE for bound in bounds)):
+                if plain(a) == plain(b) or (bounds and all(bound() >= ALIKE for bound in bounds)):
                     yield a, b

@@ -8,7 +8,6 @@ comment.
 import hashlib
 import itertools
 import math
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,14 +22,15 @@ from gmfmsim.evidence.formulas import dose as doses
 from gmfmsim.evidence.formulas.dose import AMOUNT, LEAST_PER_KG, Amount, DosePerKg
 from gmfmsim.evidence.rows import parse_rows, row_faults
 from gmfmsim.evidence.schema import Column, Row, Table, Tables, at_month, grouped
-from gmfmsim.evidence.sheets.cells import plain_number, whole_or_thousands
+from gmfmsim.evidence.sheets.cells import number_and_unit, plain_number, whole_or_thousands
 from gmfmsim.evidence.sheets.names import look_alike
 from gmfmsim.evidence.sheets.sheet import read_bytes
 from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told, of_cell
 from gmfmsim.faults import Fault, InputError, shown
 
 COLUMNS = schema.columns(
-    ("study arm dose?", schema.TEXT),
+    ("study arm", schema.TEXT),
+    ("dose?", Column("amount")),
     ("n?", Column("integer", low=2, high=100_000)),
     ("mean?", schema.POINTS100),
     ("sd?", Column("number", low=arms.LEAST_SD, high=arms.MOST_SD)),
@@ -62,8 +62,6 @@ ABSENT = {"scale": "GMFM-66", "month": math.nan}
 
 RESULTS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max", "p")
 """A study without any of these has no results."""
-
-_DOSE = re.compile(r"(.*?\d\.?(?:[eE][+-]?\d+)?)\s*([^\W\d].*)?", re.DOTALL)
 
 
 def read_flat(path: Path) -> Tables:
@@ -137,7 +135,7 @@ def _amount(row: Row) -> Amount | None:
     if row["dose"] in (None, "unknown"):
         return None
     text, problem, allowed = row["dose"], "is not an amount of cells with its unit", f"{AMOUNT}; or empty or unknown"
-    number, unit = match.groups(default="") if (match := _DOSE.fullmatch(text)) else (text, "")
+    number, unit = number_and_unit(text)
     try:
         number = plain_number(number)
         whole_or_thousands(number)

@@ -26,7 +26,8 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
         online = source.startswith(("https://", "http://"))
         location = f"{file}, {lines}" + (f": {source}" if source and not online else "")
         known = {"source_url": source if online else file, "source_location": location, "study_id": first["study"]}
-        tables[table].append({"row": first["row"]} | dict.fromkeys(TABLES[table].columns) | known | cells)
+        line = {"row": first["row"], "file": file}
+        tables[table].append(line | dict.fromkeys(TABLES[table].columns) | known | cells)
 
     line = "line {}".format
     for study, own in results.items():

@@ -157,14 +157,14 @@ def _independent(spec: checks.Benchmark | checks.Pool, place: Place) -> list[dic
 
 def _as_inputs(data: xr.Dataset, place: Place) -> list[dict]:
     """Return what a result says of contrasts."""
-    rows = {r["row"]: r for r in place.tables.rows["contrasts"]}
+    rows = {(r["file"], r["row"]): r for r in place.tables.rows["contrasts"]}
     found = []
     for i in range(data.sizes["contrast"]):
         one = {name: data[name].values[i].item() for name in data.data_vars if data[name].dims == ("contrast",)}
         values = {k: one[k] for k in ("effect", "se")} | {"n": [one["n_active"], one["n_control"]]}
         values |= {k: one[k] for k in ("month", "log10_dose")}
         arms = [one["arm"], one["control"]]
-        found.append(used("contrasts", one["study"], [rows[one["row"]]], values, one["scale"], arms))
+        found.append(used("contrasts", one["study"], [rows[one["file"], one["row"]]], values, one["scale"], arms))
     return found
 
 

@@ -80,7 +80,7 @@ class Place:
         row = self.at("published").one_row("pooled", cells)
         lacks = [c for c in needed if row[c] is None]
         if lacks:
-            problem = f"row {row['row']} of pooled.csv has no {', '.join(lacks)}"
+            problem = f"row {row['row']} of {row['file']} has no {', '.join(lacks)}"
             raise self.at("published").fault(problem, "a row that prints it, or kind not_reproducible")
         return row
 
@@ -125,7 +125,7 @@ def used(table: str, study: str, rows: list[Row], values: dict, reading: str, ar
     return {
         "study": study,
         "arms": arms,
-        "table": f"{table}.csv",
+        "table": rows[0]["file"],
         "rows": [r["row"] for r in rows],
         "values": values,
         "reading": reading,
@@ -145,7 +145,7 @@ def result_of(
         figures=tuple(figures),
         tolerance=reason,
         circular=check.circular,
-        printed={"table": "pooled.csv"} | {k: row[k] for k in keep} if row else None,
+        printed={"table": row["file"]} | {k: row[k] for k in keep} if row else None,
         inputs=tuple(inputs),
         note=check.note,
         variants=tuple(variants),

@@ -4,6 +4,8 @@ Every function raises ValueError with the problem and, as a second argument wher
 """
 
 import re
+from collections.abc import Iterable
+from typing import Literal
 
 from gmfmsim.evidence.sheets.names import seen
 from gmfmsim.faults import has_control_character
@@ -17,8 +19,10 @@ LONGEST = 5000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MINUS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-")
 _SPACES = " \u00a0\u2007\u2009\u202f"
+_UNIT = re.compile(r"(.*?\d[.,]?(?:[eE][+-]?\d+)?)\s*([^\W\d].*)?", re.DOTALL)
 _GROUPS = re.compile(rf"([+-]?[1-9]\d{{0,2}})(([,.'\u2019{_SPACES}])\d{{3}}(?:\3\d{{3}})*)(\.\d+)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(rf"[+-]?(\d*|\d{{1,3}}(?:([.'\u2019{_SPACES}])\d{{3}})+),\d+([eE][+-]?\d+)?", re.ASCII)
+_POINTS_BETWEEN = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3}){2,}", re.ASCII)
 _ONE_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 
 
@@ -44,6 +48,43 @@ def plain_number(text: str) -> str:
             return head + tail.replace(mark, "") + decimals
     if _DECIMAL_COMMA.fullmatch(text):
         raise DecimalComma("is not a number: it has a decimal comma", "with a decimal point")
+    return text
+
+
+def number_and_unit(text: str) -> tuple[str, str]:
+    """Return the number that a text begins with, as it is written, and what follows it."""
+    match = _UNIT.fullmatch(text)
+    return (match[1], match[2] or "") if match else (text, "")
+
+
+def decimal_mark(cells: Iterable[str], separator: str) -> Literal[".", ","]:
+    """Return the mark before the decimals of a file, from its cells with numbers and what separates its cells.
+
+    Commas between cells: a point. Else what the numbers have that can have nothing else: 7,36 a comma, 7.36 a point;
+    where they have both or none, a comma between semicolons, as spreadsheets write where commas are decimal marks.
+    """
+    if separator == ",":
+        return "."
+    numbers = [cell.strip().translate(_MINUS) for cell in cells]
+    commas = any(_DECIMAL_COMMA.fullmatch(n) and not _ONE_POINT.fullmatch(n.replace(",", ".")) for n in numbers)
+    points = any("." in n and _NUMBER.fullmatch(n) and not _ONE_POINT.fullmatch(n) for n in numbers)
+    return "," if (commas and not points) or (separator == ";" and commas >= points) else "."
+
+
+def with_point(text: str, *, unit: bool = False) -> str:
+    """Return a number of a file whose decimal mark is the comma with a decimal point; with a `unit`, what follows too.
+
+    7,36 is 7.36 and 1.234,5 is 1234.5. Raises ValueError for 1.234, which may be either, and, where no unit follows,
+    for a decimal point.
+    """
+    number, rest = number_and_unit(text) if unit else (text, "")
+    number = number.translate(_MINUS)
+    whole_or_thousands(number)
+    if _DECIMAL_COMMA.fullmatch(number):
+        whole, decimals = number.split(",")
+        return f"{re.sub(rf"[.'\u2019{_SPACES}]", '', whole)}.{decimals} {rest}".rstrip()
+    if "." in number and not unit and not _POINTS_BETWEEN.fullmatch(number):
+        raise ValueError("has a decimal point, and others of the file a decimal comma", "one decimal mark in a file")
     return text
 
 

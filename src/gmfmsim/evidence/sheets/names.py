@@ -1,5 +1,6 @@
 """Names that look alike and are not the same: a person sees one study where a file holds two."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,12 @@ def seen(name: str) -> str:
     for same in () if name.isascii() else _SAME.values():
         name = same(name)
     return " ".join(name.split())
+
+
+def plain(name: str) -> str:
+    """Return a name without what two hands write differently: case, accents, spaces, stops, brackets, "et al."."""
+    letters = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
+    return re.sub(r"\bet al\b|[\s_.,;:()'-]", "", letters)
 
 
 def difference(first: str, second: str) -> str:

@@ -1,6 +1,7 @@
 """A CSV file as people have them: its bytes, separator, comments and empty columns, before any cell is read.
 
-What is no comma-separated UTF-8 table is refused in one message that names cause and cure, before it is parsed.
+Commas, semicolons, tabs or vertical bars separate the cells, as the row of column names shows. What is no table of this
+kind is refused in one message that names cause and cure, before it is parsed.
 """
 
 import csv
@@ -25,9 +26,24 @@ MOST_ROWS = 2000
 MOST_LINES = 10 * MOST_ROWS
 """Lines of one file, blank ones, comments and those within cells counted: more are refused before they are parsed."""
 
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+"""What may separate the cells of a row, in words."""
+
+_HINT = re.compile(r"""(\s*)"?sep=(.)[",;|\t ]*(?=[\r\n]|$)""", re.IGNORECASE)
+"""The line by which a spreadsheet is told the separator."""
+
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _SAVE = 'save it as "CSV UTF-8 (comma delimited)"'
+_CURE = f"{', '.join(mark + 's' for mark in MARKS.values())} between cells: in a spreadsheet, {_SAVE}"
+
+_ONE_LETTER = {*range(128)} | {
+    byte
+    for byte in range(0xA0, 0x100)
+    if (letter := bytes([byte]).decode("cp1252")) == bytes([byte]).decode("cp1250")
+    and (letter.isalpha() or letter in "\u00a0\u00a7\u00b0\u00b1\u00b7\u00d7")
+}
+"""Bytes that Windows writes for one character in Western and in Central Europe. From 128 to 159 other systems have
+letters of their own."""
 
 
 class Sheet(NamedTuple):
@@ -41,6 +57,7 @@ class Sheet(NamedTuple):
     row: int
     records: list[tuple[int, list[str]]]
     told: list[Told]
+    separator: str
 
 
 def read_bytes(path: Path) -> bytes:
@@ -64,11 +81,11 @@ def read_sheet(file: str, content: bytes, columns: Collection[str], *, comments:
 
     Raises InputError with one fault where the file is no table of this kind.
     """
-    text = _decoded(file, content)
+    text = _without_hint(file, _decoded(file, content))
     if (lines := 1 + sum(text.count(end) for end in "\n\r") - text.count("\r\n")) > MOST_LINES:
         _refuse(file, "file", f"{lines} lines", f"at most {MOST_LINES}, and {MOST_ROWS} rows")
-    _check_header(file, text, set(columns), comments)
-    (row, cells), records, told = _records(file, text, comments)
+    separator = _separator(file, text, set(columns), comments)
+    (row, cells), records, told = _records(file, text, comments, separator)
     names = [_name(cell) for cell in cells]
     header = [name if name in columns else cell.strip() for name, cell in zip(names, cells, strict=True)]
     if nameless := {i for i, name in enumerate(header) if not name}:
@@ -76,10 +93,11 @@ def read_sheet(file: str, content: bytes, columns: Collection[str], *, comments:
             for i in nameless:
                 if own[i : i + 1] and own[i].strip():
                     problem = f"column {i + 1} has no name and holds {shown(own[i])} in row {number}"
-                    allowed = "a name for each column that holds something; quotes around a cell with a comma"
+                    allowed = "a name for each column that holds something; quotes around a cell with a "
+                    allowed += MARKS[separator]
                     _refuse(file, f"row {row}", problem, allowed)
         records = [(n, [c for i, c in enumerate(own) if i not in nameless]) for n, own in records]
-    return Sheet([name for name in header if name], row, records, told)
+    return Sheet([name for name in header if name], row, records, told, separator)
 
 
 def _refuse(file: str, where: str, problem: str, allowed: str) -> None:
@@ -97,32 +115,48 @@ def _name(cell: str) -> str:
 
 
 def _decoded(file: str, content: bytes) -> str:
+    """Return the text of a file: UTF-8, UTF-16 with its mark, or what Windows writes, where that can be one text alone.
+
+    Windows has a code page for each part of the world. What stands for the same letter in Western (cp1252) and Central
+    Europe (cp1250), as in M\u00fcller, is read; what does not is told with both.
+    """
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if wide else "utf-8-sig").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         start, before = error.start, content[: error.start]
+    if not wide and set(content) <= _ONE_LETTER and not content.startswith(_SPREADSHEETS):
+        return content.decode("cp1252")
     problem = "is not UTF-8"
     if content.startswith(_SPREADSHEETS):
         problem += ": the file is a spreadsheet"
-    elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problem += " but UTF-16"
+    elif wide:
+        problem += ", and is broken UTF-16"
     else:
-        around = rb'[^,;\t\r\n"]*'
+        start = next((i for i in range(start, len(content)) if content[i] not in _ONE_LETTER), start)
+        before, around = content[:start], rb'[^,;\t\r\n"]*'
         cell = re.search(around + b"$", before[-40:])[0] + re.match(around, content[start : start + 40])[0]
         row = len(before.splitlines()) + before.endswith((b"\n", b"\r"))
-        problem += f": in row {max(row, 1)}, as Windows writes it (cp1252), {shown(cell.decode('cp1252', 'replace'))}"
+        west, central = (shown(cell.decode(page, "replace"), 40) for page in ("cp1252", "cp1250"))
+        problem += f": in row {max(row, 1)}, as Windows writes it, {west} (Western, cp1252) or {central} (Central "
+        problem += "European, cp1250)"
     _refuse(file, f"byte {start}", problem, f"UTF-8 text: in a spreadsheet, {_SAVE}; in an editor, save it as UTF-8")
 
 
-def _check_header(file: str, text: str, columns: set[str], comments: bool) -> None:
-    """Raise InputError if the first line that is no comment shows that the file is no comma-separated table."""
+def _without_hint(file: str, text: str) -> str:
+    """Return a text with an empty line in place of a first one that tells a spreadsheet the separator."""
+    if not (hint := _HINT.match(text)):
+        return text
+    if hint[2] not in MARKS:
+        problem = f"sep= tells a spreadsheet that {shown(hint[2])} separates the cells"
+        _refuse(file, f"row {1 + len(hint[1].splitlines())}", problem, _CURE)
+    return hint[1] + text[hint.end() :]
+
+
+def _separator(file: str, text: str, columns: set[str], comments: bool) -> str:
+    """Return what separates the cells, as the first line that is no comment shows; it must name columns."""
     number, line, other = _first_line(text, columns, comments)
     where = f"row {number}"
-    if hint := re.match(r'\s*"?sep=(.)', line, re.IGNORECASE):
-        word = _SEPARATORS.get(hint[1], shown(hint[1]))
-        problem = f"{shown(line.strip())} tells a spreadsheet that {word} separate the cells, and is no row of a table"
-        allowed = "no such line: delete it" if hint[1] == "," else _cure(hint[1])
-        _refuse(file, where, problem + _decimal_comma(text, hint[1]), allowed)
     many = 1 + max(line.count(mark) for mark in ",;\t|")
     if many > MOST_COLUMNS:
         _refuse(file, where, f"{many} columns", f"at most {MOST_COLUMNS}")
@@ -130,18 +164,18 @@ def _check_header(file: str, text: str, columns: set[str], comments: bool) -> No
         _refuse(file, where, f"a header of {len(line)} characters", f"at most {MOST_HEADER}")
     if "\0" in line:
         _refuse(file, where, "holds NUL characters: UTF-16, or no text", f"UTF-8 text: {_SAVE}")
-    found = {mark: _known(line, mark, columns) for mark in _SEPARATORS}
+    found = {mark: _known(line, mark, columns) for mark in (*MARKS, " ")}
     best = max(found, key=found.get)
     if found[best] < 2 and other is not None:
         if other < number or not line:
             _refuse(file, f"row {other}", "names the columns and is a comment, since it begins with #", "no # there")
         problem = f"is taken for the header, which stands in row {other}"
         _refuse(file, where, problem, "the header first" + ", or # before each line above it" * comments)
-    if best != "," and found[best] > max(1, found[","]):
-        problem = f"unknown column: {_SEPARATORS[best]} separate the cells, not commas"
-        _refuse(file, f"{where}, column {shown(line.strip())}", problem + _decimal_comma(text, best), _cure(best))
+    if best == " " and found[best] > 1:
+        _refuse(file, f"{where}, column {shown(line.strip())}", "unknown column: spaces separate the cells", _CURE)
     if found[best] < 2 and _known(line.strip(' \t\r\n"'), ",", columns) > 1:
         _refuse(file, where, "the whole row stands in quotes, and so is one cell", "quotes around single cells only")
+    return best if found[best] > 1 else ","
 
 
 def _first_line(text: str, columns: set[str], comments: bool) -> tuple[int, str, int | None]:
@@ -151,7 +185,7 @@ def _first_line(text: str, columns: set[str], comments: bool) -> tuple[int, str,
         comment = quoted or (comments and line.lstrip(' \t"').startswith("#"))
         if quoted or (comment and line.lstrip().startswith('"')):  # a comment in quotes may have several lines
             quoted ^= line.count('"') % 2 == 1
-        if _known(line.replace("#", "", 1) if comment else line, ",", columns) > 2:
+        if max(_known(line.replace("#", "", 1) if comment else line, mark, columns) for mark in MARKS) > 2:
             headed = headed or number
         if first is None and not comment and line.strip(" \t\r\n,;|"):
             first = number, line
@@ -166,23 +200,8 @@ def _known(line: str, separator: str, columns: set[str]) -> int:
     return len({_name(cell) for cell in cells} & columns)
 
 
-def _cure(separator: str) -> str:
-    word = _SEPARATORS.get(separator, shown(separator))
-    allowed = f"commas between cells and points before decimals: {_SAVE}, the numbers in English form; or in an editor"
-    return f"{allowed} replace commas within numbers by points, then {word} by commas"
-
-
-def _decimal_comma(text: str, separator: str) -> str:
-    """Say that numbers have decimal commas, if the first lines show one."""
-    for line in text[:20_000].splitlines():
-        for cell in line.split(separator) if separator != "," else ():
-            if re.match(r'[\s"]*[+-]?\d+,\d', cell):
-                return f"; numbers have a decimal comma ({shown(cell.strip())})"
-    return ""
-
-
 def _records(
-    file: str, text: str, comments: bool
+    file: str, text: str, comments: bool, separator: str
 ) -> tuple[tuple[int, list[str]], list[tuple[int, list[str]]], list[Told]]:
     """Return the header and the rows, each with its line, and what may be a row or a comment."""
     header, records, told, count, begins = (1, []), [], [], 0, True
@@ -196,9 +215,9 @@ def _records(
         for line in io.StringIO(text, newline=""):
             raw = begins and comments and line.lstrip().startswith("#")
             begins = False
-            yield "\n" if raw and is_comment(next(csv.reader([line]), [])) else line
+            yield "\n" if raw and is_comment(next(csv.reader([line], delimiter=separator), [])) else line
 
-    reader = csv.reader(lines(), strict=True)
+    reader = csv.reader(lines(), delimiter=separator, strict=True)
     try:
         for cells in reader:
             begins = True
@@ -208,7 +227,7 @@ def _records(
                 elif count := count + 1:
                     records += [(reader.line_num, cells)] if count <= MOST_ROWS else []
     except csv.Error as error:
-        _refuse(file, f"row {reader.line_num}", f"is not CSV: {error}", "comma separated, quotes closed")
+        _refuse(file, f"row {reader.line_num}", f"is not CSV: {error}", "cells parted by one mark, quotes closed")
     if count > MOST_ROWS:
         _refuse(file, "file", f"{count} rows", f"at most {MOST_ROWS}")
     if comments:
