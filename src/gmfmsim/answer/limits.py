@@ -1,16 +1,19 @@
 """The limits of the evidence behind a plan, a line each, and the children that would be needed under each."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
+from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.question.plan import Prepared
 
 CONTROLLED = ("rct_parallel", "rct_crossover")
 """Designs of studies.csv with randomised children to compare."""
+
+MIXED = ("cells", "route")
+"""The kinds of changed assumptions that mixed evidence is about."""
 
 MOST_UNDER = 6
 """Numbers of children that stand under one limit."""
@@ -71,16 +74,15 @@ def _readings(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _mixed(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    kinds = {
-        name: len(set(np.unique(prepared.contrasts[name].values)) - {"", "not known"})
-        for name in ("cell_class", "route")
-    }
-    said = [
-        f"{count} {what}" for count, what in zip(kinds.values(), ("kinds of cells", "routes"), strict=True) if count > 1
-    ]
-    if said:
-        words = f"The trials used {' and '.join(said)}, at doses that go with them: which of these matters cannot be "
-        yield "mixed", words + "told apart.", ("cells", "route")
+    of = {"cell_class": CLASS_WORDS, "route": ROUTE_WORDS}
+    kinds = {name: Counter(prepared.contrasts[name].values.tolist()) for name in of}
+    if any(len(set(found) - {"", "not known"}) > 1 for found in kinds.values()):
+        cells, routes = (
+            ", ".join(f"{k} {of[name].get(kind, kind)}" for kind, k in found.most_common())
+            for name, found in kinds.items()
+        )
+        words = f"The {prepared.contrasts.sizes['contrast']} contrasts mix cells ({cells}) and routes ({routes}), "
+        yield "mixed", words + "at doses that go with them: which of these matters cannot be told apart.", MIXED
 
 
 def _scales(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
