@@ -8,10 +8,11 @@ import numpy as np
 
 from gmfmsim.answer.children import children_seen
 from gmfmsim.answer.design import design_record, plug_in, trial_record
-from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
+from gmfmsim.answer.evidence import contrasts, findings, in_tables, small_study
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.posterior import kept_of
+from gmfmsim.answer.protocol import protocol_record
 from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.what_moves import in_children
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings
@@ -49,9 +50,38 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
 
 def _record(answer: Answered) -> dict:
     """Return the answer of one plan: n and what it rests on, then all that a page says of trial, model and evidence."""
+    plan = answer.prepared.plan
+    page = {
+        "models": _models(answer),
+        "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
+        "trial_gate": answer.gate,
+        "reference": _reference(answer),
+        "plug_in": plug_in(answer),
+        "optimise_n_total": plan.optimise and plan.optimise.n_total,
+        "asked": asked_in_words(answer),
+        "design": None
+        if answer.type_one is None
+        else design_record(plan.trial, answer.shown_n, answer.published_changes),
+        "weights": plan.model and plan.model.weights,
+        "no_average": no_average(answer.members),
+        "checks": [
+            {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
+            for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
+        ],
+        "evidence": _evidence(answer),
+    }
+    readings = [_reading(row, plan.trial) for row in answer.readings]
+    told = answer_in_brief(answer) | exact(page) | plain({"readings": readings})
+    return told | plain(answer.asked) | plain(_of_design(answer))
+
+
+def answer_in_brief(answer: Answered) -> dict:
+    """Return what text of the answer of one plan needs, as answer.json has it: of the fit the names and shares of the
+    models alone, of the evidence what can be said without it."""
     prepared, required = answer.prepared, answer.required
     plan, n, at = prepared.plan, required.n, required.reference_n
     power, power_mcse = (None, None) if at is None else answer.at("planning_value", at)
+    assurance, assurance_mcse = (None, None) if at is None else answer.at("new_study", at)
     first = {
         "label": plan.label,
         "target": plan.search.target.model_dump(),
@@ -68,44 +98,31 @@ def _record(answer: Answered) -> dict:
         "planning_value": plan.search.planning_value,
         "power_at_planning_value": power,
         "power_at_planning_value_mcse": power_mcse,
+        "assurance": assurance,
+        "assurance_mcse": assurance_mcse,
         "dose_outside_evidence": prepared.dose_outside_evidence,
         "month_outside_evidence": prepared.month_outside_evidence,
     }
     page = {
-        "models": _models(answer),
+        "models": [{"name": m.name, "title": m.spec and m.spec.title, "share": m.share} for m in answer.members],
         "headline": headline(answer),
         "slug": prepared.slug,
         "unit": prepared.unit,
         "replicates": answer.surface.attrs.get("replicates"),
-        "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
         "trial_engine": answer.surface.attrs["engine"],
-        "trial_gate": answer.gate,
         "why": required.why,
-        "reference": _reference(answer),
-        "trial": trial_record(answer),
-        "plug_in": plug_in(answer),
-        "optimise_n_total": plan.optimise and plan.optimise.n_total,
-        "asked": asked_in_words(answer),
-        "design": None
-        if answer.type_one is None
-        else design_record(plan.trial, answer.shown_n, answer.published_changes),
+        "trial": trial_record(prepared),
         "effects": _effects(answer),
         "weights": plan.model and plan.model.weights,
-        "no_average": no_average(answer.members),
-        "checks": [
-            {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
-            for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
-        ],
-        "evidence": _evidence(answer),
+        "evidence": in_tables(prepared),
     }
     said = {
-        "readings": [_reading(row, plan.trial) for row in answer.readings],
         "sensitivity": in_children(answer.moves, plan.trial),
         "distribution": answer.behind,
         "warnings": warnings(answer),
+        "protocol": protocol_record(prepared, required),
     }
-    last = {"sentence": sentence(answer)}
-    return plain(first) | exact(page) | plain(said) | last | plain(answer.asked) | plain(_of_design(answer))
+    return plain(first) | exact(page) | plain(said) | {"sentence": sentence(answer)}
 
 
 def _models(answer: Answered) -> list[dict]:
@@ -141,25 +158,16 @@ def _manifest(answer: Answered) -> dict:
 
 def _evidence(answer: Answered) -> dict:
     """Return what the answer rests on: contrasts or a published estimate, their sources, and what is doubtful."""
-    prepared, published = answer.prepared, answer.prepared.published
+    prepared = answer.prepared
     small, slopes = small_study(answer), []
     if prepared.models:
         slopes = confounding_in_words(confounding(prepared.contrasts, tau=typical_tau(answer.members)))
-    return {
-        "model_title": prepared.model_title,
-        "observed_doses": prepared.observed_doses,
-        "observed_months": prepared.observed_months,
-        "uses_dose": prepared.uses_dose,
-        "uses_month": prepared.uses_month,
-        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
-        "flat_file": prepared.tables.folder.name if prepared.tables.folder.is_file() else None,
-        "trials": trials(prepared),
-        "notes": prepared.notes,
+    fitted_to = {
         "confounding": slopes,
         "small_study": asdict(small) if small else None,
         "findings": findings(prepared),
-        "published": asdict(published) if published else None,
     }
+    return in_tables(prepared) | fitted_to
 
 
 def _reference(answer: Answered) -> dict | None:
