@@ -193,7 +193,8 @@ def test_the_range_of_n_is_that_of_every_kind_of_change(answer):
         reached = [row["n_total"] or float("inf") for row in answer["sensitivity"] if row["changed"] == kind]
         for end in (min(reached), max(reached)):
             assert f"| {end if end < float('inf') else 'none'} (" in text
-    readings = [row["n_total"] for row in answer["sensitivity"] if row["changed"] == "reading"]
+    readings = [row["n_total"] for row in answer["sensitivity"] if ": " in row["to"]]
+    assert len(readings) == sum(answer["protocol"]["suspect"].values())
     line = next(line for line in text.splitlines() if "cannot be right as printed" in line)
     assert all(str(end) in line for end in (min(readings), max(readings)))
 
@@ -361,6 +362,8 @@ def test_a_name_or_a_file_is_an_experiment_or_a_design(tmp_path):
     ("words", "told"),
     [
         (("nothing",), "is not the name of a shipped experiment"),
+        (("x" * 5000,), "is not the name of a shipped experiment"),
+        ((f"{'x' * 5000}.toml",), "does not exist"),
         (("quickstart", "--plan", "x"), "'x' is no plan"),
         (("quickstart", "--format", "pdf"), "says no format"),
         (("quickstart", "--out", "x.pdf"), "says no format"),
@@ -379,7 +382,7 @@ def test_a_result_is_not_changed_and_an_old_one_says_what_to_do(answer, tmp_path
     (tmp_path / "answer.json").write_text(json.dumps(old), encoding="utf-8")
     with pytest.raises(InputError, match=r"earlier version\n.*--force"):
         gmfmsim.protocol(tmp_path)
-    with pytest.raises(InputError, match="cannot change a result"):
+    with pytest.raises(InputError, match="cannot change what was read"):
         gmfmsim.protocol(tmp_path, {"seed": 1})
 
 
@@ -388,6 +391,9 @@ def test_a_file_is_written_where_one_says_and_nothing_is_overwritten_unsaid(answ
     folder.mkdir()
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "novak2016").mkdir()
+    assert command(monkeypatch, "protocol", "novak2016") == 2
+    assert "novak2016: plan: asks for no sample size" in capsys.readouterr().err
     assert command(monkeypatch, "protocol", "result") == 0
     assert capsys.readouterr().out == str(section(answer))
     for form in ("docx", "html"):

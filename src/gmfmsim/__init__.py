@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gmfmsim.answer.result import Result
     from gmfmsim.question.question import Question
     from gmfmsim.question.scaffold import new_evidence
-    from gmfmsim.report.protocol.document import Document
+    from gmfmsim.report.protocol.ask import protocol
     from gmfmsim.report.show import audit, shipped, show
 
     type Source = str | Path | Mapping[str, Any]
@@ -138,41 +138,6 @@ def power(source: "Source | Experiment", n: int, *, progress: Silent | None = No
     return at_n(_question_of(source), n, progress or Silent())
 
 
-def protocol(
-    source: "Source | Experiment | Result",
-    changes: Mapping[str, Any] | None = None,
-    *,
-    plan: str | None = None,
-    progress: Silent | None = None,
-) -> "Document":
-    """Return the sample-size section of a protocol, with the items of DELTA2 (Cook et al. 2018), as a document.
-
-    source: a result or its folder, from which all is taken; or an experiment or design, of which as much is computed
-    as `size` does. changes: as of `load`, not of a result. plan: the label of the one that is meant, the first by
-    default. str() of it is Markdown, save("section.docx") writes Word, HTML or Markdown.
-
-    Raises InputError for faults in the inputs, where there is no plan, or a result was written by an earlier version,
-    and GateFailed as `size`.
-    """
-    from gmfmsim.answer.experiment import Experiment
-    from gmfmsim.answer.planned import labels_of, planned, position_of
-    from gmfmsim.answer.result import Result
-    from gmfmsim.question.question import read_question_or_design
-    from gmfmsim.report.protocol.section import section
-
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        source = Result.read(source)
-    if isinstance(source, Result):
-        if changes:
-            fault = Fault(str(source.folder), "--set", "cannot change a result", "an experiment, or no change")
-            raise InputError([fault])
-        labels = [told["label"] for told, _ in source.plans] if source.kind == "plans" else []
-        return section(source.answer, position_of(plan, labels, str(source.folder)))
-    question = source.question if isinstance(source, Experiment) else read_question_or_design(source, changes)
-    position = position_of(plan, labels_of(question), question.name)
-    return section(planned(question, position, progress or Silent()))
-
-
 def check(source: "Source | Experiment") -> dict[str, Any]:
     """Validate an experiment with its tables, models and designs, compute nothing, and say what a run would do.
 
@@ -194,7 +159,10 @@ def draw(folder: str | Path) -> Path:
     return drawn(Result.read(folder))
 
 
-_ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {"new_evidence": "question.scaffold"}
+_ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {
+    "new_evidence": "question.scaffold",
+    "protocol": "report.protocol.ask",
+}
 """Verbs that stand where their work is done, by module."""
 
 

@@ -1,7 +1,6 @@
 """The answer of one plan as far as text of a protocol needs it: as `size` finds it, nothing sampled where exact engines
 can answer, nothing written."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,9 +11,7 @@ from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.record import answer_in_brief
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.what_moves import in_children, what_moves
-from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.progress import Silent
-from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 
 OF_THE_TRIAL = {"sd", "dropout"}
@@ -22,23 +19,6 @@ OF_THE_TRIAL = {"sd", "dropout"}
 
 USUAL = 100
 """Children an arm at which a plan is shown that has no number, nor one that nearly reaches its plateau."""
-
-
-def labels_of(question: Question) -> list[str]:
-    """Return the labels of the plans that ask for a sample size; none of a review or of trials of the past."""
-    return [p.plan.label for p in question.plans] if isinstance(question.asked, Plans) else []
-
-
-def position_of(label: str | None, labels: Sequence[str], place: str) -> int:
-    """Return which plan is meant, the first where none is named. Raises InputError for a label that is none, and where
-    nothing asks for a sample size."""
-    if label in labels:
-        return labels.index(label)
-    if label is None and labels:
-        return 0
-    problem = f"{shown(label)} is no plan" if labels else "asks for no sample size"
-    allowed = choices(label or "", labels) if labels else "an experiment with a plan"
-    raise InputError([Fault(place, "plan", problem, allowed)])
 
 
 def planned(question: Question, position: int, progress: Silent) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def read_question_or_design(
     if isinstance(source, Mapping):
         return read_question(source, changes)
     name = str(source)
-    is_path = name.endswith(".toml") and Path(name).is_file()
+    is_path = name.endswith(".toml") and os.path.isfile(name)  # false for names that no file can have
     of_design = "kind" in read_toml(Path(name)) if is_path else name in names("designs")
     return question_of_design(name, changes) if of_design else read_question(name, changes)
 

@@ -17,21 +17,22 @@ def moved(row: dict) -> str:
     return f"{row['n_total'] or 'none'} ({row['words']})"
 
 
-def evidence_limits(plan: dict, experiment: str) -> Iterator[str]:
+def evidence_limits(plan: dict) -> Iterator[str]:
     """Yield the limits of the evidence of a plan."""
     facts = plan["protocol"]
     yield from plan["warnings"]
     yield _missing(facts["unpublished"])
     yield _small_studies(plan)
-    yield _readings(plan)
+    yield from _readings(plan)
     yield from _mixed(plan)
     yield from plan["evidence"]["notes"]
     if plan["evidence"]["published"]:
         yield "One published estimate stands for all evidence; its faults and those of its trials are in the number."
     if facts["partial"]:
         yield (
-            "Whether small studies report larger effects, and the number under other models, evidence, readings and "
-            f"priors, a run computes: gmfmsim run {experiment}, then gmfmsim protocol with the folder that it writes."
+            "What only a run computes is not here: what small studies report, the number under other models, evidence, "
+            "readings and priors, false claims of a design under other children. gmfmsim protocol says it from the "
+            "folder that gmfmsim run, or of a design gmfmsim simulate, has written."
         )
 
 
@@ -46,9 +47,13 @@ def _missing(trials: list[dict]) -> str:
     )
 
 
-def _under(plan: dict, *kinds: str, every: bool = False) -> str:
-    """Say the number under changed assumptions of some kinds: the extremes, or every one; nothing where none is."""
-    rows = [row for row in plan["sensitivity"] if row["changed"] in kinds]
+def _changed(plan: dict, *kinds: str) -> list[dict]:
+    """Return the changed assumptions of some kinds."""
+    return [row for row in plan["sensitivity"] if row["changed"] in kinds]
+
+
+def _under(rows: list[dict], every: bool = False) -> str:
+    """Say the number under changed assumptions: the extremes, or every one; nothing where there is none."""
     if not rows:
         return ""
     chosen = rows if every else list({id(row): row for row in extremes(rows)}.values())
@@ -65,20 +70,23 @@ def _small_studies(plan: dict) -> str:
         f"Small studies: the reported effect {way} by {slope:.2f} points with each point of standard error (regression "
         f"after Egger 1997 on {small['k']} contrasts: z {small['z']:.2f}, p {small['p']:.2g}), and would be "
         f"{small['limit']:.2f} (SE {small['limit_se']:.2f}) in a trial without error. The number is not corrected for "
-        f"that. {_under(plan, 'bias', every=True)}"
+        f"that. {_under(_changed(plan, 'bias'), every=True)}"
     )
 
 
-def _readings(plan: dict) -> str:
-    """Say whose figures are doubtful, and the number under their readings."""
-    suspect = plan["protocol"]["suspect"]
-    if not suspect:
-        return ""
-    return (
-        f"Figures of {', '.join(suspect)} cannot be right as printed, or were not printed; the number averages over "
-        f"their readings, {plan['evidence']['combinations']} combinations, with prior weights that are judgements. "
-        f"{_under(plan, 'reading')}"
-    )
+def _readings(plan: dict) -> Iterator[str]:
+    """Say whose figures are doubtful, and the number under their readings; and what else could be read otherwise."""
+    suspect, rows = plan["protocol"]["suspect"], _changed(plan, "reading")
+    own = [row for row in rows if row["to"].partition(": ")[0] in suspect]
+    if suspect:
+        yield (
+            f"Figures of {', '.join(suspect)} cannot be right as printed, or were not printed; the number averages "
+            f"over their readings, {plan['evidence']['combinations']} combinations, with prior weights that are "
+            "judgements. "
+            f"{_under(own)}"
+        )
+    if others := [row for row in rows if row not in own]:
+        yield f"Evidence that could be read otherwise. {_under(others, every=True)}"
 
 
 def _mixed(plan: dict) -> Iterator[str]:
@@ -88,10 +96,10 @@ def _mixed(plan: dict) -> Iterator[str]:
         return
     cells, routes = (", ".join(f"{k} {name}" for name, k in mix[of].items()) for of in ("cells", "routes"))
     if len(mix["cells"]) > 1 or len(mix["routes"]) > 1:
-        under = _under(plan, "cells", "route", every=True)
+        under = _under(_changed(plan, "cells", "route"), every=True)
         yield f"The {mix['contrasts']} contrasts mix cells ({cells}) and routes ({routes}). {under}"
     if mix["other_scale"]:
         yield (
             f"{mix['other_scale']} of the {mix['contrasts']} contrasts are on another scale than the GMFM-66 and enter "
-            f"through a ratio of scales, r. {_under(plan, 'r')}"
+            f"through a ratio of scales, r. {_under(_changed(plan, 'r'))}"
         )

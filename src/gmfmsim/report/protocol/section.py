@@ -30,7 +30,7 @@ KINDS = {
     "month": "month of the evidence",
     "r": "ratio of scales r",
     "prior": "a prior",
-    "reading": "reading of a doubtful figure",
+    "reading": "reading of the evidence",
     "bias": "bias of reports or small studies",
 }
 """The kinds of changed assumptions, in the order in which they are told."""
@@ -54,7 +54,7 @@ def section(answer: dict, position: int = 0) -> Document:
         blocks += part(plan)
     blocks += [paragraph(_software(plan, source)), *_sensitivity(plan), *_others(answer, position)]
     blocks += [heading(2, "Assumptions and their sources"), _assumptions(plan)]
-    blocks += [heading(2, "Limits of the evidence"), bullets(evidence_limits(plan, answer["experiment"]))]
+    blocks += [heading(2, "Limits of the evidence"), bullets(evidence_limits(plan))]
     blocks += [
         heading(2, "References"),
         bullets([*cited_in([text for block in blocks for text in texts(block)]), *_citations(facts)]),
@@ -100,7 +100,8 @@ def _at_a_glance(plan: dict, source: str) -> Block:
     """Return the items of DELTA2 in a table."""
     trial, facts, unit = plan["trial"], plan["protocol"], plan["unit"]
     sd, n, value = trial["sd_of_change"], plan["n_total"], f"{plan['planning_value']:g} {unit}"
-    arms = {arm["name"]: arm for arm in trial["arms"]}
+    arms = {arm["name"]: f"{arm['ratio']:g}" for arm in trial["arms"]}
+    ratio = " : ".join(arms.values())
     by_arm = ", ".join(f"{size} {name}" for name, size in (plan["n_by_arm"] or {}).items())
     assured = plan["target"]["metric"] == "assurance"
     rows = [
@@ -109,7 +110,7 @@ def _at_a_glance(plan: dict, source: str) -> Block:
             "none stated: " + NO_NUMBER[plan["why"]].format(goal=facts["goal"]) if n is None else f"{n}",
         ),
         ("by arm", by_arm),
-        ("allocation ratio", " : ".join(f"{a['ratio']:g}" for a in arms.values()) + f" ({' : '.join(arms)})"),
+        ("allocation ratio", f"{ratio} ({' : '.join(arms)})" if len(arms) > 1 else "one arm"),
         ("primary outcome", f"GMFM-66 at month {trial['month']:g}"),
         ("target", facts["goal"]),
         ("target difference", _new_study(plan) if assured else f"{value}, taken as the truth"),
@@ -254,7 +255,7 @@ def _children(plan: dict) -> Iterator[Block]:
     unequal = len({arm["ratio"] for arm in trial["arms"]}) > 1
     seen = ""
     if n is not None and trial["dropout"]:
-        seen = f"Their loss is in the number: of {n} randomised about {facts['seen']:.0f} are expected at the endpoint."
+        seen = f"Drop-out is in the number: of {n} randomised about {facts['seen']:.0f} are expected at the endpoint."
     yield heading(2, "Children, allocation and drop-out")
     yield paragraph(
         *(passages.get(part, "") for part in ("children", "arms", "own")),
