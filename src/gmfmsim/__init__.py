@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gmfmsim.answer.result import Result
     from gmfmsim.question.question import Question
     from gmfmsim.question.scaffold import new_evidence
+    from gmfmsim.report.protocol.ask import protocol
     from gmfmsim.report.show import audit, shipped, show
 
     type Source = str | Path | Mapping[str, Any]
@@ -48,6 +49,7 @@ __all__ = [
     "load",
     "new_evidence",
     "power",
+    "protocol",
     "run",
     "shipped",
     "show",
@@ -180,7 +182,10 @@ def draw(folder: str | Path) -> Path:
     return drawn(Result.read(folder))
 
 
-_ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {"new_evidence": "question.scaffold"}
+_ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {
+    "new_evidence": "question.scaffold",
+    "protocol": "report.protocol.ask",
+}
 """Verbs that stand where their work is done, by module."""
 
 

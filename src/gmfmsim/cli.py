@@ -182,6 +182,35 @@ def compare(
     _tell(as_json, value, result.answer["sentence"], *tables, f"report: {result.report}", DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim protocol quickstart; gmfmsim protocol results/quickstart/KEY --out section.docx")
+def protocol(
+    name: Annotated[
+        str, typer.Argument(help="A result folder, an experiment, a design, or a path.", metavar="FOLDER|NAME|PATH")
+    ],
+    form: Annotated[str | None, typer.Option("--format", help="md, html or docx.", metavar="md|html|docx")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write, by its end in that format.")] = None,
+    plan: Annotated[str | None, typer.Option(help="The label of the plan that is meant, the first by default.")] = None,
+    changed: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write the sample-size section of a protocol, with every item that DELTA2 asks for.
+
+    From a result folder nothing is computed; of an experiment or design as much as size does. Markdown is printed where
+    no file is named; html and docx go to a new file NAME-sample-size.
+    """
+    from gmfmsim.question.changed import said_as
+    from gmfmsim.report.protocol.document import form_of, new_file
+
+    form = form_of(form, out)
+    text = gmfmsim.protocol(name, said_as(changed or ()), plan=plan, progress=Console())
+    if out is None and form != "md":
+        out = new_file(text, form)
+    written = None if out is None else str(text.save(out, form))
+    told = str(text) if written is None else f"wrote {written}\n"
+    found = {"result": text.source, "written": written, "blocks": text.as_json()}
+    _tell(as_json, found, told.rstrip("\n"))
+
+
 @app.command(epilog="Example: gmfmsim report results/quickstart/KEY")
 def report(
     folder: Annotated[Path, typer.Argument(help="A result folder, with its data.", metavar="FOLDER")],

@@ -167,9 +167,10 @@ def _biases(base: Assumed) -> Iterator[Assumed]:
 
 def averages(no_effect: float | None) -> Iterator[tuple[str, str]]:
     """Yield the averages over accounts of bias: what each is called, and in words."""
-    yield AVERAGE, "one mean, averaged over these biases and none"
+    words = "one mean, averaged over accounts of bias and none"
+    yield AVERAGE, words
     if no_effect is not None:
-        yield SPIKED, f"the same, or no effect at all ({percent(no_effect)} before the data)"
+        yield SPIKED, f"{words}, or no effect at all ({percent(no_effect)} before the data)"
 
 
 def _with_errors_times(data: xr.Dataset, factor: xr.DataArray) -> xr.Dataset:

@@ -9,6 +9,7 @@ from gmfmsim.answer.plan import Answered, is_design
 from gmfmsim.answer.words import children
 from gmfmsim.evidence.children_sd import are_enough, fitted, printed_sds
 from gmfmsim.evidence.schema import Tables
+from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.change_sd import INTERVAL, change_sd, spread_in_words
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.design import Design
@@ -18,19 +19,18 @@ POINTS = "GMFM-66 points"
 ANALYSES = {"t": "two-sample t test, pooled variance", "z": "z test, SD known"}
 
 
-def trial_record(answer: Answered) -> dict:
+def trial_record(prepared: Prepared) -> dict:
     """Return what is assumed of the trial, as a page says it."""
-    plan = answer.prepared.plan
-    trial = plan.trial
+    trial = prepared.plan.trial
     record = {
         "month": trial.month,
         "arms": [{"name": a.name, "dose": a.dose, "ratio": float(a.ratio)} for a in trial.arms],
         "setting": ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in trial.setting if v is not None),
-        "sd_change": _spread(trial, answer.prepared.unit),
-        "sd_of_change": spread_record(trial, answer.prepared.tables, answer.prepared.unit),
+        "sd_change": _spread(trial, prepared.unit),
+        "sd_of_change": spread_record(trial, prepared.tables, prepared.unit),
         "dropout": trial.dropout,
     }
-    if is_design(answer.prepared):
+    if is_design(prepared):
         return record
     return record | {"analysis": ANALYSES[trial.analyses[0].method], "alpha": trial.alpha}
 

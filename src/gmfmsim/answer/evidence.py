@@ -68,6 +68,24 @@ def small_study(answer: Answered) -> Egger | None:
     return egger(effect, se**2)
 
 
+def in_tables(prepared: Prepared) -> dict:
+    """Return what a page says of the evidence without a fit: what is selected, its rows and sources, or a published
+    estimate."""
+    published = prepared.published
+    return {
+        "model_title": prepared.model_title,
+        "observed_doses": prepared.observed_doses,
+        "observed_months": prepared.observed_months,
+        "uses_dose": prepared.uses_dose,
+        "uses_month": prepared.uses_month,
+        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
+        "flat_file": prepared.tables.folder.name if prepared.tables.is_flat else None,
+        "trials": trials(prepared),
+        "notes": prepared.notes,
+        "published": asdict(published) if published else None,
+    }
+
+
 def trials(prepared: Prepared) -> list[dict]:
     """Return one row a contrast, in words: who was treated with what, what was found, where it was read."""
     data = prepared.reported

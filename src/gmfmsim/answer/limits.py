@@ -4,16 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gmfmsim.evidence.audit.children import CONTROLLED, unpublished
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.question.plan import Prepared
 
-CONTROLLED = ("rct_parallel", "rct_crossover")
-"""Designs of studies.csv with randomised children to compare."""
-
-MIXED = ("cells", "route")
-"""The kinds of changed assumptions that mixed evidence is about."""
+type Limit = tuple[str, str, tuple[str, ...]]
+"""What a limit is about, in words, and the kinds of changed assumptions that it is about."""
 
 MOST_UNDER = 6
 """Numbers of children that stand under one limit."""
@@ -38,42 +36,45 @@ def _under(moves: list[dict[str, Any]], changed: Iterable[str]) -> list[dict[str
 
 
 def silent(tables: Tables) -> list[Row]:
-    """Return the registered randomised trials of which the tables hold no arm, outcome or contrast, largest first."""
-    heard = {r["study_id"] for name in ("arms", "outcomes", "contrasts") for r in tables.where(name)}
-    rows = [
-        row
-        for row in tables.where("studies")
-        if row["registry_id"] and row["n_enrolled"] and row["design"] in CONTROLLED and row["study_id"] not in heard
+    """Return the registered controlled trials of which the tables hold no result, the largest first."""
+    rows = [tables.studies[finding.study] for finding in unpublished(tables)]
+    return sorted((r for r in rows if r["design"] in CONTROLLED), key=lambda row: -(row["n_enrolled"] or 0))
+
+
+def _missing(tables: Tables) -> Iterator[Limit]:
+    said = [
+        f"{row['registry_id']} ({row['n_enrolled'] or 'an unknown number of'} children; {row['source_location']})"
+        for row in silent(tables)
     ]
-    return sorted(rows, key=lambda row: -row["n_enrolled"])
+    if said:
+        words = f"Controlled trials that were registered and of which no result is known: {', '.join(said)}. What they "
+        yield "missing", words + "found would change the number.", ("missing",)
 
 
-def _missing(tables: Tables) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    found = silent(tables)
-    if found:
-        first, others = found[0], len(found) - 1
-        words = f"Registered and not reported: {first['registry_id']}, {first['n_enrolled']:g} children"
-        words += f", and {others} smaller" if others else ""
-        yield "missing", f"{words}. The tables hold no result of it.", ("missing",)
-
-
-def _small_studies(small: Egger | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _small_studies(small: Egger | None) -> Iterator[Limit]:
     if small is not None:
-        words = f"Effects differ by {small.slope:+.2f} points with each point of standard error (p {small.p:.2g}, "
-        words += f"{small.k} contrasts). The answer does not correct for reports that hang on their error."
-        yield "small studies", words, ("bias",)
+        way = "rises" if small.slope > 0 else "falls"
+        yield (
+            "small studies",
+            f"The reported effect {way} by {abs(small.slope):.2f} points with each point of standard error "
+            f"(regression after Egger on {small.k} contrasts: z {small.z:.2f}, p {small.p:.2g}), and would be "
+            f"{small.limit:.2f} (SE {small.limit_se:.2f}) in a trial without error. The number does not correct it.",
+            ("bias",),
+        )
 
 
-def _readings(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _readings(prepared: Prepared) -> Iterator[Limit]:
     doubtful = prepared.contrasts["suspect"].values.tolist()
     unknown = int((prepared.reported["log_se_sd"].values > 0).sum())
-    parts = [f"figures of {', '.join(doubtful)} cannot be right as printed, or are not printed" if doubtful else ""]
+    parts = [f"figures of {', '.join(doubtful)} cannot be right as printed, or were not printed" if doubtful else ""]
     parts += [f"the standard error of {unknown} contrasts is not known" if unknown else ""]
     if said := "; ".join(filter(None, parts)):
-        yield "readings", f"{said[0].upper()}{said[1:]}. The answer averages over what they may be.", ("reading",)
+        words = f"{said[0].upper()}{said[1:]}. The number averages over what they may be, "
+        combinations = prepared.contrasts.sizes["reading"]
+        yield "readings", f"{words}{combinations} combinations, by weights that are judgements.", ("reading",)
 
 
-def _mixed(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _mixed(prepared: Prepared) -> Iterator[Limit]:
     of = {"cell_class": CLASS_WORDS, "route": ROUTE_WORDS}
     kinds = {name: Counter(prepared.contrasts[name].values.tolist()) for name in of}
     if any(len(set(found) - {"", "not known"}) > 1 for found in kinds.values()):
@@ -82,10 +83,11 @@ def _mixed(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             for name, found in kinds.items()
         )
         words = f"The {prepared.contrasts.sizes['contrast']} contrasts mix cells ({cells}) and routes ({routes}), "
-        yield "mixed", words + "at doses that go with them: which of these matters cannot be told apart.", MIXED
+        words += "at doses that go with them: which of these matters cannot be told apart."
+        yield "mixed", words, ("cells", "route")
 
 
-def _scales(prepared: Prepared) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _scales(prepared: Prepared) -> Iterator[Limit]:
     gmfm66 = prepared.contrasts["gmfm66"].values
     if not gmfm66.all():
         words = f"{int((~gmfm66).sum())} of {gmfm66.size} contrasts are on another scale than the GMFM-66, and enter "

@@ -101,7 +101,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     if not all(row["passed"] for row in gate):
         raise GateFailed(plan.label, gate)
     lap("simulated check")
-    effect, band = _effects(prepared, members, sizing)
+    effect, band = effect_of(prepared, members, sizing), _over_doses(prepared, members)
     lap("effects")
     with progress.steps("readings of suspect figures") as advance:
         readings = under_readings(sizing, required, advance)
@@ -145,19 +145,22 @@ def _checked(prepared: Prepared, member: Member, fits: dict) -> Checks:
     return fits[key]
 
 
-def _effects(prepared: Prepared, members: list[Member], sizing: Sizing) -> tuple[xr.Dataset, xr.Dataset | None]:
-    """Return the effect at the dose of the trial, and over doses where the model uses the dose."""
-    seed, active = prepared.plan.seed, prepared.plan.trial.active
+def effect_of(prepared: Prepared, members: list[Member], sizing: Sizing) -> xr.Dataset:
+    """Return the effect at the dose of the trial: mean of studies and new study, exactly where there are no draws."""
+    active = prepared.plan.trial.active
     if all(m.mixture for m in members):
-        effect = effect_exactly([sizing.belief(name) for name in ("pooled_mean", "new_study")], active.dose)
-    else:
-        effect = dose_response(sizing.effects.sel(arm=[active.name]), np.array([active.dose]), seed)
+        return effect_exactly([sizing.belief(name) for name in ("pooled_mean", "new_study")], active.dose)
+    return dose_response(sizing.effects.sel(arm=[active.name]), np.array([active.dose]), prepared.plan.seed)
+
+
+def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
+    """Return the effect over doses, where the model uses the dose."""
     if not prepared.uses_dose:
-        return effect, None
-    low, high = prepared.observed_doses
+        return None
+    (low, high), active = prepared.observed_doses, prepared.plan.trial.active
     reach = np.geomspace(min(low, active.dose) / 3, max(high, active.dose) * 3, 121)
     doses = {f"{dose:.6g}": dose for dose in reach.tolist()}
-    return effect, dose_response(effects_of(prepared, members, doses), reach, seed)
+    return dose_response(effects_of(prepared, members, doses), reach, prepared.plan.seed)
 
 
 def _asked(prepared: Prepared, sizing: Sizing, progress: Silent) -> dict[str, object]:

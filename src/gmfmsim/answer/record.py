@@ -9,17 +9,19 @@ import numpy as np
 from gmfmsim.answer.children import children_seen
 from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.answer.design import design_record, plug_in, trial_record
-from gmfmsim.answer.evidence import contrasts, findings, small_study, trials
+from gmfmsim.answer.evidence import contrasts, findings, in_tables, small_study
 from gmfmsim.answer.limits import limits
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.plan import Answered, answered
 from gmfmsim.answer.posterior import kept_of
+from gmfmsim.answer.protocol import protocol_record
 from gmfmsim.answer.resources import compared
 from gmfmsim.answer.result import Datasets, Outcome
 from gmfmsim.answer.sizing import assumed, in_figures, success_at
 from gmfmsim.answer.what_moves import in_children
 from gmfmsim.answer.words import asked_in_words, claimed, headed, headline, sentence, warnings, worst_claims
 from gmfmsim.compute.text import exact, plain
+from gmfmsim.evidence.formulas.classical import Egger
 from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
@@ -55,6 +57,34 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
 
 def _record(answer: Answered) -> dict:
     """Return the answer of one plan: n and what it rests on, then all that a page says of trial, model and evidence."""
+    plan, small = answer.prepared.plan, small_study(answer)
+    page = {
+        "models": _models(answer),
+        "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
+        "trial_gate": answer.gate,
+        "reference": _reference(answer),
+        "plug_in": plug_in(answer),
+        "optimise_n_total": plan.optimise and plan.optimise.n_total,
+        "asked": asked_in_words(answer),
+        "design": None
+        if answer.type_one is None
+        else design_record(plan.trial, answer.shown_n, answer.published_changes),
+        "weights": plan.model and plan.model.weights,
+        "no_average": no_average(answer.members),
+        "checks": [
+            {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
+            for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
+        ],
+        "evidence": _evidence(answer, small),
+    }
+    readings = [_reading(row, plan.trial) for row in answer.readings]
+    told = answer_in_brief(answer, small) | exact(page) | plain({"readings": readings})
+    return told | plain(answer.asked) | plain(_of_design(answer))
+
+
+def answer_in_brief(answer: Answered, small: Egger | None = None) -> dict:
+    """Return what text of the answer of one plan needs, as answer.json has it: of the fit the names and shares of the
+    models alone, of the evidence what can be said without it. small: the regression on standard errors, of a fit."""
     prepared, required = answer.prepared, answer.required
     plan = prepared.plan
     first = in_figures(prepared, required) | success_at(answer.surface, required.reference_n)
@@ -70,40 +100,25 @@ def _record(answer: Answered) -> dict:
         "month_outside_evidence": prepared.month_outside_evidence,
     }
     page = {
-        "models": _models(answer),
+        "models": [{"name": m.name, "title": m.spec and m.spec.title, "share": m.share} for m in answer.members],
         "headline": headline(answer),
         "slug": prepared.slug,
         "unit": prepared.unit,
         "replicates": answer.surface.attrs.get("replicates"),
-        "replicates_elsewhere": answer.surface.attrs.get("replicates_elsewhere"),
         "trial_engine": answer.surface.attrs["engine"],
-        "trial_gate": answer.gate,
-        "reference": _reference(answer),
-        "trial": trial_record(answer),
-        "plug_in": plug_in(answer),
-        "optimise_n_total": plan.optimise and plan.optimise.n_total,
-        "asked": asked_in_words(answer),
-        "design": None
-        if answer.type_one is None
-        else design_record(plan.trial, answer.shown_n, answer.published_changes),
+        "trial": trial_record(prepared),
         "effects": _effects(answer),
         "weights": plan.model and plan.model.weights,
-        "no_average": no_average(answer.members),
-        "checks": [
-            {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
-            for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
-        ],
-        "evidence": _evidence(answer),
+        "evidence": in_tables(prepared),
     }
     said = {
-        "readings": [_reading(row, plan.trial) for row in answer.readings],
         "sensitivity": in_children(answer.moves, plan.trial),
         "distribution": answer.behind,
         "warnings": warnings(answer),
+        "protocol": protocol_record(prepared, required),
     }
-    said["limits"] = limits(prepared, small_study(answer), said["sensitivity"])
-    last = {"sentence": sentence(answer)}
-    return plain(first) | exact(page) | plain(said) | last | plain(answer.asked) | plain(_of_design(answer))
+    said["limits"] = limits(prepared, small, said["sensitivity"])
+    return plain(first) | exact(page) | plain(said) | {"sentence": sentence(answer)}
 
 
 def _models(answer: Answered) -> list[dict]:
@@ -137,27 +152,17 @@ def _manifest(answer: Answered) -> dict:
     }
 
 
-def _evidence(answer: Answered) -> dict:
+def _evidence(answer: Answered, small: Egger | None) -> dict:
     """Return what the answer rests on: contrasts or a published estimate, their sources, and what is doubtful."""
-    prepared, published = answer.prepared, answer.prepared.published
-    small, slopes = small_study(answer), []
+    prepared, slopes = answer.prepared, []
     if prepared.models:
         slopes = confounding_in_words(confounding(prepared.contrasts, tau=typical_tau(answer.members)))
-    return {
-        "model_title": prepared.model_title,
-        "observed_doses": prepared.observed_doses,
-        "observed_months": prepared.observed_months,
-        "uses_dose": prepared.uses_dose,
-        "uses_month": prepared.uses_month,
-        "combinations": 1 if prepared.contrasts is None else prepared.contrasts.sizes["reading"],
-        "flat_file": prepared.tables.folder.name if prepared.tables.is_flat else None,
-        "trials": trials(prepared),
-        "notes": prepared.notes,
+    fitted_to = {
         "confounding": slopes,
         "small_study": asdict(small) if small else None,
         "findings": findings(prepared),
-        "published": asdict(published) if published else None,
     }
+    return in_tables(prepared) | fitted_to
 
 
 def _reference(answer: Answered) -> dict | None:

@@ -17,6 +17,7 @@ from gmfmsim.model.exact import Refused, posterior
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account, over_accounts, without_effect
 from gmfmsim.model.structure import structure
 from gmfmsim.model.truths import Belief, mixed_belief
+from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, smallest
 from gmfmsim.trial.size import RequiredN
@@ -42,7 +43,7 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     base = Assumed("structure", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
     asked = prepared.plan.sensitivity.changed
     cases = [case for case in cases_of(prepared, base) if case.changed in asked and possible(case, prepared)]
-    rows, refits = [], Refits(sizing)
+    rows, refits = [], Refits(sizing, not all(_of_trial(case, prepared) for case in cases))
     found = list(in_order(lambda case: _required(sizing, refits, case), cases))
     if biased := [case for case in cases if case.account in refits.accounts]:
         for to, words in averages(prepared.plan.sensitivity.no_effect):
@@ -105,15 +106,18 @@ def _moved(row: dict, required: RequiredN) -> float:
 
 
 class Refits:
-    """Models fitted to evidence, each once: quickly, except those of the answer, which are at hand."""
+    """Models fitted to evidence, each once: quickly, except those of the answer, which are at hand.
 
-    def __init__(self, sizing: Sizing):
+    wanted: whether any model is asked for at all.
+    """
+
+    def __init__(self, sizing: Sizing, wanted: bool = True):
         self.choice = sizing.prepared.plan.model
         self.found: dict[tuple[str, int], tuple[float, Belief]] = {}
         self.accounts: dict[str, tuple[float, Belief]] = {}
         self.of = sizing
         data = id(sizing.prepared.contrasts)
-        for m, belief in zip(sizing.members, sizing.by_model(), strict=True) if self.choice else ():
+        for m, belief in zip(sizing.members, sizing.by_model(), strict=True) if self.choice and wanted else ():
             self.found[m.spec.model_dump_json(), data] = m.mixture.log_marginal, belief
 
     def belief(self, models: Mapping[str, ModelSpec], data: xr.Dataset) -> Belief:
@@ -166,12 +170,18 @@ def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found | None:
     return Found(smallest(assurance, sizing.prepared.plan.search.target.value), assurance.plateau())
 
 
+def _of_trial(case: Assumed, prepared: Prepared) -> bool:
+    """Return whether a case changes the trial alone: evidence and models are those of the plan, or it has none."""
+    own = case.data is prepared.contrasts and case.models is prepared.models
+    return case.data is None or (own and case.taken is None and case.account is None)
+
+
 def _belief(sizing: Sizing, refits: Refits, case: Assumed) -> Belief:
     """Return what the effect may be under a case. Raises Refused where the exact engine cannot fit it."""
     search = sizing.prepared.plan.search
     if search.target.metric == "power":
         return sizing.belief("planning_value")
-    if case.data is None:
+    if _of_trial(case, sizing.prepared):
         return sizing.belief()
     if case.account in (AVERAGE, SPIKED):
         no_effect = sizing.prepared.plan.sensitivity.no_effect if case.account == SPIKED else None

@@ -29,13 +29,7 @@ def headline(answer: Answered) -> str:
 
 def sentence(answer: Answered) -> str:
     """Say the answer of one plan in a sentence or two."""
-    plan, required = answer.prepared.plan, answer.required
-    metric, target = plan.search.target.metric, percent(plan.search.target.value)
-    effect, month = f"{plan.search.planning_value:g} {answer.prepared.unit}", f"{plan.trial.month:g} months"
-    goal = {
-        "assurance": f"{target} assurance of showing {claimed(plan.trial)} at {month} in a new study",
-        "power": f"{target} power to show {claimed(plan.trial, effect)}",
-    }[metric]
+    plan, required, goal = answer.prepared.plan, answer.required, goal_of(answer.prepared)
     plateau = _with_mcse(required.plateau, required.plateau_mcse)
     limit, nearly = children(plan.trial, _most(answer)), required.n_at_95_plateau
     most = f"{children(plan.trial, nearly)} give 95 % of that" if nearly else f"{limit} do not give 95 % of that"
@@ -58,6 +52,17 @@ def sentence(answer: Answered) -> str:
         text = f"Whether any number of children gives {goal} is not decided by {trials} simulated trials: "
         text += f"the plateau is {plateau}, and {most}."
     return text + "".join(f" {warning}" for warning in warnings(answer))
+
+
+def goal_of(prepared: Prepared) -> str:
+    """Say what the children of a plan are to give: 80 % assurance of showing a gain at 12 months in a new study."""
+    plan = prepared.plan
+    target, month = percent(plan.search.target.value), f"{plan.trial.month:g} months"
+    effect = f"{plan.search.planning_value:g} {prepared.unit}"
+    return {
+        "assurance": f"{target} assurance of showing {claimed(plan.trial)} at {month} in a new study",
+        "power": f"{target} power to show {claimed(plan.trial, effect)}",
+    }[plan.search.target.metric]
 
 
 def _how_sure(answer: Answered) -> str:

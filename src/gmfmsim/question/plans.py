@@ -73,7 +73,8 @@ def overlay(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_replaced(base: dict, override: dict) -> dict:
-    """Return base without what an override replaces: the design, one model by several, contrasts by an estimate."""
+    """Return base without what an override replaces: the design, one model by several, contrasts by an estimate, and
+    the source of a planning value with the value."""
     trial, wanted = base.get("trial"), override.get("trial")
     if isinstance(trial, dict) and isinstance(wanted, dict):
         another = "kind" in wanted or wanted.get("design") not in (None, trial.get("design"))  # with a kind it is whole
@@ -82,6 +83,9 @@ def _without_replaced(base: dict, override: dict) -> dict:
     if isinstance(model, dict) and isinstance(other, dict) and ("name" in other) != ("average" in other):
         replaced = {"average", "weights"} if "name" in other else {"name"}
         base = base | {"model": {k: v for k, v in model.items() if k not in replaced}}
+    search, sought = base.get("search"), override.get("search")
+    if isinstance(search, dict) and isinstance(sought, dict) and "planning_value" in sought:
+        base = base | {"search": {k: v for k, v in search.items() if k != "planning_value_source"}}
     kept, evidence = base.get("evidence"), override.get("evidence")
     if not isinstance(kept, dict) or not isinstance(evidence, dict) or ("pooled" in evidence) == ("select" in evidence):
         return base

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from gmfmsim.faults import Fault, InputError, shown
-from gmfmsim.files.shelf import find
+from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import Spec, parse, read_toml
 from gmfmsim.question.changed import changed, from_here
 from gmfmsim.question.evidence import Sources
@@ -78,13 +79,27 @@ def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, 
     return question_from(changed(read_toml(path), changes), path)
 
 
-def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question:
-    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what `base` asks.
+def read_question_or_design(
+    source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> Question:
+    """Read an experiment as `read_question`, or where the name is that of a design, or the file declares one, as
+    `question_of_design`."""
+    if isinstance(source, Mapping):
+        return read_question(source, changes)
+    name = str(source)
+    is_path = name.endswith(".toml") and os.path.isfile(name)  # false for names that no file can have
+    of_design = "kind" in read_toml(Path(name)) if is_path else name in names("designs")
+    return question_of_design(name, changes) if of_design else read_question(name, changes)
 
-    Evidence, model, target and seed are those of the shipped experiment `base`; the exact engine alone fits the model.
 
-    Raises InputError with every fault of the design.
+def question_of_design(name: str, changes: Mapping[str, Any] | None = None) -> Question:
+    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what the quick start of
+    one mean asks.
+
+    Evidence, model, target and seed are those of quickstart_one_mean; the exact engine alone fits the model. changes:
+    as of `read_question`. Raises InputError with every fault of the design.
     """
+    base = "quickstart_one_mean"
     design = find("designs", name)
     raw = read_toml(find("experiments", base))
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", design.stem)[:50]
@@ -95,7 +110,8 @@ def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question
         "search": {k: v for k, v in raw["search"].items() if k != "replicates"} | {"max_n_per_arm": MOST_CHILDREN},
         "trial": {"design": name},
     }
-    return question_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
+    whole = {k: v for k, v in raw.items() if k != "analysis"} | own
+    return question_from(changed(whole, changes or {}), Path(f"design-{stem}.toml"))
 
 
 def question_from(raw: dict[str, Any], path: Path) -> Question:

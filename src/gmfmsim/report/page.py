@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+from markupsafe import Markup
+
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
@@ -12,6 +14,7 @@ from gmfmsim.report.figures import Drawn, figures_of, forest_labels
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import with_key
 from gmfmsim.report.plan_tables import tables_of
+from gmfmsim.report.protocol.section import in_a_paragraph, section
 
 CAPTIONS = {
     "curves": "Probability of success against the number of children in all. Level line: target. The curve of a new "
@@ -46,6 +49,7 @@ def plans_page(result: Result) -> None:
     values["evidence"] = [(labels, s["evidence"], s) for labels, s in _distinct(sections, _of_evidence)]
     if found := result.answer.get("comparison"):
         values |= _compared(result, found)
+    values |= {"paragraph": in_a_paragraph(result.answer), "protocol": Markup(section(result.answer).fragment(3))}
     values["config"] = (result.folder / "config.toml").read_text(encoding="utf-8")
     page = filled("page.html.j2", answer=result.answer, percent=percent, **values)
     result.report.write_text(page, encoding="utf-8")
@@ -74,7 +78,7 @@ def _of_model(section: dict) -> object:
 
 def _of_evidence(section: dict) -> object:
     """Return what a section says of the evidence, whatever is made of it."""
-    return [section["evidence"][name] for name in ("trials", "findings", "notes", "published", "small_study")]
+    return [section["evidence"][name] for name in ("trials", "findings", "notes", "published")]
 
 
 def _section(result: Result, position: int) -> dict:

@@ -78,19 +78,26 @@ def protocol(design: Design, n: int | None = None) -> str:
 
     Without n it gives the sizes of the trial as it was run, or none where it was not.
     """
-    sizes = design.sizes(n) if n is not None else design.as_run
-    sentences = [
-        design.title.rstrip(".") + ".",
-        _children(design),
-        _arms(design, sizes),
-        *design.own_words(),
-        _visits(design),
-        _success(design),
-        *_analyses(design),
-        *_losses(design, sizes),
-        f"Source: {design.source}" + ("" if design.source.endswith(".") else "."),
-    ]
-    return " ".join(sentences)
+    return " ".join(passages(design, design.sizes(n) if n is not None else design.as_run).values())
+
+
+def passages(design: Design, sizes: dict[str, int] | None) -> dict[str, str]:
+    """Return the sentences of `protocol` by what they are about, in order, with children by arm or without any number.
+
+    title, children, arms, own (what only this kind of design has), visits, success, analyses, losses, source.
+    """
+    found = {
+        "title": design.title.rstrip(".") + ".",
+        "children": _children(design),
+        "arms": _arms(design, sizes),
+        "own": " ".join(design.own_words()),
+        "visits": _visits(design),
+        "success": _success(design),
+        "analyses": " ".join(_analyses(design)),
+        "losses": " ".join(_losses(design, sizes)),
+        "source": f"Source: {design.source}" + ("" if design.source.endswith(".") else "."),
+    }
+    return {name: text for name, text in found.items() if text}
 
 
 def _sourced(value: BaseModel, key: str = "") -> Iterator[tuple[str, Source]]:

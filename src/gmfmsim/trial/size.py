@@ -29,10 +29,16 @@ class Target(Spec):
 
 
 class Search(Spec):
-    """The target, and how hard to look for it. max_seconds ends a search early, with the n that it has bracketed."""
+    """The target, and how hard to look for it. max_seconds ends a search early, with the n that it has bracketed.
+
+    planning_value_source: where the planning value comes from, in words for the text of a protocol.
+    """
 
     target: Target
     planning_value: Annotated[float, Field(ge=1e-3, le=1e3)]
+    planning_value_source: Annotated[str, Field(min_length=3, max_length=400)] | None = Field(
+        default=None, exclude_if=lambda v: v is None
+    )
     replicates: Annotated[int, Field(ge=1_000, le=5_000_000)] = 100_000
     max_n_per_arm: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
     interval_prob: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
