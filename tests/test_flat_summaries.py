@@ -12,6 +12,7 @@ from scipy import stats
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.contrasts import Selection, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
+from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.schema import TABLES, Tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
@@ -372,3 +373,181 @@ def test_a_supposed_result_of_a_study_with_results_is_refused(tmp_path, study, p
         with_supposed(data, tables, [SUPPOSED.model_copy(update={"study": study})])
     with pytest.raises(InputError, match="RegTrial has a result already"):
         with_supposed(data, tables, [SUPPOSED, SUPPOSED])
+
+
+# scores at two visits
+
+
+VISITS = "study,arm,dose,n,baseline_mean,baseline_sd,final_mean,final_sd,month\n"
+BEFORE_AND_AFTER = (
+    VISITS + "A,cells,5e7 cells/kg,30,45,20,53,21,12\nA,ctrl,0,30,46,19,50,20,12\n"
+    "B,cells,5e7 cells/kg,30,46,20,54,21,12\nB,ctrl,0,30,47,19,51,20,12\n"
+)
+
+
+def test_known_effect_of_scores_at_two_visits(tmp_path):
+    """Effect 4, SDs of change 9.220 and 8.775 at r = 0.9, se 2.324; r is not known: its z has an SD of 0.4."""
+    tables = read(tmp_path, BEFORE_AND_AFTER)
+    data = read_contrasts(select_contrasts(tables, Selection(default_use="primary")), tables, "average")
+    assert data["effect"].values.ravel().tolist() == [4, 4]
+    assert data["se"].values.ravel() == pytest.approx([2.324] * 2, abs=5e-4)
+
+    def se(r: float) -> float:
+        sds = (math.sqrt(b**2 + f**2 - 2 * r * b * f) for b, f in ((20, 21), (19, 20)))
+        return math.sqrt(sum(sd**2 for sd in sds) / 30)
+
+    assert data["se"].values.ravel() == pytest.approx([se(0.9)] * 2, rel=1e-12)
+    wide, narrow = (se(math.tanh(math.atanh(0.9) + shift)) for shift in (-0.4, 0.4))
+    assert data["log_se_sd"].values.ravel() == pytest.approx([math.log(wide / narrow) / 2] * 2, rel=1e-12)
+    assert data["suspect"].values.tolist() == ["A", "B"]
+    (row,) = tables.where("contrasts", study_id="A")
+    assert [row[c] for c in ("md100", "md100_se", "control_se100", "ci_low")] == [4, None, None, None]
+    with pytest.raises(InputError, match=r"row 2 of own\.csv, row 4 of own\.csv: no md100_se as tabled"):
+        read_contrasts(select_contrasts(tables, Selection()), tables, "as_tabled")
+
+
+def test_scores_at_two_visits_pass_as_a_folder_and_the_audit(tmp_path):
+    tables = read(tmp_path, BEFORE_AND_AFTER)
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name, rows in tables.rows.items():
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(TABLES[name].columns), extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+    again = read_tables(folder)
+    for name, rows in tables.rows.items():
+        assert [row | NO_PLACE for row in again.rows[name]] == [row | NO_PLACE for row in rows]
+    assert [f for f in audit(tables) if f.severity == "error"] == []
+
+
+def test_arms_that_share_a_control_with_scores_at_two_visits_can_be_analysed(tmp_path):
+    text = BEFORE_AND_AFTER + "A,more,9e7 cells/kg,20,44,18,54,19,12\n"
+    tables = read(tmp_path, text)
+    data = read_contrasts(select_contrasts(tables, Selection(study="A")), tables, "average")
+    assert data["effect"].values.ravel().tolist() == [4, 6]
+    (covariance,) = data["covariance"].values
+    assert covariance[0, 1] == pytest.approx((19**2 + 20**2 - 2 * 0.9 * 19 * 20) / 30, rel=1e-12)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_an_sd_of_change_counts_before_scores_at_two_visits(tmp_path):
+    text = VISITS.replace("month", "month,mean,sd") + BEFORE_AND_AFTER.removeprefix(VISITS).replace(",12\n", ",12,{}\n")
+    (row, _) = read(tmp_path, text.format("8,6", "4,5", "8,6", "4,5")).rows["contrasts"]
+    assert (row["md100"], row["md100_se"]) == (4, pytest.approx(math.sqrt((36 + 25) / 30), rel=1e-12))
+
+
+def test_baselines_at_several_months_stand_once(tmp_path):
+    text = VISITS + "".join(
+        f"A,cells,5e7 cells/kg,30,45,20,{53 + m},21,{m}\nA,ctrl,0,30,46,19,{50 + m},20,{m}\n" for m in (6, 12)
+    )
+    tables = read(tmp_path, text)
+    kinds = [(r["arm_id"], r["kind"], r["month"]) for r in tables.rows["outcomes"] if r["kind"] != "change"]
+    assert len(kinds) == len(set(kinds)) == 6
+    for month in (6, 12):
+        data = read_contrasts(select_contrasts(tables, Selection(month=month)), tables, "average")
+        assert data["effect"].values.item() == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "problem"),
+    [
+        (("53,21,12", "53,,12"), "row 2, column sd", "no spread is given"),
+        (("A,ctrl,0,30,46,19", "A,ctrl,0,30,46,"), "row 3, column sd", "no spread is given"),
+        (("50,20,12", ",20,12"), "row 3, column mean", "is empty"),
+        (("45,20", "145,20"), "row 2, column baseline_mean", "is out of range"),
+        (("A,ctrl,0,30", "A,ctrl,0,"), "row 3, column n", "is empty"),
+    ],
+)
+def test_scores_that_do_not_make_a_change_are_told(tmp_path, change, where, problem):
+    ((found, words),) = told(tmp_path, BEFORE_AND_AFTER.replace(*change, 1))
+    assert found == where
+    assert problem in words
+
+
+def test_scores_without_month_or_with_two_baselines_are_told(tmp_path):
+    lines = [line.rpartition(",")[0] for line in BEFORE_AND_AFTER.splitlines()[:3]]
+    assert told(tmp_path, "\n".join(lines)) == [("row 2, column month", "is not known")]
+    text = BEFORE_AND_AFTER + "A,cells,5e7 cells/kg,30,44,20,53,21,24\nA,ctrl,0,30,46,19,50,20,24\n"
+    ((where, words),) = told(tmp_path, text)
+    assert (where, "another than in row 2" in words) == ("row 6, column baseline_mean", True)
+
+
+def test_arms_of_one_control_that_differ_in_what_is_known_are_told(tmp_path):
+    head = "study,arm,dose,n,mean,sd,baseline_mean,baseline_sd,final_mean,final_sd,month\n"
+    text = head + "A,a,5e7 cells/kg,30,5,6,45,20,50,21,12\nA,b,6e7 cells/kg,30,,,45,20,53,21,12\n"
+    ((where, words),) = told(tmp_path, text + "A,c,0,30,3,6,46,19,50,20,12\n")
+    assert where == "rows 2, 3, 4"
+    assert "others baseline and final scores alone" in words
+
+
+# a difference as it is printed; t
+
+
+def test_known_standard_error_from_t(tmp_path):
+    """2.1 / 2.1 = 1; its sign says nothing."""
+    for t in ("2.1", "-2.1"):
+        text = f"study,arm,dose,n,mean,t\nA,cells,5e7 cells/kg,30,5.1,{t}\nA,ctrl,0,30,3.0,\n"
+        tables = read(tmp_path, text)
+        (row,) = tables.rows["contrasts"]
+        assert row["md100_se"] == pytest.approx(1, rel=1e-12)
+        assert [r["sd"] for r in tables.rows["outcomes"]] == pytest.approx([math.sqrt(15)] * 2, rel=1e-12)
+        assert row["notes"] == "Standard error from the printed t."
+    both = f"study,arm,dose,n,mean,p,t\nA,cells,5e7 cells/kg,30,5.1,0.04,{t}\nA,ctrl,0,30,3.0,,\n"
+    assert read(tmp_path, both).rows["contrasts"][0]["md100_se"] == pytest.approx(1, rel=1e-12)
+
+
+PRINTED = "study,arm,dose,n,difference,difference_se,difference_low,difference_high,p\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "se"),
+    [
+        ("30,2.5,1.25,,,", 1.25),
+        ("30,2.5,,0.3,4.7,", 2.2 / stats.t.ppf(0.975, 58)),
+        ("30,2.5,,,,0.04", 2.5 / stats.t.ppf(0.98, 58)),
+        (",2.5,1.25,,,", 1.25),
+        (",2.5,,0.3,4.7,", 2.2 / stats.norm.ppf(0.975)),
+    ],
+    ids=["se", "interval", "p", "se without n", "interval without n"],
+)
+def test_known_difference_as_printed(tmp_path, cells, se):
+    tables = read(tmp_path, PRINTED + f"A,cells,5e7 cells/kg,{cells}\nA,ctrl,0,30,,,,,\n")
+    (row,) = tables.rows["contrasts"]
+    assert (row["md100"], row["measure"], row["verified"]) == (2.5, "MD_printed", "table")
+    assert row["md100_se"] == pytest.approx(se, rel=1e-12)
+    if cells[0] != ",":
+        assert row["control_se100"] == pytest.approx(se / math.sqrt(2), rel=1e-12)
+    data = select_contrasts(tables, Selection(default_use="primary"))
+    assert data["se"].values.item() == pytest.approx(se, rel=1e-12)
+    assert [f for f in audit(tables) if f.severity == "error"] == []
+
+
+def test_a_printed_difference_goes_before_the_arms(tmp_path):
+    """An adjusted difference: another estimate, and less error than the control alone has."""
+    head = "study,arm,dose,n,mean,sd,difference,difference_se\n"
+    tables = read(tmp_path, head + "A,cells,5e7 cells/kg,30,5.1,6.1,2.5,0.8\nA,ctrl,0,30,3.0,5.7,,\n")
+    (row,) = tables.rows["contrasts"]
+    assert (row["md100"], row["md100_se"]) == (2.5, 0.8)
+    assert row["control_se100"] == pytest.approx(0.8 / math.sqrt(2), rel=1e-12)
+    assert [r["mean"] for r in tables.rows["outcomes"]] == [5.1, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "where", "problem"),
+    [
+        ("A,a,5e7 cells/kg,30,2.5,,,,\nA,c,0,30,,,,,\n", "row 2, column difference", "no spread is given"),
+        ("A,a,5e7 cells/kg,30,2.5,1,,,\nA,c,0,30,1,1,,,\n", "row 3, column difference", "difference in the row"),
+        ("A,a,5e7 cells/kg,30,5.5,,0.3,4.7,\nA,c,0,30,,,,,\n", "row 2, column difference", "is above difference_high"),
+        ("A,a,5e7 cells/kg,30,2.5,90,,,\nA,c,0,30,,,,,\n", "row 2, column difference_se", "gives an SD of"),
+        (
+            "A,a,5e7 cells/kg,30,2.5,1,,,\nA,b,6e7 cells/kg,30,,,,,\nA,c,0,30,,,,,\n",
+            "row 3, column mean",
+            "is empty",
+        ),
+    ],
+)
+def test_a_difference_that_cannot_be_taken_is_told(tmp_path, rows, where, problem):
+    found = told(tmp_path, PRINTED + rows)
+    assert found[0][0] == where
+    assert problem in found[0][1]

@@ -443,3 +443,23 @@ def test_a_hostile_source_is_refused_in_words(tmp_path, content):
         read_sources(["package", "own.csv"], tmp_path)
     assert 1 <= len(refusal.value.faults) <= 20
     assert all("own.csv" in f.file for f in refusal.value.faults)
+
+
+# the template
+
+
+def test_the_template_shows_how_studies_are_added(tmp_path, monkeypatch):
+    """As it says: the example rows out, own ones in, and the line that names both; else the fault says which row."""
+    evidence, path, _ = gmfmsim.new_evidence(tmp_path)
+    (line,) = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# tables = [")]
+    text = path.read_text(encoding="utf-8").replace('tables = "evidence.csv"\n', "")
+    path.write_text(text.replace(line, line.removeprefix("# ")), encoding="utf-8")
+    with pytest.raises(InputError) as refusal:
+        read_question(path)
+    assert {f.where.partition(", ")[2] for f in refusal.value.faults} == {"study Kang2015", "study Sun2022"}
+    whole = evidence.read_text(encoding="utf-8")
+    header = next(line for line in whole.splitlines() if not line.startswith("#"))
+    rows = "Alder,cells,5e7 cells/kg,20,6.1,5.5,,,12,GMFM-66,TNC_MNC,IV,\nAlder,none,0,20,3.2,5.1,,,12,GMFM-66,,,\n"
+    evidence.write_text(f"{whole[: whole.index(header)]}{header}\n{rows}", encoding="utf-8")
+    (plan,) = read_question(path).plans
+    assert plan.contrasts.sizes["contrast"] == 13

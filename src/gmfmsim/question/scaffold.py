@@ -38,6 +38,11 @@ EVIDENCE = """\
 # ci_low      95 % interval of the mean change, lower end; ci_high upper end
 # median      median change, with q1 and q3 (the quartiles), min and max, or all four: in place of mean and sd
 # p           two-sided p of the difference from the control, by a t test, in the row of the treated arm: in place of sd
+# t           the t statistic of that test, in place of p
+# difference  the difference from the control as it is printed, adjusted or not, in the row of the treated arm: in place
+#             of mean and sd; with difference_se, or difference_low and difference_high (95 % interval), or p or t
+# baseline_mean  and baseline_sd, final_mean, final_sd: scores from 0 to 100 at both visits, where no SD of change is
+#             printed; how the visits correlate is then uncertain, about 0.9
 # month       months from the first infusion to the measurement; left out, it counts as not known
 # scale       GMFM-66, GMFM-66 observed-minus-expected, GMFM-88 (per cent) or GMFM-unspecified; left out, it is GMFM-66
 # age_y       mean age in years: weight is then taken as 2 x (age + 4) kg, +-30 %
@@ -47,7 +52,8 @@ EVIDENCE = """\
 # source      where the figures are printed: a web address or a citation
 #
 # Every study has, at each month and scale, one arm with dose 0, which the others are compared with and share; where it
-# has none, the arm with the lowest dose takes that place. Numbers have a decimal point and no mark between thousands.
+# has none, the arm with the lowest dose takes that place. Semicolons or tabs may part the cells, and between semicolons
+# commas mark decimals, as spreadsheets write in much of Europe. Write no marks between thousands.
 """
 
 TRIAL = """\
@@ -58,8 +64,11 @@ seed = 1
 
 [evidence]
 tables = "evidence.csv"
+# tables = ["package", "evidence.csv"]   # your studies beside the shipped ones; first take out the example rows, which
+#                                        # are among these: no study may stand in two places
 select = { default_use = "primary" }     # all rows; narrow by study, arm, scale, month, cell_class, route or row
-# of an arm with several months, select one: select = { month = 12 }
+# of an arm with several months, select one: select = { month = 12 }; beside the shipped studies month 12, or the month
+# nearest to it, is taken as theirs is, and gmfmsim check says which
 
 [model]
 name = "random_effects"                  # gmfmsim list names the others
@@ -105,8 +114,14 @@ README = f"""\
 | trial.toml | the question: which evidence, which model, which trial |
 
 1. `gmfmsim check trial.toml` reads everything and tells every fault with file, row, column and what is allowed.
-2. `gmfmsim audit --table evidence.csv` looks for figures that cannot be right, such as standard errors printed as SDs.
+2. `gmfmsim audit --table evidence.csv` looks for figures that cannot be right, such as standard errors printed as SDs;
+   with `--table package` before it, for what stands among the shipped studies too.
 3. `gmfmsim run trial.toml` fits the model, finds n and what moves it, and writes answer and report to results/trial/.
+
+To add your studies to the shipped ones instead, take the example rows out of evidence.csv and write `tables =
+["package", "evidence.csv"]` in trial.toml. Any shipped experiment takes them too:
+
+    gmfmsim size quickstart --set evidence.tables='["package", "evidence.csv"]'
 
 Conventions: an effect is cells minus control, positive favours treatment. A dose is the total over all infusions, in
 cells per kg body weight, and always carries its unit. An SD is that of children, an SE that of a mean. Months count

@@ -40,6 +40,12 @@ COLUMNS = schema.columns(
     ("ci_low? ci_high?", Column("number", low=-1000, high=1000)),
     ("median? q1? q3? min? max?", schema.POINTS100),
     ("p?", Column("number", above=0, high=1)),
+    ("t?", Column("number", low=-1000, high=1000)),
+    ("baseline_mean? final_mean?", Column("number", low=0, high=100)),
+    ("baseline_sd? final_sd?", Column("number", low=arms.LEAST_SD, high=arms.MOST_SD)),
+    ("difference?", schema.POINTS100),
+    ("difference_se?", schema.ERROR100),
+    ("difference_low? difference_high?", Column("number", low=-1000, high=1000)),
     ("age_y?", Column("number", low=0, high=18)),
     ("weight_kg?", Column("number", low=1, high=200)),
     ("cell_class?", schema.CELL_CLASS),
@@ -47,20 +53,27 @@ COLUMNS = schema.columns(
 )
 """One arm at one month: changes since baseline in points of a 0-100 scale, p of the difference from the control."""
 
-FLAT = Table(
-    COLUMNS, ("study", "arm", "scale", "month"), ordered=(("ci_low", "mean"), ("mean", "ci_high"), *arms.ORDER)
+INTERVALS = (
+    ("ci_low", "mean"),
+    ("mean", "ci_high"),
+    ("difference_low", "difference"),
+    ("difference", "difference_high"),
 )
+FLAT = Table(COLUMNS, ("study", "arm", "scale", "month"), ordered=(*INTERVALS, *arms.ORDER))
 OPTIONAL = dict.fromkeys(tuple(FLAT.columns)[6:], ()) | {
-    "n": ("se",),
-    "mean": ("median",),
-    "sd": ("se", "ci_low", "median", "p"),
+    "n": ("se", "difference"),
+    "mean": ("median", "final_mean", "difference"),
+    "sd": ("se", "ci_low", "median", "p", "t", "final_sd", "difference"),
 }
 """The columns that may be left out, and beside which others; beside none: always."""
 
 ABSENT = {"scale": "GMFM-66", "month": math.nan}
 """What holds where a whole column is left out. The month is then not known (nan): none is made up."""
 
-RESULTS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max", "p")
+RESULTS = (
+    *("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max"),
+    *(*arms.OF_TEST, *arms.VISITS, *arms.DIFFERENCE),
+)
 """A study without any of these has no results."""
 
 
@@ -90,10 +103,9 @@ def read_flat(path: Path) -> Tables:
     # names in one form, now that no two of them differ in that alone
     rows = [row | {c: unicodedata.normalize("NFC", row[c]) for c in FLAT.key[:2] if row[c]} for row in rows]
     results: dict[str, list[Result]] = defaultdict(list)
-    of_p = {number for one in told if one.fault.where.endswith(", column p") for number in one.rows}
-    with_p = {row["study"] for row in rows if row["p"] is not None or row["row"] in of_p}
+    without = {c: _with(rows, told, *columns) for c, columns in (("sd", arms.OF_TEST), ("mean", arms.DIFFERENCE))}
     sound = [row for row in rows if row["row"] not in spoiled]
-    told += first_told(path.name, _results(path.name, sound, with_p, results))
+    told += first_told(path.name, _results(path.name, sound, without, results))
     if all(one.rows for one in told):  # else a row is lost, whosever it was
         spoiled = {number for one in told for number in one.rows}
         broken = {row["study"] for row in rows if row["row"] in spoiled}
@@ -115,15 +127,26 @@ def _empty(file: str, rows: list[Row], spoiled: set[int]) -> Iterator[Told]:
             yield Told(Fault(file, at_rows(numbers), f"{cut(study)} has no results", allowed), numbers)
 
 
-def _results(file: str, rows: list[Row], with_p: set[str], results: dict[str, list[Result]]) -> Iterator[Told]:
+def _with(rows: list[Row], told: list[Told], *columns: str) -> set[str]:
+    """Return the studies with something, right or wrong, in one of these columns."""
+    ends = tuple(f", column {column}" for column in columns)
+    wrong = {number for one in told if one.fault.where.endswith(ends) for number in one.rows}
+    return {row["study"] for row in rows if row["row"] in wrong or any(row[c] is not None for c in columns)}
+
+
+def _results(
+    file: str, rows: list[Row], without: dict[str, set[str]], results: dict[str, list[Result]]
+) -> Iterator[Told]:
     """Add what each row says to the results of its study, and tell what is wrong with it.
 
-    A row of a study `with_p` need not have a spread of its own.
+    without: the studies whose rows need not have a spread ("sd"), nor a mean ("mean"), of their own.
     """
     for row in rows:
         try:
-            result = Result(row, _arm(row), summary(row))
-            if result.summary.se is None and row["study"] not in with_p:
+            by_difference = row["study"] in without["mean"]
+            result = Result(row, _arm(row), summary(row, by_difference=by_difference))
+            free = by_difference or row["study"] in without["sd"] or result.has_visits
+            if result.summary.se is None and not free:
                 raise Wrong(row, "sd", "no spread is given", SPREADS)
             results[row["study"]].append(result)
         except Wrong as wrong:
@@ -188,6 +211,12 @@ def _per_kg(row: Row, amount: Amount) -> tuple[DosePerKg, str]:
 
 def _study(file: str, results: list[Result]) -> Iterator[Told]:
     """Tell what does not fit within a study: an arm that changes, comparisons without one control or standard error."""
+    for own in grouped(results, lambda result: (result.row["arm"], result.row["scale"])).values():
+        first, *others = [r.row for r in own if r.row["baseline_mean"] is not None] or [None]
+        for row in others:
+            if any(row[c] != first[c] for c in ("baseline_mean", "baseline_sd")):
+                problem = f"the baseline of {cut(row['arm'])} is another than in row {first['row']}"
+                yield of_cell(file, row, "baseline_mean", problem, "one baseline of an arm, in all its rows")
     firsts: dict[str, Result] = {}
     for result in results:
         first = firsts.setdefault(result.row["arm"], result)
@@ -201,17 +230,23 @@ def _study(file: str, results: list[Result]) -> Iterator[Told]:
         if control is None:
             yield _no_control(file, group)
             continue
-        if control.row["p"] is not None:
-            problem = "p in the row of the arm that the others are compared with"
-            yield of_cell(file, control.row, "p", problem, "p in the row of the arm that is compared with it")
+        for column in (*arms.OF_TEST, *arms.DIFFERENCE):
+            if control.row[column] is not None:
+                problem = f"{column} in the row of the arm that the others are compared with"
+                yield of_cell(file, control.row, column, problem, "in the row of the arm that is compared with it")
         wrong: dict[tuple, Wrong] = {}
+        by_visits = set()
         for active in group:
             try:
                 if active is not control:
-                    compare(active, control)
+                    by_visits.add(compare(active, control).se is None)
             except Wrong as error:
                 wrong.setdefault((error.args[0]["row"], error.args[1]), error)
         yield from (of_cell(file, *error.args) for error in wrong.values())
+        if len(by_visits) > 1:
+            numbers = tuple(result.row["row"] for result in group)
+            problem = "of arms with one control some have an SD of change, others baseline and final scores alone"
+            yield Told(Fault(file, at_rows(numbers), problem, "one or the other in all of them"), numbers)
 
 
 def _no_control(file: str, group: list[Result]) -> Told:
