@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from markupsafe import Markup
-
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
@@ -49,7 +47,7 @@ def plans_page(result: Result) -> None:
     values["evidence"] = [(labels, s["evidence"], s) for labels, s in _distinct(sections, _of_evidence)]
     if found := result.answer.get("comparison"):
         values |= _compared(result, found)
-    values |= {"paragraph": in_a_paragraph(result.answer), "protocol": Markup(section(result.answer).fragment(3))}
+    values |= {"paragraph": in_a_paragraph(result.answer), "protocol": section(result.answer).fragment(3)}
     values["config"] = (result.folder / "config.toml").read_text(encoding="utf-8")
     page = filled("page.html.j2", answer=result.answer, percent=percent, **values)
     result.report.write_text(page, encoding="utf-8")
@@ -65,8 +63,8 @@ def _compared(result: Result, found: dict) -> dict:
 def _distinct(sections: list[dict], of: Callable[[dict], object]) -> list[tuple[str, dict]]:
     """Return the first section of those that share a part, and the labels of these; none where all share it."""
     groups: dict[str, list[dict]] = {}
-    for section in sections:
-        groups.setdefault(repr(of(section)), []).append(section)
+    for one in sections:
+        groups.setdefault(repr(of(one)), []).append(one)
     several = len(groups) > 1
     return [("; ".join(s["label"] for s in of_one) if several else "", of_one[0]) for of_one in groups.values()]
 

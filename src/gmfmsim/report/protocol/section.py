@@ -65,7 +65,7 @@ def section(answer: dict, position: int = 0) -> Document:
 
 
 def in_a_paragraph(answer: dict) -> str:
-    """Return what a protocol says of the sample size of the first plan in one paragraph: number, SD, level, analysis."""
+    """Return what a protocol says of the sample size of the first plan in one paragraph."""
     said = section(answer).source
     parts = (_lead(answer), list(_spread(answer))[:2], list(_levels(answer))[:2], list(_analysis(answer))[:2])
     words = [block.text for part in parts for block in part if isinstance(block, Paragraph)]
