@@ -415,7 +415,7 @@ def test_faults_of_every_source_are_told_at_once_with_their_file(tmp_path):
     [
         (["package", "package"], "key tables", "is named twice"),
         (["pilots.csv", "./pilots.csv"], "key tables", "is named twice"),
-        (["package", "../../../../etc/passwd"], "folder", "is neither a folder nor a CSV file"),
+        (["package", "../" * 30 + "etc/passwd"], "folder", "is neither a folder nor a CSV file"),
         (["package", "a\0b.csv"], "folder", "does not exist"),
         (["package", "x" * 5000 + ".csv"], "folder", "does not exist"),
         (["package", ""], "file", "does not exist"),

@@ -53,10 +53,8 @@ def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progr
     more. Raises InputError for fewer than two plans, more than MOST, or a result that has no n.
     """
     fits: dict = {}
+    _refuse_what_has_no_n(asked)
     sides = _named([side for one in asked for side in _sides(one, results, fits, progress)])
-    if not 2 <= len(sides) <= MOST:
-        problem = f"{len(sides)} plan{'s' if len(sides) != 1 else ''} to compare"
-        raise InputError([Fault("compare", "arguments", problem, f"two to {MOST}, of any experiments and results")])
     found = plain(comparison(sides))
     said = json.dumps([METHOD, __version__, found, [side.label for side in sides]], sort_keys=True)
     key = hashlib.sha256(said.encode()).hexdigest()[:12]
@@ -74,6 +72,21 @@ def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progr
             draw(Result.read(draft))
             store.write_manifest(draft, {"experiment": "compared", "key": key, "gmfmsim": __version__})
     return replace(Result.read(folder), reused=reused)
+
+
+def _refuse_what_has_no_n(asked: Sequence[Question | Result]) -> None:
+    """Raise InputError for what has no n, and for too few or too many plans, before anything is computed."""
+    faults, count = [], sum(len(one.plans) for one in asked)
+    for one in asked:
+        if isinstance(one, Question) and not one.plans:
+            faults.append(Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan"))
+        if isinstance(one, Result) and one.kind != "plans":
+            faults.append(Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans"))
+    if not 2 <= count <= MOST and not faults:
+        problem = f"{count} plan{'s' if count != 1 else ''} to compare"
+        faults.append(Fault("compare", "arguments", problem, f"two to {MOST}, of any experiments and results"))
+    if faults:
+        raise InputError(faults)
 
 
 def in_words(found: dict) -> str:
@@ -101,14 +114,10 @@ def _sides(one: Question | Result, results: Path, fits: dict, progress: Silent) 
     if isinstance(one, Question):
         there = results / one.name / one.key
         if not store.is_complete(there):
-            if not one.plans:
-                raise InputError([Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
             for prepared in one.plans:
                 yield one.name, _computed(prepared, fits, progress)
             return
         one = Result.read(there)
-    if one.kind != "plans":
-        raise InputError([Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans")])
     for i, (answer, _) in enumerate(one.plans):
         yield one.answer["experiment"], Side(answer["label"], answer, one.data("surface", i))
 
