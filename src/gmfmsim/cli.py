@@ -141,6 +141,29 @@ def power(
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim precision --width 3; gmfmsim precision --n 120 --sd 5.5 --dropout 0.15")
+def precision(
+    name: Asked = "quickstart",
+    width: Annotated[float | None, typer.Option(help="Points that the interval is to be wide at most.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=2, max=10_000_000, help="Or children in all: how wide?")] = None,
+    sd: Sd = None,
+    ratio: Ratio = None,
+    dropout: Dropout = None,
+    correlation: Correlation = None,
+    alpha: Alpha = None,
+    month: Month = None,
+    changed: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many children make the confidence interval of the effect so narrow, or how wide it is with so many, on
+    average over trials, by default in the quick start's trial."""
+    from gmfmsim.answer.precision import in_lines
+
+    short = {"sd": sd, "ratio": ratio, "dropout": dropout, "correlation": correlation, "alpha": alpha, "month": month}
+    found = gmfmsim.precision(_loaded(name, changed, **short), width=width, n=n, progress=Console())
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
     """Return an experiment with the changes that a command line says; KEY=VALUE wins over a short word."""
     from gmfmsim.question.changed import in_short, said_as

@@ -26,7 +26,7 @@ from gmfmsim.model.structure import hidden_by_pools, not_known, structure
 from gmfmsim.question.evidence import OF_CONTRASTS, Evidence, EvidenceSpec, Sources, read_from
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.designs import AnyDesign
-from gmfmsim.trial.detectable import Detectable, Precision
+from gmfmsim.trial.detectable import Detectable, Precision, no_width
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.short import PLAINEST, SOURCE
@@ -58,6 +58,8 @@ class Plan(Spec):
     def _fits_the_trial(self):
         if self.optimise and (len(self.trial.arms) != 2 or self.trial.kind != "parallel"):
             raise PydanticCustomError("optimise", "[optimise] with a parallel trial of two arms")
+        if self.precision and (words := no_width(self.trial)):
+            raise PydanticCustomError("precision", "[precision] with {words}", {"words": words})
         if self.evidence.pooled and not self.trial.two_arms_one_test:
             words = "evidence.select with simulated children, who are in GMFM-66 points"
             raise PydanticCustomError("evidence", words)
