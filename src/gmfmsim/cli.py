@@ -268,21 +268,29 @@ def list_shipped(as_json: Json = False) -> None:
     _tell(as_json, shipped, *lines)
 
 
-@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
+@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show keys trial.arms")
 def show(
     kind: Annotated[
-        str, typer.Argument(help="experiment, model, design, children, study, table, ratio, or a table's name.")
+        str,
+        typer.Argument(
+            help="experiment, model, design, children, study, table, ratio, keys, schema, or a table's name."
+        ),
     ],
-    name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Which one; of a table, the rows of this study; of keys, a section.")
+    ] = "",
     tables: Annotated[str, typer.Option(help="A folder or flat CSV file in place of the shipped tables.")] = "",
     toml: Annotated[bool, typer.Option("--toml", help="Of a model or design: its file, to start from.")] = False,
     html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows, or
-    what is known of the ratio of the GMFM-66 to the GMFM-88."""
+    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows,
+    what is known of the ratio of the GMFM-66 to the GMFM-88, the keys of an experiment file, or its JSON schema."""
     from gmfmsim.report import show as lookup
 
+    if kind == "schema" or (kind == "keys" and as_json):
+        _print_json(lookup.schema(name or "experiments") if kind == "schema" else lookup.keys(name))
+        return
     if kind == "ratio" and as_json:
         from gmfmsim.report.ratio import ratio_of_scales
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 Changed = Literal[
     "without study", "structure", "cells", "route", "month", "sd", "r", "prior", "reading", "bias", "dropout"
@@ -13,10 +13,20 @@ Changed = Literal[
 
 
 class Sensitivity(Spec):
-    """[sensitivity]: the kinds of assumptions that are changed, all of them by default; none for no table.
+    """What moves n: the answer with one assumption changed at a time."""
 
-    no_effect: the probability before the data that the mean of studies is 0; one more average over biases has it.
-    """
-
-    changed: Annotated[list[Changed], Field(max_length=20)] = Field(default_factory=lambda: list(get_args(Changed)))
-    no_effect: Annotated[float, Field(gt=0, lt=1)] | None = None
+    changed: Annotated[
+        list[Changed], key("kinds of assumptions that are changed; none for no table", max_length=20)
+    ] = Field(list(get_args(Changed)))
+    no_effect: (
+        Annotated[
+            float,
+            key(
+                "probability before the data that the mean of studies is 0; one more average over biases has it",
+                example=0.5,
+                gt=0,
+                lt=1,
+            ),
+        ]
+        | None
+    ) = None

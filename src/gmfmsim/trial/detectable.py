@@ -5,10 +5,9 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from gmfmsim.compute.algebra import dot
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
 from gmfmsim.streams import stream
 from gmfmsim.trial.change_sd import INTERVAL
@@ -27,17 +26,18 @@ STEP = 0.01
 
 
 class Detectable(Spec):
-    """Asks for the smallest effect in points that n_per_arm children detect with the given power."""
+    """Asks for the smallest effect in points that so many children detect."""
 
-    n_per_arm: Annotated[int, Field(ge=2, le=1_000_000)]
-    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    n_per_arm: Annotated[int, key("in the smaller arm", "children", example=100, ge=2, le=1_000_000)]
+    power: Annotated[float, key("with which it is detected", "share", gt=0, lt=1)] = 0.8
 
 
 class Precision(Spec):
-    """Asks for the n per arm at which the interval of the primary analysis is `width` points wide on average, at the
-    median SD of change."""
+    """Asks for the n per arm that makes the interval of the primary analysis so narrow."""
 
-    width: Annotated[float, Field(gt=0, le=100)]
+    width: Annotated[
+        float, key("on average over trials, at the median SD of change", "unit of the effect", example=3, gt=0, le=100)
+    ]
 
 
 class Effort(NamedTuple):
