@@ -198,8 +198,8 @@ def test_known_smallest_detectable_effect(answer):
 
 def test_known_n_of_a_precision(answer):
     exact = smallest(lambda n: mean_width(n) <= 4, low=10, high=200)
-    low, high = answer["precision"]["n_interval"]
-    assert low <= exact <= high <= low + 3
+    assert answer["precision"]["n_interval"] is None
+    assert answer["precision"]["n_per_arm"] == exact
 
 
 def test_known_assurance_of_each_allocation(asked, answer):

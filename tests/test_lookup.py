@@ -143,7 +143,9 @@ def test_new_evidence_is_ready_to_check(monkeypatch, capsys, tmp_path):
 
 def test_the_verbs_of_the_command_line_are_functions(tmp_path):
     assert {f.study for f in gmfmsim.audit("events")} >= {"Min2013"}
-    assert [p.name for p in gmfmsim.new_evidence(tmp_path / "mine")] == ["evidence.csv", "trial.toml", "README.md"]
+    assert [p.name for p in gmfmsim.new_evidence(tmp_path / "mine")] == [
+        *("evidence.csv", "trial.toml", "README.md", "trial.schema.json"),
+    ]
     with pytest.raises(InputError):
         gmfmsim.audit("no such table")
 

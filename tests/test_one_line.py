@@ -73,6 +73,44 @@ def test_reference_so_many_children_have_the_power_of_the_t_test():
     assert found["power_mcse"] is found["assurance_mcse"] is None
 
 
+def width_of_t(sd: float, n: int) -> float:
+    """Mean width of the interval of two arms of n by the t test, by SciPy's law of chi."""
+    df = 2 * n - 2
+    return 2 * stats.t.isf(0.025, df) * sd * math.sqrt(2 / n) * stats.chi.mean(df) / math.sqrt(df)
+
+
+def test_reference_a_width_and_its_children():
+    known = gmfmsim.load("quickstart", in_short(sd=5.5, dropout=0.0))
+    smallest = next(n for n in range(2, 1000) if width_of_t(5.5, n) <= 3)
+    found = gmfmsim.precision(known, width=3)
+    assert (found["n_total"], found["n_by_arm"]) == (2 * smallest, {"control": smallest, "cells": smallest})
+    assert found["width"] == pytest.approx(width_of_t(5.5, smallest), abs=1e-6)
+    assert found["width_mcse"] is found["width_over_sd"] is found["n_total_interval"] is None
+    asked = gmfmsim.precision(known, n=61)
+    assert (asked["n_total"], asked["wanted"]) == (60, None)
+    assert asked["width"] == pytest.approx(width_of_t(5.5, 30), abs=1e-6)
+
+
+def test_a_width_over_what_the_sd_may_be_and_one_that_none_gives():
+    spread = gmfmsim.precision("quickstart", n=120)
+    low, high = spread["width_over_sd"]
+    assert low < spread["width"] < high
+    none = gmfmsim.precision("quickstart", width=0.01)
+    assert none["n_total"] is none["n_by_arm"] is none["width"] is None
+    assert none["max_n_total"] == 40_000
+
+
+def test_lines_say_a_width(monkeypatch, capsys):
+    assert command(monkeypatch, "precision", "--width", "3") == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    found = gmfmsim.precision("quickstart", width=3)
+    assert first.startswith(f"main: {found['n_total']} children (")
+    assert first.endswith("for a 95 % interval 2.99 GMFM-66 points wide on average")
+    assert second.startswith("  at the median SD of change; ")
+    assert command(monkeypatch, "precision", "--width", "0.01") == 0
+    assert capsys.readouterr().out.startswith("main: no number up to 40000 children for a 95 % interval at most 0.01")
+
+
 def test_words_of_a_line_are_those_that_an_experiment_says():
     short = in_short(**KNOWN, power=0.9, ratio=2.0, dropout=0.15, correlation=0.8, alpha=0.01, month=6.0)
     (prepared,) = gmfmsim.load("quickstart", short).question.plans
@@ -207,6 +245,12 @@ def test_the_order_of_changes_says_nothing():
         (("size", "--sd", "-1"), "key trial.sd_change"),
         (("size", "--effect", "nan"), "key search.planning_value"),
         (("power", "--n", "3"), "3 children are too few"),
+        (("precision", "--n", "3"), "3 children are too few"),
+        (("precision",), "--width: stands for one question, --n for the other"),
+        (("precision", "--width", "3", "--n", "60"), "one of them"),
+        (("precision", "--width", "-1"), "--width: -1.0 is not allowed"),
+        (("precision", "--width", "3", "--set", "analysis.method=wilcoxon"), "has no interval in points"),
+        (("check", "--set", "precision.width=3", "--set", "analysis.method=wilcoxon", "quickstart"), "in points"),
         (("check", "quickstart", "--set", "trial.ratio=0"), "key trial.ratio"),
     ],
 )

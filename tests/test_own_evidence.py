@@ -386,7 +386,7 @@ def test_known_contrasts_of_the_template(tmp_path):
 
 def test_the_template_is_a_valid_experiment(tmp_path):
     paths = new_evidence(tmp_path)
-    assert [path.name for path in paths] == ["evidence.csv", "trial.toml", "README.md"]
+    assert [path.name for path in paths] == ["evidence.csv", "trial.toml", "README.md", "trial.schema.json"]
     found = check(str(tmp_path / "trial.toml"))
     assert found["plans"][0]["evidence"] == "3 contrasts of 2 studies"
     readme = paths[2].read_text(encoding="utf-8")

@@ -64,11 +64,9 @@ def own_pilots(ask):
 
 
 def three_designs(ask):
-    alike = ("analysis.method=t", "trial.dropout=0.1")
     found = ask("compare", "review_plug_in", "quickstart_one_mean")
     assert len(found["comparison"]["rows"]) == 3
     assert Path(found["folder"], "report.html").is_file()
-    assert alike
 
 
 def cost(ask):
@@ -103,7 +101,18 @@ def precision(ask):
     assert found["n_total"] == pytest.approx(2 * known / 0.92, rel=0.03)
 
 
-TASKS = (two_to_one, another_sd, sixty_children, own_pilots, three_designs, cost, duration, protocol_text, slide, precision)
+TASKS = (
+    two_to_one,
+    another_sd,
+    sixty_children,
+    own_pilots,
+    three_designs,
+    cost,
+    duration,
+    protocol_text,
+    slide,
+    precision,
+)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)

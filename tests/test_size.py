@@ -28,8 +28,19 @@ from gmfmsim.trial.closed_form import (
     solve,
 )
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.detectable import Detectable, Effort, Precision, fixed_truths, n_for_width, smallest_effect
+from gmfmsim.trial.detectable import (
+    Detectable,
+    Effort,
+    Precision,
+    fixed_truths,
+    n_for_width,
+    over_sd,
+    smallest_effect,
+    width_at,
+)
+from gmfmsim.trial.exact.width import mean_width
 from gmfmsim.trial.nuisance import border, type_one
+from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.optimise import Optimise, allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve, OutOfTime, Search, required_n
@@ -278,20 +289,64 @@ def test_no_effect_is_large_enough_for_two_children_in_an_arm_who_are_lost():
 
 @pytest.mark.parametrize("width", [3.0, 6.0])
 def test_reference_n_of_a_width(width):
-    """Mean width 2 t(df) E[s] sqrt(2 / n), s the pooled SD."""
+    """Mean width 2 t(df) E[s] sqrt(2 / n), s the pooled SD: the smallest n by brute force, without random numbers."""
 
-    def mean_width(n: float) -> float:
+    def mean_width(n: int) -> float:
         s, weight = pooled_sd(2 * n - 2)
         se, df = of_contrast([n, n], [-1, 1], SD)
         return 2 * special.stdtrit(df, 0.975) * se * (weight @ s)
 
     design = normal_design(analyses=methods("t"))
     found = n_for_width(design, Precision(width=width), 10_000, Effort(4000, 3, 4))
-    exact = solve(mean_width, width, low=2)
-    low, high = found["n_interval"]
-    assert low - 1 <= exact <= high
-    assert low <= found["n_per_arm"] <= high <= low + 0.03 * exact + 1
+    smallest = next(n for n in range(2, 1000) if mean_width(n) <= width)
+    assert (found["n_per_arm"], found["n_interval"]) == (smallest, None)
     assert n_for_width(design, Precision(width=width), 10, Effort(1000, 3, 4))["n_per_arm"] is None
+
+
+CASES = [
+    normal_design(analyses=methods("t"), arms=TWO_TO_ONE),
+    normal_design(analyses=methods("welch"), arms=TWO_TO_ONE, children={"dropout": 0.3, "response_sd": 6}),
+    normal_design(analyses=methods("ancova"), children={"dropout": 0.4}, alpha=0.1),
+    *(normal_design(kind) for kind in ("crossover", "pairs", "single_arm", "factorial")),
+]
+
+
+@pytest.mark.parametrize("design", CASES, ids=lambda d: f"{d.kind}-{d.analyses[0].label}")
+@pytest.mark.parametrize("n", [5, 20])
+def test_recovery_exact_widths_are_those_of_simulated_trials(design, n):
+    exact = mean_width(design, design.analyses[0], n, SD)
+    found = operate(fixed_truths(design, 0.0, 20_000, 1), primary_only(design)[0], n=[n], seed=1)
+    assert abs(found["width"].item() - exact) < 4 * found["width_mcse"].item()
+
+
+def test_known_width_of_the_z_test():
+    design = normal_design(analyses=methods("z", sd="known"), arms=TWO_TO_ONE)
+    expected = 2 * special.ndtri(0.975) * SD * math.sqrt(1 / 40 + 1 / 20)
+    assert mean_width(design, design.analyses[0], 20, SD) == pytest.approx(expected, rel=1e-12)
+
+
+def test_known_a_width_is_that_at_the_median_sd():
+    """The law of the SD that heavy tails give has no mean: the width is that at its median, exact or simulated."""
+    law = {"excess_sd": figure(SD, sigma=0.5, df=3), "measurement_error": 0}
+    design = normal_design(analyses=methods("t"), children=law)
+    effort = Effort(4000, 3, 4)
+    exact = width_at(design, 20, effort)
+    assert exact.points == pytest.approx(width_at(normal_design(analyses=methods("t")), 20, effort).points)
+    assert exact.mcse == 0
+    low, high = over_sd(design, 20)
+    assert low < exact.points < high
+    assert high / exact.points == pytest.approx(exact.points / low)
+    assert over_sd(normal_design(analyses=methods("t")), 20) is None
+    drawn = width_at(normal_design(analyses=methods("mmrm"), visits=[6, 12], children=law), 20, effort)
+    assert 0 < drawn.mcse < 0.02 * drawn.points
+    assert drawn.points == pytest.approx(exact.points, rel=0.1)
+
+
+def test_a_width_that_must_be_simulated_has_its_interval():
+    design = normal_design(analyses=methods("mmrm"), visits=[6, 12])
+    found = n_for_width(design, Precision(width=5), 500, Effort(2000, 3, 4))
+    low, high = found["n_interval"]
+    assert low <= found["n_per_arm"] <= high <= 1.1 * low
 
 
 # allocations

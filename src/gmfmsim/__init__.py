@@ -49,6 +49,7 @@ __all__ = [
     "load",
     "new_evidence",
     "power",
+    "precision",
     "protocol",
     "run",
     "shipped",
@@ -138,6 +139,19 @@ def power(source: "Source | Experiment", n: int, *, progress: Silent | None = No
     from gmfmsim.answer.at_n import at_n
 
     return at_n(_question_of(source), n, progress or Silent())
+
+
+def precision(
+    source: "Source | Experiment", *, width: float | None = None, n: int | None = None, progress: Silent | None = None
+) -> dict[str, Any]:
+    """Return how many children make the interval of the effect at most `width` points wide on average, or how wide it
+    is with at most n children in all: of every plan of an experiment. Nothing is fitted or written.
+
+    Raises InputError for faults in the inputs, where there is no plan, and for both questions or none.
+    """
+    from gmfmsim.answer.precision import precision as widths
+
+    return widths(_question_of(source), width, n, progress or Silent())
 
 
 def compare(

@@ -148,6 +148,29 @@ def power(
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim precision --width 3; gmfmsim precision --n 120 --sd 5.5 --dropout 0.15")
+def precision(
+    name: Asked = "quickstart",
+    width: Annotated[float | None, typer.Option(help="Points that the interval is to be wide at most.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=2, max=10_000_000, help="Or children in all: how wide?")] = None,
+    sd: Sd = None,
+    ratio: Ratio = None,
+    dropout: Dropout = None,
+    correlation: Correlation = None,
+    alpha: Alpha = None,
+    month: Month = None,
+    changed: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many children make the confidence interval of the effect so narrow, or how wide it is with so many, on
+    average over trials, by default in the quick start's trial."""
+    from gmfmsim.answer.precision import in_lines
+
+    short = {"sd": sd, "ratio": ratio, "dropout": dropout, "correlation": correlation, "alpha": alpha, "month": month}
+    found = gmfmsim.precision(_loaded(name, changed, **short), width=width, n=n, progress=Console())
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
     """Return an experiment with the changes that a command line says; KEY=VALUE wins over a short word."""
     from gmfmsim.question.changed import in_short, said_as
@@ -312,12 +335,17 @@ def list_shipped(as_json: Json = False) -> None:
     _tell(as_json, shipped, *lines)
 
 
-@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show study Sun2017")
+@app.command(epilog="Examples: gmfmsim show model emax; gmfmsim show design sun2017; gmfmsim show keys trial.arms")
 def show(
     kind: Annotated[
-        str, typer.Argument(help="experiment, model, design, children, study, table, ratio, prices, or a table's name.")
+        str,
+        typer.Argument(
+            help="experiment, model, design, children, study, table, ratio, prices, keys, schema, or a table's name."
+        ),
     ],
-    name: Annotated[str, typer.Argument(help="Which one; of a table, the rows of this study.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Which one; of a table, the rows of this study; of keys, a section.")
+    ] = "",
     tables: Annotated[
         list[str] | None,
         typer.Option(help="Folders or flat CSV files in place of the shipped tables; package is these."),
@@ -326,10 +354,13 @@ def show(
     html: Annotated[Path | None, typer.Option(help="Of a model: write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows, or
-    what is known of the ratio of the GMFM-66 to the GMFM-88, or prices."""
+    """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows,
+    what is known of the ratio of the GMFM-66 to the GMFM-88, prices, the keys of an experiment file, or its schema."""
     from gmfmsim.report import show as lookup
 
+    if kind == "schema" or (kind == "keys" and as_json):
+        _print_json(lookup.schema(name or "experiments") if kind == "schema" else lookup.keys(name))
+        return
     if kind == "ratio" and as_json:
         from gmfmsim.report.ratio import ratio_of_scales
 

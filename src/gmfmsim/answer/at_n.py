@@ -10,6 +10,7 @@ from gmfmsim.answer.sizing import Sizing, assumed, in_words, of_plans
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
+from gmfmsim.question.changed import PLACE
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
 from gmfmsim.trial.detectable import Detectable, Effort, smallest_effect
@@ -33,11 +34,16 @@ def at_n(question: Question, children: int, progress: Silent) -> dict[str, Any]:
 
     Raises InputError where there is no plan, or a trial cannot have so few children.
     """
-    fewest = max((trial.total(trial.fewest) for trial in (p.plan.trial for p in question.plans)), default=0)
-    if children < fewest:
-        raise InputError([Fault("command line", "--n", f"{children} children are too few", f"at least {fewest}")])
+    enough(question, children)
     fits: dict = {}
     return of_plans(question, lambda prepared: _of_plan(prepared, children, fits, progress))
+
+
+def enough(question: Question, children: int) -> None:
+    """Raise InputError where a trial of a plan cannot have so few children."""
+    fewest = max((trial.total(trial.fewest) for trial in (p.plan.trial for p in question.plans)), default=0)
+    if children < fewest:
+        raise InputError([Fault(PLACE, "--n", f"{children} children are too few", f"at least {fewest}")])
 
 
 def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) -> dict[str, Any]:

@@ -181,8 +181,8 @@ def asked_in_words(answer: Answered) -> list[str]:
         if found["n_per_arm"] is None:
             words.append(f"No number up to {children(trial, _most(answer))} gives {width}.")
         else:
-            low, high = trial.totals(found["n_interval"])
-            interval = f"{level} Monte Carlo interval {low} to {high or 'more'} in all"
+            ends = trial.totals(found["n_interval"])
+            interval = f"{level} Monte Carlo interval {ends[0]} to {ends[1] or 'more'} in all" if ends else ""
             words.append(f"{children(trial, found['n_per_arm'], interval)} give {width}.")
     return words
 

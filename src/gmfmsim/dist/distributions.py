@@ -10,9 +10,14 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
-Positive = Annotated[float, Field(gt=0)]
+Mean = Annotated[float, key("mean, before any bounds", example=0)]
+Sd = Annotated[float, key("standard deviation, before any bounds", example=4, gt=0)]
+Df = Annotated[float, key("degrees of freedom", example=4, gt=0)]
+Scale = Annotated[float, key("scale", example=1, gt=0)]
+Median = Annotated[float, key("median", example=5.5, gt=0)]
+Shape = Annotated[float, key("shape", example=2, gt=0)]
 LOG_ROOT_2PI = math.log(2 * math.pi) / 2
 
 
@@ -25,7 +30,7 @@ class Distribution(Spec):
     before the name says that log x has it.
     """
 
-    dist: str
+    dist: Annotated[str, key("which distribution")]
     support: ClassVar[tuple[float, float]] = -math.inf, math.inf
     proper: ClassVar[bool] = True
     scale_of_effects: ClassVar[str | None] = None
@@ -93,8 +98,8 @@ class Normal(Distribution):
     """Normal(mean, sd)."""
 
     dist: Literal["normal"]
-    mean: float
-    sd: Positive
+    mean: Mean
+    sd: Sd
     pymc = "Normal", lambda d: {"mu": d.mean, "sigma": d.sd}
 
     def _log_density(self, x):
@@ -107,8 +112,8 @@ class Normal(Distribution):
 class _Bounded(Distribution):
     """A distribution between two given bounds."""
 
-    lower: float
-    upper: float
+    lower: Annotated[float, key("lower end", example=0)]
+    upper: Annotated[float, key("upper end", example=10)]
 
     @property
     def support(self):
@@ -119,8 +124,8 @@ class TruncatedNormal(_Bounded):
     """Normal(mean, sd) restricted to (lower, upper)."""
 
     dist: Literal["truncated_normal"]
-    mean: float
-    sd: Positive
+    mean: Mean
+    sd: Sd
     pymc = "TruncatedNormal", lambda d: {"mu": d.mean, "sigma": d.sd, "lower": d.lower, "upper": d.upper}
 
     @model_validator(mode="after")
@@ -175,8 +180,8 @@ class Beta(Distribution):
     """Beta(a, b), between 0 and 1: mean a / (a + b)."""
 
     dist: Literal["beta"]
-    a: Positive
-    b: Positive
+    a: Annotated[float, key("weight of 1", example=2, gt=0)]
+    b: Annotated[float, key("weight of 0", example=2, gt=0)]
     support = 0.0, 1.0
     pymc = "Beta", lambda d: {"alpha": d.a, "beta": d.b}
 
@@ -194,7 +199,7 @@ class Fixed(Distribution):
     """
 
     dist: Literal["fixed"]
-    value: float
+    value: Annotated[float, key("the value", example=5.5)]
 
     @property
     def support(self):

@@ -1,13 +1,14 @@
 """Named distributions of positive numbers, for standard deviations and other scales."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from gmfmsim.dist.distributions import Distribution, Positive, log_normal_density
+from gmfmsim.dist.distributions import Df, Distribution, Median, Scale, Sd, Shape, log_normal_density
+from gmfmsim.files.toml import key
 
 LOG_2 = math.log(2)
 
@@ -22,7 +23,7 @@ class HalfNormal(AboveZero):
     """HalfNormal(sd): the absolute value of Normal(0, sd)."""
 
     dist: Literal["half_normal"]
-    sd: Positive
+    sd: Sd
     pymc = "HalfNormal", lambda d: {"sigma": d.sd}
 
     def _log_density(self, x):
@@ -36,7 +37,7 @@ class HalfCauchy(AboveZero):
     """HalfCauchy(scale): the absolute value of a Cauchy (Gelman 2006)."""
 
     dist: Literal["half_cauchy"]
-    scale: Positive
+    scale: Scale
     tail = 2.0
     pymc = "HalfCauchy", lambda d: {"beta": d.scale}
 
@@ -53,8 +54,8 @@ class HalfStudentT(AboveZero):
     """HalfStudentT(df, scale): the absolute value of scale times a Student t (Gelman 2006)."""
 
     dist: Literal["half_student_t"]
-    df: Positive
-    scale: Positive
+    df: Df
+    scale: Scale
     pymc = "HalfStudentT", lambda d: {"nu": d.df, "sigma": d.scale}
 
     @property
@@ -75,7 +76,7 @@ class Exponential(AboveZero):
     """Exponential(mean)."""
 
     dist: Literal["exponential"]
-    mean: Positive
+    mean: Annotated[float, key("mean", example=2, gt=0)]
     pymc = "Exponential", lambda d: {"scale": d.mean}
 
     def _log_density(self, x):
@@ -89,8 +90,8 @@ class Gamma(AboveZero):
     """Gamma(shape, rate): mean shape / rate."""
 
     dist: Literal["gamma"]
-    shape: Positive
-    rate: Positive
+    shape: Shape
+    rate: Annotated[float, key("rate", example=1, gt=0)]
     pymc = "Gamma", lambda d: {"alpha": d.shape, "beta": d.rate}
 
     def _log_density(self, x):
@@ -122,8 +123,8 @@ class LogNormal(LogNormalLaw):
     """LogNormal(log median, sigma): sigma is the standard deviation of the logarithm."""
 
     dist: Literal["lognormal"]
-    median: Positive
-    sigma: Positive
+    median: Median
+    sigma: Annotated[float, key("SD of the logarithm", example=0.12, gt=0)]
 
 
 class LogStudentTLaw(AboveZero):
@@ -153,17 +154,17 @@ class LogStudentT(LogStudentTLaw):
     """LogStudentT(df, location, scale): log x is location + scale times a Student t with df degrees of freedom."""
 
     dist: Literal["log_student_t"]
-    df: Positive
-    location: float
-    scale: Positive
+    df: Df
+    location: Annotated[float, key("median of the logarithm", example=1.7)]
+    scale: Annotated[float, key("scale of the logarithm", example=0.5, gt=0)]
 
 
 class LogLogistic(AboveZero):
     """LogLogistic(median, shape): P(X < x) = 1 / (1 + (x / median)^-shape)."""
 
     dist: Literal["log_logistic"]
-    median: Positive
-    shape: Positive
+    median: Median
+    shape: Shape
     pymc = "exp Logistic", lambda d: {"mu": math.log(d.median), "s": 1 / d.shape}
 
     @property

@@ -15,28 +15,36 @@ from pydantic import BeforeValidator, Field
 from gmfmsim.evidence.covariates import contrast_covariates
 from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables, at_month, grouped
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
+
+
+class _OrOne:
+    """Says to JSON schemas that a list may be written as its one entry."""
+
+    def __get_pydantic_json_schema__(self, core_schema, handler):
+        several = handler(core_schema)
+        return {"anyOf": [several["items"], several]}
+
 
 type OneOrMore[T] = Annotated[
-    list[T], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1)
+    list[T], BeforeValidator(lambda value: value if isinstance(value, list) else [value]), Field(min_length=1), _OrOne()
 ]
 
 
 class Selection(Spec):
     """Which contrasts enter: a row is taken when every key given here holds one of its values.
 
-    Only rows with md100 can be taken that have md100_se too, or readings (of readings.csv) that give it. `row` is the
-    line in contrasts.csv or the flat file (the header is line 1); cell_class and route are those of the treated arm.
+    Only rows with md100 can be taken that have md100_se too, or readings (of readings.csv) that give it.
     """
 
-    default_use: OneOrMore[str] | None = None
-    study: OneOrMore[str] | None = None
-    arm: OneOrMore[str] | None = None
-    scale: OneOrMore[str] | None = None
-    month: OneOrMore[float] | None = None
-    cell_class: OneOrMore[str] | None = None
-    route: OneOrMore[str] | None = None
-    row: OneOrMore[int] | None = None
+    default_use: Annotated[OneOrMore[str] | None, key("what contrasts.csv says of its use", example="primary")] = None
+    study: Annotated[OneOrMore[str] | None, key("studies", example=["Huang2018", "Sun2017"])] = None
+    arm: Annotated[OneOrMore[str] | None, key("treated arms", example="high")] = None
+    scale: Annotated[OneOrMore[str] | None, key("scales", example="GMFM-66")] = None
+    month: Annotated[OneOrMore[float] | None, key("months of measurement", "months", example=[6, 12])] = None
+    cell_class: Annotated[OneOrMore[str] | None, key("cells of the treated arm", example="TNC_MNC")] = None
+    route: Annotated[OneOrMore[str] | None, key("how the treated arm got them", example=["IV", "IV/IA"])] = None
+    row: Annotated[OneOrMore[int] | None, key("lines of contrasts.csv, the header is line 1", example=[2, 3])] = None
 
 
 def select_contrasts(

@@ -13,23 +13,22 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.evidence.one_more import one_more
 from gmfmsim.evidence.pooled import figures_missing, pooled_rows
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 WHERE = "key evidence.individual_data"
 
 
 class IndividualData(Spec):
-    """Which pool of individual data, by the name that pooled.csv gives it, and its estimate at which month."""
+    """Which pool of individual data stands in place of the trials whose children it holds."""
 
-    meta_id: str
-    month: Annotated[float, Field(gt=0, le=120)]
+    meta_id: Annotated[str, key("pool, as pooled.csv names it", example="FinchEdmondson2025")]
+    month: Annotated[float, key("of its estimate", "months", example=12, gt=0, le=120)]
 
 
 def with_pool(data: xr.Dataset, tables: Tables, choice: IndividualData, file: str = "experiment") -> xr.Dataset:

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.evidence.schema import GMFM66_SCALES, TABLES, Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 UNITS = {"SMD": "standard deviations", "MD": "GMFM-66 points", "WMD": "GMFM-66 points"}
 
@@ -14,10 +15,10 @@ UNITS = {"SMD": "standard deviations", "MD": "GMFM-66 points", "WMD": "GMFM-66 p
 class PooledChoice(Spec):
     """Which row of pooled.csv: its key, as far as needed to name one row."""
 
-    meta_id: str
-    scale: str | None = None
-    month: str | None = None
-    measure: str | None = None
+    meta_id: Annotated[str, key("review, as pooled.csv names it", example="Eggenberger2019")]
+    scale: Annotated[str | None, key("its scale", example="GMFM-66/88")] = None
+    month: Annotated[str | None, key("its month, as it stands there", example="6-12")] = None
+    measure: Annotated[str | None, key("what was pooled", example="SMD")] = None
 
 
 @dataclass(frozen=True)

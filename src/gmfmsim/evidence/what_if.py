@@ -4,7 +4,6 @@ import math
 from typing import Annotated
 
 import xarray as xr
-from pydantic import Field
 
 from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.flat.tables import study_row
@@ -15,26 +14,25 @@ from gmfmsim.evidence.read import PACKAGE_TABLES
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.sheets.names import difference, seen
 from gmfmsim.faults import Fault, InputError, choices, shown
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 
 class Supposed(Spec):
-    """A supposed result of a trial without results: its effect in GMFM-66 points and what its error would be.
+    """A supposed result of a trial without results: its effect and what its error would be.
 
-    se = sd sqrt(1 / n_active + 1 / n_control), where sd is the between-child SD of the change; log_sd is the standard
-    deviation of log sd, where that is not known.
+    se = sd sqrt(1 / n_active + 1 / n_control).
     """
 
-    study: str
-    effect: Annotated[float, Field(ge=-100, le=100)]
-    n_active: Annotated[int, Field(ge=2, le=100_000)]
-    n_control: Annotated[int, Field(ge=2, le=100_000)]
-    sd: Annotated[float, Field(ge=1e-3, le=1e3)]
-    log_sd: Annotated[float, Field(ge=0, le=2)] = 0.0
-    month: Annotated[float, Field(gt=0, le=120)] = 12
-    dose: Dose | None = None
-    cell_class: str = "not known"
-    route: str = "not known"
+    study: Annotated[str, key("study without results in the tables", example="RegNCT01929434")]
+    effect: Annotated[float, key("what it is supposed to have found", "GMFM-66 points", example=0.0, ge=-100, le=100)]
+    n_active: Annotated[int, key("children with cells", "children", example=100, ge=2, le=100_000)]
+    n_control: Annotated[int, key("children without", "children", example=100, ge=2, le=100_000)]
+    sd: Annotated[float, key("SD of the change between children", "GMFM-66 points", example=5.5, ge=1e-3, le=1e3)]
+    log_sd: Annotated[float, key("SD of the logarithm of sd, where that is not known", ge=0, le=2)] = 0.0
+    month: Annotated[float, key("of the result", "months", gt=0, le=120)] = 12
+    dose: Annotated[Dose | None, key("of the arm with cells, over all infusions", example="5e7 cells/kg")] = None
+    cell_class: Annotated[str, key("class of the cells")] = "not known"
+    route: Annotated[str, key("how they were given")] = "not known"
 
 
 def with_supposed(data: xr.Dataset, tables: Tables, supposed: list[Supposed], file: str = "experiment") -> xr.Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -37,6 +37,21 @@ class Spec(BaseModel):
     """A frozen value read from TOML. Unknown keys and wrong types are faults, nothing is guessed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def key(meaning: str, unit: str = "", *, example: Any = None, **field: Any) -> Any:
+    """Return what a key of a file is: what it means, its unit, an example where it has no default, and what is allowed
+    (the arguments of a pydantic Field)."""
+    said: dict[str, Any] = {"description": meaning}
+    said |= {"json_schema_extra": {"unit": unit}} if unit else {}
+    said |= {} if example is None else {"examples": [example]}
+    return Field(**said, **field)
+
+
+def said(field: FieldInfo) -> tuple[str, str]:
+    """Return what a key means, and its unit, as `key` says them of the whole of it."""
+    more = field.json_schema_extra
+    return field.description or "", str(more["unit"]) if isinstance(more, dict) else ""
 
 
 def read_text(path: Path, allowed: str = "a readable file") -> str:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find
-from gmfmsim.files.toml import Spec, parse, read_toml
+from gmfmsim.files.toml import Spec, key, parse, read_toml
 from gmfmsim.model.curves import CURVES, DOSES, POINTS, Curve
 from gmfmsim.model.priors import OF_TAU, Prior
 from gmfmsim.model.terms import SCALES, TERMS, TermName
@@ -24,19 +24,23 @@ CurveName = Literal[tuple(CURVES)]
 
 
 class ModelChoice(Spec):
-    """Which model an experiment fits, or which it averages over and how, and the priors it changes.
+    """Which model an experiment fits, or which it averages over and how, and the priors it changes."""
 
-    weights: "posterior" (by posterior model probability) or "stacking". prior_weights: how probable some models are
-    before the data, where the others have 1. A changed prior counts for every model that has the parameter.
-    """
-
-    name: str | None = None
-    average: Annotated[list[str], Field(min_length=2, max_length=12)] | None = None
-    weights: Literal["posterior", "stacking"] = "posterior"
-    prior_weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None = Field(
-        default=None, exclude_if=lambda weights: weights is None
-    )
-    priors: dict[str, Prior] = Field(default_factory=dict)
+    name: Annotated[str | None, key("the one model: a shipped one, or a .toml file", example="emax")] = None
+    average: (
+        Annotated[list[str], key("models to average over", example=["emax", "linear"], min_length=2, max_length=12)]
+        | None
+    ) = None
+    weights: Annotated[
+        Literal["posterior", "stacking"], key("weighs them by posterior model probability, or by stacking")
+    ] = "posterior"
+    prior_weights: Annotated[
+        dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None,
+        key("by model, how probable some are before the data, where the others have 1", example={"arms": 2}),
+    ] = Field(default=None, exclude_if=lambda weights: weights is None)
+    priors: Annotated[
+        dict[str, Prior], key("by parameter, in place of the model's own; of every model that has the parameter")
+    ] = Field({})
 
     @model_validator(mode="after")
     def _one_or_several(self):
@@ -68,11 +72,11 @@ class ModelSpec(Spec):
     Study deviations are normal, or Student-t with nu degrees of freedom.
     """
 
-    title: str
-    curve: CurveName
-    heterogeneity: Literal["normal", "student_t"] = "normal"
-    terms: Annotated[list[TermName], Field(max_length=len(TERMS))] = Field(default_factory=list)
-    priors: dict[str, Prior]
+    title: Annotated[str, key("the model in a few words", example="One mean, studies scattered about it")]
+    curve: Annotated[CurveName, key("dose-response curve")]
+    heterogeneity: Annotated[Literal["normal", "student_t"], key("law of the deviations of studies")] = "normal"
+    terms: Annotated[list[TermName], key("what else the effect depends on", max_length=len(TERMS))] = Field([])
+    priors: Annotated[dict[str, Prior], key("by parameter, one for each")]
 
     @model_validator(mode="after")
     def _terms_fit(self):

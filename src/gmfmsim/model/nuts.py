@@ -10,29 +10,26 @@ from typing import Annotated, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from gmfmsim.dist.distributions import Distribution
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.structure import Structure, difference, structure
 from gmfmsim.streams import integer_seed
 
 
 class Sampler(Spec):
-    """How a posterior is computed: by which engine, in how many draws, and how the sampling engine samples.
+    """How a posterior is computed: by which engine, in how many draws, and how the sampling engine samples."""
 
-    engine: exact where it can and nuts elsewhere ("auto"), or one of the two. With cross_check, a posterior of the
-    exact engine is held to one of the sampling engine with `CROSS_CHECK_DRAWS` draws a chain.
-    """
-
-    engine: Literal["auto", "exact", "nuts"] = "auto"
-    cross_check: bool = True
-    name: Literal["nutpie", "pymc"] = "nutpie"
-    chains: Annotated[int, Field(ge=2, le=64)] = 4
-    draws: Annotated[int, Field(ge=100, le=100_000)] = 5000
-    tune: Annotated[int, Field(ge=100, le=100_000)] = 1000
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    engine: Annotated[
+        Literal["auto", "exact", "nuts"], key("auto: exact where it can, nuts elsewhere; or one of the two")
+    ] = "auto"
+    cross_check: Annotated[bool, key("hold a posterior of the exact engine to one of the sampling engine")] = True
+    name: Annotated[Literal["nutpie", "pymc"], key("sampler of the nuts engine")] = "nutpie"
+    chains: Annotated[int, key("chains", ge=2, le=64)] = 4
+    draws: Annotated[int, key("draws of each chain", ge=100, le=100_000)] = 5000
+    tune: Annotated[int, key("steps of each chain before them", ge=100, le=100_000)] = 1000
+    target_accept: Annotated[float, key("acceptance that steps are tuned to", gt=0.5, lt=1)] = 0.99
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,23 @@ import xarray as xr
 from pydantic import Field
 
 from gmfmsim.faults import Fault, choices
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.terms import REFERENCE
 
 
 class Setting(Spec):
-    """What the effect of the next trial may depend on beside its dose; a model that asks for more says so.
+    """What the effect of the next trial may depend on beside its dose; a model that asks for more says so."""
 
-    route is intravenous, or other (into the spinal canal or the brain); age in years and gmfcs (level) are means.
-    country: one of the evidence; without it, one that no study is from.
-    """
-
-    cell_class: str | None = None
-    route: Literal["intravenous", "other"] | None = None
-    age: Annotated[float, Field(ge=0, le=25)] | None = None
-    gmfcs: Annotated[float, Field(ge=1, le=5)] | None = None
-    country: str | None = Field(default=None, exclude_if=lambda country: country is None)
+    cell_class: Annotated[str | None, key("class of the cells, one of the evidence", example="TNC_MNC")] = None
+    route: Annotated[Literal["intravenous", "other"] | None, key("by vein, or into the spinal canal or the brain")] = (
+        None
+    )
+    age: Annotated[float, key("mean age", "years", example=4, ge=0, le=25)] | None = None
+    gmfcs: Annotated[float, key("mean GMFCS level", example=2.5, ge=1, le=5)] | None = None
+    country: Annotated[
+        str | None, key("one of the evidence; without it, one that no study is from", example="China")
+    ] = Field(default=None, exclude_if=lambda country: country is None)
 
 
 def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: float, file: str) -> list[Fault]:

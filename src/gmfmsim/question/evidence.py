@@ -17,28 +17,38 @@ from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 type TableNames = str | Annotated[list[str], Field(min_length=1, max_length=MOST_SOURCES)]
 """Where tables are read: "package", a folder or a flat CSV file; or a list of these, whose studies are put together."""
+
+TABLES_WORDS = '"package", the shipped tables; or a folder or flat CSV file beside the experiment; or a list of these'
 
 OF_CONTRASTS = {"select", "individual_data", "month_correlation", "readings", "what_if"}
 """The keys of [evidence] that concern contrasts."""
 
 
 class EvidenceSpec(Spec):
-    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate.
+    """Where the evidence comes from: contrasts to fit a model to, or one published pooled estimate."""
 
-    individual_data: a pool of individual data that is a contrast itself, in place of those whose children it holds.
-    """
-
-    tables: TableNames = PACKAGE
-    select: Selection | None = None
-    individual_data: IndividualData | None = Field(default=None, exclude_if=lambda pool: pool is None)
-    month_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
-    readings: ReadingChoice = "average"
-    what_if: list[Supposed] = Field(default_factory=list)
-    pooled: PooledChoice | None = None
+    tables: Annotated[TableNames, key(TABLES_WORDS, example=["package", "pilots.csv"])] = PACKAGE
+    select: Annotated[Selection | None, key("contrasts that enter")] = None
+    individual_data: Annotated[
+        IndividualData | None, key("pool of individual data, a contrast in place of those whose children it holds")
+    ] = Field(default=None, exclude_if=lambda pool: pool is None)
+    month_correlation: (
+        Annotated[
+            float,
+            key("of the errors of one arm at two months, which lets several months of it in", example=0.7, ge=0, lt=1),
+        ]
+        | None
+    ) = None
+    readings: Annotated[
+        ReadingChoice,
+        key("of suspect figures: averaged over all, as they stand, or by study the one to take"),
+    ] = "average"
+    what_if: Annotated[list[Supposed], key("supposed results of trials without results")] = Field([])
+    pooled: Annotated[PooledChoice | None, key("published estimate in place of contrasts")] = None
 
     @model_validator(mode="after")
     def _one_source(self):

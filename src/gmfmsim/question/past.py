@@ -8,9 +8,9 @@ from pydantic import Field
 
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
 from gmfmsim.files.shelf import names
-from gmfmsim.files.toml import Spec, parse
+from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.question.evidence import Sources
-from gmfmsim.question.plan import Prepared, prepare
+from gmfmsim.question.plan import Prepared, Seed, prepare
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.presets import read_design, resolve
 
@@ -18,32 +18,32 @@ ENOUGH = 0.8
 """The power that protocols ask for."""
 
 
-class Section(Spec):
-    """What [past] says: the effect in points whose power is asked, and the trials: all that were run by default.
+class PastSection(Spec):
+    """Trials of the past planned again as they were run: power, assurance, false claims and type M error of each."""
 
-    A design is named, or declared in a table as [trial] does.
-    """
-
-    effect: Annotated[float, Field(ge=1e-3, le=100)]
-    replicates: Annotated[int, Field(ge=1_000, le=5_000_000)] = 20_000
-    designs: list[str | dict] = Field(default_factory=list, max_length=100)
+    effect: Annotated[float, key("gain whose power is asked", "GMFM-66 points", example=1.42, ge=1e-3, le=100)]
+    replicates: Annotated[int, key("simulated trials of each", "trials", ge=1_000, le=5_000_000)] = 20_000
+    designs: Annotated[
+        list[str | dict],
+        key("trials: names, or tables as [trial] has; none for all that were run", example=["sun2017"], max_length=100),
+    ] = Field([])
 
 
 class PastFile(Spec):
     """What an experiment file that plans past trials again says beside name and question."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     evidence: dict
     model: dict
-    sampler: dict = Field(default_factory=dict)
-    past: Section
+    sampler: dict = Field({})
+    past: PastSection
 
 
 @dataclass(frozen=True)
 class Past:
     """The trials that are planned again, and the effect whose power is asked."""
 
-    section: Section
+    section: PastSection
     plans: tuple[Prepared, ...]
 
     @property

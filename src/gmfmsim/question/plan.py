@@ -20,7 +20,7 @@ from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import Fault, InputError, shown
-from gmfmsim.files.toml import Spec, parse
+from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import setting_faults
@@ -39,7 +39,7 @@ from gmfmsim.question.evidence import (
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.trial.cost import Cost
 from gmfmsim.trial.designs import AnyDesign
-from gmfmsim.trial.detectable import Detectable, Precision
+from gmfmsim.trial.detectable import Detectable, Precision, no_width
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.recruitment import Recruitment
@@ -53,27 +53,32 @@ Asked = Field(default=None, exclude_if=lambda value: value is None)
 """A question that a plan may ask beside its required n."""
 
 
+Seed = Annotated[int, key("of whatever is drawn", example=20261121, ge=0, lt=2**63)]
+
+
 class Plan(Spec):
     """Everything that determines one required n, and what else is asked: a design names its analyses itself."""
 
-    label: str = Field(default="main", min_length=1, max_length=60)
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    evidence: EvidenceSpec
-    model: ModelChoice | None = None
-    sampler: Sampler = Sampler()
-    trial: AnyDesign
-    search: Search
-    sensitivity: Sensitivity = Sensitivity()
-    detectable: Detectable | None = Asked
-    precision: Precision | None = Asked
-    optimise: Optimise | None = Asked
-    recruitment: Recruitment | None = Asked
-    cost: Cost | None = Asked
+    label: Annotated[str, key("name of the plan", min_length=1, max_length=60)] = "main"
+    seed: Seed
+    evidence: Annotated[EvidenceSpec, key("where the evidence comes from")]
+    model: Annotated[ModelChoice | None, key("which model is fitted to contrasts, or which are averaged over")] = None
+    sampler: Annotated[Sampler, key("how a posterior is computed")] = Sampler()
+    trial: Annotated[AnyDesign, key("trial that is planned")]
+    search: Annotated[Search, key("target, and how n is looked for")]
+    sensitivity: Annotated[Sensitivity, key("what moves n")] = Sensitivity()
+    detectable: Annotated[Detectable | None, key("asks for the smallest effect that n detects")] = Asked
+    precision: Annotated[Precision | None, key("asks for the n of an interval's width")] = Asked
+    optimise: Annotated[Optimise | None, key("asks for the best allocation and dose")] = Asked
+    recruitment: Annotated[Recruitment | None, key("asks how long it takes")] = Asked
+    cost: Annotated[Cost | None, key("asks what it costs")] = Asked
 
     @model_validator(mode="after")
     def _fits_the_trial(self):
         if self.optimise and (len(self.trial.arms) != 2 or self.trial.kind != "parallel"):
             raise PydanticCustomError("optimise", "[optimise] with a parallel trial of two arms")
+        if self.precision and (words := no_width(self.trial)):
+            raise PydanticCustomError("precision", "[precision] with {words}", {"words": words})
         if self.evidence.pooled and not self.trial.two_arms_one_test:
             words = "evidence.select with simulated children, who are in GMFM-66 points"
             raise PydanticCustomError("evidence", words)

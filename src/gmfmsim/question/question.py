@@ -7,13 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find, names
-from gmfmsim.files.toml import Spec, parse, read_toml
+from gmfmsim.files.toml import Spec, key, parse, read_toml
 from gmfmsim.question.changed import changed, from_here
 from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
@@ -36,8 +34,20 @@ KINDS = {"past": read_past, "rerun": read_rerun}
 class Header(Spec):
     """What every experiment file says."""
 
-    name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
-    question: str = Field(min_length=1, max_length=2000)
+    name: (
+        Annotated[
+            str,
+            key(
+                "name of its results folder, by default that of the file",
+                example="my_trial",
+                pattern=f"^{NAME.pattern}$",
+            ),
+        ]
+        | None
+    ) = None
+    question: Annotated[
+        str, key("what is asked, in words", example="How many children?", min_length=1, max_length=2000)
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """[rerun]: what a review prints, computed again from the figures of its trials."""
 
 from dataclasses import dataclass
-
-from pydantic import Field
+from typing import Annotated
 
 from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.rerun import KINDS, faults_of_rows, run_check
@@ -10,22 +9,22 @@ from gmfmsim.evidence.rerun.checks import Check, CheckResult
 from gmfmsim.evidence.rerun.rows import Place
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, choices, shown
-from gmfmsim.files.toml import Spec, parse
-from gmfmsim.question.evidence import Sources, TableNames, as_copied, copies_of, read_from
+from gmfmsim.files.toml import Spec, key, parse
+from gmfmsim.question.evidence import TABLES_WORDS, Sources, TableNames, as_copied, copies_of, read_from
 
 
-class Section(Spec):
-    """What [rerun] says beside its checks: the review as pooled.csv names it, and the tables."""
+class RerunSection(Spec):
+    """What a review prints, computed again from the figures of its trials."""
 
-    review: str
-    tables: TableNames = PACKAGE
-    checks: list[dict] = Field(min_length=1, max_length=200)
+    review: Annotated[str, key("review, as pooled.csv names it", example="Eggenberger2019")]
+    tables: Annotated[TableNames, key(TABLES_WORDS, example=["package", "pilots.csv"])] = PACKAGE
+    checks: list[dict] = key("what is computed again", min_length=1, max_length=200)
 
 
 class RerunFile(Spec):
     """What an experiment file that computes a review again says beside name and question."""
 
-    rerun: Section
+    rerun: RerunSection
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def read_rerun(raw: dict, sources: Sources) -> tuple[Rerun | None, list[Fault]]:
     file = sources.path.name
     _, faults = parse(RerunFile, raw, file)
     known = raw["rerun"] if isinstance(raw["rerun"], dict) else {}
-    section, _ = parse(Section, {k: v for k, v in known.items() if k in Section.model_fields}, file)
+    section, _ = parse(RerunSection, {k: v for k, v in known.items() if k in RerunSection.model_fields}, file)
     if section is None:
         return None, faults
     try:

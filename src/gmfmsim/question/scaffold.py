@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from gmfmsim.evidence.formulas.dose import write_dose
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError
+from gmfmsim.question.grammar import schema
 
 EXAMPLES = (("Kang2015", 6), ("Sun2022", 12))
 """Study and month of the example rows: one with SDs as printed, one with intervals and a shared control."""
@@ -56,7 +58,12 @@ EVIDENCE = """\
 # commas mark decimals, as spreadsheets write in much of Europe. Write no marks between thousands.
 """
 
-TRIAL = """\
+SCHEMA = "trial.schema.json"
+"""What editors take from it: the meaning, unit and limits of every key, as it is typed."""
+
+TRIAL = (
+    f"#:schema {SCHEMA}\n"
+    + """\
 # An experiment: one question, answered from the evidence in evidence.csv. Change what is yours.
 
 question = "How many children give 80 % assurance that a new study shows a gain on the GMFM-66 at 12 months?"
@@ -104,6 +111,7 @@ replicates = 100_000
 # visit = 500                            # also screened, control, infusion, centre, month, fixed
 # budget = 3_000_000                     # how many children does it pay?
 """
+)
 
 README = f"""\
 # A trial planned with gmfmsim
@@ -111,7 +119,8 @@ README = f"""\
 | file | holds |
 |---|---|
 | evidence.csv | what was reported: one row for each arm at each month. Replace the example rows by your own |
-| trial.toml | the question: which evidence, which model, which trial |
+| trial.toml | the question: which evidence, which model, which trial; `gmfmsim show keys` says what it may hold |
+| {SCHEMA} | the same for editors that read JSON schemas: they complete and check trial.toml as it is written |
 
 1. `gmfmsim check trial.toml` reads everything and tells every fault with file, row, column and what is allowed.
 2. `gmfmsim audit --table evidence.csv` looks for figures that cannot be right, such as standard errors printed as SDs;
@@ -132,7 +141,7 @@ from the first infusion. The model converts rows on another scale than the GMFM-
 
 
 def new_evidence(folder: str | Path) -> list[Path]:
-    """Write evidence.csv, trial.toml and README.md into a new or existing folder; return their paths.
+    """Write evidence.csv, trial.toml with its schema and README.md into a new or existing folder; return their paths.
 
     The example rows of evidence.csv are read from the shipped tables.
 
@@ -140,6 +149,7 @@ def new_evidence(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     texts = {"evidence.csv": EVIDENCE + _examples(read_tables()), "trial.toml": TRIAL, "README.md": README}
+    texts |= {SCHEMA: json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"}
     paths = [folder / name for name in texts]
     there = [path for path in paths if os.path.lexists(path)]
     if there:

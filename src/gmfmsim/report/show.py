@@ -1,5 +1,6 @@
 """Look without computing: list what is shipped, show one thing, audit the evidence."""
 
+import json
 import os
 import textwrap
 from collections.abc import Sequence
@@ -15,11 +16,13 @@ from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.question.grammar import schema
+from gmfmsim.report.keys import in_lines, keys
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
-KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio", "prices")
+KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio", "prices", "keys", "schema")
 
 
 def shipped() -> dict[str, dict[str, str]]:
@@ -41,9 +44,11 @@ def show(
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
     A design: the paragraph of its protocol, then every figure with its source and how it was checked.
     ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it. prices: those that [cost] takes by scenario.
+    keys: the reference of a section, see `report.keys`. schema: the JSON schema of experiments, or of the files of
+    another folder.
 
-    kind is experiment, model, design, children, study, table, ratio, prices, or the name of a table: then `name`
-    narrows it to the rows of a study.
+    kind is experiment, model, design, children, study, table, ratio, prices, keys, schema, or the name of a table: then
+    `name` narrows it to the rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given, or several of these ("package" among them).
 
     Raises InputError if there is no such kind or name, with what there is.
@@ -51,6 +56,10 @@ def show(
     kinds = (*KINDS, *TABLES)
     if kind not in kinds:
         raise InputError([Fault("show", "kind", f"{shown(kind)} is not known", choices(kind, kinds, len(kinds)))])
+    if kind == "keys":
+        return "\n".join(in_lines(keys(name or "")))
+    if kind == "schema":
+        return json.dumps(schema(name or "experiments"), indent=2, ensure_ascii=False)
     if kind in ("experiment", "children"):
         return text_of("experiments" if kind == "experiment" else kind, name or "")
     if kind == "design":

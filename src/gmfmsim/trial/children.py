@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from gmfmsim.compute.algebra import dot
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal, LogStudentT
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.sourced import ByLevel, Figure, Source
 
 Told = Field(default=None, exclude_if=lambda value: value is None)
@@ -33,13 +33,13 @@ def _held(low: float, high: float, of: str):
 
 
 class Spread(Figure):
-    """A standard deviation; `sigma`, the SD of its logarithm, says how well it is known.
+    """A standard deviation; `sigma` says how well it is known.
 
     With df its logarithm has a Student t of df degrees of freedom, and sigma is the scale.
     """
 
-    sigma: Annotated[float, Field(ge=0, le=2)] = 0
-    df: Annotated[float, Field(ge=1)] | None = Told
+    sigma: Annotated[float, key("SD of its logarithm, or the scale of that", ge=0, le=2)] = 0
+    df: Annotated[float, key("degrees of freedom of its logarithm", example=7.4, ge=1)] | None = Told
 
     @model_validator(mode="after")
     def _tails_of_something(self):
@@ -63,12 +63,13 @@ class Dropout(Figure):
     A child still in the trial is lost before visit v with probability Phi(a + slope z), a such that an equal share of
     those left is lost in every interval and `value` in all where z is standard normal. z is, in its own SDs:
     nothing (completely_at_random, slope 0); the last observed excess over the expected score (given_last_value: missing
-    at random); the excess at visit v itself, which nobody sees (informative: missing not at random). A negative slope
-    loses children who do badly.
+    at random); the excess at visit v itself, which nobody sees (informative: missing not at random).
     """
 
-    mechanism: Literal["completely_at_random", "given_last_value", "informative"] = "completely_at_random"
-    slope: Annotated[float, Field(ge=-5, le=5)] = 0
+    mechanism: Annotated[
+        Literal["completely_at_random", "given_last_value", "informative"], key("what the loss depends on")
+    ] = "completely_at_random"
+    slope: Annotated[float, key("how steeply; below 0 it loses children who do badly", ge=-5, le=5)] = 0
 
     @model_validator(mode="after")
     def _slope_has_a_use(self):
@@ -88,22 +89,26 @@ def _raise(words: str):
 class Centres(Source):
     """Centres of the trial: children come to each in turn; each adds its own deviation to every change."""
 
-    number: Annotated[int, Field(ge=1, le=200)]
-    sd: Annotated[float, Field(ge=0, le=20)]
+    number: Annotated[int, key("how many", "centres", example=5, ge=1, le=200)]
+    sd: Annotated[float, key("SD between them of the change", "GMFM-66 points", example=1, ge=0, le=20)]
 
 
 class Reported(Source):
-    """What the trial that the children are named after reports of the change to `month`, on the scale that it used.
+    """What the trial that the children are named after reports of the change to `month`, on the scale that it used."""
 
-    Mean and SD of the children without cells, SD of those with cells; of the change itself or of `observed minus
-    expected`, the change less what the growth curves say.
-    """
-
-    month: Annotated[float, Field(gt=0, le=120)]
-    of: Literal["change", "observed minus expected"] = "change"
-    control_mean: float | None = None
-    control_sd: Annotated[float, Field(gt=0, le=100)] | None = None
-    cells_sd: Annotated[float, Field(gt=0, le=100)] | None = None
+    month: Annotated[float, key("to which the change is", "months", example=12, gt=0, le=120)]
+    of: Annotated[
+        Literal["change", "observed minus expected"], key("the change itself, or less what the growth curves say")
+    ] = "change"
+    control_mean: Annotated[
+        float | None, key("mean of the children without cells", "points of the trial's scale", example=6.9)
+    ] = None
+    control_sd: (
+        Annotated[float, key("SD of these", "points of the trial's scale", example=5.6, gt=0, le=100)] | None
+    ) = None
+    cells_sd: (
+        Annotated[float, key("SD of those with cells", "points of the trial's scale", example=5.6, gt=0, le=100)] | None
+    ) = None
 
     @model_validator(mode="after")
     def _something(self):
@@ -121,25 +126,23 @@ class Children(Spec):
       Var(d(t)) = excess_sd(t)^2 - 2 error^2,   excess_sd(t) = excess_sd (t / 12)^excess_growth,
       Cor(d(s), d(t)) = (s / t)^q for s < t,    q = -log2(visit_correlation).
 
-    excess_sd: SD of observed minus expected change over 12 months, measurement errors of both visits included;
-    visit_correlation: of the true excess at 6 and at 12 months. effect = truth x response of the child's level
-    + Normal(0, response_sd^2), times the share present at the visit. `missed`: share of visits, the last excepted,
-    missed by children who stay in the trial.
+    excess_sd includes the measurement errors of both visits. effect = truth x response of the child's level
+    + Normal(0, response_sd^2), times the share present at the visit. `missed`: the last visit excepted.
 
-    scale: GMFM-66 points that a point of the trial's own scale is worth, where it used another; its figures enter after
-    multiplication with it. reported: what the trial says of the change, to hold the simulated children to.
+    scale: where the trial used another scale than the GMFM-66; its figures enter after multiplication with it.
+    reported: to hold the simulated children to.
     """
 
-    excess_sd: Spread
-    excess_growth: Figure
-    visit_correlation: Figure
-    measurement_error: Figure
-    response_sd: Figure
-    dropout: Dropout
-    missed: Figure
-    centres: Centres | None = None
-    scale: Spread | None = Told
-    reported: Reported | None = Told
+    excess_sd: Annotated[Spread, key("SD of observed minus expected 12-month change", "GMFM-66 points")]
+    excess_growth: Annotated[Figure, key("exponent of that SD over time")]
+    visit_correlation: Annotated[Figure, key("correlation of the true excess at 6 and 12 months")]
+    measurement_error: Annotated[Figure, key("SD of measurement", "GMFM-66 points")]
+    response_sd: Annotated[Figure, key("SD of the effect between children", "GMFM-66 points")]
+    dropout: Annotated[Dropout, key("children lost before the last visit", "share")]
+    missed: Annotated[Figure, key("visits missed by children who stay", "share")]
+    centres: Annotated[Centres | None, key("centres", "GMFM-66 points")] = None
+    scale: Annotated[Spread | None, key("what a point of the trial's own scale is worth", "GMFM-66 points")] = Told
+    reported: Annotated[Reported | None, key("change as reported and as simulated")] = Told
 
     _sd = field_validator("excess_sd")(_held(1e-3, 1e3, "an SD"))
     _exponent = field_validator("excess_growth")(_held(0, 1, "an exponent"))
@@ -190,11 +193,11 @@ class NormalChildren(Children):
     """
 
     kind: Literal["normal"] = "normal"
-    title: str = Field(default="Normal children", min_length=3, max_length=200)
-    baseline: Figure
-    baseline_sd: Figure
-    baseline_correlation: Figure | None = Told
-    growth: Figure
+    title: Annotated[str, key("who they are", min_length=3, max_length=200)] = "Normal children"
+    baseline: Annotated[Figure, key("mean baseline", "GMFM-66 points")]
+    baseline_sd: Annotated[Figure, key("SD of the baseline", "GMFM-66 points")]
+    baseline_correlation: Annotated[Figure | None, key("correlation of the baseline with later scores")] = Told
+    growth: Annotated[Figure, key("12-month change without cells", "GMFM-66 points")]
 
     _sd_of_baseline = field_validator("baseline_sd")(_held(0.1, 100, "an SD"))
     _correlated = field_validator("baseline_correlation")(_held(0, 0.999, "a correlation"))
@@ -246,9 +249,9 @@ class NormalChildren(Children):
 class Age(Source):
     """Age at baseline in years: half of the children evenly from low to median, half from median to high."""
 
-    low: Annotated[float, Field(ge=0, le=25)]
-    median: Annotated[float, Field(ge=0, le=25)]
-    high: Annotated[float, Field(ge=0, le=25)]
+    low: Annotated[float, key("of the youngest", "years", example=2, ge=0, le=25)]
+    median: Annotated[float, key("half are younger", "years", example=3, ge=0, le=25)]
+    high: Annotated[float, key("of the oldest", "years", example=6, ge=0, le=25)]
 
     @model_validator(mode="after")
     def _ordered(self):
@@ -267,23 +270,21 @@ class PopulationChildren(Children):
     change than their curves do: each gains m(t) + growth_share (g(t) - m(t)), g its curve's gain and m the mean of g
     over all children, and the excess is around that. What is then uncertain of excess_sd is so of the spread of change
     as a whole: in a trial where it is u times its value, so are growth_share (at most 1) and response_sd. Observed
-    scores are cut to [floor, ceiling].
-    mix: share of each level. response: the effect at each level as a multiple of the mean effect; scaled so that its
-    mean over the mix is 1.
+    scores are cut to [floor, ceiling]. response is scaled so that its mean over the mix is 1.
     """
 
     kind: Literal["population"] = "population"
-    title: str = Field(min_length=3, max_length=200)
-    age: Age
-    mix: ByLevel
-    limit: ByLevel
-    age_90: ByLevel
-    rate_spread: Figure
-    growth_share: Figure | None = Told
-    volunteer_gain: Figure
-    floor: Figure
-    ceiling: Figure
-    response: ByLevel
+    title: Annotated[str, key("who they are", example="Children of 2 to 5 years", min_length=3, max_length=200)]
+    age: Annotated[Age, key("age at baseline", "years")]
+    mix: Annotated[ByLevel, key("share of each GMFCS level", "share")]
+    limit: Annotated[ByLevel, key("limit of the growth curve", "GMFM-66 points")]
+    age_90: Annotated[ByLevel, key("age at 90 % of the limit", "years")]
+    rate_spread: Annotated[Figure, key("SD of log age-90 between children")]
+    growth_share: Annotated[Figure | None, key("share of the differences between curves that changes show")] = Told
+    volunteer_gain: Annotated[Figure, key("12-month gain of volunteers beyond the curve", "GMFM-66 points")]
+    floor: Annotated[Figure, key("floor of the scale", "GMFM-66 points")]
+    ceiling: Annotated[Figure, key("ceiling of the scale", "GMFM-66 points")]
+    response: Annotated[ByLevel, key("effect at each GMFCS level, as a multiple")]
 
     _spread = field_validator("rate_spread")(_held(0, 1, "an SD of the logarithm"))
     _growth = field_validator("growth_share")(_held(0, 1, "a share"))

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.prices import price_scenarios
 from gmfmsim.faults import choices
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.recruitment import Recruitment, duration, screened
 
@@ -36,8 +36,8 @@ MOST = 1e12
 class Amount(Spec):
     """Money, from low to high; a number is both."""
 
-    low: Annotated[float, Field(ge=0, le=MOST)]
-    high: Annotated[float, Field(ge=0, le=MOST)]
+    low: Annotated[float, key("least", "currency", example=15_000, ge=0, le=MOST)]
+    high: Annotated[float, key("most", "currency", example=20_000, ge=0, le=MOST)]
 
     @model_validator(mode="after")
     def _rising(self):
@@ -51,26 +51,30 @@ class Amount(Spec):
 
 
 class Cost(Spec):
-    """What is paid, each time: a number or { low, high }, in one currency.
+    """What is paid, each time, in one currency: of an amount that is a number, low and high are the same."""
 
-    scenario: a price in prices.csv, which then stands for its amount and the currency. infusions: of a child who gets
-    cells. budget: asks how many children it pays, at the high ends. source, note: where the amounts come from.
-    """
-
-    scenario: str | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
-    screened: Amount | None = None
-    treated: Amount | None = None
-    control: Amount | None = None
-    visit: Amount | None = None
-    infusion: Amount | None = None
-    centre: Amount | None = None
-    month: Amount | None = None
-    fixed: Amount | None = None
-    infusions: Annotated[int, Field(ge=1, le=100)] = 1
-    budget: Annotated[float, Field(gt=0, le=1e15)] | None = None
-    source: Annotated[str, Field(min_length=3, max_length=300)] | None = None
-    note: Annotated[str, Field(min_length=3, max_length=600)] | None = None
+    scenario: Annotated[
+        str | None,
+        key("price of prices.csv, which then is its amount and the currency", example="clinic_list_price_europe"),
+    ] = None
+    currency: Annotated[str, key("of all amounts", example="EUR", pattern=r"^[A-Z]{3}$")] = "EUR"
+    screened: Annotated[Amount | None, key("for a child screened", "currency", example=300)] = None
+    treated: Annotated[Amount | None, key("for a child with cells", "currency", example=20_000)] = None
+    control: Annotated[Amount | None, key("for a child without cells", "currency", example=2_000)] = None
+    visit: Annotated[Amount | None, key("for a visit, the baseline too", "currency", example=250)] = None
+    infusion: Annotated[Amount | None, key("for an infusion of cells", "currency", example=1_500)] = None
+    centre: Annotated[Amount | None, key("for a centre", "currency", example=25_000)] = None
+    month: Annotated[Amount | None, key("for a month of the trial", "currency", example=10_000)] = None
+    fixed: Annotated[Amount | None, key("for the trial as a whole", "currency", example=100_000)] = None
+    infusions: Annotated[int, key("of a child who gets cells", ge=1, le=100)] = 1
+    budget: Annotated[
+        float | None,
+        key("asks how many children it pays, at the high ends", "currency", example=2_000_000, gt=0, le=1e15),
+    ] = None
+    source: Annotated[
+        str | None, key("where the amounts come from", example="a quote", min_length=3, max_length=300)
+    ] = None
+    note: Annotated[str | None, key("what to know of them", example="without VAT", min_length=3, max_length=600)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -79,7 +83,7 @@ class Cost(Spec):
         price = price_scenarios().get(name) if isinstance(name, str) else None
         return raw if price is None else _of(price) | raw
 
-    @field_validator(*PAID_FOR, mode="before")
+    @field_validator(*PAID_FOR, mode="before", json_schema_input_type=float | Amount | None)
     @classmethod
     def _a_number_is_both_ends(cls, amount: object) -> object:
         if isinstance(amount, dict | Amount | None):

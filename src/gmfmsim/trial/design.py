@@ -10,7 +10,7 @@ from gmfmsim.compute.algebra import dot
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.evidence.formulas.dose import Dose
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.analyses import AnyAnalysis, Responder
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
@@ -19,13 +19,16 @@ from gmfmsim.trial.sourced import Figure
 
 
 class TrialArm(Spec):
-    """One arm: total dose, allocation ratio, children randomised as the trial was run, a second drug or none."""
+    """One arm of a trial."""
 
-    name: str = Field(min_length=1, max_length=40)
-    dose: Dose
-    ratio: Annotated[float, Field(ge=1, le=20)] = 1
-    n: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    drug: bool = False
+    name: Annotated[str, key("what it is called", example="cells", min_length=1, max_length=40)]
+    dose: Annotated[Dose, key("total over all infusions, with its unit; 0 without cells", example="5e7 cells/kg")]
+    ratio: Annotated[float, key("its children for each child of the smallest arm, which has 1", ge=1, le=20)] = 1
+    n: (
+        Annotated[int, key("children randomised, where the trial was run", "children", example=31, ge=1, le=100_000)]
+        | None
+    ) = None
+    drug: Annotated[bool, key("whether it gets the second drug of a factorial design")] = False
 
 
 class Randomisation(Spec):
@@ -36,9 +39,9 @@ class Randomisation(Spec):
     randomised, arm sizes as planned, as if children alternated (who chooses which arm is not simulated).
     """
 
-    method: Literal["simple", "block", "stratified", "none"] = "block"
-    block: Annotated[int, Field(ge=2, le=60)] | None = None
-    strata: list[Literal["level", "age"]] = Field(default_factory=list)
+    method: Annotated[Literal["simple", "block", "stratified", "none"], key("how")] = "block"
+    block: Annotated[int, key("children of a block", "children", example=4, ge=2, le=60)] | None = None
+    strata: Annotated[list[Literal["level", "age"]], key("what children are stratified by")] = Field([])
 
     @model_validator(mode="after")
     def _strata_where_stratified(self):
@@ -53,14 +56,18 @@ class Objective(Spec):
     """What success means, at two-sided level alpha: the interval is the one with probability 1 - alpha.
 
     superiority: it lies above 0; non_inferiority: above -margin; equivalence: within (-margin, margin), by two
-    one-sided tests at alpha / 2 each. margin in GMFM-66 points. decision_value: points above which the estimate must
-    lie besides, for superiority: a dual criterion of significance and relevance (Roychoudhury, Scheuer & Neuenschwander
-    2018).
+    one-sided tests at alpha / 2 each. A decision_value makes a dual criterion of significance and relevance
+    (Roychoudhury, Scheuer & Neuenschwander 2018).
     """
 
-    claim: Literal["superiority", "non_inferiority", "equivalence"] = "superiority"
-    margin: Annotated[float, Field(ge=0, le=50)] = 0
-    decision_value: Annotated[float, Field(gt=0, le=50)] | None = Field(default=None, exclude_if=lambda v: v is None)
+    claim: Annotated[Literal["superiority", "non_inferiority", "equivalence"], key("what is to be shown")] = (
+        "superiority"
+    )
+    margin: Annotated[float, key("of non-inferiority or equivalence", "GMFM-66 points", ge=0, le=50)] = 0
+    decision_value: (
+        Annotated[float, key("above which the estimate must lie besides", "GMFM-66 points", example=1.4, gt=0, le=50)]
+        | None
+    ) = Field(default=None, exclude_if=lambda v: v is None)
 
     @model_validator(mode="after")
     def _margin_where_needed(self):
@@ -74,8 +81,8 @@ class Objective(Spec):
 class RunIn(Spec):
     """Months before randomisation in which children are lost: it costs enrolment, not power."""
 
-    months: Annotated[float, Field(gt=0, le=24)]
-    loss: Figure
+    months: Annotated[float, key("how long it takes", "months", example=3, gt=0, le=24)]
+    loss: Annotated[Figure, key("children lost in the run-in", "share")]
 
     @model_validator(mode="after")
     def _is_a_share(self):
@@ -100,16 +107,12 @@ class Treatment(NamedTuple):
 class Design(Sized):
     """What every design declares. The first analysis is the primary one; arms are in the order of the file.
 
-    visits: months since the first infusion, the last one the endpoint. onset: share of the effect present at each
-    visit. A kind declares its own figures, and answers otherwise where its children, arms or contrast differ from
-    children randomised one by one to arms side by side.
+    A kind declares its own figures, and answers otherwise where its children, arms or contrast differ from children
+    randomised one by one to arms side by side.
     """
 
     ALLOWED: ClassVar[tuple] = ()
     """The classes of analyses that are valid for this kind."""
-
-    FIGURES: ClassVar[dict[str, tuple[str, str]]] = {}
-    """What each figure of this kind alone is, and its unit."""
 
     ENDPOINT: ClassVar[int] = -1
     """The position of the endpoint among the visits."""
@@ -120,20 +123,37 @@ class Design(Sized):
     SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "sd_ratio", "baseline_correlation")
     """The keys of the short form, which every design takes; see `trial.short`."""
 
-    design: str = Field(default="", max_length=300)
-    kind: str
-    title: str = Field(min_length=3, max_length=200)
-    source: str = Field(min_length=3, max_length=400)
-    arms: Annotated[list[TrialArm], Field(min_length=1, max_length=8)]
-    visits: Annotated[list[Annotated[float, Field(gt=0, le=120)]], Field(min_length=1, max_length=8)]
-    onset: list[Annotated[float, Field(ge=0, le=2)]] | None = None
-    children: Annotated[NormalChildren | PopulationChildren, Field(discriminator="kind")]
-    randomisation: Randomisation = Randomisation()
-    objective: Objective = Objective()
-    run_in: RunIn | None = None
-    alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
-    analyses: Annotated[list[AnyAnalysis], Field(min_length=1, max_length=12)]
-    setting: Setting = Setting()
+    design: Annotated[
+        str,
+        key(
+            "one whose keys hold where none is said: a shipped one, or a .toml file",
+            example="next_parallel",
+            max_length=300,
+        ),
+    ] = ""
+    kind: Annotated[str, key("which kind of design: with it, the declaration is whole", example="parallel")]
+    title: Annotated[str, key("the design in a few words", example="Two arms, 12 months", min_length=3, max_length=200)]
+    source: Annotated[str, key("where the design comes from", example="this protocol", min_length=3, max_length=400)]
+    arms: Annotated[list[TrialArm], key("in the order of pages and figures", min_length=1, max_length=8)]
+    visits: Annotated[
+        list[Annotated[float, Field(gt=0, le=120)]],
+        key(
+            "since the first infusion, the last one the endpoint", "months", example=[6, 12], min_length=1, max_length=8
+        ),
+    ]
+    onset: Annotated[
+        list[Annotated[float, Field(ge=0, le=2)]] | None,
+        key("share of the effect present at each visit; all of it where none is said", example=[0.5, 1]),
+    ] = None
+    children: Annotated[
+        NormalChildren | PopulationChildren, key("a name, a .toml file, or a table: who they are", discriminator="kind")
+    ]
+    randomisation: Annotated[Randomisation, key("how children come to arms")] = Randomisation()
+    objective: Annotated[Objective, key("what success means")] = Objective()
+    run_in: Annotated[RunIn | None, key("time before randomisation in which children are lost")] = None
+    alpha: Annotated[float, key("two-sided level of the test", ge=1e-6, le=0.5)] = 0.05
+    analyses: Annotated[list[AnyAnalysis], key("the first one is the primary", min_length=1, max_length=12)]
+    setting: Annotated[Setting, key("what the effect may depend on beside its dose")] = Setting()
 
     @model_validator(mode="after")
     def _consistent(self):

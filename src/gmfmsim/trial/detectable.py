@@ -5,14 +5,15 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from gmfmsim.compute.algebra import dot
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
 from gmfmsim.streams import stream
+from gmfmsim.trial.change_sd import INTERVAL
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, qualifies
+from gmfmsim.trial.exact.width import mean_width
 from gmfmsim.trial.operate import operate, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve
@@ -25,16 +26,18 @@ STEP = 0.01
 
 
 class Detectable(Spec):
-    """Asks for the smallest effect in points that n_per_arm children detect with the given power."""
+    """Asks for the smallest effect in points that so many children detect."""
 
-    n_per_arm: Annotated[int, Field(ge=2, le=1_000_000)]
-    power: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    n_per_arm: Annotated[int, key("in the smaller arm", "children", example=100, ge=2, le=1_000_000)]
+    power: Annotated[float, key("with which it is detected", "share", gt=0, lt=1)] = 0.8
 
 
 class Precision(Spec):
-    """Asks for the n per arm at which the interval of the primary analysis is `width` points wide on average."""
+    """Asks for the n per arm that makes the interval of the primary analysis so narrow."""
 
-    width: Annotated[float, Field(gt=0, le=100)]
+    width: Annotated[
+        float, key("on average over trials, at the median SD of change", "unit of the effect", example=3, gt=0, le=100)
+    ]
 
 
 class Effort(NamedTuple):
@@ -112,18 +115,56 @@ def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
     return wanted.model_dump() | {"effect": effect, "interval": interval}
 
 
-def n_for_width(design: Design, wanted: Precision, most: int, effort: Effort) -> dict:
-    """Return the smallest n per arm with a mean interval of at most `width` points, and its Monte Carlo interval."""
+def no_width(trial: Design) -> str | None:
+    """Return what has to be asked in place of the width of an interval in points; None where there is one."""
+    if trial.analyses[0].scale == "points":
+        return None
+    return f"a primary analysis of the effect in points, which {trial.analyses[0].label} is not"
+
+
+class Width(NamedTuple):
+    """How wide the interval of the primary analysis is on average, at the median SD of change: 0 MCSE where exact."""
+
+    points: float
+    mcse: float
+
+
+def width_at(design: Design, n: int, effort: Effort) -> Width:
+    """Return the mean width of the interval at n, exactly where the law of the primary analysis is known.
+
+    At the median SD: the law of an SD with heavy tails, as evidence of few trials gives it, has no mean. NaN where the
+    analysis has no interval. Raises ValueError for an n that the trial cannot have.
+    """
+    exact = mean_width(design, design.analyses[0], n, design.sd_change.ppf(np.array(0.5)).item())
+    if exact is not None:
+        return Width(exact, 0.0)
     first, engine = primary_only(design)
-    truths = fixed_truths(design, 0.0, effort.replicates, effort.seed)
+    spread = design.children.excess_sd.model_copy(update={"sigma": 0.0, "df": None})
+    known_sd = design.model_copy(update={"children": design.children.model_copy(update={"excess_sd": spread})})
+    truths = fixed_truths(known_sd, 0.0, effort.replicates, effort.seed)
+    surface = operate(truths, first, n=[n], seed=effort.seed, engine=engine)
+    effort.advance()
+    return Width(surface["width"].item(), surface["width_mcse"].item())
+
+
+def over_sd(design: Design, n: int) -> list[float] | None:
+    """Return the exact mean width at the ends of the 95 % interval of the SD of change; None where the SD is known, or
+    the law of the primary analysis is not."""
+    low, high = design.sd_change.ppf(np.array(INTERVAL))[[0, -1]].tolist()
+    ends = [mean_width(design, design.analyses[0], n, sd) for sd in (low, high)]
+    return None if low == high or None in ends else ends
+
+
+def n_for_width(design: Design, wanted: Precision, most: int, effort: Effort) -> dict:
+    """Return the smallest n per arm with a mean interval of at most `width` points; where it is simulated, its Monte
+    Carlo interval."""
 
     def precision(n: int) -> tuple[float, float]:
-        surface = operate(truths, first, n=[n], seed=effort.seed, engine=engine)
-        width, mcse = surface["width"].item(), surface["width_mcse"].item()
-        effort.advance()
+        width, mcse = width_at(design, n, effort)
         return (1 / width, mcse / width**2) if np.isfinite(width) else (0.0, 0.0)
 
-    curve = Curve(precision, straight=lambda value: value, step=design.step)
-    n = curve.crossing(1 / wanted.width, most=most)
-    interval = None if n is None else [curve.crossing(1 / wanted.width, most=most, z=s) for s in (effort.z, -effort.z)]
+    curve, level = Curve(precision, straight=lambda value: value, step=design.step), 1 / wanted.width
+    n = curve.crossing(level, most=most)
+    simulated = n is not None and curve(n)[1] > 0
+    interval = [curve.crossing(level, most=most, z=z) for z in (effort.z, -effort.z)] if simulated else None
     return {"width": wanted.width, "n_per_arm": n, "n_interval": interval}

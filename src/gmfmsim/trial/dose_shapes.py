@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.compute.algebra import product
 from gmfmsim.compute.arguments import instance, matrix, valid, vector
 from gmfmsim.faults import shown
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 
 
 def _exponential(x, delta):
@@ -43,13 +43,16 @@ class Candidate(Spec):
     1 / (1 + exp((ed50 - x) / delta)); beta (x / end)^rise (1 - x / end)^fall (Bretz, Pinheiro & Branson 2005).
     """
 
-    curve: Literal["linear", "log_linear", "emax", "sigmoid_emax", "exponential", "quadratic", "logistic", "beta"]
-    ed50: Annotated[float, Field(gt=0, le=10)] | None = None
-    h: Annotated[float, Field(gt=0, le=20)] | None = None
-    delta: Annotated[float, Field(gt=-10, le=10)] | None = None
-    rise: Annotated[float, Field(gt=0, le=20)] | None = None
-    fall: Annotated[float, Field(gt=0, le=20)] | None = None
-    end: Annotated[float, Field(gt=1, le=10)] | None = None
+    curve: Annotated[
+        Literal["linear", "log_linear", "emax", "sigmoid_emax", "exponential", "quadratic", "logistic", "beta"],
+        key("which shape"),
+    ]
+    ed50: Annotated[float, key("dose of half the effect", "highest doses", example=0.3, gt=0, le=10)] | None = None
+    h: Annotated[float, key("steepness of a sigmoid Emax", example=2, gt=0, le=20)] | None = None
+    delta: Annotated[float, key("bend of the curve", "highest doses", example=0.5, gt=-10, le=10)] | None = None
+    rise: Annotated[float, key("exponent below the peak", example=1, gt=0, le=20)] | None = None
+    fall: Annotated[float, key("exponent above the peak", example=1, gt=0, le=20)] | None = None
+    end: Annotated[float, key("dose without an effect again", "highest doses", example=1.2, gt=1, le=10)] | None = None
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "linear": (),

@@ -8,19 +8,26 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.sizes import FEWEST_UNITS, allocation
 
 
 class Optimise(Spec):
-    """Asks for the assurance of n_total children at each ratio (active to control) and each dose of the active arm."""
+    """Asks for the assurance of so many children at each ratio and each dose."""
 
-    n_total: Annotated[int, Field(ge=8, le=100_000)]
-    ratios: list[Annotated[float, Field(ge=0.05, le=20)]] = Field(
-        default_factory=lambda: [1.0], min_length=1, max_length=12
-    )
-    doses: Annotated[list[Dose], Field(min_length=1, max_length=12)] | None = None
+    n_total: Annotated[int, key("in all arms", "children", example=400, ge=8, le=100_000)]
+    ratios: Annotated[
+        list[Annotated[float, Field(ge=0.05, le=20)]],
+        key("children with cells for each control child", min_length=1, max_length=12),
+    ] = Field([1.0])
+    doses: (
+        Annotated[
+            list[Dose],
+            key("of the active arm; its own where none is said", example=["5e7 cells/kg"], min_length=1, max_length=12),
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
     def _two_in_each_arm(self):

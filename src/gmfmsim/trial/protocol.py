@@ -6,44 +6,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from gmfmsim.files.toml import said
 from gmfmsim.trial.analyse.spec import joined as _and
 from gmfmsim.trial.analyses import ALONG_DOSES
 from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.reported import in_words
 from gmfmsim.trial.sourced import LEVELS, ByLevel, Figure, Source
-
-PERCENT = ("dropout", "missed", "run_in.loss", "mix")
-"""Figures that are shares and read better as per cent."""
-
-FIGURES = {
-    "children.age": ("age at baseline", "years"),
-    "children.mix": ("share of each GMFCS level", "%"),
-    "children.limit": ("limit of the growth curve", "GMFM-66 points"),
-    "children.age_90": ("age at 90 % of the limit", "years"),
-    "children.rate_spread": ("SD of log age-90 between children", ""),
-    "children.growth_share": ("share of the differences between curves that changes show", ""),
-    "children.volunteer_gain": ("12-month gain of volunteers beyond the curve", "GMFM-66 points"),
-    "children.baseline": ("mean baseline", "GMFM-66 points"),
-    "children.baseline_sd": ("SD of the baseline", "GMFM-66 points"),
-    "children.baseline_correlation": ("correlation of the baseline with later scores", ""),
-    "children.growth": ("12-month change without cells", "GMFM-66 points"),
-    "children.excess_sd": ("SD of observed minus expected 12-month change", "GMFM-66 points"),
-    "children.excess_growth": ("exponent of that SD over time", ""),
-    "children.visit_correlation": ("correlation of the true excess at 6 and 12 months", ""),
-    "children.measurement_error": ("SD of measurement", "GMFM-66 points"),
-    "children.response": ("effect at each GMFCS level, as a multiple", ""),
-    "children.response_sd": ("SD of the effect between children", "GMFM-66 points"),
-    "children.dropout": ("children lost before the last visit", "%"),
-    "children.missed": ("visits missed by children who stay", "%"),
-    "children.floor": ("floor of the scale", "GMFM-66 points"),
-    "children.ceiling": ("ceiling of the scale", "GMFM-66 points"),
-    "children.centres": ("centres", "GMFM-66 points"),
-    "children.scale": ("what a point of the trial's own scale is worth", "GMFM-66 points"),
-    "children.reported": ("change as reported and as simulated", ""),
-    "run_in.loss": ("children lost in the run-in", "%"),
-}
-"""What each figure of any design is, and its unit."""
 
 LOSS = {
     "completely_at_random": "completely at random",
@@ -65,10 +34,10 @@ class SourceRow(NamedTuple):
 
 def sources(design: Design) -> list[SourceRow]:
     """Return a row for every figure of a design that has a source, in the order of the design."""
-    rows, figures = [], FIGURES | design.FIGURES
-    for key, figure in _sourced(design):
-        name, unit = figures[key]
-        value = in_words(design, figure) if isinstance(figure, Reported) else _value(key, figure)
+    rows = []
+    for key, (name, unit), figure in _sourced(design):
+        scale, unit = (100, "%") if unit == "share" else (1, unit)
+        value = in_words(design, figure) if isinstance(figure, Reported) else _value(figure, scale)
         rows.append(SourceRow(key, name, value, unit, figure.source, figure.verified))
     return rows
 
@@ -100,19 +69,18 @@ def passages(design: Design, sizes: dict[str, int] | None) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _sourced(value: BaseModel, key: str = "") -> Iterator[tuple[str, Source]]:
-    """Yield every part of a design that names its source, with its key."""
-    for name in type(value).model_fields:
+def _sourced(value: BaseModel, key: str = "") -> Iterator[tuple[str, tuple[str, str], Source]]:
+    """Yield every part of a design that names its source, with its key, what it is, and its unit."""
+    for name, field in type(value).model_fields.items():
         part, path = getattr(value, name), f"{key}.{name}".lstrip(".")
         if isinstance(part, Source):
-            yield path, part
+            yield path, said(field), part
         elif isinstance(part, BaseModel):
             yield from _sourced(part, path)
 
 
-def _value(key: str, figure: Source) -> str:
-    """Return the value of a sourced figure in words, without its unit."""
-    scale = 100 if key.removeprefix("children.") in PERCENT else 1
+def _value(figure: Source, scale: int) -> str:
+    """Return the value of a sourced figure in words, without its unit, times a scale."""
     if isinstance(figure, Age):
         return f"{figure.low:g} to {figure.high:g}, median {figure.median:g}"
     if isinstance(figure, Centres):

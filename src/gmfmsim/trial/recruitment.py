@@ -8,12 +8,12 @@ import math
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from scipy import special
 
 from gmfmsim.compute.roots import root
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.design import Design
 
 PROBABILITY = 0.95
@@ -27,17 +27,16 @@ WIDEST = 3
 
 
 class Rate(Spec):
-    """Children whom a centre screens in a month once it is open; a number is known, else it has a gamma law.
+    """Children whom a centre screens in a month once it is open; a number is known, else it has a gamma law."""
 
-    sd: the SD of that law; or low, high: 95 % of it lies between them. across: of what. trials: the mean of all
-    centres, the same for each, which is not known; centres: each has a rate of its own, and many are surer than one.
-    """
-
-    mean: Annotated[float, Field(ge=1e-4, le=1e4)]
-    sd: Annotated[float, Field(gt=0)] | None = None
-    low: Annotated[float, Field(ge=1e-4, le=1e4)] | None = None
-    high: Annotated[float, Field(ge=1e-4, le=1e4)] | None = None
-    across: Literal["trials", "centres"] = "trials"
+    mean: Annotated[float, key("of the law", "children a month", example=1.5, ge=1e-4, le=1e4)]
+    sd: Annotated[float | None, key("SD of the law", "children a month", example=0.5, gt=0)] = None
+    low: Annotated[float | None, key("2.5 % lie below", "children a month", example=0.8, ge=1e-4, le=1e4)] = None
+    high: Annotated[float | None, key("2.5 % lie above", "children a month", example=2.5, ge=1e-4, le=1e4)] = None
+    across: Annotated[
+        Literal["trials", "centres"],
+        key("trials: one rate of all centres, which is not known; centres: each has its own, and many are surer"),
+    ] = "trials"
 
     @model_validator(mode="after")
     def _one_spread_about_the_mean(self):
@@ -57,20 +56,18 @@ class Rate(Spec):
 
 
 class Recruitment(Spec):
-    """Where children come from.
+    """Where children come from."""
 
-    ramp: months over which the centres open, evenly: each counts as if it opened by degrees. screening_failures: share
-    of the children screened who cannot take part, each by chance. source, note: where the figures come from.
-    """
+    centres: Annotated[int, key("centres in all", example=6, ge=1, le=10_000)]
+    rate: Annotated[Rate, key("children screened at a centre", "children a month", example=1.5)]
+    ramp: Annotated[float, key("over which the centres open, evenly", "months", ge=0, le=120)] = 0
+    screening_failures: Annotated[float, key("share of those screened who cannot take part", ge=0, le=0.99)] = 0
+    source: Annotated[
+        str | None, key("where the figures come from", example="a registry", min_length=3, max_length=300)
+    ] = None
+    note: Annotated[str | None, key("what to know of them", example="before 2020", min_length=3, max_length=600)] = None
 
-    centres: Annotated[int, Field(ge=1, le=10_000)]
-    rate: Rate
-    ramp: Annotated[float, Field(ge=0, le=120)] = 0
-    screening_failures: Annotated[float, Field(ge=0, le=0.99)] = 0
-    source: Annotated[str, Field(min_length=3, max_length=300)] | None = None
-    note: Annotated[str, Field(min_length=3, max_length=600)] | None = None
-
-    @field_validator("rate", mode="before")
+    @field_validator("rate", mode="before", json_schema_input_type=float | Rate)
     @classmethod
     def _a_number_is_known(cls, rate: object) -> object:
         number = isinstance(rate, int | float) and not isinstance(rate, bool)

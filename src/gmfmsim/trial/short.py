@@ -11,7 +11,7 @@ from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.evidence.formulas.dose import parse_dose
 from gmfmsim.faults import Fault
-from gmfmsim.files.toml import Spec, parse
+from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.designs import KINDS
 from gmfmsim.trial.sizes import allocation
@@ -24,22 +24,26 @@ PLAINEST = "parallel"
 class Short(Spec):
     """What a trial may say in a few keys, over a design that it names or declares.
 
-    month: of the endpoint, the last visit. ratio: children with cells for each control child, of a trial of two arms.
-    dropout: share of children lost before the last visit, completely at random. sd_change: SD of the change at the
-    endpoint without treatment, over children; of children on growth curves that of the excess over their curves. A
-    number, or a distribution over trials. sd_ratio: the same SD of children with cells over that of those without, of
+    sd_change is without treatment; of children on growth curves that of the excess over their curves. sd_ratio is of
     normal children and from 1 on, for they differ in their response to the cells: response_sd = sd sqrt(sd_ratio^2 - 1)
-    at the endpoint, sd the median one. baseline_correlation: of the baseline with later scores, of normal children.
+    at the endpoint, sd the median one.
     """
 
-    month: Annotated[float, Field(gt=0, le=120)] | None = None
-    ratio: Annotated[float, Field(ge=0.05, le=20)] | None = None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    sd_change: Annotated[LogNormal | LogStudentT | Fixed, Field(discriminator="dist")] | None = None
-    sd_ratio: Annotated[float, Field(ge=1, le=10)] | None = None
-    baseline_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
+    month: Annotated[float, key("of the endpoint, the last visit", "months", example=12, gt=0, le=120)] | None = None
+    ratio: Annotated[float, key("children with cells for each control child", example=2, ge=0.05, le=20)] | None = None
+    dropout: Annotated[float, key("children lost, completely at random", "share", example=0.08, ge=0, lt=1)] | None = (
+        None
+    )
+    sd_change: Annotated[
+        Annotated[LogNormal | LogStudentT | Fixed, Field(discriminator="dist")] | None,
+        key("SD of the change at the endpoint: a number, or a distribution over trials", "GMFM-66 points", example=5.5),
+    ] = None
+    sd_ratio: Annotated[float, key("SD with cells over that without", example=1.2, ge=1, le=10)] | None = None
+    baseline_correlation: (
+        Annotated[float, key("of the baseline with later scores, of normal children", example=0.8, ge=0, lt=1)] | None
+    ) = None
 
-    @field_validator("sd_change", mode="before")
+    @field_validator("sd_change", mode="before", json_schema_input_type=float | LogNormal | LogStudentT | Fixed)
     @classmethod
     def _a_number_is_known(cls, sd: object) -> object:
         number = isinstance(sd, int | float) and not isinstance(sd, bool)

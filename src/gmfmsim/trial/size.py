@@ -10,7 +10,7 @@ import xarray as xr
 from pydantic import Field
 from scipy import special
 
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.guess import Guess
 from gmfmsim.trial.near import Near
@@ -24,25 +24,50 @@ SCENARIO = {"assurance": "new_study", "power": "planning_value"}
 class Target(Spec):
     """What n must reach: assurance (success in a new study) or power (success at the planning value)."""
 
-    metric: Literal["assurance", "power"]
-    value: Annotated[float, Field(gt=0, lt=1)]
+    metric: Annotated[Literal["assurance", "power"], key("in a new study, or at the planning value")]
+    value: Annotated[float, key("probability of success to reach", "share", example=0.8, gt=0, lt=1)]
 
 
 class Search(Spec):
-    """The target, and how hard to look for it. max_seconds ends a search early, with the n that it has bracketed.
+    """The target, and how hard to look for it."""
 
-    planning_value_source: where the planning value comes from, in words for the text of a protocol.
-    """
-
-    target: Target
-    planning_value: Annotated[float, Field(ge=1e-3, le=1e3)]
-    planning_value_source: Annotated[str, Field(min_length=3, max_length=400)] | None = Field(
-        default=None, exclude_if=lambda v: v is None
+    target: Annotated[Target, key("what n must reach")]
+    planning_value: Annotated[
+        float, key("gain that power is said for", "unit of the effect", example=1.42, ge=1e-3, le=1e3)
+    ]
+    planning_value_source: (
+        Annotated[
+            str,
+            key(
+                "where it comes from, for the text of a protocol",
+                example="as in the last trial",
+                min_length=3,
+                max_length=400,
+            ),
+        ]
+        | None
+    ) = Field(default=None, exclude_if=lambda v: v is None)
+    replicates: Annotated[
+        int,
+        key("simulated trials at each n; of children one by one 10,000", ge=1_000, le=5_000_000),
+    ] = 100_000
+    max_n_per_arm: Annotated[int, key("where the search ends, in the smaller arm", "children", ge=10, le=1_000_000)] = (
+        20_000
     )
-    replicates: Annotated[int, Field(ge=1_000, le=5_000_000)] = 100_000
-    max_n_per_arm: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
-    interval_prob: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    max_seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(default=None, exclude_if=lambda v: v is None)
+    interval_prob: Annotated[float, key("of Monte Carlo intervals", gt=0.5, lt=1)] = 0.95
+    max_seconds: (
+        Annotated[
+            float,
+            key(
+                "ends a search of simulated trials early, with the n it has bracketed",
+                "seconds",
+                example=60,
+                ge=1,
+                le=86_400,
+            ),
+        ]
+        | None
+    ) = Field(default=None, exclude_if=lambda v: v is None)
 
     @property
     def z(self) -> float:

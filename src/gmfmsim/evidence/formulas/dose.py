@@ -76,7 +76,7 @@ def write_dose(dose: float) -> str:
     return f"{dose:g} cells/kg" if float(f"{dose:g}") == dose else f"{dose!r} cells/kg"
 
 
-Dose = Annotated[float, BeforeValidator(parse_dose), PlainSerializer(write_dose)]
+Dose = Annotated[float, BeforeValidator(parse_dose, json_schema_input_type=str), PlainSerializer(write_dose)]
 
 
 def weight_kg(age_y: float) -> Weight:

@@ -15,7 +15,7 @@ from gmfmsim.dist.positive import (
     LogNormal,
     LogStudentT,
 )
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.priors.tau import DuMouchel, ImproperUniform, Jeffreys, Rhodes2015, Turner2015, UniformShrinkage
 
 GENERAL = (Normal, TruncatedNormal, Uniform, Beta, Fixed)
@@ -27,8 +27,8 @@ OF_TAU = (Turner2015, Rhodes2015, DuMouchel, UniformShrinkage, Jeffreys, Imprope
 class Reason(Spec):
     """Why a prior is what it is, and in what unit: what it needs besides the keys of its distribution."""
 
-    unit: str = Field(min_length=1)
-    reason: str = Field(min_length=1)
+    unit: Annotated[str, key("of the parameter", example="GMFM-66 points", min_length=1)]
+    reason: Annotated[str, key("why this prior", example="No gain of a trial is larger.", min_length=1)]
 
 
 SCALES = ("sd", "scale", "median")
@@ -43,7 +43,7 @@ def rescaled(prior: Distribution, factor: float) -> Distribution | None:
 
 
 PRIORS = tuple(
-    create_model(f"{distribution.__name__}Prior", __base__=(distribution, Reason), __module__=__name__)
-    for distribution in (*GENERAL, *POSITIVE, *OF_TAU)
+    create_model(f"{of.__name__}Prior", __base__=(of, Reason), __module__=__name__, __doc__=of.__doc__)
+    for of in (*GENERAL, *POSITIVE, *OF_TAU)
 )
 Prior = Annotated[Union[PRIORS], Field(discriminator="dist")]  # noqa: UP007 (the members are computed)

@@ -21,7 +21,7 @@ Softw 93(6)), with s0^2 the harmonic mean of the s_i^2:
 """
 
 import math
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,7 @@ from scipy import special
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.dist.positive import AboveZero, LogLogistic, LogNormalLaw, LogStudentTLaw
 from gmfmsim.faults import choices
+from gmfmsim.files.toml import key
 
 TURNER_OUTCOMES = (
     "all-cause mortality",
@@ -117,8 +118,8 @@ class Surveyed(Distribution):
     """A prior whose parameters stand in a survey's table, by `outcome` and `comparison`; "any" in both for all."""
 
     table: ClassVar[dict[tuple[str, str], tuple[float, float]]]
-    outcome: str
-    comparison: str
+    outcome: Annotated[str, key("kind of outcome, as the survey names it", example="any")]
+    comparison: Annotated[str, key("kind of comparison, as the survey names it", example="any")]
 
     @field_validator("outcome", "comparison")
     @classmethod

@@ -1,11 +1,12 @@
 """Analysis of covariance."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.law import of_residual
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, covariate_words
 from gmfmsim.trial.estimates import Estimates
@@ -19,7 +20,9 @@ class Ancova(AnalysisSpec):
     """Score at the last visit on arm and covariates; level and centre as categories (Vickers & Altman 2001)."""
 
     method: Literal["ancova"]
-    covariates: list[Literal["baseline", "level", "age", "centre"]] = Field(["baseline"], min_length=1)
+    covariates: Annotated[
+        list[Literal["baseline", "level", "age", "centre"]], key("what is adjusted for", min_length=1)
+    ] = Field(["baseline"])
 
     @property
     def linear(self):

@@ -4,8 +4,8 @@ from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.law import of_residual
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 from gmfmsim.trial.estimates import Estimates
@@ -18,8 +18,10 @@ class Bayes(AnalysisSpec):
     """
 
     method: Literal["bayes"]
-    prior_mean: Annotated[float, Field(ge=-50, le=50)] = 0
-    prior_sd: Annotated[float, Field(gt=0, le=1000)] | None = None
+    prior_mean: Annotated[float, key("mean of the prior of the effect", "GMFM-66 points", ge=-50, le=50)] = 0
+    prior_sd: (
+        Annotated[float, key("its SD; flat where none is said", "GMFM-66 points", example=2, gt=0, le=1000)] | None
+    ) = None
 
     @property
     def label(self):

@@ -4,21 +4,21 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 from scipy import special
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.contrast import Groups, endpoint_change, grouped, separate
 from gmfmsim.trial.analyse.spec import AnalysisSpec, change_words
 
 
 class Historical(AnalysisSpec):
-    """Welch test of the mean change against `n` historical children, their mean and SD as published."""
+    """Welch test of the mean change against historical children, their mean and SD as published."""
 
     linear: ClassVar = False
     method: Literal["historical"]
-    mean: Annotated[float, Field(ge=-50, le=50)]
-    sd: Annotated[float, Field(gt=0, le=50)]
-    n: Annotated[int, Field(ge=2, le=100_000)]
+    mean: Annotated[float, key("mean change of the historical children", "GMFM-66 points", example=3, ge=-50, le=50)]
+    sd: Annotated[float, key("its SD between them", "GMFM-66 points", example=5.5, gt=0, le=50)]
+    n: Annotated[int, key("how many they are", "children", example=100, ge=2, le=100_000)]
 
     def words(self, design):
         children = f"{self.n} historical children, mean {self.mean:g} and SD {self.sd:g} points"

@@ -3,8 +3,8 @@
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast, of_one_shape
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, joined
 from gmfmsim.trial.dose_shapes import Candidate, standardised_means
@@ -21,7 +21,7 @@ class McpMod(AnalysisSpec):
 
     by_estimate: ClassVar = False
     method: Literal["mcp_mod"]
-    candidates: Annotated[list[Candidate], Field(min_length=1, max_length=12)]
+    candidates: Annotated[list[Candidate], key("shapes to look for", min_length=1, max_length=12)]
 
     def words(self, design):
         return f"MCP-Mod with the shapes {joined([c.words() for c in self.candidates])} (parts of the highest dose)"

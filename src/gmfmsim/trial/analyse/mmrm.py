@@ -1,10 +1,11 @@
 """Mixed model for repeated measures."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.spec import AnalysisSpec, covariate_words
 from gmfmsim.trial.estimates import Estimates
 
@@ -17,7 +18,7 @@ class Mmrm(AnalysisSpec):
 
     every_visit: ClassVar[bool] = True
     method: Literal["mmrm"]
-    covariates: list[Literal["baseline", "level", "age"]] = Field(["baseline"])
+    covariates: Annotated[list[Literal["baseline", "level", "age"]], key("what is adjusted for")] = Field(["baseline"])
 
     @field_validator("covariates")
     @classmethod

@@ -3,22 +3,22 @@
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.contrast import endpoint_change, grouped, pooled
 from gmfmsim.trial.analyse.law import dependent, of_change
 from gmfmsim.trial.analyse.spec import AnalysisSpec
 
 
 class OneSample(AnalysisSpec):
-    """One-sample t test of observed minus expected change, less `allowance` points for gains of any volunteer.
+    """One-sample t test of observed minus expected change, less an allowance for gains of any volunteer.
 
     Expected is the curve of the child's level at its age (normal children: their growth).
     """
 
     linear: ClassVar = False
     method: Literal["one_sample"]
-    allowance: Annotated[float, Field(ge=-20, le=20)] = 0
+    allowance: Annotated[float, key("what any volunteer gains", "GMFM-66 points", ge=-20, le=20)] = 0
 
     @property
     def label(self):

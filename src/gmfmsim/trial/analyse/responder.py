@@ -3,9 +3,9 @@
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 from scipy import special
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.contrast import endpoint_change
 from gmfmsim.trial.analyse.spec import AnalysisSpec
 from gmfmsim.trial.estimates import Criterion, Estimates
@@ -18,7 +18,7 @@ class Responder(AnalysisSpec):
     linear: ClassVar = False
     by_estimate: ClassVar = False
     method: Literal["responder"]
-    margin: Annotated[float, Field(ge=-50, le=50)]
+    margin: Annotated[float, key("gain from which a child responds", "GMFM-66 points", example=3, ge=-50, le=50)]
 
     @property
     def label(self):

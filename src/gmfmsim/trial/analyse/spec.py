@@ -1,11 +1,11 @@
 """What every analysis declares and answers."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from gmfmsim.files.toml import Spec
+from gmfmsim.files.toml import Spec, key
 from gmfmsim.trial.analyse.law import Factors, Statistic
 from gmfmsim.trial.estimates import Estimates
 from gmfmsim.trial.generate.trials import Trials
@@ -30,7 +30,7 @@ class AnalysisSpec(Spec):
     linear: ClassVar[bool] = True
     every_visit: ClassVar[bool] = False
     by_estimate: ClassVar[bool] = True
-    method: str
+    method: Annotated[str, key("which analysis")]
 
     @property
     def label(self) -> str:

@@ -1,23 +1,23 @@
 """Two groups of changes: t, Welch and z."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.contrast import changes, normal, pooled, separate
 from gmfmsim.trial.analyse.law import dependent, of_change
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec, change_words
 
 
 class TTest(AnalysisSpec):
-    """Change at the last visit between arms: t (pooled variance), welch (Welch 1947), or z.
-
-    sd: of a z test, the SDs "observed" in the trial, or "known" beforehand, which only two arms and one test take.
-    """
+    """Change at the last visit between arms: t (pooled variance), welch (Welch 1947), or z."""
 
     method: Literal["t", "welch", "z"]
-    sd: Literal["observed", "known"] = Field(default="observed", exclude_if=lambda sd: sd == "observed")
+    sd: Annotated[
+        Literal["observed", "known"], key("of a z test, those of the trial, or known beforehand: two arms, one test")
+    ] = Field(default="observed", exclude_if=lambda sd: sd == "observed")
 
     def words(self, design):
         return f"a {self.method.replace('welch', 'Welch')} test of {change_words(design)}"

@@ -1,22 +1,23 @@
 """Linear trend over doses."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyse.doses import by_contrasts, doses_of, largest_contrast, of_one_shape
 from gmfmsim.trial.analyse.spec import BASELINE, AnalysisSpec
 
 
 class Trend(AnalysisSpec):
-    """Linear contrast of the mean changes over doses: scores are the ranks of the doses, or the doses themselves.
+    """Linear contrast of the mean changes over doses.
 
     It takes on the highest dose.
     """
 
     by_estimate: ClassVar = False
     method: Literal["trend"]
-    scores: Literal["rank", "dose"] = "rank"
+    scores: Annotated[Literal["rank", "dose"], key("the ranks of the doses, or the doses themselves")] = "rank"
 
     @property
     def label(self):

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -18,13 +19,31 @@ REACH = 9.0
 
 
 def chances_unequal(truth: Truth, claimed: Claim, test: Statistic, units: np.ndarray, sigma: float) -> np.ndarray:
-    """Return P(all criteria hold) (K,) at units (G,), for each component of the truth; sigma: SD without cells.
+    """Return P(all criteria hold) (K,) at units (G,), for each component of the truth. sigma: SD without cells.
+
+    Given B (see `critical_unequal`) the test is a t test; the rest is quadrature over B.
+    """
+    of = critical_unequal(np.array([c.level for c in claimed]), test, units, sigma)
+    return _met(truth, claimed, of.se, of.df, (of.t, of.weight))
+
+
+class Critical(NamedTuple):
+    """A test of unequal variances as t tests of df at critical values t (C, B), with weights (B,), at a true error."""
+
+    t: np.ndarray
+    weight: np.ndarray
+    df: float
+    se: float
+
+
+def critical_unequal(level: np.ndarray, test: Statistic, units: np.ndarray, sigma: float) -> Critical:
+    """Return the critical values at one-sided levels (C,) over B, at units (G,), in true standard errors.
 
     The variances of two kinds of groups are estimated by W_i ~ sd_i^2 chi^2(df_i), independent, and the squared
     standard error is a_1 W_1 + a_0 W_0: Welch (1947) a_i = w_i^2 / (n_i df_i), pooled a_i = sum(w^2 / n) / df. With
     B = chi_1^2 / (chi_1^2 + chi_0^2) ~ Beta(df_1 / 2, df_0 / 2) and S^2 ~ chi^2(df) / df, independent of B,
     df = df_1 + df_0, it is se^2 r(B)^2 S^2: given B the test is a t test of df at the critical value t(B) r(B), t(B)
-    that of Satterthwaite's degrees of freedom, which are a function of B. The rest is quadrature over B.
+    that of Satterthwaite's degrees of freedom, which are a function of B.
     """
     w2, cells = np.array(test.weights) ** 2, _first_kind(test)
     variance = sigma**2 + np.square(test.response or np.zeros(len(units)))
@@ -38,9 +57,8 @@ def chances_unequal(truth: Truth, claimed: Claim, test: Statistic, units: np.nda
     else:
         parts *= (w2 / units).sum()
         of_test = np.full(share.size, df)
-    level = np.array([c.level for c in claimed])
     t = -special.stdtrit(of_test, level[:, None]) * np.sqrt(parts.sum(axis=0)) / se
-    return _met(truth, claimed, se, df, (t, weight))
+    return Critical(t, weight, df, se)
 
 
 def _met(truth: Truth, claimed: Claim, se: float, df: float, critical: Rule) -> np.ndarray:

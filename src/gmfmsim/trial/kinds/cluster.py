@@ -1,11 +1,11 @@
 """Whole clusters of children randomised."""
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyses import ClusterT
 from gmfmsim.trial.design import Design, one_with_cells
 from gmfmsim.trial.sourced import Figure
@@ -18,11 +18,10 @@ class Cluster(Design):
     """
 
     ALLOWED = (ClusterT,)
-    FIGURES: ClassVar = {"icc": ("correlation of the changes within clusters", "")}
     UNIT = "clusters"
     kind: Literal["cluster"]
-    cluster_size: Annotated[int, Field(ge=1, le=500)]
-    icc: Figure
+    cluster_size: Annotated[int, key("children of a cluster", "children", example=10, ge=1, le=500)]
+    icc: Annotated[Figure, key("correlation of the changes within clusters")]
 
     def _own_problems(self):
         share = [] if 0 <= self.icc.value < 1 else ["an icc from 0 to below 1"]

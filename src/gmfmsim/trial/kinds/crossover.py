@@ -1,9 +1,10 @@
 """Cells in the first or the second period."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyses import BETWEEN_ARMS, WithinChild
 from gmfmsim.trial.design import Design, Treatment, in_cells, one_with_cells
 from gmfmsim.trial.sourced import Figure
@@ -19,14 +20,10 @@ class Crossover(Design):
     """
 
     ALLOWED = (*BETWEEN_ARMS, WithinChild)
-    FIGURES: ClassVar = {
-        "carry_over": ("further effect in the period after treatment, as a multiple", ""),
-        "period_effect": ("gain of the second period beside growth", "GMFM-66 points"),
-    }
     ENDPOINT = 0
     kind: Literal["crossover"]
-    carry_over: Figure
-    period_effect: Figure
+    carry_over: Annotated[Figure, key("further effect in the period after treatment, as a multiple")]
+    period_effect: Annotated[Figure, key("gain of the second period beside growth", "GMFM-66 points")]
 
     def _own_problems(self):
         visits = [] if len(self.visits) == 2 else ["two visits, the ends of the two periods"]

@@ -1,10 +1,10 @@
 """Cells and another drug, each with and without the other."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyses import Ancova, TTest
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.sourced import Figure
@@ -17,14 +17,10 @@ class Factorial(Design):
     """
 
     ALLOWED = (TTest, Ancova)
-    FIGURES: ClassVar = {
-        "drug_effect": ("effect of the other drug", "GMFM-66 points"),
-        "interaction": ("effect of cells and drug together beyond their sum", "GMFM-66 points"),
-    }
     kind: Literal["factorial"]
-    drug: Annotated[str, Field(min_length=2, max_length=60)]
-    drug_effect: Figure
-    interaction: Figure
+    drug: Annotated[str, key("the other drug", example="erythropoietin", min_length=2, max_length=60)]
+    drug_effect: Annotated[Figure, key("effect of the other drug", "GMFM-66 points")]
+    interaction: Annotated[Figure, key("effect of cells and drug together beyond their sum", "GMFM-66 points")]
 
     def _own_problems(self):
         cells = sorted((arm.dose > 0, arm.drug) for arm in self.arms)

@@ -1,10 +1,11 @@
 """Pairs of children, one of each to each arm."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from gmfmsim.files.toml import key
 from gmfmsim.trial.analyses import PairedT
 from gmfmsim.trial.design import Design, one_with_cells
 from gmfmsim.trial.sourced import Figure
@@ -18,10 +19,9 @@ class Pairs(Design):
     """
 
     ALLOWED = (PairedT,)
-    FIGURES: ClassVar = {"pair_correlation": ("correlation of the changes within pairs", "")}
     UNIT = "pairs"
     kind: Literal["pairs"]
-    pair_correlation: Figure
+    pair_correlation: Annotated[Figure, key("correlation of the changes within pairs")]
 
     def _own_problems(self):
         ratio = [] if all(arm.ratio == 1 for arm in self.arms) else ["no ratio: a pair has a child in each arm"]
