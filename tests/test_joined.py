@@ -450,7 +450,7 @@ def test_a_hostile_source_is_refused_in_words(tmp_path, content):
 
 def test_the_template_shows_how_studies_are_added(tmp_path, monkeypatch):
     """As it says: the example rows out, own ones in, and the line that names both; else the fault says which row."""
-    evidence, path, _ = gmfmsim.new_evidence(tmp_path)
+    evidence, path, *_ = gmfmsim.new_evidence(tmp_path)
     (line,) = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# tables = [")]
     text = path.read_text(encoding="utf-8").replace('tables = "evidence.csv"\n', "")
     path.write_text(text.replace(line, line.removeprefix("# ")), encoding="utf-8")
