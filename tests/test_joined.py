@@ -433,7 +433,9 @@ def test_names_that_cannot_be_taken_are_told(pilots, names, where, problem):
 def test_what_is_no_list_of_tables_is_a_fault_of_the_experiment(tmp_path, tables):
     with pytest.raises(InputError) as refusal:
         read_question(trial(tmp_path, {"evidence.tables": tables}))
-    assert all("evidence.tables" in f.where for f in refusal.value.faults)
+    (fault,) = refusal.value.faults
+    assert fault.where == "key evidence.tables"
+    assert "or a list of up to 20 of these" in fault.allowed
 
 
 @pytest.mark.parametrize("content", [b"\0" * 100, b"study,arm\0,dose\n", b"a," * 3_000_000, b"\xff\xfe\x00\x00" * 50])
@@ -463,3 +465,27 @@ def test_the_template_shows_how_studies_are_added(tmp_path, monkeypatch):
     evidence.write_text(f"{whole[: whole.index(header)]}{header}\n{rows}", encoding="utf-8")
     (plan,) = read_question(path).plans
     assert plan.contrasts.sizes["contrast"] == 13
+
+
+def test_a_review_may_be_computed_again_beside_own_studies(pilots, monkeypatch):
+    monkeypatch.chdir(pilots.parent)
+    alone, both = (read_question("xie2020", changes) for changes in ({}, {"rerun.tables": BOTH}))
+    assert [r.figures for r in both.asked.results] == [r.figures for r in alone.asked.results]
+    assert both.key != alone.key
+    names = both.config["rerun"]["tables"]
+    assert names[0] == "package"
+    assert [*both.asked.tables_copies] == names[1:]
+
+
+def test_more_rows_than_one_table_may_have_are_refused_of_several_too(tmp_path):
+    for name in "ab":
+        rows = (f"{name}{i},t,5e7 cells/kg,20,5,4\n{name}{i},c,0,20,3,4\n" for i in range(800))
+        (tmp_path / f"{name}.csv").write_text("study,arm,dose,n,mean,sd\n" + "".join(rows), encoding="utf-8")
+    with pytest.raises(InputError, match=r"3200 rows of arms in all\n    allowed: at most 2000"):
+        read_sources(["a.csv", "b.csv"], tmp_path)
+
+
+def test_names_in_one_word_are_told_how_to_write_a_list(pilots, monkeypatch, capsys):
+    monkeypatch.chdir(pilots.parent)
+    assert command(monkeypatch, "check", "quickstart_one_mean", "--set", "evidence.tables=package,pilots.csv") == 2
+    assert 'several as a list: ["package", "pilots.csv"]' in capsys.readouterr().err

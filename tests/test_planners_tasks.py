@@ -65,7 +65,10 @@ def own_pilots(ask):
 
 def three_designs(ask):
     found = ask("compare", "cost_and_time")
-    assert [row["label"].partition(": ")[2] for row in found["comparison"]["rows"]][1:] == ["two arms, 2:1", "crossover at 12 months"]
+    assert [row["label"].partition(": ")[2] for row in found["comparison"]["rows"]][1:] == [
+        "two arms, 2:1",
+        "crossover at 12 months",
+    ]
     assert Path(found["folder"], "report.html").is_file()
 
 

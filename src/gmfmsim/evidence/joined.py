@@ -9,6 +9,7 @@ from pathlib import Path
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.schema import GMFM66_SCALES, TABLES, Row, Tables, grouped
 from gmfmsim.evidence.sheets.names import plain, seen
+from gmfmsim.evidence.sheets.sheet import MOST_ROWS
 from gmfmsim.evidence.sheets.told import cut
 from gmfmsim.evidence.spread import PRIMARY_MONTH, shipped_tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
@@ -49,6 +50,10 @@ def read_sources(names: str | Sequence[str], beside: Path = Path()) -> Tables:
     if faults:
         raise InputError(faults)
     rows = {table: [row for part in parts for row in part.rows.get(table, ())] for table in TABLES}
+    for table, found in rows.items():
+        if len(found) > MOST_ROWS:
+            problem = f"{len(found)} rows of {table} in all"
+            raise InputError([Fault("evidence", "key tables", problem, f"at most {MOST_ROWS}")])
     present = {table: found for table, found in rows.items() if any(table in part.rows for part in parts)}
     held = "".join(part.apart for part in parts)
     return Tables(

@@ -53,6 +53,7 @@ def read_tables(source: Path = PACKAGE_TABLES) -> Tables:
         return read_flat(Path(source))
     problem = "is neither a folder nor a CSV file" if os.path.exists(source) else "does not exist"
     allowed = "a folder with the evidence tables, or one flat file ending in .csv"
+    allowed += '; several as a list: ["package", "pilots.csv"]' if "," in str(source) else ""
     raise InputError([Fault(str(source), "folder", problem, allowed)])
 
 

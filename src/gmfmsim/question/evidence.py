@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import xarray as xr
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
@@ -19,7 +19,17 @@ from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import Spec, key
 
-type TableNames = str | Annotated[list[str], Field(min_length=1, max_length=MOST_SOURCES)]
+
+def _names(value: object) -> object:
+    """Return what names tables. Raises PydanticCustomError for what is neither a text nor a list of some texts."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list) and 1 <= len(names) <= MOST_SOURCES and all(isinstance(name, str) for name in names):
+        return value
+    words = f'"package", a folder or a flat CSV file, or a list of up to {MOST_SOURCES} of these'
+    raise PydanticCustomError("tables", "{words}", {"words": words})
+
+
+type TableNames = Annotated[str | list[str], BeforeValidator(_names)]
 """Where tables are read: "package", a folder or a flat CSV file; or a list of these, whose studies are put together."""
 
 TABLES_WORDS = '"package", the shipped tables; or a folder or flat CSV file beside the experiment; or a list of these'

@@ -206,6 +206,7 @@ def _findings(evidence: dict) -> Table:
     rows = []
     for f in evidence["findings"]:
         check = f["check"].replace("_", " ").replace(" se", " SE")
-        study = Cell(f["study"], f.get("where") or f"{evidence['flat_file'] or f['table'] + '.csv'} {f['rows']}")
+        before = f"{evidence['flat_file'] or f['table'] + '.csv'} rows {', '.join(map(str, f['rows']))}"
+        study = Cell(f["study"], f.get("where", before))  # a result of an earlier version names one file for all
         rows.append([study, Cell(check, f["severity"]), f["printed"], f["expected"], f["effect"]])
     return table(["study", "finding", "printed", "would have to be", "what it changes"], rows)
