@@ -4,11 +4,18 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.faults import Fault, InputError, shortened, shown
+from gmfmsim.files.toml import in_line
 from gmfmsim.question.plans import laid_over
 
 PLACE = "command line"
 """Where faults of a change are said to stand."""
+
+ASK_NOTHING = ("seed", "name", "label")
+"""Keys whose change leaves the question as it is."""
+
+LONGEST = 2000
+"""Characters of a question."""
 
 KEYS = {
     "effect": "search.planning_value",
@@ -42,6 +49,19 @@ def in_short(power: float | None = None, assurance: float | None = None, **said:
         if value is not None:
             found["search.target"] = {"metric": metric, "value": value}
     return found
+
+
+def asked_anew(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an experiment file holds with changes by key, see `changed`; its question says what they are.
+
+    A seed, a name or a label asks nothing else, nor does what the file says already. Raises InputError as `changed`.
+    """
+    new, asks = changed(raw, changes), raw.get("question")
+    other = {key: value for key, value in sorted(changes.items()) if key not in ASK_NOTHING and _at(raw, key) != value}
+    if not other or not isinstance(asks, str) or "question" in changes:
+        return new
+    said = ", ".join(f"{key} = {in_line(value)}" for key, value in other.items())
+    return new | {"question": shortened(f"{asks} Changed: {said}.", LONGEST)}
 
 
 def said_as(words: Iterable[str]) -> dict[str, Any]:
@@ -86,6 +106,14 @@ def changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError([Fault(PLACE, f"key {key}", problem, "gmfmsim show experiment shows what it holds")])
         here[last] = value
     return laid_over(raw, override)
+
+
+def _at(raw: dict[str, Any], key: str) -> object:
+    """Return what an experiment file says at a key; None where it says nothing."""
+    found: object = raw
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _value(text: str) -> object:

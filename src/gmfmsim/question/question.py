@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, key, parse, read_toml
-from gmfmsim.question.changed import changed
+from gmfmsim.question.changed import LONGEST, PLACE, asked_anew
 from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
@@ -22,6 +22,9 @@ METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+
+BASE = "quickstart_one_mean"
+"""The experiment that asks of a design where none names it."""
 
 MOST_CHILDREN = 4_000
 """Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
@@ -45,7 +48,7 @@ class Header(Spec):
         | None
     ) = None
     question: Annotated[
-        str, key("what is asked, in words", example="How many children?", min_length=1, max_length=2000)
+        str, key("what is asked, in words", example="How many children?", min_length=1, max_length=LONGEST)
     ]
 
 
@@ -77,24 +80,29 @@ class Question:
 def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Question:
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
-    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is. Nothing is fitted or simulated.
+    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is; the question says what they are.
+    Nothing is fitted or simulated.
     Raises InputError with every fault of the file, of the tables and of the models and designs it uses.
     """
     if isinstance(source, Mapping):
-        return question_from(changed(dict(source), changes or {}), Path("experiment.toml"))
+        return question_from(asked_anew(dict(source), changes or {}), Path("experiment.toml"))
     path = find("experiments", source)
-    return question_from(changed(read_toml(path), changes or {}), path)
+    return question_from(asked_anew(read_toml(path), changes or {}), path)
 
 
-def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question:
-    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what `base` asks.
+def question_of_design(name: str, changes: Mapping[str, Any] | None = None) -> Question:
+    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what BASE asks.
 
-    Evidence, model, target and seed are those of the shipped experiment `base`; the exact engine alone fits the model.
+    Evidence, model, target and seed are those of the shipped experiment BASE; the exact engine alone fits the model.
+    changes: of these, of the design ("trial.dropout") or of its one analysis, as in `read_question`.
 
-    Raises InputError with every fault of the design.
+    Raises InputError with every fault of the design and of the changes.
     """
-    design = find("designs", name)
-    raw = read_toml(find("experiments", base))
+    design, changes = find("designs", name), changes or {}
+    if "trial.design" in changes:
+        problem = f"{shown(changes['trial.design'])} stands beside the design that is simulated"
+        raise InputError([Fault(PLACE, "key trial.design", problem, f"one of them: {name}")])
+    raw = read_toml(find("experiments", BASE))
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", design.stem)[:50]
     own = {
         "name": f"design-{stem}",
@@ -103,7 +111,8 @@ def question_of_design(name: str, base: str = "quickstart_one_mean") -> Question
         "search": {k: v for k, v in raw["search"].items() if k != "replicates"} | {"max_n_per_arm": MOST_CHILDREN},
         "trial": {"design": name},
     }
-    return question_from({k: v for k, v in raw.items() if k != "analysis"} | own, Path(f"design-{stem}.toml"))
+    whole = {k: v for k, v in raw.items() if k != "analysis"} | own
+    return question_from(asked_anew(whole, changes), Path(f"design-{stem}.toml"))
 
 
 def question_from(raw: dict[str, Any], path: Path) -> Question:
