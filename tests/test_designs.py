@@ -100,6 +100,27 @@ def digests(result) -> dict[str, str]:
 # every shipped design is a trial of an experiment
 
 
+def test_a_change_of_a_design_is_one_of_its_experiment():
+    plain = question_of_design("next_parallel")
+    said = {"trial.dropout": 0.2, "search.target.value": 0.9, "analysis.method": "t", "seed": 3}
+    one = question_of_design("next_parallel", said)
+    plan = one.plans[0].plan
+    assert (plan.trial.design, plan.trial.dropout, plan.search.target.value, plan.seed) == (
+        "next_parallel",
+        0.2,
+        0.9,
+        3,
+    )
+    assert [a.label for a in plan.trial.analyses] == ["t"]
+    assert one.text.startswith(plain.text)
+    assert one.text.endswith(' Changed: analysis.method = "t", search.target.value = 0.9, trial.dropout = 0.2.')
+    assert one.key != plain.key == question_of_design("next_parallel", {}).key
+    with pytest.raises(InputError, match="stands beside the design that is simulated"):
+        question_of_design("next_parallel", {"trial.design": "sun2017"})
+    with pytest.raises(InputError, match=r"key trial\.dropout"):
+        question_of_design("next_parallel", {"trial.dropout": 2})
+
+
 @pytest.mark.parametrize("name", names("designs"))
 def test_every_shipped_design_is_the_trial_of_an_experiment(name):
     experiment = question_of_design(name)
@@ -359,7 +380,7 @@ def small(monkeypatch, tmp_path):
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
     monkeypatch.setattr(Figure, "savefig", blank)
     monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
-    monkeypatch.setattr("gmfmsim.question.question.question_of_design", lambda name: question_of_design(name, base))
+    monkeypatch.setattr("gmfmsim.question.question.BASE", base)
 
 
 @pytest.mark.parametrize("places", [["here"], pytest.param(["here", "there"], marks=pytest.mark.slow)])

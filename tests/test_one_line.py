@@ -16,7 +16,7 @@ import gmfmsim
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
-from gmfmsim.question.changed import changed, in_short, said_as
+from gmfmsim.question.changed import asked_anew, changed, in_short, said_as
 from gmfmsim.trial.exact.exaggeration import exaggeration
 
 KNOWN = {"effect": 3.0, "sd": 5.5}
@@ -285,6 +285,32 @@ def test_a_seed_of_a_line_is_another_key(monkeypatch, capsys):
         assert command(monkeypatch, "check", "review_plug_in", "--json", *more) == 0
         keys.append(json.loads(capsys.readouterr().out)["key"])
     assert keys[0] != keys[1]
+
+
+def test_a_question_says_what_was_changed():
+    """And only that: what the file says already, or asks nothing, leaves question and key as they are."""
+    plain = gmfmsim.load("quickstart")
+    same = gmfmsim.load(
+        "quickstart", {"search.target.value": 0.8, "trial.dropout": plain.question.plans[0].plan.trial.dropout}
+    )
+    assert (same.question.text, same.key) == (plain.question.text, plain.key)
+    assert gmfmsim.load("quickstart", {"seed": 7, "label": "x"}).question.text == plain.question.text
+    said = {"trial.dropout": 0.15, "search.target": {"metric": "power", "value": 0.9}}
+    other = gmfmsim.load("quickstart", said)
+    expected = 'Changed: search.target = { metric = "power", value = 0.9 }, trial.dropout = 0.15.'
+    assert other.question.text == f"{plain.question.text} {expected}"
+    assert gmfmsim.load("quickstart", dict(reversed(said.items()))).key == other.key
+    assert gmfmsim.load("quickstart", said | {"question": "Mine?"}).question.text == "Mine?"
+    again = gmfmsim.load(other.question.config)
+    assert (again.question.text, again.key) == (other.question.text, other.key)
+    assert gmfmsim.size(other)["question"] == other.question.text
+
+
+def test_a_long_change_does_not_make_a_question_too_long():
+    long = {f"evidence.readings.{i}": "x" * 60 for i in range(60)}
+    text = asked_anew({"question": "How many?"}, long)["question"]
+    assert len(text) == 2000
+    assert text.startswith("How many? Changed: evidence.readings.0 = ")
 
 
 def test_help_is_short_and_says_where_to_start(monkeypatch, capsys):

@@ -95,16 +95,24 @@ def run(
     return answer(_question_of(source), Path(results), drawn, progress or Silent(), force=force)
 
 
-def simulate(design: str, results: str | Path = "results", *, progress: Silent | None = None) -> "Result":
+def simulate(
+    design: str,
+    results: str | Path = "results",
+    *,
+    changes: Mapping[str, Any] | None = None,
+    force: bool = False,
+    progress: Silent | None = None,
+) -> "Result":
     """Run a design (a shipped name or the path of a .toml file) on the evidence and one-mean model of the quick start.
 
-    Writes results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and
-    required n. Raises as `run`.
+    changes: as in `load`, of the design ({"trial.dropout": 0.2}) or of the experiment around it. Writes
+    results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and required
+    n. Raises as `run`.
     """
     from gmfmsim.answer.experiment import Experiment
     from gmfmsim.question.question import question_of_design
 
-    return run(Experiment(question_of_design(design)), results, progress=progress)
+    return run(Experiment(question_of_design(design, changes)), results, force=force, progress=progress)
 
 
 def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "list[FittedPlan]":

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,9 +34,10 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a key of it: trial.dropout=0.15. Repeat. Paths are relative to the current folder.",
+        help="Change a key: trial.dropout=0.15. Repeat. Paths are relative to the current folder.",
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Compute it again though the result is there.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed.")]
 Effect = Annotated[float | None, typer.Option(help="The true gain in points, taken as known.")]
 Sd = Annotated[float | None, typer.Option(help="SD of the change to the endpoint, in points, taken as known.")]
@@ -75,23 +76,27 @@ def run(
     results: Annotated[Path, typer.Option(help="Where results/<experiment>/<key>/ is written.")] = Path("results"),
     changed: Set = None,
     seed: Seed = None,
-    force: Annotated[bool, typer.Option("--force", help="Compute it again though the result is there.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: fit, simulate, find the required n, write answer, figures and report."""
     _tell_result(gmfmsim.run(_loaded(name, changed, seed), results, force=force, progress=Console()), as_json)
 
 
-@app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --json")
+@app.command(epilog="Examples: gmfmsim simulate next_parallel; gmfmsim simulate sun2017 --set trial.dropout=0.2")
 def simulate(
     design: Annotated[
         str, typer.Argument(help="A shipped design, or the path of a .toml file.", metavar="DESIGN|PATH")
     ],
     results: Annotated[Path, typer.Option(help="Where results/design-<name>/<key>/ is written.")] = Path("results"),
+    changed: Set = None,
+    seed: Seed = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Simulate a design on the one-mean model of the quick start: operating characteristics, required n, a page."""
-    _tell_result(gmfmsim.simulate(design, results, progress=Console()), as_json)
+    changes = _changes(changed, seed)
+    _tell_result(gmfmsim.simulate(design, results, changes=changes, force=force, progress=Console()), as_json)
 
 
 @app.command(epilog="Examples: gmfmsim size; gmfmsim size --effect 3 --sd 5.5 --power 0.9 --ratio 2 --dropout 0.15")
@@ -172,11 +177,16 @@ def precision(
 
 
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
-    """Return an experiment with the changes that a command line says; KEY=VALUE wins over a short word."""
+    """Return an experiment with the changes that a command line says."""
+    return gmfmsim.load(name, _changes(changed, seed, **short))
+
+
+def _changes(changed: list[str] | None, seed: int | None, **short: float | None) -> dict[str, Any]:
+    """Return the changes by key that a command line says; KEY=VALUE wins over a short word."""
     from gmfmsim.question.changed import in_short, said_as
 
     own = {} if seed is None else {"seed": seed}
-    return gmfmsim.load(name, in_short(**short) | own | said_as(changed or ()))
+    return in_short(**short) | own | said_as(changed or ())
 
 
 @app.command(

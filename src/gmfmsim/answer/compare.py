@@ -19,11 +19,9 @@ from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, success_
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
-from gmfmsim.files.shelf import names
-from gmfmsim.files.toml import read_toml
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
-from gmfmsim.question.question import METHOD, Question, question_of_design, read_question
+from gmfmsim.question.question import METHOD, Question, read_question_or_design
 
 MOST = 24
 """Plans that stand side by side: more are no comparison, and no figure."""
@@ -36,14 +34,9 @@ def asked_of(source: str | Path | Mapping[str, Any]) -> Question | Result:
 
     Raises InputError with every fault, as `read_question`.
     """
-    if isinstance(source, Mapping):
-        return read_question(source)
-    path, name = Path(source), str(source)
-    if (path / "answer.json").is_file():
-        return Result.read(path)
-    if name in names("designs") or (path.is_file() and "kind" in read_toml(path)):
-        return question_of_design(name)
-    return read_question(source)
+    if not isinstance(source, Mapping) and (Path(source) / "answer.json").is_file():
+        return Result.read(Path(source))
+    return read_question_or_design(source)
 
 
 def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progress: Silent) -> Result:

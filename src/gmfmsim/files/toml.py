@@ -1,5 +1,6 @@
 """TOML files to frozen values: every fault of a file at once, in words."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable
@@ -52,6 +53,15 @@ def said(field: FieldInfo) -> tuple[str, str]:
     """Return what a key means, and its unit, as `key` says them of the whole of it."""
     more = field.json_schema_extra
     return field.description or "", str(more["unit"]) if isinstance(more, dict) else ""
+
+
+def in_line(value: object) -> str:
+    """Return a value as TOML writes it in a line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {in_line(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(in_line, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def read_text(path: Path, allowed: str = "a readable file") -> str:

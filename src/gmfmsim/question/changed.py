@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from gmfmsim.evidence.joined import PACKAGE
-from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.faults import Fault, InputError, shortened, shown
+from gmfmsim.files.toml import in_line
 from gmfmsim.question.plans import laid_over
 
 PLACE = "command line"
 """Where faults of a change are said to stand."""
+
+ASK_NOTHING = ("seed", "name", "label")
+"""Keys whose change leaves the question as it is."""
+
+LONGEST = 2000
+"""Characters of a question."""
 
 KEYS = {
     "effect": "search.planning_value",
@@ -44,6 +51,19 @@ def in_short(power: float | None = None, assurance: float | None = None, **said:
         if value is not None:
             found["search.target"] = {"metric": metric, "value": value}
     return found
+
+
+def asked_anew(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an experiment file holds with changes by key, see `changed`; its question says what they are.
+
+    A seed, a name or a label asks nothing else, nor does what the file says already. Raises InputError as `changed`.
+    """
+    new, asks = changed(raw, from_here(changes)), raw.get("question")
+    other = {key: value for key, value in sorted(changes.items()) if key not in ASK_NOTHING and _at(raw, key) != value}
+    if not other or not isinstance(asks, str) or "question" in changes:
+        return new
+    said = ", ".join(f"{key} = {in_line(value)}" for key, value in other.items())
+    return new | {"question": shortened(f"{asks} Changed: {said}.", LONGEST)}
 
 
 def said_as(words: Iterable[str]) -> dict[str, Any]:
@@ -102,6 +122,14 @@ def from_here(value: Any, key: str = "") -> Any:
         return [from_here(inner, key) for inner in value]
     is_path = isinstance(value, str) and (value.endswith(".toml") or (key == "tables" and value != PACKAGE))
     return str(Path().absolute() / value) if is_path else value
+
+
+def _at(raw: dict[str, Any], key: str) -> object:
+    """Return what an experiment file says at a key; None where it says nothing."""
+    found: object = raw
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _value(text: str) -> object:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import Spec, key, parse, read_toml
-from gmfmsim.question.changed import changed, from_here
+from gmfmsim.question.changed import LONGEST, PLACE, asked_anew
 from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
@@ -23,6 +23,9 @@ METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+
+BASE = "quickstart_one_mean"
+"""The experiment that asks of a design where none names it."""
 
 MOST_CHILDREN = 4_000
 """Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
@@ -46,7 +49,7 @@ class Header(Spec):
         | None
     ) = None
     question: Annotated[
-        str, key("what is asked, in words", example="How many children?", min_length=1, max_length=2000)
+        str, key("what is asked, in words", example="How many children?", min_length=1, max_length=LONGEST)
     ]
 
 
@@ -78,15 +81,15 @@ class Question:
 def read_question(source: str | Path | Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Question:
     """Read and check an experiment: a shipped name, the path of a .toml file, or what such a file holds.
 
-    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is; paths in them are relative to the
-    current folder, those in a file to the folder of the file. Nothing is fitted or simulated.
+    changes: values by key, "trial.dropout": 0.15, laid over it as an alternative is; the question says what they are.
+    Paths in them are relative to the current folder, those in a file to the folder of the file. Nothing is fitted or
+    simulated.
     Raises InputError with every fault of the file, of the tables and of the models and designs it uses.
     """
-    changes = from_here(changes or {})
     if isinstance(source, Mapping):
-        return question_from(changed(dict(source), changes), Path("experiment.toml"))
+        return question_from(asked_anew(dict(source), changes or {}), Path("experiment.toml"))
     path = find("experiments", source)
-    return question_from(changed(read_toml(path), changes), path)
+    return question_from(asked_anew(read_toml(path), changes or {}), path)
 
 
 def read_question_or_design(
@@ -103,15 +106,18 @@ def read_question_or_design(
 
 
 def question_of_design(name: str, changes: Mapping[str, Any] | None = None) -> Question:
-    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what the quick start of
-    one mean asks.
+    """Return the experiment that asks of a design (a shipped name, or the path of a .toml file) what BASE asks.
 
-    Evidence, model, target and seed are those of quickstart_one_mean; the exact engine alone fits the model. changes:
-    as of `read_question`. Raises InputError with every fault of the design.
+    Evidence, model, target and seed are those of the shipped experiment BASE; the exact engine alone fits the model.
+    changes: of these, of the design ("trial.dropout") or of its one analysis, as in `read_question`.
+
+    Raises InputError with every fault of the design and of the changes.
     """
-    base = "quickstart_one_mean"
-    design = find("designs", name)
-    raw = read_toml(find("experiments", base))
+    design, changes = find("designs", name), changes or {}
+    if "trial.design" in changes:
+        problem = f"{shown(changes['trial.design'])} stands beside the design that is simulated"
+        raise InputError([Fault(PLACE, "key trial.design", problem, f"one of them: {name}")])
+    raw = read_toml(find("experiments", BASE))
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", design.stem)[:50]
     own = {
         "name": f"design-{stem}",
@@ -121,7 +127,7 @@ def question_of_design(name: str, changes: Mapping[str, Any] | None = None) -> Q
         "trial": {"design": name},
     }
     whole = {k: v for k, v in raw.items() if k != "analysis"} | own
-    return question_from(changed(whole, changes or {}), Path(f"design-{stem}.toml"))
+    return question_from(asked_anew(whole, changes), Path(f"design-{stem}.toml"))
 
 
 def question_from(raw: dict[str, Any], path: Path) -> Question:

@@ -1,12 +1,12 @@
 """The reference of keys: what a file may say, section by section, in words made from its schema."""
 
-import json
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.schema import Schema, forms, merged, tables
+from gmfmsim.files.toml import in_line
 from gmfmsim.question.grammar import FILES, schema
 
 WIDTH, INDENT = 110, 24
@@ -62,14 +62,14 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
         yield from (*found["meaning"].splitlines(), "")
     for row in found["keys"]:
         what = [row["type"], row["unit"], row["allowed"], "required" if row["required"] else ""]
-        what += [f"default {_toml(row['default'])}"] if row["default"] not in (None, "") else []
+        what += [f"default {in_line(row['default'])}"] if row["default"] not in (None, "") else []
         head = f"  {row['key']:{INDENT - 3}} {'; '.join(filter(None, what))}"
         yield from textwrap.wrap(head, WIDTH, subsequent_indent=INDENT * " ")
         said = [row["meaning"], f"only of {', '.join(row['of'])}" if row["of"] else ""]
         said += [f"its keys: gmfmsim show keys {row['section']}"] if row["section"] else []
         yield from textwrap.wrap("; ".join(filter(None, said)), WIDTH, **dict.fromkeys(_INDENTS, INDENT * " "))
         if row["example"] not in (None, row["default"]):
-            yield f"{INDENT * ' '}example: {row['key']} = {_toml(row['example'])}"
+            yield f"{INDENT * ' '}example: {row['key']} = {in_line(row['example'])}"
     if found["kinds"]:
         yield ""
     for value, meaning in found["kinds"].items():
@@ -159,7 +159,7 @@ def _allowed(of_key: Schema, defs: dict[str, Schema]) -> str:
     """Return what limits a value, in words."""
     found = []
     for form in forms(of_key, defs):
-        said = [", ".join(map(_toml, _values(form)))] if _values(form) else []
+        said = [", ".join(map(in_line, _values(form)))] if _values(form) else []
         said += [f"{_range(form, *ends)} {of}".strip() for of, ends in RANGES.items() if {*ends} & form.keys()]
         said += [f"as {form['pattern']}"] if "pattern" in form else []
         for inner in ("items", "additionalProperties"):
@@ -176,12 +176,3 @@ def _range(form: Schema, *ends: str) -> str:
         return f"{least:,.15g} to {most:,.15g}"
     words = {"at least": least, "above": above, "at most": most, "below": below}
     return ", ".join(f"{word} {end:,.15g}" for word, end in words.items() if end is not None)
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML writes it in a line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
