@@ -51,7 +51,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    surface = sizing.primary(n)
+    surface = sizing.primary([n], answer=n).isel(analysis=0, n=0)
     found = {}
     for name, scenario in FIGURES.items():
         here = surface.sel(scenario=scenario)

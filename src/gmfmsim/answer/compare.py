@@ -121,7 +121,7 @@ def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
     with progress.steps(f"{prepared.plan.label}: search for n") as advance:
         required = sizing.required(advance)
     with progress.steps(f"{prepared.plan.label}: curves") as advance:
-        surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
+        surface = sizing.primary(grid_of(prepared, required), advance, answer=required.reference_n)
     figures = in_figures(prepared, required) | success_at(surface, required.reference_n)
     figures |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
     return Side(prepared.plan.label, plain(figures), surface)

@@ -205,12 +205,14 @@ class Sizing:
             found[name][{"analysis": 0}] = known[name].isel(analysis=0).values
         return found.assign({name: known[name] for name in ("plateau", "plateau_mcse")})
 
-    def primary(self, n: int) -> xr.Dataset:
-        """Return success of the primary analysis in every scenario at n; the others are not simulated where it is
-        known exactly."""
-        plan = self.prepared.plan
-        found = exact.curves(plan.trial, self.beliefs, [n]) if self.exact else self.surface([n], answer=n)
-        return found.isel(analysis=0, n=0)
+    def primary(
+        self, n: list[int], advance: Callable[[], None] = lambda: None, *, answer: int | None = None
+    ) -> xr.Dataset:
+        """Return success of the primary analysis in every scenario over n, as `surface`; the others are not simulated
+        where it is known exactly."""
+        if not self.exact:
+            return self.surface(n, advance, answer=answer).isel(analysis=[0])
+        return exact.curves(self.prepared.plan.trial, self.beliefs, n)
 
     def _simulated(self, n: list[int], advance: Callable[[], None], answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
