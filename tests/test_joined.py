@@ -18,6 +18,9 @@ from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.evidence.spread import out_of_line, shipped_tables, spread_field
 from gmfmsim.faults import InputError
+from gmfmsim.model.declare import ModelChoice, read_model
+from gmfmsim.model.exact import posterior, prepared, refusal
+from gmfmsim.model.structure import structure
 from gmfmsim.question.question import question_from, read_question
 
 HEADER = "study,arm,dose,n,mean,sd,month,scale,cell_class,route\n"
@@ -489,3 +492,39 @@ def test_names_in_one_word_are_told_how_to_write_a_list(pilots, monkeypatch, cap
     monkeypatch.chdir(pilots.parent)
     assert command(monkeypatch, "check", "quickstart_one_mean", "--set", "evidence.tables=package,pilots.csv") == 2
     assert 'several as a list: ["package", "pilots.csv"]' in capsys.readouterr().err
+
+
+# pilots with scores at two visits alone
+
+
+TWO_VISITS = "study;arm;dose;n;baseline_mean;baseline_sd;final_mean;final_sd;month;cell_class;route\n" + "".join(
+    f"{study};cells;5e7 cells/kg;30;45;20;{after};21;12;TNC_MNC;IV\n{study};none;0;30;46;19;50;20;12;;\n"
+    for study, after in (("Alder", "53,5"), ("Birch", "51,5"))
+)
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("visits")
+    (folder / "pilots.csv").write_text(TWO_VISITS, encoding="utf-8")
+    tables = read_sources(BOTH, folder)
+    return read_contrasts(select_contrasts(tables, PRIMARY), tables, "average")
+
+
+def test_two_pilots_with_scores_at_two_visits_alone_are_not_too_many(visits):
+    """Each has a standard error that is not known, beside those of the shipped evidence."""
+    assert (visits["log_se_sd"].values[0, -2:] > 0.3).all()
+    for name in ("random_effects", "arms", "route", "months"):
+        assert refusal(read_model(ModelChoice(name=name)), visits) is None
+
+
+def test_fewer_points_of_unknown_standard_errors_say_the_same(visits, monkeypatch):
+    one = visits.isel(contrast=slice(0, -1), contrast_=slice(0, -1))
+    model = structure(read_model(ModelChoice(name="random_effects")), one)
+    whole = posterior(model)
+    monkeypatch.setattr(prepared, "MOST_EVALUATIONS", 1_000_000)
+    few = posterior(model)
+    assert whole.prepared.sizes > few.prepared.sizes == 3
+    assert few.moments("mu") == pytest.approx(whole.moments("mu"), rel=1e-3)
+    assert few.moments("tau") == pytest.approx(whole.moments("tau"), rel=2e-3)
+    assert few.log_marginal == pytest.approx(whole.log_marginal, abs=0.02)

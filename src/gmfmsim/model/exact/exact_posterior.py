@@ -183,7 +183,7 @@ def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
         if effort.sizes > FEW:
             ready = ready.with_sizes_at(peak, FEW)
             box = _settled(ready, box, effort)[0]
-        ready = ready.with_sizes_at(peak, effort.sizes)
+        ready = ready.with_sizes_at(peak, min(effort.sizes, ready.sizes))
     box, log_joint, found, density = _settled(ready, box, effort)
     highest = log_joint.max()
     log_joint += box.log_weights[:, None]
