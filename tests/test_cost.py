@@ -5,7 +5,7 @@ import math
 
 import pytest
 import tomli_w
-from conftest import ROOT
+from conftest import ROOT, committed
 from damage import VALID, command
 from design_cases import two_arms
 from hypothesis import given
@@ -381,3 +381,14 @@ def test_a_cost_is_no_part_of_past_trials(tmp_path):
     (tmp_path / "past.toml").write_text(past, encoding="utf-8")
     with pytest.raises(InputError, match="key cost: unknown key"):
         read_question(str(tmp_path / "past.toml"))
+
+
+def test_the_committed_result_is_what_size_says():
+    old, new = committed("cost_and_time"), gmfmsim.size("cost_and_time")
+    for a, b in zip((old, *old["alternatives"]), (new, *new["alternatives"]), strict=True):
+        assert (a["n_total"], a["resources_in_words"]) == (b["n_total"], b["resources_in_words"])
+    assert old["compared"] == new["compared"]
+    months, total = old["duration"]["months"], old["cost"]["total"]
+    said = "about {median:.0f} months to the last visit ({low:.0f} to {high:.0f})".format(**months)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{said} and {total['low'] / 1e6:.2f} to {total['high'] / 1e6:.2f} million EUR" in readme

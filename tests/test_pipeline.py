@@ -445,7 +445,7 @@ def assumed(plan: dict) -> str:
 
 def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in (*PLANS, "designs_compared", "dose_and_allocation"):
+    for name in (*PLANS, "designs_compared", "dose_and_allocation", "cost_and_time"):
         answer = committed(name)
         assert f"results/{name}/{answer['key']}/report.html" in readme
         for plan in [answer, *answer.get("alternatives", [])]:
