@@ -3,6 +3,7 @@
 import builtins
 import inspect
 import json
+import shutil
 from importlib import import_module
 from pkgutil import walk_packages
 
@@ -14,6 +15,7 @@ from conftest import committed, small
 import gmfmsim
 from gmfmsim.answer.result import Result
 from gmfmsim.faults import InputError
+from gmfmsim.files import store
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 
@@ -118,3 +120,20 @@ def test_representations_are_short(experiment, results):
     for value in (experiment, results["quickstart_one_mean"]):
         assert len(repr(value)) < 700
         assert len(value._repr_html_()) < 3000
+
+
+def test_a_result_that_is_drawn_again_stays_complete(results, tmp_path):
+    """Another version draws otherwise: its page and figures stand in the manifest, and nothing is computed again."""
+    folder = tmp_path / "again"
+    shutil.copytree(results["review_plug_in"].folder, folder)
+    before = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "report.html").write_text("older", encoding="utf-8")
+    store.rehash(folder)
+    gmfmsim.draw(folder)
+    after = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert store.is_complete(folder)
+    assert after.keys() == before.keys()
+    assert {k: v for k, v in after.items() if k != "files"} == {k: v for k, v in before.items() if k != "files"}
+    (folder / "answer.json").write_text((folder / "answer.json").read_text(encoding="utf-8") + " ", encoding="utf-8")
+    gmfmsim.draw(folder)
+    assert not store.is_complete(folder)  # what was changed by hand is not made whole

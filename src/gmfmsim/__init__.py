@@ -196,12 +196,19 @@ def check(source: "Source | Experiment") -> dict[str, Any]:
 def draw(folder: str | Path) -> Path:
     """Draw figures and page of a result folder again, from what stands in it, and return the page.
 
+    A result that was complete stays so: its manifest then has the hashes of what was drawn.
+
     Raises InputError if the folder holds no result, or not its data.
     """
     from gmfmsim.answer.result import Result
+    from gmfmsim.files import store
     from gmfmsim.report.draw import draw as drawn
 
-    return drawn(Result.read(folder))
+    whole = store.is_complete(Path(folder))
+    page = drawn(Result.read(folder))
+    if whole:
+        store.rehash(Path(folder))
+    return page
 
 
 _ELSEWHERE = dict.fromkeys(("audit", "shipped", "show"), "report.show") | {

@@ -175,7 +175,14 @@ def write_json(path: Path, value: object) -> None:
 def write_manifest(draft: Path, manifest: dict[str, object]) -> None:
     """Write the manifest with the SHA-256 of every other file of the draft."""
     files = {str(p.relative_to(draft)): _sha256(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+    files.pop(MANIFEST, None)
     write_json(draft / MANIFEST, manifest | {"files": files})
+
+
+def rehash(folder: Path) -> None:
+    """Write the manifest of a folder again, of which files were made anew: all else that it says stays."""
+    said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    write_manifest(folder, {name: value for name, value in said.items() if name != "files"})
 
 
 def _sha256(path: Path) -> str:

@@ -31,9 +31,9 @@ def compared_table(found: dict) -> Table:
     ranged = any(row["range"] for row in rows)
     headings = ["plan", "#children in all", *(["depending on what is assumed"] if ranged else []), "#assurance"]
     headings += ["#power", "#plateau", "#false claims", "#with cells", "#beside the first"]
-    more = {name: write for name, write in {"months": _months, "cost": _cost}.items() if any(row[name] for row in rows)}
-    headings += [f"#{name}" for name in more]
-    return table(headings, [[*_row(row, ranged), *(write(row) for write in more.values())] for row in rows], [0])
+    told = any(row["months"] or row["cost"] for row in rows)
+    headings += ["#cost, months"] if told else []
+    return table(headings, [[*_row(row, ranged), *([_resources(row)] if told else [])] for row in rows], [0])
 
 
 def differs_table(found: dict) -> Table:
@@ -75,13 +75,11 @@ def _claims(row: dict) -> Cell:
     return own._replace(warn=f"up to {percent(worst['rate'])}")
 
 
-def _months(row: dict) -> Cell:
-    found = row["months"]
-    return Cell(f"{found['median']:,.0f}", f"{found['low']:,.0f} to {found['high']:,.0f}") if found else Cell("")
-
-
-def _cost(row: dict) -> Cell:
-    return Cell(money(row["cost"]["low"], row["cost"]["high"], row["currency"]) if row["cost"] else "")
+def _resources(row: dict) -> Cell:
+    """Return what a plan costs, and below it the months to its last visit."""
+    cost, months = row["cost"], row["months"]
+    time = f"{months['median']:,.0f} months, {months['low']:,.0f} to {months['high']:,.0f}" if months else ""
+    return Cell(money(cost["low"], cost["high"], row["currency"]) if cost else "", time)
 
 
 def _share(value: float | None, mcse: float | None) -> Cell:

@@ -68,10 +68,11 @@ def draw(
 def _as_slide(figure: Figure, heading: str) -> Figure:
     """Return a figure in the shape of a slide, its title on top and where it comes from below."""
     figure.set_size_inches(SLIDE)
+    of = {name: handle for ax in figure.axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     for legend in [*figure.legends]:
         legend.remove()
         names = [text.get_text() for text in legend.get_texts()]
-        figure.legend(legend.legend_handles, names, loc="outside right center", frameon=False, fontsize=9)
+        figure.legend([of[name] for name in names], names, loc="outside right center", frameon=False, fontsize=9)
     lines = "\n".join(fill(line, 100) for line in heading.splitlines())
     figure.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False)
     figure.supxlabel(f"gmfmsim {__version__}. {DISCLAIMER}", x=0.01, ha="left", fontsize=7, color=GREY)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
@@ -57,7 +58,12 @@ def _compared(result: Result, found: dict) -> dict:
     """Return what the page shows of several plans side by side."""
     surfaces = [result.data("surface", i) for i in range(len(result.plans))]
     picture = compared_figure(result, found, surfaces, f"{result.answer['experiment']}: {result.answer['question']}")
-    return {"compared": compared_table(found), "differs": differs_table(found), "comparison": picture}
+    cheapest = list(compared_in_words(result.answer))
+    return {"cheapest": cheapest} | {
+        "compared": compared_table(found),
+        "differs": differs_table(found),
+        "comparison": picture,
+    }
 
 
 def _distinct(sections: list[dict], of: Callable[[dict], object]) -> list[tuple[str, dict]]:
