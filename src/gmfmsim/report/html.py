@@ -9,19 +9,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.report.look import STYLE
 
 
-def draw(folder: Path, drawings: dict[str, Callable[[], Figure | None]], prefix: str = "") -> dict[str, str]:
+def draw(
+    folder: Path, drawings: dict[str, Callable[[], Figure | None]], prefix: str = "", advance: Steps = UNSEEN
+) -> dict[str, str]:
     """Draw what there is to draw as SVG and PNG into `folder`; return each SVG by name, to stand inside a page.
 
     In the page the ids of an SVG begin with prefix and name, so that those of several do not meet.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
+    advance.expect(len(drawings))
     with matplotlib.rc_context(STYLE):
         for name, make in drawings.items():
             figure = make()
+            advance()
             if figure is None:
                 continue
             path = folder / f"{name}.svg"

@@ -3,6 +3,7 @@
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
+from gmfmsim.progress import Steps
 from gmfmsim.report.designs import design_figures, design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
 from gmfmsim.report.html import draw, filled
@@ -34,16 +35,16 @@ SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
 """What stands beside the answer of a plan: always, and where there is such."""
 
 
-def plans_page(result: Result) -> None:
+def plans_page(result: Result, advance: Steps) -> None:
     """Draw the figures of every plan into its folder and write report.html."""
-    sections = [_section(result, i) for i in range(len(result.plans))]
+    sections = [_section(result, i, advance) for i in range(len(result.plans))]
     if len(sections) > 1:
         sections[0]["sentence"] = sections[0]["own_sentence"]
     page = filled("page.html.j2", answer=result.answer, sections=sections, percent=percent)
     result.report.write_text(page, encoding="utf-8")
 
 
-def _section(result: Result, position: int) -> dict:
+def _section(result: Result, position: int, advance: Steps) -> dict:
     """Draw the figures of one plan and return what the page says of it."""
     answer, folder = result.plans[position]
     there = (*ALWAYS, *(name for name in SOMETIMES if result.has(name, position)))
@@ -53,10 +54,11 @@ def _section(result: Result, position: int) -> dict:
     captions = CAPTIONS | {"forest": with_key(forest, forest_labels(plan))}
     if answer["trial_engine"] != "exact":
         captions["curves"] = captions["curves, simulated"]
-    drawn = draw(place, figures_of(plan), prefix)
+    drawn = draw(place, figures_of(plan), prefix, advance)
+    designed = design_section(plan, draw(place, design_figures(plan), prefix, advance)) if answer["design"] else None
     return answer | {
         "figures": [{"svg": svg, "caption": captions[name]} for name, svg in drawn.items()],
-        "design": design_section(plan, draw(place, design_figures(plan), prefix)) if answer["design"] else None,
+        "design": designed,
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
             m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}

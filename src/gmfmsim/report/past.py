@@ -13,6 +13,7 @@ from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Table, simulated, table
 from gmfmsim.compute.text import number
 from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.progress import Steps
 from gmfmsim.question.past import ENOUGH
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels
@@ -141,11 +142,11 @@ def _dots(ax: Axes, data: xr.Dataset, name: str, y: np.ndarray, label: str | Non
     ax.errorbar(value[known], y[known], xerr=error[known], **look)
 
 
-def past_page(result: Result) -> None:
+def past_page(result: Result, advance: Steps) -> None:
     """Draw the figure of a result that plans trials of the past again, and write its page."""
     answer, data = result.answer, result.data("past")
     truth = answer["effect"]
-    drawn = draw(result.folder / "figures", {"past": partial(past_figure, data, truth=truth)})
+    drawn = draw(result.folder / "figures", {"past": partial(past_figure, data, truth=truth)}, advance=advance)
     headline, *sentences = answer["sentences"]
     values = {"headline": headline.rstrip("."), "sentences": sentences, "truth": f"{truth:g}", "svg": drawn["past"]}
     values |= {"pooled": truth == POOLED, "key": past_labels(data).key, "tables": past_tables(data)}
