@@ -172,7 +172,7 @@ SHORT = {"month": 6, "ratio": 2.0, "dropout": 0.1, "sd_change": 6, "baseline_cor
         ({"trial": {"design": "next_parallel", "children": "preschool", "objective": {"margin": 3.0}}}, True),
         ({"trial": {"children": {"population": "preschool", "title": "Ours"}}}, True),
         ({"evidence": {"select": {"study": "Sun2017", "month": [6, 12]}}}, True),
-        ({"evidence": {"select": {}, "readings": {"Huang2018": "as_tabled"}}}, True),
+        ({"evidence": {"select": {}, "readings": {"Huang2018": "as_printed"}}}, True),
         ({"alternatives": [{"label": "other", "search": {"target": {"value": 0.9}}}]}, True),
         ({"alternatives": [{"model": {"name": "emax"}, "trial": {"dropout": 0.3}}]}, True),
         ({"analysis": {"method": "bayes", "prior_sd": 2.0, "alpha": 0.1}}, True),

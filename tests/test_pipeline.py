@@ -506,7 +506,7 @@ def test_percent_rounds_and_never_lies_about_certainty(share):
 def own_evidence(tmp_path_factory):
     """A run on one's own flat file, in which a source tries to be more than an address."""
     folder = tmp_path_factory.mktemp("own")
-    evidence, trial, _ = new_evidence(folder / "mine")
+    evidence, trial, *_ = new_evidence(folder / "mine")
     text = evidence.read_text(encoding="utf-8")
     address = next(word for word in re.split(r"[,\s]", text) if word.startswith("http"))
     evidence.write_text(text.replace(address, "javascript:alert(1)<script>alert(2)</script>"), encoding="utf-8")

@@ -4,6 +4,7 @@ Intervals are asked for at +- 4 MCSE; other Monte Carlo tolerances are 4 MCSE to
 """
 
 import math
+import time
 from functools import cache
 
 import numpy as np
@@ -17,7 +18,9 @@ from pydantic import ValidationError
 from scipy import special
 
 from gmfmsim.dist.pooled_sd import pooled_sd
+from gmfmsim.progress import Steps
 from gmfmsim.streams import stream
+from gmfmsim.trial import operate as operate_module
 from gmfmsim.trial import size
 from gmfmsim.trial.closed_form import (
     claim_power,
@@ -40,7 +43,7 @@ from gmfmsim.trial.detectable import (
 )
 from gmfmsim.trial.exact.width import mean_width
 from gmfmsim.trial.nuisance import border, type_one
-from gmfmsim.trial.operate import operate, primary_only
+from gmfmsim.trial.operate import fewer, operate, primary_only
 from gmfmsim.trial.optimise import Optimise, allocations
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import Curve, OutOfTime, Search, required_n
@@ -197,9 +200,9 @@ def test_required_n_is_the_smallest_that_reaches_the_target():
 def test_a_plateau_below_the_target_is_not_searched_child_by_child():
     """An allowance of 3 points leaves nothing of 2, and of effects that differ between studies a share."""
     design = normal_design("single_arm", analyses=methods("one_sample", allowance=3))
-    steps = []
-    answer = required_n(truths(design, 2), design, search(), seed=1, advance=lambda: steps.append(1))
-    assert (answer.n, answer.why, answer.plateau, answer.reference_n, steps) == (None, "plateau", 0, None, [])
+    steps = Steps()
+    answer = required_n(truths(design, 2), design, search(), seed=1, advance=steps)
+    assert (answer.n, answer.why, answer.plateau, answer.reference_n, steps.total) == (None, "plateau", 0, None, 0)
     varied = truths(design, 5, 500, sd=4)
     answer = required_n(varied, design, search(metric="assurance"), seed=1)
     share = special.ndtr(2 / 4)
@@ -238,17 +241,35 @@ def test_a_search_out_of_time_returns_its_bracket(budget):
         assert budget > 3
 
 
+def test_a_time_budget_holds_within_a_fifth(monkeypatch):
+    """Blocks of trials that take 50 ms or more, 61 of them at every n: the search ends between two blocks."""
+    design = normal_design(analyses=methods("t", "ancova"))
+    what, trials = truths(design, 2, 500_000), operate_module._trials
+
+    def slow(block: operate_module.Block) -> list:
+        time.sleep(0.05)
+        return trials(block)
+
+    required_n(fewer(what, 1000), design, search(), seed=4)  # whatever is compiled is so now
+    monkeypatch.setattr(operate_module, "_trials", slow)
+    begun = time.monotonic()
+    answer = required_n(what, design, search(max_seconds=2), seed=4)
+    assert answer.why == "time"
+    assert 2 <= time.monotonic() - begun < 2.4
+
+
 def test_what_was_found_in_time_stays():
     """Time over in the search for 95 % of the plateau, which nobody asked for: the answer is there already."""
     design = normal_design(analyses=methods("t", "ancova"))
     for effect, sd, why in ((2, 0, "reached"), (2, 4, "plateau")):
         what, goal = truths(design, effect, 1000, sd=sd), {"metric": "assurance", "max_n_per_arm": 1000}
-        asked = []
-        whole = required_n(what, design, search(**goal), seed=4, advance=lambda asked=asked: asked.append(1))
+        asked = Steps()
+        whole = required_n(what, design, search(**goal), seed=4, advance=asked)
+        assert asked.done == asked.total
         ticks = iter(range(1000))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(size.time, "monotonic", lambda ticks=ticks: next(ticks))
-            cut = required_n(what, design, search(**goal, max_seconds=len(asked) - 1), seed=4)
+            cut = required_n(what, design, search(**goal, max_seconds=asked.done - 1), seed=4)
         assert whole.why == why
         assert whole.n_at_95_plateau is not None
         assert (cut.n, cut.interval, cut.why, cut.n_at_95_plateau) == (whole.n, whole.interval, why, None)
@@ -363,14 +384,14 @@ def simulated(design, n: int, effect: float, replicates: int) -> tuple[float, fl
 )
 def test_known_best_allocation_of_equal_variances(trial):
     ratios = [0.25, 0.5, 1, 2, 4]
-    steps = []
+    steps = Steps()
     rows = allocations(
         trial,
         Optimise(n_total=120, ratios=ratios),
         lambda variant, n: simulated(variant, n, 2, 20_000),
-        advance=lambda: steps.append(1),
+        advance=steps,
     )
-    assert (rows[0]["ratio"], len(rows), len(steps)) == (1, 5, 5)
+    assert (rows[0]["ratio"], len(rows), steps.done, steps.total) == (1, 5, 5, 5)
     assert [row["assurance"] for row in rows] == sorted((row["assurance"] for row in rows), reverse=True)
     for row in rows:
         sizes = row["sizes"]
@@ -431,9 +452,9 @@ def test_known_border_of_each_claim():
 def test_known_false_claims_are_nominal_whatever_the_children(kind, more):
     """Both arms lose children alike under the null, so that losses that depend on the scores do not favour one."""
     design = normal_design(kind, **more)
-    steps = []
-    table = type_one(design, 25, replicates=4000, seed=5, advance=lambda: steps.append(1))
-    assert len(steps) == table.sizes["setting"] >= 6
+    steps = Steps()
+    table = type_one(design, 25, replicates=4000, seed=5, advance=steps)
+    assert steps.done == steps.total >= table.sizes["setting"] >= 6
     assert len(set(table["setting"].values.tolist())) == table.sizes["setting"]
     assert table.attrs["nominal"] == 0.025
     mcse = math.sqrt(0.025 * 0.975 / 4000)

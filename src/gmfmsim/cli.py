@@ -12,7 +12,7 @@ import typer
 import gmfmsim
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
-from gmfmsim.progress import Console
+from gmfmsim.progress import Console, Interrupted, interruptible
 
 if TYPE_CHECKING:
     from gmfmsim.answer.experiment import Experiment
@@ -457,7 +457,7 @@ def _print_json(value: object) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 output that cannot be written, 2 faulty input, 3 a posterior that
-    cannot be trusted."""
+    cannot be trusted, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is shown by its codes
     try:
@@ -471,7 +471,8 @@ def _run() -> int:
     """Run one command; return the exit code. With --json, standard output is one JSON document, faults included."""
     wants_json = "--json" in sys.argv[1:]
     try:
-        app()
+        with interruptible():
+            app()
     except SystemExit as stop:
         if wants_json and stop.code == 2:  # of the command line itself, told on stderr
             fault = Fault("command line", " ".join(sys.argv[1:]), "is not understood", "what gmfmsim --help shows")
@@ -483,6 +484,12 @@ def _run() -> int:
             _print_json({"faults": [vars(fault) for fault in error.told]} | more)
         print(error, file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        said = "; ".join(("interrupted", *getattr(stop, "__notes__", ())))
+        if wants_json:
+            _print_json({"interrupted": said})
+        print(said, file=sys.stderr)
+        return 130
     except GateFailed as error:
         if wants_json:
             _print_json({"gate": error.rows})

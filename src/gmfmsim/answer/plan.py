@@ -1,6 +1,8 @@
 """One plan, the whole way: posterior, truths, required n, curves, readings, checks, and what else it asks."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,12 +16,13 @@ from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
 from gmfmsim.answer.truths import effects_of, target_of
 from gmfmsim.answer.what_moves import what_moves
+from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.effect import dose_response
 from gmfmsim.model.truths import effect_exactly
-from gmfmsim.progress import Silent
+from gmfmsim.progress import Silent, Steps
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.detectable import Effort, n_for_width, smallest_effect
@@ -28,6 +31,14 @@ from gmfmsim.trial.size import RequiredN
 
 NUISANCE_REPLICATES = 4_000
 """Trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
+
+
+STAGES = (
+    *("models", "search for n", "check by sampling", "power and assurance curves", "draws of the posteriors"),
+    *("simulated check", "effects", "readings of suspect figures", "what moves n", "checks of the models"),
+    "further questions",
+)
+"""The stages of every plan."""
 
 
 @dataclass(frozen=True)
@@ -78,47 +89,58 @@ class Answered:
         return here[variable].item(), here[f"{variable}_mcse"].item()
 
 
+def stages_of(prepared: Prepared) -> tuple[str, ...]:
+    """Return the stages of a plan, in their order."""
+    return (*STAGES, *(("false claims over nuisance settings",) if is_design(prepared) else ()))
+
+
 def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     """Go the whole way for one plan. fits: those of the plans before it, added to."""
-    plan, seconds, mark = prepared.plan, {}, time.perf_counter()
+    plan, seconds = prepared.plan, {}
 
-    def lap(stage: str) -> None:
-        nonlocal mark
-        seconds[stage], mark = round(time.perf_counter() - mark, 3), time.perf_counter()
+    with progress.stages(plan.label, stages_of(prepared)) as stage:
 
-    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    with progress.steps("search for n") as advance:
-        required = sizing.required(advance)
-    progress.stage(f"{in_short(in_figures(prepared, required))}; the checks follow")
-    lap("posterior and search")
-    members = confirmed(prepared, sizing.members, fits, progress)
-    sizing = replace(sizing, fitting=lambda: members)
-    lap("check by sampling")
-    with progress.steps("power and assurance curves") as advance:
-        surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
-    lap("curves")
-    gate = sizing.checked(shown_n(required, surface))
-    if not all(row["passed"] for row in gate):
-        raise GateFailed(plan.label, gate)
-    lap("simulated check")
-    effect, band = effect_of(prepared, members, sizing), _over_doses(prepared, members)
-    lap("effects")
-    with progress.steps("readings of suspect figures") as advance:
-        readings = under_readings(sizing, required, advance)
-    lap("readings")
-    with progress.steps("what moves n") as advance:
-        moves, behind = what_moves(sizing, required, advance), sizing.behind(required)
-    lap("what moves n")
-    progress.stage(f"{plan.label}: checks")
-    checks = [_checked(prepared, m, fits) for m in members if m.fit]
-    lap("checks")
-    asked, type_one, n = _asked(prepared, sizing, progress), None, shown_n(required, surface)
-    asked |= resources(sizing, required.n, surface["n"].values.tolist())
-    if is_design(prepared):
-        how = {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
-        with progress.steps("type I error over nuisance settings") as advance:
-            type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
-    lap("asked")
+        @contextmanager
+        def timed(name: str, total: int = 0, *, shown: bool = True) -> Iterator[Steps]:
+            mark = time.perf_counter()
+            with stage(name, total, shown=shown) as steps:
+                yield steps
+            seconds[name] = round(time.perf_counter() - mark, 3)
+
+        sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+        with timed("models", shown=False):
+            _ = sizing.exact or sizing.members  # what is sampled shows its progress itself
+        with timed("search for n") as advance:
+            required = sizing.required(advance)
+        progress.stage(f"{in_short(in_figures(prepared, required))}; the checks follow")
+        with timed("check by sampling", shown=False):
+            members = confirmed(prepared, sizing.members, fits, progress)
+        sizing = replace(sizing, fitting=lambda: members)
+        with timed("power and assurance curves") as advance:
+            surface = sizing.surface(grid_of(prepared, required), advance, answer=required.reference_n)
+        with timed("draws of the posteriors", len(members)) as advance:
+            for _ in in_order(lambda m: m.tree, members):
+                advance()
+        with timed("simulated check") as advance:
+            gate = sizing.checked(shown_n(required, surface), advance)
+        if not all(row["passed"] for row in gate):
+            raise GateFailed(plan.label, gate)
+        with timed("effects"):
+            effect, band = effect_of(prepared, members, sizing), _over_doses(prepared, members)
+        with timed("readings of suspect figures") as advance:
+            readings = under_readings(sizing, required, advance)
+        with timed("what moves n") as advance:
+            moves, behind = what_moves(sizing, required, advance), sizing.behind(required)
+        with timed("checks of the models", len(members)) as advance:
+            checks = list(_checked(prepared, members, fits, advance))
+        asked, type_one, n = {}, None, shown_n(required, surface)
+        with timed("further questions") as advance:
+            asked = _asked(prepared, sizing, advance)
+            asked |= resources(sizing, required.n, surface["n"].values.tolist())
+        if is_design(prepared):
+            how = {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
+            with timed("false claims over nuisance settings") as advance:
+                type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
     return Answered(
         prepared,
         members,
@@ -137,12 +159,15 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     )
 
 
-def _checked(prepared: Prepared, member: Member, fits: dict) -> Checks:
-    """Return the checks of a fitted model: plans that share a fit, a target and a planning value share them."""
-    key = "checks", id(member.fit), repr(target_of(prepared)), prepared.plan.search.planning_value
-    if key not in fits:
-        fits[key] = checks_of(prepared, member)
-    return fits[key]
+def _checked(prepared: Prepared, members: list[Member], fits: dict, advance: Steps) -> Iterator[Checks]:
+    """Yield the checks of fitted models: plans that share a fit, a target and a planning value share them."""
+    for member in members:
+        key = "checks", id(member.fit), repr(target_of(prepared)), prepared.plan.search.planning_value
+        if member.fit and key not in fits:
+            fits[key] = checks_of(prepared, member)
+        if member.fit:
+            yield fits[key]
+        advance()
 
 
 def effect_of(prepared: Prepared, members: list[Member], sizing: Sizing) -> xr.Dataset:
@@ -163,20 +188,19 @@ def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
     return dose_response(effects_of(prepared, members, doses), reach, prepared.plan.seed)
 
 
-def _asked(prepared: Prepared, sizing: Sizing, progress: Silent) -> dict[str, object]:
+def _asked(prepared: Prepared, sizing: Sizing, advance: Steps) -> dict[str, object]:
     """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose."""
     plan, found = prepared.plan, {}
-    with progress.steps("further questions") as advance:
-        effort = Effort(plan.search.replicates, plan.seed, plan.search.z, advance)
-        if plan.detectable:
-            found["detectable"] = smallest_effect(plan.trial, plan.detectable, effort)
-        if plan.precision:
-            found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
-        if plan.optimise:
-            found["optimise"] = allocations(
-                plan.trial,
-                plan.optimise,
-                sizing.assured,
-                advance=advance,
-            )
+    effort = Effort(plan.search.replicates, plan.seed, plan.search.z, advance)
+    if plan.detectable:
+        found["detectable"] = smallest_effect(plan.trial, plan.detectable, effort)
+    if plan.precision:
+        found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
+    if plan.optimise:
+        found["optimise"] = allocations(
+            plan.trial,
+            plan.optimise,
+            sizing.assured,
+            advance=advance,
+        )
     return found

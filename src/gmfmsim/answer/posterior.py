@@ -10,6 +10,7 @@ from gmfmsim.model.average import Member, Published, shares_of
 from gmfmsim.model.checks import Checks, checks
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.engine import Fit, checked, fit
+from gmfmsim.model.exact import refusal
 from gmfmsim.model.kept import kept
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
@@ -37,13 +38,16 @@ def fitted_models(prepared: Prepared, fits: dict[tuple[str, ...], Member], progr
         progress.stage(f"{plan.label}: {name} taken as published")
         taken = Published(prepared.published)
         return [Member(name, None, None, 1.0, alone=taken, draws=taken.tree(plan.sampler, plan.seed))]
-    members = []
-    for name, spec in prepared.models.items():
-        key = _key(prepared, spec)
-        if key not in fits:
-            progress.stage(f"{plan.label}: fitting {name} to {prepared.source}")
-            fits[key] = Member(name, spec, through_gate(prepared, spec, progress), 1.0)
-        members.append(fits[key])
+    members, exact = [], not any(refusal(spec, prepared.contrasts) for spec in prepared.models.values())
+    exact = exact and plan.sampler.engine != "nuts"
+    with progress.steps(f"{plan.label}: models", len(prepared.models), shown=exact) as advance:
+        for name, spec in prepared.models.items():
+            key = _key(prepared, spec)
+            if key not in fits:
+                progress.stage(f"{plan.label}: fitting {name} to {prepared.source}")
+                fits[key] = Member(name, spec, through_gate(prepared, spec, progress), 1.0)
+            members.append(fits[key])
+            advance()
     return shares_of(members, prepared.contrasts, plan.model)
 
 

@@ -12,6 +12,7 @@ from gmfmsim.model.average import Member, scatter_of
 from gmfmsim.model.effect import effect_draws
 from gmfmsim.model.truths import exact_mixture, mixed_draws
 from gmfmsim.model.under_reading import given_reading, i_squared, reading_probability
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.size import RequiredN, required_n
@@ -23,7 +24,7 @@ ESS_MIN = 400
 """Effective draws that a reading must have for its n to be given, as the gate asks of a sampled posterior."""
 
 
-def under_readings(sizing: Sizing, required: RequiredN, advance=lambda: None) -> list[dict]:
+def under_readings(sizing: Sizing, required: RequiredN, advance: Steps = UNSEEN) -> list[dict]:
     """Return pooled effect, tau, I2 and required n averaged over readings, then under each reading of each study.
 
     One row a reading: study, reading, prior and posterior probability; effect (mean of studies at the dose of the
@@ -42,7 +43,9 @@ def under_readings(sizing: Sizing, required: RequiredN, advance=lambda: None) ->
     i2 = mixed_draws([_i_squared(prepared, m) for m in members], shares)["i2"]
     fitted = all(m.fit and m.fit.exact for m in members)
     table = []
-    for study, reading, taken in [(None, None, np.ones(data.sizes["reading"], bool)), *rivals(data)]:
+    each = [(None, None, np.ones(data.sizes["reading"], bool)), *rivals(data)]
+    advance.expect(len(each))
+    for study, reading, taken in each:
         share = probability * xr.DataArray(taken, dims="reading")
         weight = share.sum("reading")
         row = {

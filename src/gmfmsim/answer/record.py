@@ -26,7 +26,7 @@ from gmfmsim.evidence.readings import READING_WORDS
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import as_json, in_words
 from gmfmsim.model.confounding import confounding, confounding_in_words
-from gmfmsim.progress import Silent
+from gmfmsim.progress import STOPS, Silent, Steps
 from gmfmsim.question.plans import Plans
 from gmfmsim.trial.design import Design
 
@@ -41,8 +41,25 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     Probabilities are rounded to six decimals, what pages show beside them to nine digits.
     """
     fits: dict[tuple[str, ...], Member] = {}
-    answers = [answered(prepared, fits, progress) for prepared in asked.plans]
-    first, *others = (_record(a) for a in answers)
+    answers = []
+    for i, prepared in enumerate(asked.plans, 1):
+        try:
+            answers.append(answered(prepared, fits, progress))
+        except STOPS as stop:
+            if len(asked.plans) > 1:
+                stop.add_note(f"plan {i} of {len(asked.plans)}")
+            raise
+    with progress.steps("data of the result", 2 * len(answers)) as advance:
+        return _outcome(answers, advance)
+
+
+def _outcome(answers: list[Answered], advance: Steps) -> Outcome:
+    """Return what the result of plans holds."""
+    records = []
+    for a in answers:
+        records.append(_record(a))
+        advance()
+    first, *others = records
     if others:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
         sides = [Side(r["label"], r, a.surface) for r, a in zip((first, *others), answers, strict=True)]
@@ -52,6 +69,7 @@ def plans_outcome(asked: Plans, progress: Silent) -> Outcome:
     for i, a in enumerate(answers):
         folder = Path(f"alternatives/{a.prepared.slug}" if i else ".")
         files |= {str(folder / name): data for name, data in _datasets(a).items()}
+        advance()
     return Outcome(first, files, {"plans": [_manifest(a) for a in answers]})
 
 

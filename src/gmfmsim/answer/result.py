@@ -25,8 +25,9 @@ PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "
 type Datasets = dict[str, xr.Dataset | xr.DataTree]
 """Labelled data by the names of their files."""
 
-type Draw = Callable[["Result"], object]
-"""What draws a result: it adds figures and a page to the folder, and computes nothing."""
+type Draw = Callable[..., object]
+"""What draws a result, given to it: it adds figures and a page to the folder, and computes nothing. advance: Steps, of
+figures."""
 
 
 @dataclass(frozen=True, repr=False)

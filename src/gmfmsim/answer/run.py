@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gmfmsim.answer.past import past_outcome
@@ -9,7 +10,7 @@ from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
 from gmfmsim.answer.result import Draw, Result, write
 from gmfmsim.files import store
-from gmfmsim.progress import Silent
+from gmfmsim.progress import STOPS, Silent
 from gmfmsim.question.past import Past
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
@@ -32,7 +33,12 @@ def run(question: Question, results: Path, draw: Draw, progress: Silent, *, forc
         kind, compute = KINDS[type(question.asked)]
         with store.writing(folder, anew=force) as draft:
             started = time.perf_counter()
-            outcome = compute(question.asked, progress)
-            progress.stage("report: figures and page")
-            write(question, kind, outcome, draft, draw, time.perf_counter() - started)
+            try:
+                outcome = compute(question.asked, progress)
+                with progress.steps("report: figures and page") as advance:
+                    seconds = time.perf_counter() - started
+                    write(question, kind, outcome, draft, partial(draw, advance=advance), seconds)
+            except STOPS as stop:
+                stop.add_note("nothing was written")
+                raise
     return replace(Result.read(folder), reused=reused)

@@ -33,6 +33,7 @@ from gmfmsim.model.truths import (
     said,
     with_loading,
 )
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.question import Question
 from gmfmsim.trial import exact, size
@@ -165,7 +166,7 @@ class Sizing:
         """Draws of what may be true in the trial."""
         return truths_of(self.prepared, self.effects)
 
-    def required(self, advance: Callable[[], None] = lambda: None) -> RequiredN:
+    def required(self, advance: Steps = UNSEEN) -> RequiredN:
         """Return the required n."""
         plan, scenario = self.prepared.plan, SCENARIO[self.prepared.plan.search.target.metric]
         if not self._computed(scenario):
@@ -186,9 +187,7 @@ class Sizing:
         found = simulate(self.truths.sel(scenario=[scenario]), first, n=[n], seed=plan.seed, engine=engine)
         return found["success"].item(), found["success_mcse"].item()
 
-    def surface(
-        self, n: list[int], advance: Callable[[], None] = lambda: None, *, answer: int | None = None
-    ) -> xr.Dataset:
+    def surface(self, n: list[int], advance: Steps = UNSEEN, *, answer: int | None = None) -> xr.Dataset:
         """Return success of every analysis in every scenario over n; that of the primary one exactly where it can be.
 
         What is simulated stands beside it: a design of several analyses has all their figures, from fewer trials where
@@ -197,7 +196,7 @@ class Sizing:
         plan = self.prepared.plan
         if not self.exact:
             return self._simulated(n, advance, answer)
-        known = exact.curves(plan.trial, self.beliefs, n)
+        known = exact.curves(plan.trial, self.beliefs, n, advance)
         if plan.trial.two_arms_one_test:
             return known
         found = self._simulated(n, advance, answer)
@@ -205,16 +204,14 @@ class Sizing:
             found[name][{"analysis": 0}] = known[name].isel(analysis=0).values
         return found.assign({name: known[name] for name in ("plateau", "plateau_mcse")})
 
-    def primary(
-        self, n: list[int], advance: Callable[[], None] = lambda: None, *, answer: int | None = None
-    ) -> xr.Dataset:
+    def primary(self, n: list[int], advance: Steps = UNSEEN, *, answer: int | None = None) -> xr.Dataset:
         """Return success of the primary analysis in every scenario over n, as `surface`; the others are not simulated
         where it is known exactly."""
         if not self.exact:
             return self.surface(n, advance, answer=answer).isel(analysis=[0])
         return exact.curves(self.prepared.plan.trial, self.beliefs, n)
 
-    def _simulated(self, n: list[int], advance: Callable[[], None], answer: int | None) -> xr.Dataset:
+    def _simulated(self, n: list[int], advance: Steps, answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
         from a share of the trials. attrs: replicates at the answer, replicates_elsewhere."""
         trial, seed, replicates = self.prepared.plan.trial, self.prepared.plan.seed, self.truths.sizes["draw"]
@@ -246,7 +243,7 @@ class Sizing:
         surface = simulate(truths, variant, n=[n], seed=prepared.plan.seed).isel(analysis=0)
         return surface["success"].item(), surface["success_mcse"].item()
 
-    def checked(self, n: int) -> list[dict]:
+    def checked(self, n: int, advance: Steps = UNSEEN) -> list[dict]:
         """Return the row of the gate that holds exact success to simulated trials, about n; none without exact ones.
 
         In MCSE, or in binomial errors of the exact success where these are larger: of few failures, or none, the
@@ -256,8 +253,8 @@ class Sizing:
         if not self.exact:
             return []
         grid = sorted({plan.trial.at_least(share * n) for share in CHECKED})
-        found = simulate(self.truths, plan.trial, n=grid, seed=plan.seed).isel(analysis=0)
-        known = exact.curves(plan.trial, self.beliefs, grid).isel(analysis=0)
+        found = simulate(self.truths, plan.trial, n=grid, seed=plan.seed, advance=advance).isel(analysis=0)
+        known = exact.curves(plan.trial, self.beliefs, grid, advance).isel(analysis=0)
         expected = known["success"].transpose("scenario", "n").values
         apart = abs(found["success"].transpose("scenario", "n").values - expected)
         binomial = np.sqrt(expected * (1 - expected) / found.attrs["replicates"])

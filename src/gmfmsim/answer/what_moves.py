@@ -1,7 +1,7 @@
 """What moves n: the required number with one assumption changed at a time, each from an exact refit."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from gmfmsim.model.exact import Refused, posterior
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account, over_accounts, without_effect
 from gmfmsim.model.structure import structure
 from gmfmsim.model.truths import Belief, mixed_belief
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, smallest
@@ -30,7 +31,7 @@ class Found(NamedTuple):
     plateau: float
 
 
-def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] = lambda: None) -> list[dict]:
+def what_moves(sizing: Sizing, required: RequiredN, advance: Steps = UNSEEN) -> list[dict]:
     """Return the required n under each changed assumption, those that move it most first.
 
     One row an assumption: changed, to, words; status (reached, unreachable), n, plateau. Models are fitted again by
@@ -43,8 +44,11 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
     base = Assumed("structure", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
     asked = prepared.plan.sensitivity.changed
     cases = [case for case in cases_of(prepared, base) if case.changed in asked and possible(case, prepared)]
-    rows, refits = [], Refits(sizing, not all(_of_trial(case, prepared) for case in cases))
-    found = list(in_order(lambda case: _required(sizing, refits, case), cases))
+    advance.expect(len(cases))
+    rows, refits, found = [], Refits(sizing, not all(_of_trial(case, prepared) for case in cases)), []
+    for answer in in_order(lambda case: _required(sizing, refits, case), list(cases)):
+        found.append(answer)
+        advance()
     if biased := [case for case in cases if case.account in refits.accounts]:
         for to, words in averages(prepared.plan.sensitivity.no_effect):
             cases.append(replace(biased[0], to=to, words=words, account=to))
@@ -54,7 +58,6 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Callable[[], None] 
             continue
         status = "unreachable" if answer.n is None else "reached"
         rows.append({"changed": case.changed, "to": case.to, "words": case.words, "status": status} | answer._asdict())
-        advance()
     return sorted(rows, key=lambda row: -_moved(row, required))
 
 

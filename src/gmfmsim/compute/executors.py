@@ -35,9 +35,12 @@ def in_order[T, R](
     spawn = multiprocessing.get_context("spawn")
     with ThreadPoolExecutor(workers) if kind == "threads" else ProcessPoolExecutor(workers, spawn) as pool:
         waiting: deque[Future[R]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > workers:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:  # where nobody waits for the others any more, none of them is begun
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -13,6 +13,7 @@ from gmfmsim.answer.sizing import NO_NUMBER
 from gmfmsim.answer.tables import Cell, Table, table, written
 from gmfmsim.compute.text import Written, money, percent
 from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.progress import Steps
 from gmfmsim.report.html import Picture, draw, filled
 from gmfmsim.report.labels import Labels, labels, with_key
 from gmfmsim.report.look import BLUE, GREEN, GREY, LINE, ORANGE, PURPLE, legend_below, one_axes, smooth
@@ -128,11 +129,12 @@ def compared_figure(result: Result, found: dict, surfaces: Sequence[xr.Dataset],
     return draw(result.folder / "figures", drawings, captions, "all-", heading)["comparison"]
 
 
-def compared_page(result: Result) -> None:
+def compared_page(result: Result, advance: Steps) -> None:
     """Draw the figure of a comparison and write its page."""
     found = result.answer["comparison"]
     surfaces = [result.data(f"surface-{i + 1}") for i in range(len(found["rows"]))]
     picture = compared_figure(result, found, surfaces, result.answer["sentence"])
+    advance()
     values = {"compared": compared_table(found), "differs": differs_table(found), "comparison": picture}
     result.report.write_text(filled("compared.html.j2", answer=result.answer, **values), encoding="utf-8")
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from gmfmsim import DISCLAIMER, __version__
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.report.labels import FONT
 from gmfmsim.report.look import GREY, STYLE
 
@@ -38,6 +39,7 @@ def draw(
     captions: Mapping[str, str],
     prefix: str = "",
     heading: str = "",
+    advance: Steps = UNSEEN,
 ) -> dict[str, Picture]:
     """Draw what there is to draw as SVG and PNG into `folder`; return each SVG by name, to stand inside a page.
 
@@ -46,9 +48,11 @@ def draw(
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
+    advance.expect(len(drawings))
     with matplotlib.rc_context(STYLE):
         for name, make in drawings.items():
             figure = make()
+            advance()
             if figure is None:
                 continue
             path, caption = folder / f"{name}.svg", captions.get(name, name)

@@ -7,6 +7,7 @@ from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters
 from gmfmsim.compute.text import percent
+from gmfmsim.progress import Steps
 from gmfmsim.report.compared import compared_figure, compared_table, differs_table
 from gmfmsim.report.designs import design_section
 from gmfmsim.report.figures import Drawn, figures_of, forest_labels
@@ -40,9 +41,9 @@ SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
 """What stands beside the answer of a plan: always, and where there is such."""
 
 
-def plans_page(result: Result) -> None:
+def plans_page(result: Result, advance: Steps) -> None:
     """Draw the figures of every plan into its folder and write report.html."""
-    sections = [_section(result, i) for i in range(len(result.plans))]
+    sections = [_section(result, i, advance) for i in range(len(result.plans))]
     sections[0]["sentence"] = sections[0].get("own_sentence", sections[0]["sentence"])
     values = {"sections": sections, "models": _distinct(sections, _of_model)}
     values["evidence"] = [(labels, s["evidence"], s) for labels, s in _distinct(sections, _of_evidence)]
@@ -85,7 +86,7 @@ def _of_evidence(section: dict) -> object:
     return [section["evidence"][name] for name in ("trials", "findings", "notes", "published")]
 
 
-def _section(result: Result, position: int) -> dict:
+def _section(result: Result, position: int, advance: Steps) -> dict:
     """Draw the figures of one plan and return what the page says of it."""
     answer, folder = result.plans[position]
     there = (*ALWAYS, *(name for name in SOMETIMES if result.has(name, position)))
@@ -96,8 +97,9 @@ def _section(result: Result, position: int) -> dict:
     if answer["trial_engine"] != "exact":
         captions["curves"] = captions["curves, simulated"]
     heading = f"{result.answer['experiment']}{', ' + answer['label'] if position else ''}: {answer['headline']}"
-    figures = draw(place, figures_of(plan), captions, prefix, heading)
-    design = answer["design"] and design_section(plan, partial(draw, place, prefix=prefix, heading=heading))
+    how = {"prefix": prefix, "heading": heading, "advance": advance}
+    figures = draw(place, figures_of(plan), captions, **how)
+    design = answer["design"] and design_section(plan, partial(draw, place, **how))
     return answer | {
         "figures": figures,
         "design": design,

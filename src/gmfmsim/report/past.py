@@ -13,6 +13,7 @@ from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Table, simulated, table
 from gmfmsim.compute.text import number
 from gmfmsim.evidence.formulas.conversions import Z975
+from gmfmsim.progress import Steps
 from gmfmsim.question.past import ENOUGH
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels
@@ -151,13 +152,14 @@ def _dots(ax: Axes, data: xr.Dataset, name: str, y: np.ndarray, label: str | Non
     ax.errorbar(value[known], y[known], xerr=error[known], **look)
 
 
-def past_page(result: Result) -> None:
+def past_page(result: Result, advance: Steps) -> None:
     """Draw the figure of a result that plans trials of the past again, and write its page."""
     answer, data = result.answer, result.data("past")
     truth = answer["effect"]
     headline, *sentences = answer["sentences"]
     caption, drawings = CAPTION.format(truth=f"{truth:g}"), {"past": partial(past_figure, data, truth=truth)}
-    drawn = draw(result.folder / "figures", drawings, {"past": caption}, heading=headline.rstrip("."))
+    how = {"heading": headline.rstrip("."), "advance": advance}
+    drawn = draw(result.folder / "figures", drawings, {"past": caption}, **how)
     values = {"headline": headline.rstrip("."), "sentences": sentences, "truth": f"{truth:g}", "past": drawn["past"]}
     values |= {"pooled": truth == POOLED, "key": past_labels(data).key, "tables": past_tables(data)}
     result.report.write_text(filled("past.html.j2", answer=answer, **values), encoding="utf-8")

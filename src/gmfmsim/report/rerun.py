@@ -9,6 +9,7 @@ from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import Cell, Table, table
 from gmfmsim.evidence.rerun.rows import INTERVAL
 from gmfmsim.evidence.schema import RATIOS
+from gmfmsim.progress import Steps
 from gmfmsim.report.html import draw, filled
 from gmfmsim.report.labels import Labels, labels, line, with_key
 from gmfmsim.report.look import BLUE, GREY, LINE, ORANGE, WIDTH, at_left, line_of_no_effect, one_axes, without_left_axis
@@ -44,12 +45,12 @@ WORDS = {
 }
 
 
-def rerun_page(result: Result) -> None:
+def rerun_page(result: Result, advance: Steps) -> None:
     """Draw the figures of a review rerun, and write its page."""
     answer, checks = result.answer, result.answer["checks"]
     captions = {name: with_key(caption, _names(checks)) for name, caption in CAPTIONS.items()}
     drawings = {f.__name__: partial(f, checks) for f in (forest, p_values)}
-    figures = list(draw(result.folder / "figures", drawings, captions).values())
+    figures = list(draw(result.folder / "figures", drawings, captions, advance=advance).values())
     more = [c | {"figures_table": _figures(c), "variants_table": _variants(c)} for c in checks]
     values = {"answer": answer, "drawn": figures, "checks": more, "verdicts": _verdicts(checks)}
     page = filled("rerun.html.j2", figure=figure_text, entered=_entered, **values)

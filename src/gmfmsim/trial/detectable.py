@@ -1,6 +1,5 @@
 """Two questions the other way round: the smallest effect that n children detect, and the n of a given precision."""
 
-from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ import xarray as xr
 from gmfmsim.compute.algebra import dot
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
 from gmfmsim.trial.change_sd import INTERVAL
 from gmfmsim.trial.design import Design
@@ -47,7 +47,7 @@ class Effort(NamedTuple):
     replicates: int
     seed: int
     z: float
-    advance: Callable[[], None] = lambda: None
+    advance: Steps = UNSEEN
 
 
 def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr.Dataset:
@@ -94,9 +94,9 @@ def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
             seen[steps] = Assurance(trial, trial.analyses[0], believed).at(wanted.n_per_arm), 0.0
         if steps not in seen:
             truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
-            surface = simulate(truths, first, n=[wanted.n_per_arm], seed=effort.seed, engine=engine)
+            how = {"seed": effort.seed, "engine": engine, "advance": effort.advance}
+            surface = simulate(truths, first, n=[wanted.n_per_arm], **how)
             seen[steps] = surface["success"].item(), surface["success_mcse"].item()
-            effort.advance()
         return seen[steps]
 
     def root(z: float) -> float | None:
@@ -142,8 +142,7 @@ def width_at(design: Design, n: int, effort: Effort) -> Width:
     spread = design.children.excess_sd.model_copy(update={"sigma": 0.0, "df": None})
     known_sd = design.model_copy(update={"children": design.children.model_copy(update={"excess_sd": spread})})
     truths = fixed_truths(known_sd, 0.0, effort.replicates, effort.seed)
-    surface = operate(truths, first, n=[n], seed=effort.seed, engine=engine)
-    effort.advance()
+    surface = operate(truths, first, n=[n], seed=effort.seed, engine=engine, advance=effort.advance)
     return Width(surface["width"].item(), surface["width_mcse"].item())
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.analyses import Historical
 from gmfmsim.trial.children import Children, Dropout
 from gmfmsim.trial.decide import claim
@@ -75,7 +76,7 @@ def gains(design: Design) -> Iterator[tuple[str, Design]]:
         yield words, design.model_copy(update={"analyses": moved})
 
 
-def type_one(design: Design, n: int, *, replicates: int, seed: int, advance=lambda: None) -> xr.Dataset:
+def type_one(design: Design, n: int, *, replicates: int, seed: int, advance: Steps = UNSEEN) -> xr.Dataset:
     """Return the share of false claims on the border of the claim over `settings`: nominal is alpha / 2.
 
     Returns type_one, type_one_mcse, failed (setting, analysis); a trial that could not be analysed claims nothing.
@@ -83,9 +84,8 @@ def type_one(design: Design, n: int, *, replicates: int, seed: int, advance=lamb
     rows = []
     for name, changed in settings(design):
         truths = fixed_truths(changed, border(changed), replicates, seed)
-        found = operate(truths, changed, n=[n], seed=seed).isel(scenario=0, n=0, drop=True)
+        found = operate(truths, changed, n=[n], seed=seed, advance=advance).isel(scenario=0, n=0, drop=True)
         rows.append(found[["success", "success_mcse", "failed"]].assign_coords(setting=name))
-        advance()
     table = xr.concat(rows, dim="setting").rename(success="type_one", success_mcse="type_one_mcse")
     return table.assign_attrs(nominal=design.alpha / 2, n=n, replicates=replicates)
 

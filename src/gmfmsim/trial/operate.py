@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.compute.executors import in_order
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
 from gmfmsim.trial.decide import Verdicts, claim
 from gmfmsim.trial.design import Design
@@ -61,7 +62,7 @@ def primary_only(design: Design) -> tuple[Design, str]:
 
 
 def operate(
-    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance=lambda: None
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance: Steps = UNSEEN
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n and return the operating characteristics of every analysis.
 
@@ -79,7 +80,9 @@ def operate(
     batches = int(truths["batch"].max()) + 1
     tallies = {(s, k): Tally(labels, batches, len(design.arms), independent=fixed[s]) for s in scenarios for k in n}
     engine = engine_of(design, "children" if engine == "children" else "sufficient")
-    work, beside = tee(_blocks(truths, design, n, seed, engine))
+    groups = _drawn_together(design, n, engine)
+    work, beside = tee(_blocks(truths, design, groups, seed, engine))
+    advance.expect(sum(_blocks_of(truths, design, sizes, engine) for sizes in groups))
     for block, trials in zip(beside, map(iter, in_order(_trials, work)), strict=True):
         for scenario, effect in zip(scenarios, block.effects, strict=True):
             theta = design.estimand(effect)
@@ -164,15 +167,23 @@ class Block(NamedTuple):
     engine: str
 
 
-def _blocks(truths: xr.Dataset, design: Design, n: list[int], seed: int, engine: str) -> Iterator[Block]:
+def _blocks_of(truths: xr.Dataset, design: Design, sizes: tuple[int, ...], engine: str) -> int:
+    """Return how many blocks of trials there are at n that are drawn together."""
+    per_round = truths.attrs["posterior_draws"]
+    return truths.attrs["rounds"] * -(-per_round // block_size(design, sizes[-1], engine))
+
+
+def _blocks(
+    truths: xr.Dataset, design: Design, groups: list[tuple[int, ...]], seed: int, engine: str
+) -> Iterator[Block]:
     """Yield the blocks of trials; their rows never cross a round, so that more rounds change none."""
     effects = truths["effect"].transpose("scenario", "arm", "draw").values
     sd, batch = truths["sd_change"].values, truths["batch"].values
     per_round = truths.attrs["posterior_draws"]
-    for sizes in _drawn_together(design, n, engine):
+    for sizes in groups:
         size = block_size(design, sizes[-1], engine)
         per_block = -(-per_round // size)
-        for at in range(truths.attrs["rounds"] * per_block):
+        for at in range(_blocks_of(truths, design, sizes, engine)):
             i, j = divmod(at, per_block)
             rows = slice(i * per_round + j * size, min(i * per_round + (j + 1) * size, (i + 1) * per_round))
             yield Block(design, sizes, effects[:, :, rows], sd[rows], batch[rows], seed, at, engine)

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
 from gmfmsim.files.toml import Spec, key
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.sizes import FEWEST_UNITS, allocation
 
@@ -44,7 +45,7 @@ def allocations(
     wanted: Optimise,
     assured: Callable[[Design, int], tuple[float, float]],
     *,
-    advance=lambda: None,
+    advance: Steps = UNSEEN,
 ) -> list[dict]:
     """Return assurance and its MCSE for every dose and ratio, best first; assurance per child is that over n_total.
 
@@ -53,6 +54,7 @@ def allocations(
     many as the ratio allows.
     """
     rows = []
+    advance.expect(len(wanted.doses or [0]) * len(wanted.ratios))
     for dose in wanted.doses or [trial.active.dose]:
         for ratio in wanted.ratios:
             variant = with_allocation(trial, dose, ratio)

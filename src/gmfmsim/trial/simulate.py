@@ -5,13 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import engine_of, operate
 
 
 def simulate(
-    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance=lambda: None
+    truths: xr.Dataset, design: Design, *, n: Iterable[int], seed: int, engine: str = "auto", advance: Steps = UNSEEN
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n, and return the share that succeeds.
 
@@ -46,6 +47,7 @@ def simulate(
     size = np.bincount(batch) * truths.attrs["rounds"]
     starts = np.searchsorted(batch, np.arange(size.size))
     hits = np.zeros((2, effect.shape[0], len(n), size.size))
+    advance.expect(truths.attrs["rounds"] * len(n))
     for block in range(truths.attrs["rounds"]):
         rows = slice(block * per_round, (block + 1) * per_round)
         rng = stream(seed, "trial", block)

@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy import special
 
 from gmfmsim.files.toml import Spec, key
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.guess import Guess
 from gmfmsim.trial.near import Near
@@ -201,7 +202,27 @@ class Curve:
         return min(max(math.floor(root**2), low + 1), high - 1)
 
 
-def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, advance=lambda: None) -> RequiredN:
+class Timed(Steps):
+    """Steps of simulated trials, the next of which is not begun once a deadline is over: OutOfTime."""
+
+    def __init__(self, deadline: float, seen: Steps):
+        super().__init__()
+        self.deadline, self.seen = deadline, seen
+
+    def __call__(self) -> None:
+        """Count a step. Raises OutOfTime where others are to come and the deadline is over."""
+        super().__call__()
+        self.seen()
+        if self.done < self.total and time.monotonic() > self.deadline:
+            raise OutOfTime
+
+    def expect(self, more: int) -> None:
+        """Count steps that are to come."""
+        super().expect(more)
+        self.seen.expect(more)
+
+
+def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, advance: Steps = UNSEEN) -> RequiredN:
     """Return the smallest n per arm with success >= target, its Monte Carlo interval, and the plateau.
 
     Every n looked at is one that the trial can have: whole clusters, where those are randomised. Success is that of the
@@ -210,18 +231,19 @@ def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, 
     for success +- z x MCSE. Where children are drawn one by one the search stays near a guess, see `trial.near`; and
     where the plateau lies below the target, only 95 % of it is looked for: no n can reach the target.
     """
+    deadline = time.monotonic() + (search.max_seconds or math.inf)
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
     first, engine = primary_only(trial)
-    dear = engine == "children"
+    dear, timed = engine == "children", Timed(deadline, advance)
 
     def at(sizes: list[int]) -> list[tuple[float, float]]:
-        surface = simulate(truths, first, n=sizes, seed=seed, engine=engine).isel(scenario=0, analysis=0)
-        advance()
+        found = simulate(truths, first, n=sizes, seed=seed, engine=engine, advance=timed)
+        surface = found.isel(scenario=0, analysis=0)
         return list(zip(surface["success"].values.tolist(), surface["success_mcse"].values.tolist(), strict=True))
 
     limit = simulate(truths, trial, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    curve = Curve(lambda n: at([n])[0], time.monotonic() + (search.max_seconds or math.inf), step=trial.step)
+    curve = Curve(lambda n: at([n])[0], deadline, step=trial.step)
     z, target, most = search.z, search.target.value, search.max_n_per_arm
     hopeless = dear and plateau + z * mcse < target
     guess = Guess(truths, first, seed) if dear and plateau > 0 else None

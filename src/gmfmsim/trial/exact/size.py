@@ -8,6 +8,7 @@ import xarray as xr
 
 from gmfmsim.compute.executors import in_order
 from gmfmsim.model.truths import Belief
+from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.estimates import Criterion
 from gmfmsim.trial.exact.success import Assurance
@@ -39,7 +40,7 @@ def required_n(exact: Assurance, search: Search) -> RequiredN:
     return RequiredN(n, None, why, plateau, None, nearly)
 
 
-def curves(design: Design, beliefs: Mapping[str, Belief], n: Iterable[int]) -> xr.Dataset:
+def curves(design: Design, beliefs: Mapping[str, Belief], n: Iterable[int], advance: Steps = UNSEEN) -> xr.Dataset:
     """Return success and harm (scenario, n, analysis) of the primary analysis, and the plateau (scenario).
 
     beliefs: of the effect, by scenario. harm: significant against treatment, whatever the claim. Every figure has a
@@ -49,7 +50,13 @@ def curves(design: Design, beliefs: Mapping[str, Belief], n: Iterable[int]) -> x
     against = (Criterion(design.alpha / 2, 0, "below"),)
     succeeding = [Assurance(design, first, b) for b in beliefs.values()]
     harming = [Assurance(design, first, b, against) for b in beliefs.values()]
-    values = np.array(list(in_order(lambda found: [found.at(k) for k in n], [*succeeding, *harming])))
+    each = [*succeeding, *harming]
+    advance.expect(len(each))
+    rows = []
+    for row in in_order(lambda found: [found.at(k) for k in n], each):
+        rows.append(row)
+        advance()
+    values = np.array(rows)
     shape, grid = (len(beliefs), len(n), 1), ("scenario", "n", "analysis")
     figures = dict(zip(("success", "harm"), values.reshape(2, *shape), strict=True))
     variables = {name: (grid, value) for name, value in figures.items()}
