@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ from gmfmsim.answer.tables import Cell, written
 from gmfmsim.compute.text import NONE, number, share
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.schema import Tables
+from gmfmsim.progress import UNSEEN
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import (
     COLUMNS,
     characteristics_table,
     curves_figure,
-    design_figures,
     design_section,
     differences_table,
     nuisance_table,
@@ -218,11 +219,12 @@ def test_no_column_without_figures(surface):
 def test_known_differences(surface, difference, mcse, words):
     at = {"scenario": "new_study", "n": 80, "analysis": "t", "versus": "ancova"}
     surface["difference"].loc[at], surface["difference_mcse"].loc[at] = difference, mcse
-    rows = differences_table(surface, "new_study", 80).rows
+    rows = differences_table(surface, "new_study", 80, [{"analysis": "t", "rate": 0.146}]).rows
     assert [label.text for label, *_ in rows] == LABELS[1:]
     assert rows[0][1].text == f"{100 * difference:+.2f}"
     assert rows[0][1].note == ("" if math.isnan(mcse) else f"\u00b1 {100 * mcse:.2f}")
     assert rows[0][2].text == words
+    assert rows[0][2].warn == "false claims up to 14.6 %"  # beside its merit, what spoils it
 
 
 def test_selection_only_of_analyses_along_doses(surface):
@@ -379,17 +381,17 @@ def test_known_untreated_children_have_neither_cells_nor_drug():
 
 def drawn_from(surface: xr.Dataset, n: int) -> Drawn:
     """What the section of a design is drawn from, at n."""
-    answer = {"design": design_record(design(), n), "n_total": 3 * n}
+    answer = {"design": design_record(design(), n), "n_total": 3 * n, "above_nominal": []}
     return Drawn(answer, {"surface": surface, "type_one": nuisances(), "children": children_seen(design(), 1)})
 
 
-def section(plan: Drawn, drawn: dict[str, str]) -> str:
-    return filled("design.html.j2", d=design_section(plan, drawn))
+def section(plan: Drawn, folder: Path) -> str:
+    return filled("design.html.j2", d=design_section(plan, partial(draw, folder, prefix="one-")))
 
 
 def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path):
     plan = drawn_from(surface, 40)
-    page = section(plan, draw(tmp_path, design_figures(plan), "one-"))
+    page = section(plan, tmp_path)
     check_page(page)
     assert page.count("<svg") == 2
     text = text_of(page)
@@ -411,9 +413,9 @@ def test_section_says_every_figure_with_its_error_and_escapes(surface, tmp_path)
     assert '<span class="warn">assumed</span>' in page
 
 
-def test_section_without_doses(surface):
+def test_section_without_doses(surface, tmp_path):
     only = surface.isel(analysis=[0, 1], versus=[0, 1]).drop_vars(["selected", "selected_mcse"])
-    page = section(drawn_from(only, 20), {})
+    page = section(drawn_from(only, 20), tmp_path)
     assert "taken on" not in page
     check_page(page)
 
@@ -472,7 +474,7 @@ def past_text(past: xr.Dataset, folder: Path, effect: float = 1.42) -> str:
     past.to_netcdf(folder / "past.nc")
     answer = {"kind": "past", "effect": effect, "sentences": past_sentences(past, effect)}
     result = Result(answer, folder)
-    past_page(result)
+    past_page(result, UNSEEN)
     return result.report.read_text(encoding="utf-8")
 
 

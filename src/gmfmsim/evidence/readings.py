@@ -17,6 +17,7 @@ import xarray as xr
 from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance, one_reading
 from gmfmsim.evidence.formulas.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.schema import Row, Tables, grouped
+from gmfmsim.evidence.sheets.told import at_rows
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import Fault, InputError, choices
 
@@ -74,8 +75,9 @@ def read_contrasts(data: xr.Dataset, tables: Tables, choice: ReadingChoice, file
     """
     if choice == "as_tabled" and np.isnan(data["se"].values).any():
         blank = data.isel(contrast=np.isnan(data["se"].values))
-        places = zip(blank["row"].values.tolist(), blank["file"].values.tolist(), strict=True)
-        named = ", ".join(f"row {row} of {file}" for row, file in places)
+        of_file = zip(blank["file"].values.tolist(), blank["row"].values.tolist(), strict=True)
+        rows_of = grouped(of_file, itemgetter(0))
+        named = "; ".join(f"{at_rows([row for _, row in places])} of {name}" for name, places in rows_of.items())
         problem = f"{named}: no md100_se as tabled"
         raise InputError([Fault(file, "key evidence.readings", problem, '"average": their readings give it')])
     rows = {(row["file"], row["row"]): row for row in tables.rows["contrasts"]}
