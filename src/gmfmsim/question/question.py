@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from gmfmsim.faults import Fault, InputError, shown
 from gmfmsim.files.shelf import find, names
@@ -17,7 +17,9 @@ from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.plans import Plans, read_plans
-from gmfmsim.question.rerun import Rerun, read_rerun
+
+if TYPE_CHECKING:
+    from gmfmsim.question.rerun import Rerun
 
 METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
@@ -29,9 +31,6 @@ BASE = "quickstart_one_mean"
 
 MOST_CHILDREN = 4_000
 """Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
-
-KINDS = {"past": read_past, "rerun": read_rerun}
-"""What is asked, by the section that says so; without one of them an experiment asks for the n of plans."""
 
 
 class Header(Spec):
@@ -59,7 +58,7 @@ class Question:
 
     name: str
     text: str
-    asked: Plans | Past | Rerun
+    asked: "Plans | Past | Rerun"
 
     @property
     def plans(self) -> tuple[Prepared, ...]:
@@ -143,15 +142,27 @@ def question_from(raw: dict[str, Any], path: Path) -> Question:
     if header and not (isinstance(name, str) and NAME.fullmatch(name)):
         problem = f"{shown(name)} cannot name a results folder"
         faults.append(Fault(path.name, "file name", problem, "letters, digits, _ and -, up to 61"))
-    read = next((KINDS[section] for section in KINDS if section in raw), read_plans)
-    asked, found = read({k: v for k, v in raw.items() if k not in Header.model_fields}, Sources(path))
+    asked, found = _reader(raw)({k: v for k, v in raw.items() if k not in Header.model_fields}, Sources(path))
     if header is None or asked is None or faults or found:
         raise InputError([*faults, *found])
     return Question(str(name), header.question, asked)
 
 
+def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[Any, list[Fault]]]:
+    """Return what reads a file, by the section that says what it asks; without one it asks for the n of plans."""
+    if "past" in raw:
+        return read_past
+    if "rerun" not in raw:
+        return read_plans
+    from gmfmsim.question.rerun import read_rerun  # a grammar of its own: loaded only where a file has it
+
+    return read_rerun
+
+
 def checked(question: Question) -> dict[str, Any]:
     """Return what a run of an experiment would do: its plans with their contrasts, or the checks of a review."""
+    from gmfmsim.question.rerun import Rerun
+
     head = {"experiment": question.name, "key": question.key, "question": question.text}
     found: dict[str, Any] = head | {"plans": []}
     if isinstance(question.asked, Rerun):
