@@ -30,14 +30,11 @@ from gmfmsim.streams import stream
 RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 STILL_TO_RUN = {
-    "arms": {"divergences"},
-    "country": {"divergences"},
     "exponential": {"divergences"},
     "months": {"divergences"},
     "peese": {"divergences"},
     "pet": {"divergences"},
     "quadratic": {"nuts", "divergences"},
-    "route": {"divergences"},
     "sigmoid_emax": {"exact", "nuts", "divergences"},
     "small_study": {"divergences"},
 }
