@@ -402,7 +402,7 @@ def test_known_effect_of_scores_at_two_visits(tmp_path):
     assert data["suspect"].values.tolist() == ["A", "B"]
     (row,) = tables.where("contrasts", study_id="A")
     assert [row[c] for c in ("md100", "md100_se", "control_se100", "ci_low")] == [4, None, None, None]
-    with pytest.raises(InputError, match=r"row 2 of own\.csv, row 4 of own\.csv: no md100_se as tabled"):
+    with pytest.raises(InputError, match=r"rows 2, 4 of own\.csv: no md100_se as tabled"):
         read_contrasts(select_contrasts(tables, Selection()), tables, "as_tabled")
 
 
