@@ -31,12 +31,10 @@ RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 STILL_TO_RUN = {
     "exponential": {"divergences"},
-    "months": {"divergences"},
     "peese": {"divergences"},
     "pet": {"divergences"},
     "quadratic": {"nuts", "divergences"},
     "sigmoid_emax": {"exact", "nuts", "divergences"},
-    "small_study": {"divergences"},
 }
 """Studies of models that take long and are not recorded yet. It becomes empty; nothing else may join it."""
 

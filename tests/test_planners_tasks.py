@@ -50,7 +50,7 @@ def another_sd(ask):
 
 
 def sixty_children(ask):
-    found = ask("power", "--n", "60", *KNOWN)
+    found = ask("power", "quickstart_one_mean", "--n", "60", *KNOWN)
     assert found["n_total"] == 60
     assert 0.4 < found["power"] < 0.6
     assert found["type_m"] > 1.2

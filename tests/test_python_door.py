@@ -122,7 +122,7 @@ def test_representations_are_short(experiment, results):
         assert len(value._repr_html_()) < 3000
 
 
-def test_a_result_that_is_drawn_again_stays_complete(results, tmp_path):
+def test_a_result_that_is_drawn_again_stays_complete(results, tmp_path, blank_figures):
     """Another version draws otherwise: its page and figures stand in the manifest, and nothing is computed again."""
     folder = tmp_path / "again"
     shutil.copytree(results["review_plug_in"].folder, folder)
