@@ -17,10 +17,9 @@ def simulate(
     """Simulate one trial a truth at each n, and return the share that succeeds.
 
     engine: "auto" for that of `engine_of`, or one that it names. The children and their sufficient statistics are
-    simulated by `operate`, which returns more figures; what follows is about two arms and one test.
-
-    n (children randomised per arm, times the arm's ratio) is the only thing that differs between the trials at
-    one truth: they share the same noise (common random numbers), so curves over n are smooth, and scenarios and
+    simulated by `operate`, which returns more figures; what follows is about two arms and one test. n (children
+    randomised per arm, times the arm's ratio) is the only thing that differs between the trials at one truth: they
+    share the same noise (common random numbers), so curves over n are smooth, and scenarios and
     runs are paired. With n1, n0 completers, df = n1 + n0 - 2 and delta = effect / (sd sqrt(1/n1 + 1/n0)):
 
     - t: succeeds if delta + Z > t(1 - alpha/2, df) sqrt(W / df), with Z ~ Normal(0, 1), W ~ chi2(df);
