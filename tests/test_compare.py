@@ -1,6 +1,7 @@
 """Plans side by side: rows from answers, differences, what distinguishes them, and what cannot be compared."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -112,3 +113,16 @@ def test_what_cannot_be_compared_is_a_fault(tmp_path, sources, problem):
 def test_a_result_without_n_is_a_fault(results, tmp_path):
     with pytest.raises(InputError, match="has no n to compare"):
         gmfmsim.compare(results["past_trials"], "quickstart", results=tmp_path)
+
+
+def test_a_result_of_an_earlier_version_is_a_fault(results, tmp_path):
+    """Neither compared nor drawn again: it says less than either tells."""
+    folder = tmp_path / "old"
+    shutil.copytree(results["review_plug_in"].folder, folder)
+    answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+    for key in ("assumed", "protocol", "limits", "above_nominal"):
+        del answer[key]
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    for ask in (lambda: gmfmsim.compare(folder, "quickstart", results=tmp_path), lambda: gmfmsim.draw(folder)):
+        with pytest.raises(InputError, match="earlier version"):
+            ask()

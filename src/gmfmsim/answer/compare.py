@@ -75,6 +75,9 @@ def _refuse_what_has_no_n(asked: Sequence[Question | Result]) -> None:
             faults.append(Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan"))
         if isinstance(one, Result) and one.kind != "plans":
             faults.append(Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans"))
+        elif isinstance(one, Result) and "assumed" not in one.answer:
+            allowed = "a result of this version: run it again with --force"
+            faults.append(Fault(str(one.folder), "answer.json", "was written by an earlier version", allowed))
     if not 2 <= count <= MOST and not faults:
         problem = f"{count} plan{'s' if count != 1 else ''} to compare"
         faults.append(Fault("compare", "arguments", problem, f"two to {MOST}, of any experiments and results"))

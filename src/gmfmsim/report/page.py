@@ -42,16 +42,19 @@ SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
 
 
 def plans_page(result: Result, advance: Steps) -> None:
-    """Draw the figures of every plan into its folder and write report.html."""
+    """Draw the figures of every plan into its folder and write report.html.
+
+    Raises InputError for a result of an earlier version, which says less than the page does.
+    """
+    said = {"paragraph": in_a_paragraph(result.answer), "protocol": section(result.answer).fragment(3)}
     sections = [_section(result, i, advance) for i in range(len(result.plans))]
     sections[0]["sentence"] = sections[0].get("own_sentence", sections[0]["sentence"])
     values = {"sections": sections, "models": _distinct(sections, _of_model)}
     values["evidence"] = [(labels, s["evidence"], s) for labels, s in _distinct(sections, _of_evidence)]
     if found := result.answer.get("comparison"):
         values |= _compared(result, found)
-    values |= {"paragraph": in_a_paragraph(result.answer), "protocol": section(result.answer).fragment(3)}
-    values["config"] = (result.folder / "config.toml").read_text(encoding="utf-8")
-    page = filled("page.html.j2", answer=result.answer, percent=percent, **values)
+    said["config"] = (result.folder / "config.toml").read_text(encoding="utf-8")
+    page = filled("page.html.j2", answer=result.answer, percent=percent, **values, **said)
     result.report.write_text(page, encoding="utf-8")
 
 
