@@ -31,7 +31,6 @@ RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 STILL_TO_RUN = {
     "exponential": {"divergences"},
-    "pet": {"divergences"},
     "quadratic": {"nuts", "divergences"},
     "sigmoid_emax": {"exact", "nuts", "divergences"},
 }
