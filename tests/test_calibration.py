@@ -30,7 +30,6 @@ from gmfmsim.streams import stream
 RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 STILL_TO_RUN = {
-    "exponential": {"divergences"},
     "quadratic": {"nuts", "divergences"},
     "sigmoid_emax": {"exact", "nuts", "divergences"},
 }
