@@ -46,7 +46,7 @@ def plans_page(result: Result, advance: Steps) -> None:
 
     Raises InputError for a result of an earlier version, which says less than the page does.
     """
-    said = {"paragraph": in_a_paragraph(result.answer), "protocol": section(result.answer).fragment(3)}
+    said = {"protocol": section(result.answer).fragment(3), "paragraph": in_a_paragraph(result.answer)}
     sections = [_section(result, i, advance) for i in range(len(result.plans))]
     sections[0]["sentence"] = sections[0].get("own_sentence", sections[0]["sentence"])
     values = {"sections": sections, "models": _distinct(sections, _of_model)}
@@ -62,8 +62,8 @@ def _compared(result: Result, found: dict) -> dict:
     """Return what the page shows of several plans side by side."""
     surfaces = [result.data("surface", i) for i in range(len(result.plans))]
     picture = compared_figure(result, found, surfaces, f"{result.answer['experiment']}: {result.answer['question']}")
-    cheapest = list(compared_in_words(result.answer))
-    return {"cheapest": cheapest} | {
+    return {
+        "cheapest": list(compared_in_words(result.answer)),
         "compared": compared_table(found),
         "differs": differs_table(found),
         "comparison": picture,

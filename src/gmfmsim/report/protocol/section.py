@@ -43,7 +43,7 @@ def section(answer: dict, position: int = 0) -> Document:
     Nothing is computed. Raises InputError where the answer has no plan, or was written before it could say all this.
     """
     plan = [answer, *answer.get("alternatives", [])][position]
-    source = f"{answer['experiment']}/{answer['key']}"
+    source = _source(answer)
     if "protocol" not in plan:
         whole = answer["kind"] == "plans"
         problem = "was written by an earlier version" if whole else "has no plan and so no sample size"
@@ -66,10 +66,14 @@ def section(answer: dict, position: int = 0) -> Document:
 
 def in_a_paragraph(answer: dict) -> str:
     """Return what a protocol says of the sample size of the first plan in one paragraph."""
-    said = section(answer).source
     parts = (_lead(answer), list(_spread(answer))[:2], list(_levels(answer))[:2], list(_analysis(answer))[:2])
     words = [block.text for part in parts for block in part if isinstance(block, Paragraph)]
-    return " ".join([*words, _software(answer, said)])
+    return " ".join([*words, _software(answer, _source(answer))])
+
+
+def _source(answer: dict) -> str:
+    """Return the result that the figures are from."""
+    return f"{answer['experiment']}/{answer['key']}"
 
 
 def _title(plan: dict) -> str:
