@@ -38,8 +38,11 @@ def figures(model, data) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("name", "gmfm66", "tolerance"),
-    [("random_effects", np.ones(6, bool), 1e-6), ("random_effects", GMFM66, 1e-6), ("loglinear", GMFM66, 1e-6)],
-    ids=["one parameter", "two parameters", "a curve"],
+    [
+        pytest.param("random_effects", np.ones(6, bool), 1e-6, marks=pytest.mark.slow, id="one parameter"),
+        pytest.param("random_effects", GMFM66, 1e-6, id="two parameters"),
+        pytest.param("loglinear", GMFM66, 1e-6, marks=pytest.mark.slow, id="a curve"),
+    ],
 )
 def test_reference_many_fits_equal_one_by_one(name, gmfm66, tolerance):
     model, rng = read_model(ModelChoice(name=name)), np.random.default_rng(5)
@@ -52,7 +55,8 @@ def test_reference_many_fits_equal_one_by_one(name, gmfm66, tolerance):
             assert abs(many[figure][i].item() - value) < tolerance, (i, figure)
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [4])
 def test_reference_many_emax_fits_equal_one_by_one(size):
     tables, model = read_tables(), read_model(ModelChoice(name="emax"))
     wanted = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["IV", "IV/IA"])

@@ -121,7 +121,7 @@ def test_posteriors_of_other_data_are_caught(plain):
     assert ecdf_p(np.array(mixed)) < 1e-4
 
 
-@pytest.mark.parametrize("size", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_reference_calibration_of_the_published_recipe(reference, size):
     """SI05: meta-analyses of 2 to 20 studies, mu ~ Normal(0, 4), tau ~ HalfNormal(0.5), se ~ Uniform(0.2, 1)."""
     unit = {"unit": "points", "reason": "SI05"}

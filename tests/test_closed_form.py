@@ -101,7 +101,7 @@ def test_reference_rpact_size_of_the_welch_test():
 
 @pytest.mark.parametrize(("n", "apart"), [(10, 0.006), (20, 0.0013), (50, 0.0002)])
 @pytest.mark.parametrize("sd", [(24, 18), (1, 3), (3, 1), (1, 1)])
-@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("ratio", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_known_power_of_the_welch_test(n, apart, sd, ratio):
     """As far from the exact power as the docstring of of_welch says, at most."""
     se = math.sqrt(sd[0] ** 2 / (ratio * n) + sd[1] ** 2 / n)

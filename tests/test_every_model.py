@@ -184,7 +184,11 @@ def test_every_model_runs_by_the_exact_engine(tmp_path, blank_figures, name):
     assert_runs(written(tmp_path, {"name": name}, EXACT))
 
 
-@pytest.mark.parametrize("name", EXACTLY)
+FEW = ("emax", "months", "pet")
+"""Models of each kind of graph: a curve, correlated months, a bias of small studies. Terms are tested one by one."""
+
+
+@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in EXACTLY])
 def test_every_model_fits_on_sampled_draws(tmp_path, drawn_exactly, name):
     assert_fits(written(tmp_path, {"name": name}, NUTS))
 

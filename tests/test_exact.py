@@ -288,7 +288,7 @@ def test_reference_the_quick_start_over_its_readings_equals_dense_quadrature(evi
     assert max(errors.values()) < 5e-4, errors
 
 
-@pytest.mark.parametrize(("points", "limit"), [(13, 1e-6), (9, 1e-5)], ids=str)
+@pytest.mark.parametrize(("points", "limit"), [(13, 1e-6), pytest.param(9, 1e-5, marks=pytest.mark.slow)], ids=str)
 def test_reference_more_points_for_unknown_errors_change_nothing(quickstart, monkeypatch, points, limit):
     """13 for two parameters or fewer, 9 for three: against 23, in sd of the distribution."""
     few, many = (_with_sizes(monkeypatch, quickstart.prepared.structure, n) for n in (points, 23))

@@ -99,7 +99,7 @@ def test_known_share_of_growth():
     assert shown.change.std() < whole.change.std() - 1
 
 
-@pytest.mark.parametrize(("share", "shown"), [(0.4, 0.8), (0.9, 1.0)])
+@pytest.mark.parametrize(("share", "shown"), [(0.4, 0.8), pytest.param(0.9, 1.0, marks=pytest.mark.slow)])
 def test_where_the_spread_of_change_is_uncertain_its_parts_move_together(share, shown):
     """In a trial of twice the excess SD growth_share (at most 1) and the SD of responses are twice theirs too."""
     twice = draw(population_design(children={"growth_share": share, "response_sd": 1}), sd=10.0)

@@ -276,7 +276,8 @@ def test_reference_of_its_trials_the_pool_says_of_tau_held_what_they_say():
         assert (one.mean, one.sd) == pytest.approx((other.mean, other.sd), rel=1e-12)
 
 
-@pytest.mark.parametrize("model", [pytest.param("months", marks=pytest.mark.slow), "held"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["months", "held"])
 def test_reference_both_engines_agree(data, model):
     spec = held_at(0.65) if model == "held" else read_model(ModelChoice(name=model))
     found = fit(spec, data, Sampler(draws=500), 3)

@@ -15,6 +15,7 @@ from gmfmsim.trial.closed_form import StandardError, claim_power, of_contrast, p
 
 DF = (1, 2, 3, 10, 58, 1000, 1e6)
 LEVELS = (0.5, 0.05, 1e-3, 1e-6)
+FEW_LEVELS = (0.05, 1e-6)
 SHIFTS = (-100.0, -25, -8, -3, -1, -1e-3, 0, 0.5, 2.8, 6, 12, 39, 100)
 
 NODES, WEIGHTS = special.roots_legendre(6)
@@ -42,7 +43,13 @@ def by_brute_force(t: float, df: float, shift: float) -> float:
     )
 
 
-@pytest.mark.parametrize(("df", "alpha"), [*product(DF, LEVELS)])
+@pytest.mark.parametrize(
+    ("df", "alpha"),
+    [
+        pytest.param(df, alpha, marks=[] if alpha in FEW_LEVELS else pytest.mark.slow)
+        for df, alpha in product(DF, LEVELS)
+    ],
+)
 def test_reference_brute_force_of_the_tail(df, alpha):
     """To 1e-9 of the tail, however small; 1e-8 at df 1e6, where SciPy's density of chi has no more digits."""
     t = critical(df, alpha)

@@ -173,6 +173,7 @@ def test_the_nodes_of_pymc_have_the_same_densities():
     assert {v.name for v in model.free_RVs} == set(ours)
 
 
+@pytest.mark.slow
 def test_draws_of_a_log_t_node_are_its_own_and_at_their_quantiles():
     with pm.Model():
         tau = prior("rhodes2015", **ANY).node("tau")

@@ -90,7 +90,7 @@ def inverse_gamma_marginal(log_p, scale=0.15) -> float:
     return float(special.logsumexp([log_p(t) for t in tau], b=w / 2))
 
 
-@pytest.mark.parametrize("effect", [True, False])
+@pytest.mark.parametrize("effect", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_reference_marginal_likelihoods_of_robma(effect):
     """Twelve models on three effects: effect or none, tau 0 or inverse gamma, no bias, two-sided p < 0.1, or PET."""
     given = robma()

@@ -207,6 +207,7 @@ gmfmsim.run("xie2020", sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_the_run_after_a_killed_one_leaves_its_result_alone_in_the_folder(tmp_path, blank_figures):
     killed = subprocess.run([sys.executable, "-c", RUN, str(tmp_path), "report.html"], check=False)
     assert killed.returncode == -signal.SIGKILL

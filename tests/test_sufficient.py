@@ -273,7 +273,7 @@ def two_arm(dropout, ratio):
 )
 def test_known_two_arm_verdicts(method, dropout, ratio, n):
     """The rule of `simulate`, every quantile taken."""
-    design, draws = two_arm(dropout, ratio), 100_000
+    design, draws = two_arm(dropout, ratio), 20_000
     rng = stream(n, "verdicts")
     z, u = rng.standard_normal(draws), rng.random((3, draws))
     effect = np.array([np.zeros(draws), rng.normal(0.3, 0.3, draws)])

@@ -204,6 +204,7 @@ def test_recovery_of_student_t_effects():
     np.testing.assert_allclose(study, far["effect"].isel(reading=0), atol=0.5)  # se 0.3 against scatter of 1 and more
 
 
+@pytest.mark.slow
 def test_recovery_with_an_error_in_dose(sampled):
     recovers(moments(sampled.doses, "slope"), TRUTH["slope"], 0.3)
     recovers(moments(sampled.doses, "tau"), TRUTH["tau"], 0.3)
@@ -214,6 +215,7 @@ def test_recovery_with_an_error_in_dose(sampled):
     assert 0.5 < float(offset.std()) <= 1.1
 
 
+@pytest.mark.slow
 def test_known_effects_at_doses_with_an_error(sampled):
     """theta = study slope x log10(1 + reported dose x 10^(sd e) / 1e7) at every draw."""
     group, data = sampled.doses["posterior"], sampled.unsure
