@@ -22,6 +22,7 @@ from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.report import page
 from gmfmsim.report import show as lookup
+from gmfmsim.trial import change_sd as spread
 from gmfmsim.trial.exact import qualifies
 from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.presets import read_children, read_design
@@ -70,6 +71,7 @@ def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once
     members, checks, models = once(prepared.contrasts.sizes["reading"])
     monkeypatch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank)
     monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 64)
+    monkeypatch.setattr(spread, "TRIALS", 4)
     monkeypatch.setattr(answering, "fitted_models", lambda prepared, fits, progress: members)
     monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
     monkeypatch.setattr(page, "figures_of", lambda plan: {})

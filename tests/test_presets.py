@@ -20,6 +20,7 @@ from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names, shelf
 from gmfmsim.files.toml import parse
 from gmfmsim.report.show import show
+from gmfmsim.trial import change_sd as spread
 from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.generate.arms import allocate
@@ -86,6 +87,7 @@ def test_every_children_file_reads_and_has_its_use(designs):
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_every_figure_is_shown_with_source_and_label(name, monkeypatch, capsys):
+    monkeypatch.setattr(spread, "TRIALS", 4)
     design = read_design(name)
     figures = sourced(design.model_dump(mode="json"))
     assert {row.key: (row.source, row.verified) for row in sources(design)} == {
