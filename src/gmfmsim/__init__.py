@@ -167,20 +167,15 @@ def compare(
 ) -> "Result":
     """Compare the plans of experiments, designs and result folders, and return the comparison with its page.
 
-    A result that is there is taken; of the others the required n and success over n are computed, no more. Writes
+    A result that is there is taken; of the others the required n, success over n and, of a design, false claims over
+    settings of children are computed, no more. What a name stands for says `answer.asked`. Writes
     results/compared/<key>/. Raises InputError for faults in the inputs, or for fewer than two plans.
     """
-    from gmfmsim.answer.compare import asked_of
+    from gmfmsim.answer.asked import asked_of
     from gmfmsim.answer.compare import compare as side_by_side
-    from gmfmsim.answer.experiment import Experiment
-    from gmfmsim.answer.result import Result
     from gmfmsim.report.draw import draw as drawn
 
-    asked = [
-        one.question if isinstance(one, Experiment) else one if isinstance(one, Result) else asked_of(one)
-        for one in sources
-    ]
-    return side_by_side(asked, Path(results), drawn, progress or Silent())
+    return side_by_side([asked_of(one) for one in sources], Path(results), drawn, progress or Silent())
 
 
 def check(source: "Source | Experiment") -> dict[str, Any]:

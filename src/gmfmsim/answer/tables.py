@@ -45,7 +45,7 @@ def simulated(at: xr.Dataset, name: str, write: Callable[[float, float], Written
 def in_lines(t: Table) -> list[str]:
     """Return lines of aligned columns for a terminal: figures to the right, text to the left."""
     heads = [h.removeprefix("#") for h in t.headings]
-    rows = [[" ".join(filter(None, (c.text, c.note, c.warn))) for c in row] for row in t.rows]
+    rows = [[" ".join(filter(None, (c.text, c.warn, c.note))) for c in row] for row in t.rows]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     right = [h.startswith("#") for h in t.headings]
     return [
