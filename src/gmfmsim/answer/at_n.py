@@ -51,7 +51,8 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    surface = sizing.primary([n], answer=n)
+    with progress.steps(f"{plan.label}: success") as advance:
+        surface = sizing.primary([n], advance, answer=n)
     limit = surface[["plateau", "plateau_mcse"]].sel(scenario="new_study")
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
     asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]

@@ -51,8 +51,9 @@ def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progr
         head = Head("compared", key, "compared", QUESTION, {"compared": [side.label for side in sides]})
         surfaces: Datasets = {f"surface-{i}.nc": side.surface for i, side in enumerate(sides, 1)}
         outcome = Outcome({"sentence": in_words(found), "comparison": found}, surfaces, {})
-        with store.writing(folder) as draft:
-            write(head, outcome, draft, draw, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        with store.writing(folder) as draft, progress.steps("report: figures and page") as advance:
+            write(head, outcome, draft, partial(draw, advance=advance), seconds)
     return replace(Result.read(folder), reused=reused)
 
 

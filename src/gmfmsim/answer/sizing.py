@@ -209,7 +209,7 @@ class Sizing:
         where it is known exactly."""
         if not self.exact:
             return self.surface(n, advance, answer=answer).isel(analysis=[0])
-        return exact.curves(self.prepared.plan.trial, self.beliefs, n)
+        return exact.curves(self.prepared.plan.trial, self.beliefs, n, advance)
 
     def _simulated(self, n: list[int], advance: Steps, answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,

@@ -7,7 +7,7 @@ from gmfmsim.answer.asked import asked_of
 from gmfmsim.answer.planned import planned
 from gmfmsim.answer.result import Result
 from gmfmsim.faults import Fault, InputError, choices, shown
-from gmfmsim.progress import Silent
+from gmfmsim.progress import READING, Silent
 from gmfmsim.question.plans import Plans
 from gmfmsim.report.protocol.document import Document
 from gmfmsim.report.protocol.section import section
@@ -33,12 +33,14 @@ def protocol(
     Raises InputError for faults in the inputs, where there is no plan, and for a result of an earlier version, and
     GateFailed as `size`.
     """
-    asked = asked_of(source, changes)
+    progress = progress or Silent()
+    with progress.steps(READING):
+        asked = asked_of(source, changes)
     if isinstance(asked, Result):
         labels = [told["label"] for told, _ in asked.plans] if asked.kind == "plans" else []
         return section(asked.answer, _position(plan, labels, str(asked.folder)))
     labels = [p.plan.label for p in asked.plans] if isinstance(asked.asked, Plans) else []
-    return section(planned(asked, _position(plan, labels, asked.name), progress or Silent()))
+    return section(planned(asked, _position(plan, labels, asked.name), progress))
 
 
 def _position(label: str | None, labels: Sequence[str], place: str) -> int:
