@@ -205,7 +205,8 @@ def compare(
 ) -> None:
     """Put plans side by side: children, assurance, power, plateau, false claims, and what distinguishes them.
 
-    A result that is there is taken; of the others n and success over n are computed, in seconds where that is exact.
+    A result that is there is taken; of the others n, success over n and a design's false claims over settings of
+    children are computed, in seconds where that is exact.
     """
     result = gmfmsim.compare(*names, results=results, progress=Console())
     from gmfmsim.answer.compare import differences
