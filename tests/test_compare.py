@@ -2,16 +2,21 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import small
 from typer.testing import CliRunner
 
 import gmfmsim
+from gmfmsim.answer.asked import asked_of
 from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.cli import app
 from gmfmsim.faults import InputError
+from gmfmsim.files.toml import read_toml
+from gmfmsim.report.compared import compared_table
 
 
 def side(label: str, n_total: int | None, points: list[int], success: list[float], mcse: float, **assumed) -> Side:
@@ -95,6 +100,39 @@ def test_the_page_of_an_experiment_with_alternatives_compares_them(results):
     assert page.index('id="compared"') < page.index('id="curves"')
 
 
+def test_a_comparison_alone_computes_what_a_run_does(tmp_path, monkeypatch, blank_figures):
+    """Of designs on simulated children: n, curves, and false claims over settings of children."""
+    for module in ("plan", "compare"):
+        monkeypatch.setattr(f"gmfmsim.answer.{module}.NUISANCE_REPLICATES", 1000)
+    raw = read_toml(small("designs_compared", tmp_path))
+    raw["search"]["replicates"], raw["evidence"]["readings"] = 1000, "as_tabled"
+    raw["alternatives"] = raw["alternatives"][-2:]
+    made = gmfmsim.run(raw | {"name": "designs_compared"}, tmp_path / "run")
+    alone = gmfmsim.compare(made.folder / "config.toml", results=tmp_path).answer["comparison"]
+    of_run = made.answer["comparison"]
+    assert [row["label"] for row in alone["rows"]] == [f"designs_compared: {row['label']}" for row in of_run["rows"]]
+    assert [row | {"label": ""} for row in alone["rows"]] == [row | {"label": ""} for row in of_run["rows"]]
+    assert alone["differs"] == of_run["differs"]
+    for row, plan in zip(alone["rows"], [made.answer, *made.answer["alternatives"]], strict=True):
+        worst, first = row["most_false_claims"], plan["analyses"][0]["analysis"]
+        assert worst["rate"] == plan["largest_false_claim_rate"][first]
+        assert worst["above"] == (first in {above["analysis"] for above in plan["above_nominal"]})
+        assert 0 < worst["mcse"] < 0.02
+
+
+def test_the_most_false_claims_are_told_by_old_results_too():
+    """An earlier one says them where they lie above nominal alone."""
+    worst = {"setting": "s", "rate": 0.3, "mcse": 0.01, "nominal": 0.025, "above": True}
+    found = comparison([side("a", 40, [20, 40], [0.2, 0.8], 0.01), side("b", 60, [20, 60], [0.2, 0.8], 0.01)])
+    assert "over settings" not in " ".join(compared_table(found).headings)
+    for name in ("most_false_claims", "above_nominal"):
+        old = [{k: v for k, v in row.items() if k != "most_false_claims"} for row in found["rows"]]
+        old[1][name] = worst
+        told = compared_table(found | {"rows": old, "of": "a"})
+        (column,) = (i for i, heading in enumerate(told.headings) if heading == "#over settings")
+        assert [row[column].warn for row in told.rows] == ["", "up to 30 %"]
+
+
 @pytest.mark.parametrize(
     ("sources", "problem"),
     [
@@ -108,6 +146,22 @@ def test_what_cannot_be_compared_is_a_fault(tmp_path, sources, problem):
     with pytest.raises(InputError, match=problem):
         gmfmsim.compare(*sources, results=tmp_path)
     assert list(tmp_path.rglob("answer.json")) == []
+
+
+def test_a_name_a_path_and_a_folder_mean_the_same_to_every_verb(results, tmp_path, monkeypatch):
+    """A shipped name goes before a folder of that name; a folder is a result, or a fault."""
+    made = results["review_plug_in"].folder
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made, "quickstart")
+    Path("empty").mkdir()
+    assert asked_of("quickstart").name == asked_of(Path("quickstart")).name == "quickstart"
+    for folder in ("./quickstart", tmp_path / "quickstart"):
+        assert asked_of(folder).answer["experiment"] == "review_plug_in"
+    for ask in (lambda: gmfmsim.compare("empty", "quickstart"), lambda: gmfmsim.protocol("empty")):
+        with pytest.raises(InputError, match="is no result of this version"):
+            ask()
+    experiment = gmfmsim.load("review_plug_in")
+    assert asked_of(experiment) is experiment.question
 
 
 def test_a_result_without_n_is_a_fault(results, tmp_path):

@@ -333,10 +333,10 @@ def test_the_resolved_configuration_runs_to_the_same_bytes_elsewhere(asked, tmp_
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """Two arms with normal changes; a design whose test is simulated; that twice more, a second for every n."""
+    """Two arms with normal changes; a design whose test is simulated; that twice more, a second a look at the clock."""
     folder = tmp_path_factory.mktemp("mixed")
     design = {"trial": {"design": "mine.toml", "analyses": [{"method": "z"}]}}
-    others = [design | {"label": f"{k} s", "search": {"max_seconds": k}} for k in (7, 3)]
+    others = [design | {"label": f"{k} s", "search": {"max_seconds": k}} for k in (20, 9)]
     alternatives = [design | {"label": "as a design"}, *others]
     first = BASE | {"trial": INLINE, "analysis": {"method": "t"}, "search": BASE["search"] | {"replicates": 1000}}
     path = write(folder, first | {"alternatives": alternatives})
@@ -361,7 +361,7 @@ def test_a_search_that_runs_out_of_time_says_what_it_knows(mixed):
     low, high = later["n_interval"]
     assert 33 <= low < high
     assert low <= design["n_per_arm"] <= high == later["n_per_arm"] <= 64
-    bracket = f"the smallest number that does lies from {2 * low} to {2 * high}: the search ended after 7 s"
+    bracket = f"the smallest number that does lies from {2 * low} to {2 * high}: the search ended after 20 s"
     assert bracket in later["sentence"]
     assert (sooner["status"], sooner["n_per_arm"], sooner["n_interval"]) == ("unreachable", None, None)
     assert "No n that gives 80 % power to show a gain of 3 GMFM-66 points was found" in sooner["sentence"]

@@ -20,6 +20,7 @@ from gmfmsim.answer.sizing import design_grid
 from gmfmsim.answer.words import headline
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.faults import InputError
+from gmfmsim.progress import Steps
 from gmfmsim.question.question import read_question
 from gmfmsim.trial.closed_form import claim_power, interval_width, of_clusters
 from gmfmsim.trial.design import Design
@@ -165,13 +166,13 @@ def test_known_crossing_in_steps(step, figures, level):
 
 
 def test_a_search_out_of_time_brackets_whole_clusters(monkeypatch):
-    """A clock that ticks once a look at the children."""
-    design = clusters(4)
+    """Every block of trials takes a second; the last of them is left out."""
+    design, asked, steps = clusters(4), Steps(), Steps()
     what = truths(design, 3, 1000)
-    right = required_n(what, design, search(), seed=4)
-    ticks = iter(range(1000))
-    monkeypatch.setattr("gmfmsim.trial.size.time.monotonic", lambda: next(ticks))
-    answer = required_n(what, design, search(max_seconds=1), seed=4)
+    right = required_n(what, design, search(), seed=4, advance=asked)
+    monkeypatch.setattr("gmfmsim.trial.size.time.monotonic", lambda: steps.done)
+    answer = required_n(what, design, search(max_seconds=asked.done / 1.1), seed=4, advance=steps)
+    assert steps.done < asked.done
     low, high = answer.interval
     assert (answer.why, answer.n, low % 4, high % 4) == ("time", high, 0, 0)
     assert low <= right.n <= high

@@ -14,8 +14,9 @@ from damage import command
 
 import gmfmsim
 from gmfmsim.answer.plan import STAGES
+from gmfmsim.faults import Fault, InputError
 from gmfmsim.files.toml import read_toml
-from gmfmsim.progress import STOPS, Console, Interrupted, Silent, Steps, interruptible
+from gmfmsim.progress import READING, STOPS, Console, Interrupted, Silent, Steps, interruptible
 
 ASIDE = ("models", "check by sampling")
 """Stages whose samplers show their progress themselves."""
@@ -49,6 +50,22 @@ def experiment(tmp_path_factory):
     path = tmp_path_factory.mktemp("few") / "few.toml"
     path.write_text(tomli_w.dumps(raw | {"sensitivity": {"changed": ["dropout", "sd"]}}), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize("verb", ["run", "simulate", "size", "power --n 60", "compare", "protocol"])
+def test_the_first_stage_has_a_name_before_anything_is_read(monkeypatch, verb):
+    """It is open while the question is read."""
+    begun = []
+
+    def read(*_):
+        assert {*begun} == {READING}
+        raise InputError([Fault("x", "y", "was read", "z")])
+
+    monkeypatch.setattr(Console, "_begun", lambda self, label, total: begun.append(label) or Steps(total))
+    monkeypatch.setattr("gmfmsim.question.question.read_toml", read)
+    monkeypatch.setattr("gmfmsim.answer.asked.read_question_or_design", read)
+    assert command(monkeypatch, *verb.split(), "quickstart") == 2
+    assert {*begun} == {READING}
 
 
 def test_every_stage_of_a_run_is_seen_and_its_steps_come_out_even(experiment, tmp_path, blank_figures):
@@ -111,7 +128,7 @@ def test_a_terminal_shows_rate_and_time_left(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     console = Console()
     assert console.bars
-    with console.steps("outer", 10) as outer:
+    with console.steps("plan [/b]: [red]outer", 10) as outer:
         assert not console.bars  # no other display beside ours
         for _ in range(4):
             time.sleep(0.06)
@@ -122,7 +139,7 @@ def test_a_terminal_shows_rate_and_time_left(monkeypatch):
             time.sleep(0.15)
     assert console.bars
     text = shown.getvalue()
-    for words in ("outer", "4/10", "/s", "left", "inner", "1/2"):
+    for words in ("plan [/b]: [red]outer", "4/10", "/s", "left", "inner", "1/2"):
         assert words in text
 
 

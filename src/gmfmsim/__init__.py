@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
-from gmfmsim.progress import Silent
+from gmfmsim.progress import READING, Silent
 
 if TYPE_CHECKING:
     from gmfmsim.answer.experiment import Experiment
@@ -109,10 +109,12 @@ def simulate(
     results/design-<name>/<key>/ with a page of the design: protocol, children, operating characteristics and required
     n. Raises as `run`.
     """
-    from gmfmsim.answer.experiment import Experiment
-    from gmfmsim.question.question import question_of_design
+    with (progress or Silent()).steps(READING):
+        from gmfmsim.answer.experiment import Experiment
+        from gmfmsim.question.question import question_of_design
 
-    return run(Experiment(question_of_design(design, changes)), results, force=force, progress=progress)
+        experiment = Experiment(question_of_design(design, changes))
+    return run(experiment, results, force=force, progress=progress)
 
 
 def fit(source: "Source | Experiment", *, progress: Silent | None = None) -> "list[FittedPlan]":
@@ -167,20 +169,20 @@ def compare(
 ) -> "Result":
     """Compare the plans of experiments, designs and result folders, and return the comparison with its page.
 
-    A result that is there is taken; of the others the required n and success over n are computed, no more. Writes
+    A result that is there is taken; of the others the required n, success over n and, of a design, false claims over
+    settings of children are computed, no more. What a name stands for says `answer.asked`. Writes
     results/compared/<key>/. Raises InputError for faults in the inputs, or for fewer than two plans.
     """
-    from gmfmsim.answer.compare import asked_of
-    from gmfmsim.answer.compare import compare as side_by_side
-    from gmfmsim.answer.experiment import Experiment
-    from gmfmsim.answer.result import Result
-    from gmfmsim.report.draw import draw as drawn
+    progress, asked = progress or Silent(), []
+    with progress.steps(READING, len(sources)) as advance:
+        from gmfmsim.answer.asked import asked_of
+        from gmfmsim.answer.compare import compare as side_by_side
+        from gmfmsim.report.draw import draw as drawn
 
-    asked = [
-        one.question if isinstance(one, Experiment) else one if isinstance(one, Result) else asked_of(one)
-        for one in sources
-    ]
-    return side_by_side(asked, Path(results), drawn, progress or Silent())
+        for source in sources:
+            asked.append(asked_of(source))
+            advance()
+    return side_by_side(asked, Path(results), drawn, progress)
 
 
 def check(source: "Source | Experiment") -> dict[str, Any]:

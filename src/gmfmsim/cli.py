@@ -12,7 +12,7 @@ import typer
 import gmfmsim
 from gmfmsim import DISCLAIMER, __version__
 from gmfmsim.faults import Fault, GateFailed, InputError, NotANumber
-from gmfmsim.progress import Console, Interrupted, interruptible
+from gmfmsim.progress import READING, Console, Interrupted, interruptible
 
 if TYPE_CHECKING:
     from gmfmsim.answer.experiment import Experiment
@@ -121,11 +121,11 @@ def size(
 
     Nothing is sampled where exact engines can answer, and nothing written.
     """
-    from gmfmsim.answer.size import in_lines
-
     short = {"effect": effect, "sd": sd, "power": power, "assurance": assurance, "ratio": ratio, "dropout": dropout}
     short |= {"correlation": correlation, "alpha": alpha, "month": month}
     found = gmfmsim.size(_loaded(name, changed, **short), what_moves=what_moves, progress=Console())
+    from gmfmsim.answer.size import in_lines
+
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
@@ -145,11 +145,11 @@ def power(
 ) -> None:
     """Say what so many children show, by default in the quick start's trial: power at the effect, assurance, the
     detectable effect, and how far significant results are off."""
-    from gmfmsim.answer.at_n import in_lines
-
     short = {"effect": effect, "sd": sd, "ratio": ratio, "dropout": dropout}
     short |= {"correlation": correlation, "alpha": alpha, "month": month}
     found = gmfmsim.power(_loaded(name, changed, **short), n, progress=Console())
+    from gmfmsim.answer.at_n import in_lines
+
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
@@ -169,24 +169,27 @@ def precision(
 ) -> None:
     """Say how many children make the confidence interval of the effect so narrow, or how wide it is with so many, on
     average over trials, by default in the quick start's trial."""
-    from gmfmsim.answer.precision import in_lines
-
     short = {"sd": sd, "ratio": ratio, "dropout": dropout, "correlation": correlation, "alpha": alpha, "month": month}
     found = gmfmsim.precision(_loaded(name, changed, **short), width=width, n=n, progress=Console())
+    from gmfmsim.answer.precision import in_lines
+
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
     """Return an experiment with the changes that a command line says."""
-    return gmfmsim.load(name, _changes(changed, seed, **short))
+    changes = _changes(changed, seed, **short)
+    with Console().steps(READING):
+        return gmfmsim.load(name, changes)
 
 
 def _changes(changed: list[str] | None, seed: int | None, **short: float | None) -> dict[str, Any]:
     """Return the changes by key that a command line says; KEY=VALUE wins over a short word."""
-    from gmfmsim.question.changed import in_short, said_as
+    with Console().steps(READING):
+        from gmfmsim.question.changed import in_short, said_as
 
-    own = {} if seed is None else {"seed": seed}
-    return in_short(**short) | own | said_as(changed or ())
+        own = {} if seed is None else {"seed": seed}
+        return in_short(**short) | own | said_as(changed or ())
 
 
 @app.command(
@@ -202,13 +205,14 @@ def compare(
 ) -> None:
     """Put plans side by side: children, assurance, power, plateau, false claims, and what distinguishes them.
 
-    A result that is there is taken; of the others n and success over n are computed, in seconds where that is exact.
+    A result that is there is taken; of the others n, success over n and a design's false claims over settings of
+    children are computed, in seconds where that is exact.
     """
+    result = gmfmsim.compare(*names, results=results, progress=Console())
     from gmfmsim.answer.compare import differences
     from gmfmsim.answer.tables import in_lines
     from gmfmsim.report.compared import compared_table
 
-    result = gmfmsim.compare(*names, results=results, progress=Console())
     found = result.answer["comparison"]
     tables = (*in_lines(compared_table(found)), *differences(found))
     value = result.answer | {"folder": str(result.folder), "reused": result.reused}
@@ -231,11 +235,11 @@ def protocol(
     From a result folder nothing is computed; of an experiment or design as much as size does. Markdown is printed where
     no file is named; html and docx go to a new file NAME-sample-size.
     """
-    from gmfmsim.question.changed import said_as
     from gmfmsim.report.protocol.document import form_of, new_file
 
     form = form_of(form, out)
-    text = gmfmsim.protocol(name, said_as(changed or ()), plan=plan, progress=Console())
+    changes = _changes(changed, None)
+    text = gmfmsim.protocol(name, changes, plan=plan, progress=Console())
     if out is None and form != "md":
         out = new_file(text, form)
     written = None if out is None else str(text.save(out, form))
@@ -267,9 +271,9 @@ def _tell_result(result: "Result", as_json: bool) -> None:
 @app.command(epilog="Examples: gmfmsim fit quickstart; gmfmsim fit cord_blood_dose --json")
 def fit(name: Name, changed: Set = None, seed: Seed = None, as_json: Json = False) -> None:
     """Fit and check the models of an experiment; simulate no trial, write nothing."""
+    plans = gmfmsim.fit(_loaded(name, changed, seed), progress=Console())
     from gmfmsim.answer.fit import to_json, to_text
 
-    plans = gmfmsim.fit(_loaded(name, changed, seed), progress=Console())
     if as_json:
         _print_json(to_json(plans))
     else:

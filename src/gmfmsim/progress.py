@@ -42,6 +42,10 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+READING = "reading what is asked"
+"""The first stage of every verb that has a question."""
+
+
 class Steps:
     """The steps of a stage: called after each; `expect` says that more are to come than was known."""
 
@@ -179,5 +183,6 @@ def _display() -> Any:
     )
 
     left = TimeRemainingColumn(), TextColumn("left")
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    name = TextColumn("{task.description}", markup=False)  # a plan may have any label
+    columns = name, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
     return Progress(*columns, TimeElapsedColumn(), *left, console=Terminal(stderr=True), transient=True)

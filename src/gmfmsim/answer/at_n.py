@@ -6,7 +6,7 @@ from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
-from gmfmsim.answer.sizing import Sizing, assumed, in_words, of_plans
+from gmfmsim.answer.sizing import SUCCESS, Sizing, assumed, in_words, of_plans, success_at
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
@@ -20,7 +20,7 @@ from gmfmsim.trial.optimise import largest_n
 WANTED = (0.8, 0.9)
 """Powers for which the detectable effect is said."""
 
-FIGURES = {"power": "planning_value", "assurance": "new_study", "power_at_mean": "pooled_mean", "false_claims": "null"}
+FIGURES = SUCCESS | {"power_at_mean": "pooled_mean"}
 """What is said of success, and in which scenario."""
 
 
@@ -51,11 +51,8 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    surface = sizing.primary([n], answer=n).isel(analysis=0, n=0)
-    found = {}
-    for name, scenario in FIGURES.items():
-        here = surface.sel(scenario=scenario)
-        found |= {name: here["success"].item(), f"{name}_mcse": here["success_mcse"].item()}
+    with progress.steps(f"{plan.label}: success") as advance:
+        surface = sizing.primary([n], advance, answer=n)
     limit = surface[["plateau", "plateau_mcse"]].sel(scenario="new_study")
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
     asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]
@@ -65,7 +62,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "label": plan.label,
         "n_total": trial.total(n),
         "n_by_arm": trial.sizes(n),
-        **found,
+        **success_at(surface, n, FIGURES),
         "plateau": limit["plateau"].item(),
         "plateau_mcse": limit["plateau_mcse"].item(),
         "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],

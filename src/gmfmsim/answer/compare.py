@@ -2,26 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import tomli_w
-
-from gmfmsim import DISCLAIMER, __version__
+from gmfmsim import __version__
 from gmfmsim.answer.comparison import Side, comparison
+from gmfmsim.answer.plan import NUISANCE_REPLICATES
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
-from gmfmsim.answer.result import Draw, Result
-from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, success_at
+from gmfmsim.answer.result import Datasets, Draw, Head, Outcome, Result, write
+from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, is_design, shown_n, success_at, without_n
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
 from gmfmsim.progress import Silent
 from gmfmsim.question.plan import Prepared
-from gmfmsim.question.question import METHOD, Question, read_question_or_design
+from gmfmsim.question.question import METHOD, Question
+from gmfmsim.trial import nuisance
 
 MOST = 24
 """Plans that stand side by side: more are no comparison, and no figure."""
@@ -29,24 +29,17 @@ MOST = 24
 QUESTION = "Which of these plans asks for the fewest children, and what does each give?"
 
 
-def asked_of(source: str | Path | Mapping[str, Any]) -> Question | Result:
-    """Return what a name or path stands for: a result folder, an experiment, or else a shipped design or its file.
-
-    Raises InputError with every fault, as `read_question`.
-    """
-    if not isinstance(source, Mapping) and (Path(source) / "answer.json").is_file():
-        return Result.read(Path(source))
-    return read_question_or_design(source)
-
-
 def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progress: Silent) -> Result:
     """Return the comparison of every plan of some experiments and results, in results/compared/<key>/.
 
-    A result that is there is taken; of an experiment without one the required n and success over n are computed, no
-    more. Raises InputError for fewer than two plans, more than MOST, or a result that has no n.
+    A result that is there is taken; of an experiment without one the required n, success over n and a design's false
+    claims over settings of children are computed, as in a run, no more.
+
+    Raises InputError for fewer than two plans, more than MOST, or a result that has no n.
     """
     fits: dict = {}
     _refuse_what_has_no_n(asked)
+    started = time.perf_counter()
     sides = _named([side for one in asked for side in _sides(one, results, fits, progress)])
     found = plain(comparison(sides))
     said = json.dumps([METHOD, __version__, found, [side.label for side in sides]], sort_keys=True)
@@ -55,15 +48,12 @@ def compare(asked: Sequence[Question | Result], results: Path, draw: Draw, progr
     store.sweep(folder.parent)
     reused = store.is_complete(folder)
     if not reused:
-        head = {"experiment": "compared", "key": key, "kind": "compared", "question": QUESTION}
-        answer = head | {"sentence": in_words(found), "comparison": found, "disclaimer": DISCLAIMER}
-        with store.writing(folder) as draft:
-            store.write_json(draft / "answer.json", answer)
-            (draft / "config.toml").write_text(tomli_w.dumps({"compared": [s.label for s in sides]}), encoding="utf-8")
-            for i, side in enumerate(sides):
-                side.surface.to_netcdf(draft / f"surface-{i + 1}.nc")
-            draw(Result.read(draft))
-            store.write_manifest(draft, {"experiment": "compared", "key": key, "gmfmsim": __version__})
+        head = Head("compared", key, "compared", QUESTION, {"compared": [side.label for side in sides]})
+        surfaces: Datasets = {f"surface-{i}.nc": side.surface for i, side in enumerate(sides, 1)}
+        outcome = Outcome({"sentence": in_words(found), "comparison": found}, surfaces, {})
+        seconds = time.perf_counter() - started
+        with store.writing(folder) as draft, progress.steps("report: figures and page") as advance:
+            write(head, outcome, draft, partial(draw, advance=advance), seconds)
     return replace(Result.read(folder), reused=reused)
 
 
@@ -72,7 +62,7 @@ def _refuse_what_has_no_n(asked: Sequence[Question | Result]) -> None:
     faults, count = [], sum(len(one.plans) for one in asked)
     for one in asked:
         if isinstance(one, Question) and not one.plans:
-            faults.append(Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan"))
+            faults.append(without_n(one))
         if isinstance(one, Result) and one.kind != "plans":
             faults.append(Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans"))
         elif isinstance(one, Result) and "assumed" not in one.answer:
@@ -115,11 +105,12 @@ def _sides(one: Question | Result, results: Path, fits: dict, progress: Silent) 
             return
         one = Result.read(there)
     for i, (answer, _) in enumerate(one.plans):
-        yield one.answer["experiment"], Side(answer["label"], answer, one.data("surface", i))
+        type_one = one.data("type_one", i) if one.has("type_one", i) else None
+        yield one.answer["experiment"], Side(answer["label"], answer, one.data("surface", i), type_one)
 
 
 def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
-    """Return a plan with its required n and success over n, exactly where that is possible."""
+    """Return a plan with its required n and success over n, exactly where that is possible, and false claims."""
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
     with progress.steps(f"{prepared.plan.label}: search for n") as advance:
         required = sizing.required(advance)
@@ -127,7 +118,12 @@ def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
         surface = sizing.primary(grid_of(prepared, required), advance, answer=required.reference_n)
     figures = in_figures(prepared, required) | success_at(surface, required.reference_n)
     figures |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
-    return Side(prepared.plan.label, plain(figures), surface)
+    type_one, n = None, shown_n(required, surface)
+    if is_design(prepared):
+        how = {"replicates": NUISANCE_REPLICATES, "seed": prepared.plan.seed}
+        with progress.steps(f"{prepared.plan.label}: false claims over nuisance settings") as advance:
+            type_one = nuisance.type_one(prepared.plan.trial, n, primary=True, advance=advance, **how)
+    return Side(prepared.plan.label, plain(figures), surface, type_one)
 
 
 def _named(found: Iterable[tuple[str, Side]]) -> list[Side]:

@@ -8,6 +8,9 @@ import numpy as np
 import xarray as xr
 from scipy.interpolate import PchipInterpolator
 
+from gmfmsim.answer.what_moves import over_assumed
+from gmfmsim.answer.words import worst_claims
+
 SAID = {
     "design": "design",
     "target": "target",
@@ -28,19 +31,22 @@ SAID = {
 
 
 class Side(NamedTuple):
-    """A plan to compare: its label, its figures as in answer.json, its success over n (scenario, n, analysis)."""
+    """A plan to compare: its label, its figures as in answer.json, its success over n (scenario, n, analysis), and of a
+    design its false claims over settings of children (setting, analysis)."""
 
     label: str
     found: dict[str, Any]
     surface: xr.Dataset
+    type_one: xr.Dataset | None = None
 
 
 def comparison(sides: Sequence[Side]) -> dict[str, Any]:
     """Return the rows of a comparison, one a plan, the first being what the others are held to, and what differs.
 
     Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, false_claims without an
-    effect and the most of them over settings of children (above_nominal, of a design), exposed (children with cells),
-    range over assumptions (low, high, none), months to the last visit and cost where the plan says so.
+    effect, most_false_claims over settings of children (of a design: setting, rate, mcse, nominal, above), exposed
+    (children with cells), range over assumptions (low, high, none), and where the plan says so months to the last visit
+    and cost.
 
     more_children: n_total less that of the first. more_assurance: at the n_total of the first, read off the curves
     between the n that were computed (monotone cubic interpolation, Fritsch & Carlson 1980), less that of the first; its
@@ -57,7 +63,7 @@ def comparison(sides: Sequence[Side]) -> dict[str, Any]:
         row["more_assurance"] = here[0] - own[0] if known else None
         row["more_assurance_mcse"] = math.hypot(here[1], own[1]) or None if known else None
         rows.append(row)
-    return {"of": first.label, "rows": rows, "differs": _differs(sides)}
+    return {"rows": rows, "differs": _differs(sides)}
 
 
 def _row(side: Side) -> dict[str, Any]:
@@ -65,15 +71,10 @@ def _row(side: Side) -> dict[str, Any]:
     found = side.found
     names = ("n_total", "n_by_arm", "why", "target", "plateau", "plateau_mcse", "exposed")
     names += ("assurance", "assurance_mcse", "power", "power_mcse", "false_claims", "false_claims_mcse")
-    reached = [row["n_total"] for row in found.get("sensitivity", []) if row["n_total"] is not None]
-    over = None
-    if found.get("sensitivity"):
-        ends = [n for n in (found["n_total"], *reached) if n is not None]
-        none = len(ends) <= len(found["sensitivity"])
-        over = {"low": min(ends, default=None), "high": max(ends, default=None), "none": none}
-    above = {row["analysis"]: row for row in found.get("above_nominal", ())}
-    claims = above.get(found["analyses"][0]["analysis"]) if above else None
-    row = {k: found[k] for k in names} | {"range": over, "above_nominal": claims}
+    row = {k: found[k] for k in names}
+    row["range"] = over_assumed(found["n_total"], (moved["n_total"] for moved in found.get("sensitivity", ())))
+    worst = {} if side.type_one is None else worst_claims(side.type_one)
+    row["most_false_claims"] = next(iter(worst.values()), None)
     duration, cost = found.get("duration") or {}, found.get("cost") or {}
     row |= {"months": duration.get("months"), "cost": cost.get("total"), "currency": cost.get("currency")}
     return {"label": side.label, "planning_value": found["assumed"]["planning_value"]} | row

@@ -125,8 +125,11 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
             gate = sizing.checked(shown_n(required, surface), advance)
         if not all(row["passed"] for row in gate):
             raise GateFailed(plan.label, gate)
-        with timed("effects"):
-            effect, band = effect_of(prepared, members, sizing), _over_doses(prepared, members)
+        with timed("effects", 2) as advance:
+            effect = effect_of(prepared, members, sizing)
+            advance()
+            band = _over_doses(prepared, members)
+            advance()
         with timed("readings of suspect figures") as advance:
             readings = under_readings(sizing, required, advance)
         with timed("what moves n") as advance:

@@ -39,7 +39,8 @@ def planned(question: Question, position: int, progress: Silent) -> dict[str, An
     answer = Answered(prepared, members, required, surface, [], effect, None, [], [], behind, [], {})
     of_trial = [kind for kind in plan.sensitivity.changed if kind in OF_THE_TRIAL]
     few = plan.model_copy(update={"sensitivity": plan.sensitivity.model_copy(update={"changed": of_trial})})
-    moves = what_moves(replace(sizing, prepared=replace(prepared, plan=few)), required)
+    with progress.steps("what moves n") as advance:
+        moves = what_moves(replace(sizing, prepared=replace(prepared, plan=few)), required, advance)
     brief = answer_in_brief(answer) | {"sensitivity": in_children(moves, plan.trial)}
     head = {"experiment": question.name, "key": question.key, "kind": "plans", "question": question.text}
     return head | brief | {"protocol": brief["protocol"] | {"partial": True}, "disclaimer": DISCLAIMER}

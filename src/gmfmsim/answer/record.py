@@ -62,7 +62,7 @@ def _outcome(answers: list[Answered], advance: Steps) -> Outcome:
     first, *others = records
     if others:
         first["sentence"] = " ".join(f"{r['label']}: {r['sentence']}" for r in (first, *others))
-        sides = [Side(r["label"], r, a.surface) for r, a in zip(records, answers, strict=True)]
+        sides = [Side(r["label"], r, a.surface, a.type_one) for r, a in zip(records, answers, strict=True)]
         first |= {"own_sentence": sentence(answers[0]), "comparison": plain(comparison(sides)), "alternatives": others}
         first |= compared(first)
     files: Datasets = {}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 import xarray as xr
@@ -59,7 +59,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What was asked: plans, past or rerun."""
+        """What was asked: plans, past, rerun or compared."""
         return str(self.answer["kind"])
 
     @property
@@ -130,20 +130,29 @@ class Outcome:
     manifest: dict[str, Any]
 
 
-def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Draw, seconds: float) -> None:
-    """Write everything of a result into the draft folder: own inputs, configuration, answer, data, page, manifest."""
-    _copy_own_inputs(question, draft)
-    (draft / "config.toml").write_text(tomli_w.dumps(question.config), encoding="utf-8")
-    head = {"experiment": question.name, "key": question.key, "kind": kind, "question": question.text}
-    answer = head | outcome.answer | {"disclaimer": DISCLAIMER}
+class Head(NamedTuple):
+    """What every result says first, as in answer.json, and the configuration that it is of."""
+
+    experiment: str
+    key: str
+    kind: str
+    question: str
+    config: dict[str, Any]
+
+
+def write(head: Head, outcome: Outcome, draft: Path, draw: Draw, seconds: float) -> None:
+    """Write everything of a result into the draft folder: configuration, answer, data, page, manifest."""
+    (draft / "config.toml").write_text(tomli_w.dumps(head.config), encoding="utf-8")
+    said = {name: value for name, value in head._asdict().items() if name != "config"}
+    answer = said | outcome.answer | {"disclaimer": DISCLAIMER}
     store.write_json(draft / "answer.json", answer)
     for name, data in outcome.datasets.items():
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         data.to_netcdf(draft / name)
     draw(replace(Result.read(draft), written=outcome.datasets))
     provenance = {
-        "experiment": question.name,
-        "key": question.key,
+        "experiment": head.experiment,
+        "key": head.key,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "gmfmsim": __version__,
         "method": METHOD,
@@ -155,7 +164,7 @@ def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Dr
     store.write_manifest(draft, provenance | outcome.manifest)
 
 
-def _copy_own_inputs(question: Question, draft: Path) -> None:
+def copy_own_inputs(question: Question, draft: Path) -> None:
     """Copy a user's own tables and models, so that the result can be run again wherever it goes."""
     of = (question.asked,) if isinstance(question.asked, Rerun) else question.plans
     for copy, tables in {copy: tables for p in of for copy, tables in p.tables_copies.items()}.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from gmfmsim.answer.past import past_outcome
 from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
-from gmfmsim.answer.result import Draw, Result, write
+from gmfmsim.answer.result import Draw, Head, Result, copy_own_inputs, write
 from gmfmsim.files import store
 from gmfmsim.progress import STOPS, Silent
 from gmfmsim.question.past import Past
@@ -31,13 +31,15 @@ def run(question: Question, results: Path, draw: Draw, progress: Silent, *, forc
     reused = not force and store.is_complete(folder)
     if not reused:
         kind, compute = KINDS[type(question.asked)]
+        head = Head(question.name, question.key, kind, question.text, question.config)
         with store.writing(folder, anew=force) as draft:
             started = time.perf_counter()
             try:
                 outcome = compute(question.asked, progress)
                 with progress.steps("report: figures and page") as advance:
                     seconds = time.perf_counter() - started
-                    write(question, kind, outcome, draft, partial(draw, advance=advance), seconds)
+                    copy_own_inputs(question, draft)
+                    write(head, outcome, draft, partial(draw, advance=advance), seconds)
             except STOPS as stop:
                 stop.add_note("nothing was written")
                 raise

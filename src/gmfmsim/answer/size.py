@@ -26,11 +26,14 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
 
     def figures(prepared: Prepared) -> dict[str, Any]:
         sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-        required, trial = sizing.required(), prepared.plan.trial
+        label, trial = prepared.plan.label, prepared.plan.trial
+        with progress.steps(f"{label}: search for n") as advance:
+            required = sizing.required(advance)
         row = in_figures(prepared, required) | at_answer(sizing, required)
         row |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
         if moves:
-            row["sensitivity"] = in_children(what_moves(sizing, required), trial)
+            with progress.steps(f"{label}: what moves n") as advance:
+                row["sensitivity"] = in_children(what_moves(sizing, required, advance), trial)
             row["distribution"] = sizing.behind(required)
         return row
 

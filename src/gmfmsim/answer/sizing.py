@@ -1,7 +1,7 @@
 """The required n of a plan and success over n: exactly where that is possible, else from simulated trials."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -209,7 +209,7 @@ class Sizing:
         where it is known exactly."""
         if not self.exact:
             return self.surface(n, advance, answer=answer).isel(analysis=[0])
-        return exact.curves(self.prepared.plan.trial, self.beliefs, n)
+        return exact.curves(self.prepared.plan.trial, self.beliefs, n, advance)
 
     def _simulated(self, n: list[int], advance: Steps, answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
@@ -280,10 +280,15 @@ def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) 
     Raises InputError where there is no plan.
     """
     if not question.plans:
-        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+        raise InputError([without_n(question)])
     first, *others = [plain(figures(prepared)) for prepared in question.plans]
     head = {"experiment": question.name, "question": question.text}
     return head | first | ({"alternatives": others} if others else {})
+
+
+def without_n(question: Question) -> Fault:
+    """Return the fault of a question without a plan, where an n is asked for."""
+    return Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")
 
 
 def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:
@@ -308,13 +313,17 @@ def exposed(trial: Design, n: int) -> int:
     return sum(size for size, gets in zip(trial.sizes(n).values(), treated, strict=True) if gets)
 
 
-def success_at(surface: xr.Dataset, n: int | None) -> dict[str, Any]:
+SUCCESS = {"assurance": "new_study", "power": "planning_value", "false_claims": "null"}
+"""What is said of success at the n of an answer, and in which scenario."""
+
+
+def success_at(surface: xr.Dataset, n: int | None, figures: Mapping[str, str] = SUCCESS) -> dict[str, Any]:
     """Return success of the primary analysis at n, with `_mcse`, of a surface that has it; null without an n.
 
-    assurance in a new study, power at the planning value, false_claims without an effect.
+    figures: the scenario of each.
     """
     found: dict[str, Any] = {}
-    for name, scenario in {"assurance": "new_study", "power": "planning_value", "false_claims": "null"}.items():
+    for name, scenario in figures.items():
         at = None if n is None else surface.isel(analysis=0).sel(scenario=scenario, n=n)
         found |= {name + end: None if at is None else at[f"success{end}"].item() for end in ("", "_mcse")}
     return found

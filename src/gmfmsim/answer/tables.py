@@ -45,7 +45,7 @@ def simulated(at: xr.Dataset, name: str, write: Callable[[float, float], Written
 def in_lines(t: Table) -> list[str]:
     """Return lines of aligned columns for a terminal: figures to the right, text to the left."""
     heads = [h.removeprefix("#") for h in t.headings]
-    rows = [[" ".join(filter(None, (c.text, c.note, c.warn))) for c in row] for row in t.rows]
+    rows = [[" ".join(filter(None, (c.text, c.warn, c.note))) for c in row] for row in t.rows]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     right = [h.startswith("#") for h in t.headings]
     return [
@@ -55,10 +55,11 @@ def in_lines(t: Table) -> list[str]:
 
 
 def parameters(model: dict) -> Table:
-    """Return the parameters of a fitted model: by quadrature, and beside them by sampling; or sampled alone."""
-    exact = model["engine"] == "exact"
+    """Return the parameters of a fitted model: by quadrature, and beside them by sampling; or one of them alone."""
+    exact, sampled = model["engine"] == "exact", any(p["mcse"] for p in model["parameters"])
     headings = ["parameter", "#mean", "#sd", "#median", "#95 % interval"]
-    more = ["#sampled mean", "#sampled sd", "#MCSE", "#apart"] if exact else ["#MCSE", "#R-hat", "#bulk ESS"]
+    beside = ["#sampled mean", "#sampled sd", "#MCSE", "#apart"] if sampled else []
+    more = beside if exact else ["#MCSE", "#R-hat", "#bulk ESS"]
     rows = []
     for p in model["parameters"]:
         row = [Cell(p["name"], p["unit"]), *map(figure, (p["mean"], p["sd"], p["median"]))]
@@ -68,7 +69,7 @@ def parameters(model: dict) -> Table:
         elif p["mcse"]:
             row += [figure(p["nuts_mean"]), figure(p["nuts_sd"]), f"{p['mcse']:.2g}", decimals(p["apart"], 1)]
         else:
-            row += [""] * 4
+            row += [""] * len(beside)
         rows.append(row)
     return table([*headings, *more], rows)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -98,6 +98,17 @@ def in_children(rows: list[dict], trial: Design) -> list[dict]:
         }
         for row in rows
     ]
+
+
+def over_assumed(n: int | None, moved: Iterable[int | None]) -> dict[str, Any] | None:
+    """Return between what children in all an answer lies, its own among them, over changed assumptions: low, high, and
+    none, whether any has no number. None where nothing is changed; low and high None where none has a number."""
+    others = list(moved)
+    reached = [children for children in (n, *others) if children is not None]
+    if not others:
+        return None
+    none = len(reached) <= len(others)
+    return {"low": min(reached, default=None), "high": max(reached, default=None), "none": none}
 
 
 def _moved(row: dict, required: RequiredN) -> float:

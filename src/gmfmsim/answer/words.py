@@ -5,6 +5,7 @@ import math
 import xarray as xr
 
 from gmfmsim.answer.plan import Answered
+from gmfmsim.answer.what_moves import over_assumed
 from gmfmsim.compute.text import percent
 from gmfmsim.model.average import no_average
 from gmfmsim.question.plan import Prepared
@@ -68,10 +69,10 @@ def goal_of(prepared: Prepared) -> str:
 def _how_sure(answer: Answered) -> str:
     """Say between what numbers the answer moves with what is assumed, and how probably none would do."""
     words, trial = [], answer.prepared.plan.trial
-    reached = [trial.total(n) for n in (answer.required.n, *(row["n"] for row in answer.moves)) if n is not None]
-    if answer.moves:
-        none = ", or to no number at all" if len(reached) <= len(answer.moves) else ""
-        words.append(f"depending on what is assumed, from {min(reached)} to {max(reached)}{none}")
+    moved = (row["n"] and trial.total(row["n"]) for row in answer.moves)
+    if over := over_assumed(trial.total(answer.required.n), moved):
+        none = ", or to no number at all" if over["none"] else ""
+        words.append(f"depending on what is assumed, from {over['low']} to {over['high']}{none}")
     if answer.behind and answer.prepared.plan.search.target.metric == "assurance":
         words.append(f"with {percent(answer.behind['n_of_own_truth']['none'])} probability no number would do")
     said = ", and ".join(words)

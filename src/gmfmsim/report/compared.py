@@ -29,12 +29,14 @@ CAPTION = (
 def compared_table(found: dict) -> Table:
     """Return the plans of a comparison, one a row."""
     rows = found["rows"]
-    ranged = any(row["range"] for row in rows)
+    ranged, settings = any(row["range"] for row in rows), any(_over_settings(row) for row in rows)
     headings = ["plan", "#children in all", *(["depending on what is assumed"] if ranged else []), "#assurance"]
-    headings += ["#power", "#plateau", "#false claims", "#with cells", "#beside the first"]
+    headings += ["#power", "#plateau", "#false claims", *(["#over settings"] if settings else [])]
+    headings += ["#with cells", "#beside the first"]
     told = any(row["months"] or row["cost"] for row in rows)
     headings += ["#cost, months"] if told else []
-    return table(headings, [[*_row(row, ranged), *([_resources(row)] if told else [])] for row in rows], [0])
+    cells = [[*_row(row, ranged, settings), *([_resources(row)] if told else [])] for row in rows]
+    return table(headings, cells, [0])
 
 
 def differs_table(found: dict) -> Table:
@@ -43,7 +45,7 @@ def differs_table(found: dict) -> Table:
     return table(headings, [[row["what"], *row["values"]] for row in found["differs"]])
 
 
-def _row(row: dict, ranged: bool) -> list[str | Cell]:
+def _row(row: dict, ranged: bool, settings: bool) -> list[str | Cell]:
     target = f"{percent(row['target']['value'])} {row['target']['metric']}"
     arms = ", ".join(f"{n} {arm}" for arm, n in (row["n_by_arm"] or {}).items())
     needed = Cell(str(row["n_total"]), arms) if row["n_total"] else Cell(NO_NUMBER[row["why"]])
@@ -55,7 +57,8 @@ def _row(row: dict, ranged: bool) -> list[str | Cell]:
         _share(row["assurance"], row["assurance_mcse"]),
         power._replace(note=f"at {row['planning_value']:g} {power.note}".strip()) if power.text else power,
         _share(row["plateau"], row["plateau_mcse"]),
-        _claims(row),
+        _share(row["false_claims"], row["false_claims_mcse"]),
+        *([_most_claims(_over_settings(row))] if settings else []),
         "" if row["exposed"] is None else str(row["exposed"]),
         _beside(row),
     ]
@@ -68,12 +71,18 @@ def _range(found: dict | None) -> str:
     return "none" if found["low"] is None else f"{found['low']} to {found['high']}{none}"
 
 
-def _claims(row: dict) -> Cell:
-    """Return the claim without an effect, and in red the most over settings of children where it lies above nominal."""
-    own, worst = _share(row["false_claims"], row["false_claims_mcse"]), row["above_nominal"]
+def _over_settings(row: dict) -> dict | None:
+    """Return the most false claims over settings of children; an earlier result says them where above nominal alone."""
+    return row.get("most_false_claims", row.get("above_nominal"))
+
+
+def _most_claims(worst: dict | None) -> Cell:
+    """Return the most false claims over settings of children, in red where they lie above nominal."""
     if worst is None:
-        return own
-    return own._replace(warn=f"up to {percent(worst['rate'])}")
+        return Cell("")
+    cell = _share(worst["rate"], worst["mcse"])
+    most = f"up to {cell.text}"
+    return cell._replace(text="", warn=most) if worst["above"] else cell._replace(text=most)
 
 
 def _resources(row: dict) -> Cell:

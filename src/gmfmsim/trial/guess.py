@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from gmfmsim.progress import Steps
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.operate import centre, every, fewer, operate
@@ -30,14 +31,15 @@ class Guess:
     children anew, so that success seen at n is met: what the level of several tests, or another loss, takes away.
     """
 
-    def __init__(self, truths: xr.Dataset, design: Design, seed: int):
-        self.truths, self.design, self.seed = truths, design, seed
+    def __init__(self, truths: xr.Dataset, design: Design, seed: int, advance: Steps):
+        self.truths, self.design, self.seed, self.advance = truths, design, seed, advance
         effect = truths["effect"].isel(scenario=0).transpose("arm", "draw").values
         theta = centre(design, effect, seed)[0]
         self.apart = [theta - c.threshold if c.direction == "above" else c.threshold - theta for c in claim(design)]
         self.z, self.worth, self.draws = special.ndtri(1 - design.alpha / 2), 1.0, theta.size
         n = [times * design.at_least(max(FEW, FEW_UNITS * design.step)) for times in (1, TIMES)]
-        found = operate(fewer(truths, TRIALS), design, n=n, seed=seed)["model_se"].isel(scenario=0, analysis=0)
+        seen = operate(fewer(truths, TRIALS), design, n=n, seed=seed, advance=advance)
+        found = seen["model_se"].isel(scenario=0, analysis=0)
         self.known = design.analyses[0].scale == "points" and bool(np.isfinite(found).all())
         few, more = found.values.tolist()
         rest = (n[1] * more**2 - n[0] * few**2) / (n[1] - n[0])
@@ -56,8 +58,8 @@ class Guess:
 
     def hold(self, n: int) -> None:
         """Hold the guess at n to a few simulated trials, at their truths."""
-        found = operate(fewer(self.truths, HELD), self.design, n=[n], seed=self.seed)["success"]
-        self.held(n, found.isel(scenario=0, n=0, analysis=0).item(), every(self.truths, HELD))
+        found = operate(fewer(self.truths, HELD), self.design, n=[n], seed=self.seed, advance=self.advance)
+        self.held(n, found["success"].isel(scenario=0, n=0, analysis=0).item(), every(self.truths, HELD))
 
     def held(self, n: int, success: float, of: slice = slice(None)) -> None:
         """Count children so that the guess at n is `success`, between a twentieth and twenty times as many."""

@@ -12,7 +12,7 @@ from gmfmsim.trial.children import Children, Dropout
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
-from gmfmsim.trial.operate import operate
+from gmfmsim.trial.operate import operate, primary_only
 
 
 def border(design: Design) -> float:
@@ -76,16 +76,22 @@ def gains(design: Design) -> Iterator[tuple[str, Design]]:
         yield words, design.model_copy(update={"analyses": moved})
 
 
-def type_one(design: Design, n: int, *, replicates: int, seed: int, advance: Steps = UNSEEN) -> xr.Dataset:
+def type_one(
+    design: Design, n: int, *, replicates: int, seed: int, primary: bool = False, advance: Steps = UNSEEN
+) -> xr.Dataset:
     """Return the share of false claims on the border of the claim over `settings`: nominal is alpha / 2.
 
+    primary: of the primary analysis alone, which meets the same trials.
     Returns type_one, type_one_mcse, failed (setting, analysis); a trial that could not be analysed claims nothing.
     """
-    rows = []
-    for name, changed in settings(design):
+    rows, them = [], list(settings(design))
+    advance.expect(len(them))
+    for name, changed in them:
         truths = fixed_truths(changed, border(changed), replicates, seed)
-        found = operate(truths, changed, n=[n], seed=seed, advance=advance).isel(scenario=0, n=0, drop=True)
+        of, engine = primary_only(changed) if primary else (changed, "auto")
+        found = operate(truths, of, n=[n], seed=seed, engine=engine).isel(scenario=0, n=0, drop=True)
         rows.append(found[["success", "success_mcse", "failed"]].assign_coords(setting=name))
+        advance()
     table = xr.concat(rows, dim="setting").rename(success="type_one", success_mcse="type_one_mcse")
     return table.assign_attrs(nominal=design.alpha / 2, n=n, replicates=replicates)
 

@@ -123,31 +123,26 @@ def probit(share: float) -> float:
 class Curve:
     """A figure that rises with n, and its MCSE: every n simulated once, on common random numbers.
 
-    at(n) returns both; straight(figure) is nearly a line against sqrt(n): the probit for success. n comes in multiples
-    of `step`, from two on.
+    at(n) returns both; in_time() raises OutOfTime where no time is left for another n; straight(figure) is nearly a
+    line against sqrt(n): the probit for success. n comes in multiples of `step`, from two on.
     """
 
     def __init__(
         self,
         at: Callable[[int], tuple[float, float]],
-        deadline: float = math.inf,
+        in_time: Callable[[], None] = lambda: None,
         straight: Callable[[float], float] = probit,
         step: int = 1,
     ):
-        self.at, self.deadline, self.straight, self.step = at, deadline, straight, step
+        self.at, self.in_time, self.straight, self.step = at, in_time, straight, step
         self.seen: dict[int, tuple[float, float]] = {}
 
     def __call__(self, n: int) -> tuple[float, float]:
-        """Return the figure and its MCSE at n. Raises OutOfTime once the deadline is over."""
+        """Return the figure and its MCSE at n. Raises OutOfTime where no time is left for it."""
         if n not in self.seen:
             self.in_time()
             self.seen[n] = self.at(n)
         return self.seen[n]
-
-    def in_time(self) -> None:
-        """Raise OutOfTime once the deadline is over."""
-        if time.monotonic() > self.deadline:
-            raise OutOfTime
 
     def crossing(self, level: float, *, most: int, z: float = 0.0, start: int | None = None) -> int | None:
         """Return the smallest n with figure + z MCSE >= level, or None if there is none up to `most`.
@@ -202,24 +197,45 @@ class Curve:
         return min(max(math.floor(root**2), low + 1), high - 1)
 
 
-class Timed(Steps):
-    """Steps of simulated trials, the next of which is not begun once a deadline is over: OutOfTime."""
+OVER = 1.1
+"""Times the seconds of a search until which its last block of trials may last, by those before it."""
 
-    def __init__(self, deadline: float, seen: Steps):
+
+class Timed(Steps):
+    """Steps of simulated trials, the next of which is not begun where time is short: OutOfTime.
+
+    A step is taken to last as long as the longest so far. While it is waited for another one begins on another core,
+    which cannot be stopped: there has to be time for two.
+    """
+
+    def __init__(self, seconds: float, seen: Steps):
         super().__init__()
-        self.deadline, self.seen = deadline, seen
+        self.last, self.longest, self.seen = time.monotonic(), 0.0, seen
+        self.end = self.last + OVER * seconds
 
     def __call__(self) -> None:
-        """Count a step. Raises OutOfTime where others are to come and the deadline is over."""
+        """Count a step. Raises OutOfTime where others are to come and time is short."""
         super().__call__()
         self.seen()
-        if self.done < self.total and time.monotonic() > self.deadline:
-            raise OutOfTime
+        before, self.last = self.last, time.monotonic()
+        self.longest = max(self.longest, self.last - before)
+        if self.done < self.total:
+            self._two_more()
 
     def expect(self, more: int) -> None:
-        """Count steps that are to come."""
+        """Count steps that are to come, from now on."""
         super().expect(more)
         self.seen.expect(more)
+        self.last = time.monotonic()
+
+    def in_time(self) -> None:
+        """Raise OutOfTime where time is short."""
+        self.last = time.monotonic()
+        self._two_more()
+
+    def _two_more(self) -> None:
+        if self.last + 2 * self.longest > self.end:
+            raise OutOfTime
 
 
 def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, advance: Steps = UNSEEN) -> RequiredN:
@@ -231,10 +247,9 @@ def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, 
     for success +- z x MCSE. Where children are drawn one by one the search stays near a guess, see `trial.near`; and
     where the plateau lies below the target, only 95 % of it is looked for: no n can reach the target.
     """
-    deadline = time.monotonic() + (search.max_seconds or math.inf)
     truths = truths.sel(scenario=[SCENARIO[search.target.metric]])
     first, engine = primary_only(trial)
-    dear, timed = engine == "children", Timed(deadline, advance)
+    dear, timed = engine == "children", Timed(search.max_seconds or math.inf, advance)
 
     def at(sizes: list[int]) -> list[tuple[float, float]]:
         found = simulate(truths, first, n=sizes, seed=seed, engine=engine, advance=timed)
@@ -243,12 +258,12 @@ def required_n(truths: xr.Dataset, trial: Design, search: Search, *, seed: int, 
 
     limit = simulate(truths, trial, n=[], seed=seed)
     plateau, mcse = limit["plateau"].item(), limit["plateau_mcse"].item()
-    curve = Curve(lambda n: at([n])[0], deadline, step=trial.step)
+    curve = Curve(lambda n: at([n])[0], timed.in_time, step=trial.step)
     z, target, most = search.z, search.target.value, search.max_n_per_arm
     hopeless = dear and plateau + z * mcse < target
-    guess = Guess(truths, first, seed) if dear and plateau > 0 else None
-    find = Near(curve, at, first, guess) if guess and guess.known else curve.crossings
     try:
+        guess = Guess(truths, first, seed, timed) if dear and plateau > 0 else None
+        find = Near(curve, at, first, guess) if guess and guess.known else curve.crossings
         n, *interval = (None, None, None) if hopeless else find(target, (0.0, z, -z), most)
         if n is not None:
             why = "reached"
