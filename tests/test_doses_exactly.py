@@ -10,6 +10,7 @@ from design_cases import arm, figure, normal_design
 from scipy import special, stats
 
 import gmfmsim
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -22,7 +23,7 @@ from gmfmsim.trial.closed_form import StandardError, claim_power
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.estimates import Criterion
 from gmfmsim.trial.exact import Assurance, qualifies, smallest, success
-from gmfmsim.trial.exact.doses import any_beyond
+from gmfmsim.trial.exact.largest import Points, any_beyond
 from gmfmsim.trial.exact.rules import estimated
 from gmfmsim.trial.multiplicity import control_correlation, critical_value, rectangle
 from gmfmsim.trial.operate import limit
@@ -80,9 +81,10 @@ def test_known_one_dose_is_the_t_test(n, effect):
     error = StandardError(5 * math.sqrt(2 / n), 2 * n - 2)
     s, weight = estimated(error.df, 3.0)
     rule = special.stdtrit(error.df, 0.975) * s, weight
-    common = np.polynomial.legendre.leggauss(48)
-    found = any_beyond(np.array([[effect / 5]]), np.array([float(n)]), float(n), rule, common)
-    assert abs(found.item() - claim_power(effect, error)) < 1e-8
+    units = np.full(rule[0].size, float(n))
+    truth = NormalMixture(np.ones(1), np.array([effect / 5]), np.zeros(1))
+    found = any_beyond(Points(units[None], units, *rule), np.ones(1), truth, 20.0)
+    assert abs(found - claim_power(effect, error)) < 1e-8
 
 
 @pytest.mark.parametrize("method", ["trend", "mcp_mod"])

@@ -1,0 +1,288 @@
+"""Success of the largest of several differences from control, whose effects are known together along curves."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gmfmsim.compute.algebra import gauss_hermite
+from gmfmsim.compute.compiled import compiled
+from gmfmsim.dist.mixture import NormalMixture, on_grids
+from gmfmsim.dist.normal import normal_cdf
+from gmfmsim.trial.analyse.law import Statistic
+from gmfmsim.trial.exact.doses import Curve
+from gmfmsim.trial.exact.rules import (
+    FEW,
+    Rule,
+    completers_bend,
+    completers_of,
+    estimated,
+    estimated_by,
+    price,
+    product_rule,
+    sparse,
+)
+from gmfmsim.trial.exact.statistic import NEEDS_TWO
+
+ERROR = 1e-7
+"""What each of the sums may be off by: those over completers and S, over the control mean, and over truths."""
+
+CLASS = 4.0
+"""Curves that need the same accuracy, in so many natural logs, share the points of completers and S."""
+
+STEPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3)
+"""Steps of a grid of truths, where 1 is the width over which success rises."""
+
+STENCIL, STENCIL_DIGITS = 16, 6.6
+"""Points of the grid that a value between them is taken from, and its accuracy in natural logs x step."""
+
+NARROW = 8
+"""Most nodes of a component that is narrower than the grid."""
+
+CLOSE = 0.25
+"""Step of a grid in SDs of a component below which its tails are by Euler and Maclaurin's formula."""
+
+SMOOTH = 1.2
+"""Accuracy in natural logs from each node of a rule of S, from which on it has a part in the sparse rule."""
+
+EASE = 3.0
+"""By how many natural logs a sparse rule of completers and S is more exact than it is asked to be."""
+
+MOST_OF_S = 64
+"""Nodes of a rule of S."""
+
+LAGRANGE = np.array([math.prod(k - other for other in range(STENCIL) if other != k) for k in range(STENCIL)], float)
+
+AT, AT_WEIGHT = np.zeros((NARROW, NARROW)), np.zeros((NARROW, NARROW))
+for _size in range(1, NARROW + 1):
+    AT[_size - 1, :_size], AT_WEIGHT[_size - 1, :_size] = gauss_hermite(_size)
+
+
+class Points(NamedTuple):
+    """Units of the doses (k, P) and of the control (P,), limit c S of the largest t (P,), and weights (P,)."""
+
+    doses: np.ndarray
+    control: np.ndarray
+    limit: np.ndarray
+    weight: np.ndarray
+
+
+class Largest:
+    """Success of the test of the largest difference from control at a one-sided level, above 0, at any n.
+
+    P(any t_i > c) = 1 - E[prod_i Phi((c S w_i - effect_i / sd + Z / sqrt(n_0)) sqrt(n_i))] over the error Z of the
+    control mean and S = estimated / true SD, w_i = sqrt(1 / n_i + 1 / n_0) (Dunnett 1955); over completers, and over
+    A / sd along each curve, sds the SDs of a unit with their shares. The smaller the share of a curve, the less exact
+    its sums need to be.
+    """
+
+    def __init__(self, test: Statistic, curves: Sequence[Curve], level: float, sds: Rule):
+        self.test, self.level = test, level
+        self.doses = np.arange(len(test.weights)) != test.doses.control
+        self.curves = [(c.share, c.loading[self.doses], _scaled(c.of, sds)) for c in curves]
+
+    def at(self, n: int) -> float:
+        """Return success at n, with an error below 1e-6."""
+        return self._over(lambda digits: self._points(n, digits))
+
+    def rough(self, units: np.ndarray) -> float:
+        """Return success of the test with known SD at units (G,): a guess, which takes no time."""
+        limit = self._critical(np.full(1, np.inf))
+        return self._over(lambda _: Points(units[self.doses, None], units[~self.doses], limit, np.ones(1)))
+
+    def _over(self, points: Callable[[float], Points]) -> float:
+        """Return success over points, which are asked for by their accuracy in natural logs."""
+        total, known = 0.0, {}
+        for share, loading, of in self.curves:
+            digits = max(math.log(share * len(self.curves) / ERROR), 1.0)
+            of_class = -math.log(ERROR) - EASE + math.ceil((digits + math.log(ERROR)) / CLASS) * CLASS
+            if of_class not in known:
+                known[of_class] = points(of_class)
+            total += share * any_beyond(known[of_class], loading, of, digits)
+        return total
+
+    def _points(self, n: int, digits: float) -> Points:
+        """Return the points of completers and S at n: the weights sum to the probability that the test can be done."""
+        sizes, kept, groups = self.test.sizes(n), self.test.kept, len(self.test.weights)
+        steep = math.sqrt(1 + max(sizes) / sizes[int(self.doses.argmin())])
+        expected = max(sum(sizes) * kept - groups, groups)
+        price_of_s = price(self._critical(np.array([expected])).item() * steep / math.sqrt(2 * expected))
+        smooth = price_of_s > SMOOTH
+        few = 2 if sum(sizes) * kept < FEW else 1
+        prices = [price(completers_bend(size, kept)) / few for size in sizes] + [price_of_s] * smooth
+        most = [size - NEEDS_TWO + 1 for size in sizes] + [MOST_OF_S] * smooth
+        parts = []
+        for row, sign in sparse(prices, most, digits):
+            rules = [completers_of(size, kept, NEEDS_TWO, nodes) for size, nodes in zip(sizes, row, strict=False)]
+            units, weight = product_rule(rules, least=0.0)
+            parts.append((np.vstack([units, np.full(weight.size, row[-1])]), sign * weight))
+        (*units, nodes), weight = _heaviest(
+            *(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)), digits
+        )
+        df = np.sum(units, axis=0) - groups
+        critical = self._critical(df)
+        each = zip(df.tolist(), critical.tolist(), nodes.tolist(), strict=True)
+        s = [estimated_by(d, int(size)) if smooth else estimated(d, c * steep) for d, c, size in each]
+        at, share = (np.concatenate(part) for part in zip(*s, strict=True))
+        times = [part.size for _, part in s]
+        groups_of = np.repeat(units, times, axis=1)
+        limit, weight = np.repeat(critical, times) * at, np.repeat(weight, times) * share
+        return Points(groups_of[self.doses], groups_of[~self.doses][0], limit, weight)
+
+    def _critical(self, df: np.ndarray) -> np.ndarray:
+        """Return the critical values (P,) at df (P,)."""
+        assert self.test.doses is not None
+        assert self.test.doses.critical is not None
+        return self.test.doses.critical(self.level, df)
+
+
+def _heaviest(nodes: np.ndarray, weight: np.ndarray, digits: float) -> Rule:
+    """Return nodes (G, P) and weights (P,) without those that hardly count, even together."""
+    size = abs(weight)
+    order = np.argsort(size, kind="stable")
+    lightest = np.searchsorted(np.cumsum(size[order]), math.exp(-digits) / 10)
+    kept = np.sort(order[min(int(lightest), size.size - 1) :])
+    return nodes[:, kept], weight[kept]
+
+
+def any_beyond(points: Points, loading: np.ndarray, of: NormalMixture, digits: float) -> float:
+    """Return the sum over points of weight x P(any t_i > limit), for doses with effects loading (k,) x A in SDs of a
+    unit, A ~ of; its error is about exp(-digits)."""
+    at, weight = _truths(points, loading, of, digits)
+    z, of_z = _control_error(points, digits)
+    return float(_any_beyond(at, weight, loading, points.doses, points.control, points.limit, points.weight, z, of_z))
+
+
+def _control_error(points: Points, digits: float) -> Rule:
+    """Return the rule of Z by the trapezoidal rule: the error falls as exp(-2 pi^2 / (step^2 (1 + sum(n_i / n_0))))."""
+    bend = 1 + float((points.doses / points.control).sum(axis=0).max())
+    step, end = math.pi * math.sqrt(2 / (digits * bend)), math.sqrt(2 * digits)
+    z = step * np.arange(-math.ceil(end / step), math.ceil(end / step) + 1)
+    return z, step * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _truths(points: Points, loading: np.ndarray, of: NormalMixture, digits: float) -> Rule:
+    """Return the rule of A: known truths as they are, others on a grid.
+
+    Success rises with A over a width 1 / rise, and a component of SD s is summed with an error of
+    exp(-2 pi^2 / (step^2 (rise^2 + 1 / s^2))); narrower ones by values between the points. Beyond the ends success no
+    longer changes: one dose is certain to be found, or none can be.
+    """
+    if not of.sds.any():
+        return of.means, of.weight
+    slope2 = loading[:, None] ** 2
+    noise = 1 / (slope2 * points.doses).sum(axis=0) + 1 / (points.control * slope2.max())
+    rise2 = 1 / float(noise.min())
+    step, wide = _step(of, math.sqrt(rise2), digits)
+    low, high = _ends(points, loading, digits)
+    reach = np.sqrt(2 * np.maximum(digits + np.log(of.weight), 0)) * of.sds
+    low, high = max(low, float((of.means - reach).min())), min(high, float((of.means + reach).max()))
+    if (of.sds < wide).any():
+        low, high = low - step * STENCIL / 2, high + step * STENCIL / 2
+    weight = np.zeros(max(math.ceil((high - low) / step), 1) + 1)
+    _shared_out(of.means, of.sds, of.weight, low, step, wide, digits, math.sqrt(rise2), weight)
+    return low + step * np.arange(weight.size), weight
+
+
+def _step(of: NormalMixture, rise: float, digits: float) -> tuple[float, float]:
+    """Return the step of the grid, and the SD from which on a component is summed on it."""
+    for step in STEPS:
+        room = 2 * math.pi**2 / digits / step**2 - 1
+        wide = 1 / math.sqrt(room) if room > 0 else math.inf
+        narrow = float(of.weight[of.sds * rise < wide].sum())
+        if narrow * math.exp(-STENCIL_DIGITS / step) < math.exp(-digits):
+            break
+    return step / rise, wide / rise
+
+
+def _ends(points: Points, loading: np.ndarray, digits: float) -> tuple[float, float]:
+    """Return the ends of A beyond which success is what it is at the ends."""
+    width = np.sqrt(1 / points.doses + 1 / points.control).max(axis=1)
+    slowest, far = abs(loading) / width, float(points.limit.max()) + math.sqrt(2 * digits)
+
+    def end(up: np.ndarray) -> float:
+        return far / float(slowest[up].max() if up.any() else slowest[loading != 0].min())
+
+    return -end(loading < 0), end(loading > 0)
+
+
+def _scaled(of: NormalMixture, sds: Rule) -> NormalMixture:
+    """Return the distribution of A / sd over sds of a unit with their shares."""
+    centre, spread = (np.divide.outer(x, sds[0]).ravel() for x in (of.means, of.sds))
+    return on_grids(NormalMixture(np.outer(of.weight, sds[1]).ravel(), centre, spread))
+
+
+@compiled
+def _any_beyond(at, weight, loading, doses, control, limit, share, z, of_z):
+    """Return the sum over nodes of share x of_z x weight x (1 - prod_i Phi(...))."""
+    k, total = doses.shape[0], 0.0
+    slope, base = np.empty(k), np.empty(k)
+    for p in range(limit.size):
+        for i in range(k):
+            slope[i] = loading[i] * math.sqrt(doses[i, p])
+        inner = 0.0
+        for m in range(z.size):
+            for i in range(k):
+                width = math.sqrt(1 / doses[i, p] + 1 / control[p])
+                base[i] = (limit[p] * width + z[m] / math.sqrt(control[p])) * math.sqrt(doses[i, p])
+            found = 0.0
+            for q in range(at.size):
+                inside = 1.0
+                for i in range(k - 1, -1, -1):
+                    inside *= normal_cdf(base[i] - slope[i] * at[q])
+                found += weight[q] * (1.0 - inside)
+            inner += of_z[m] * found
+        total += share[p] * inner
+    return total
+
+
+@compiled
+def _shared_out(centre, spread, mass, low, step, wide, digits, rise, out):
+    """Add the weights of normal components to the points of a grid from `low` on."""
+    last, before, reach = out.size - 1, np.empty(STENCIL), math.sqrt(2 * digits)
+    for c in range(centre.size):
+        if spread[c] >= wide:
+            _sum_wide((low - centre[c]) / spread[c], step / spread[c], mass[c], reach, out)
+            continue
+        bend = (spread[c] * rise) ** 2 / 2
+        size = 1
+        if spread[c] > 0:
+            size = min(max(math.ceil(digits / -math.log(min(bend, 0.1))), 1), NARROW)
+        for q in range(size):
+            x = min(max((centre[c] + spread[c] * AT[size - 1, q] - low) / step, 0.0), float(last))
+            k0 = min(max(int(x) - STENCIL // 2 + 1, 0), last + 1 - STENCIL)
+            part = mass[c] * AT_WEIGHT[size - 1, q]
+            for k in range(STENCIL):
+                before[k] = part
+                part *= x - k0 - k
+            part = 1.0
+            for k in range(STENCIL - 1, -1, -1):
+                out[k0 + k] += before[k] * part / LAGRANGE[k]
+                part *= x - k0 - k
+
+
+@compiled
+def _sum_wide(start, step, mass, reach, out):
+    """Add the weights of the trapezoidal rule of a normal component to a grid that is start + step k in its SDs; what
+    lies beyond the ends counts there."""
+    last = out.size - 1
+    first, end = math.ceil((-reach - start) / step), math.floor((reach - start) / step)
+    if step < CLOSE:
+        out[0] += mass * _tail(-(start - step / 2), step)
+        out[last] += mass * _tail(start + step * (last + 0.5), step)
+        first, end = max(first, 0), min(end, last)
+    u = start + step * first
+    value = mass * step / math.sqrt(2 * math.pi) * math.exp(-u * u / 2)
+    ratio, fall = math.exp(-step * (u + step / 2)), math.exp(-step * step)
+    for k in range(first, end + 1):  # from point to point by ratios, which saves the exponentials
+        out[min(max(k, 0), last)] += value
+        value *= ratio
+        ratio *= fall
+
+
+@compiled
+def _tail(a, step):
+    """Return the sum of step x density at a + step / 2, a + 3 step / 2, ... of a standard normal variable."""
+    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+    return normal_cdf(-a) - step**2 / 24 * a * density - 7 * step**4 / 5760 * (3 * a - a**3) * density
