@@ -37,11 +37,11 @@ STEPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3)
 STENCIL, STENCIL_DIGITS = 16, 6.6
 """Points of the grid that a value between them is taken from, and its accuracy in natural logs x step."""
 
-NARROW = 8
+NARROW = 32
 """Most nodes of a component that is narrower than the grid."""
 
-CLOSE = 0.25
-"""Step of a grid in SDs of a component below which its tails are by Euler and Maclaurin's formula."""
+BEND = 0.1
+"""How soon the grid becomes wider."""
 
 SMOOTH = 1.2
 """Accuracy in natural logs from each node of a rule of S, from which on it has a part in the sparse rule."""
@@ -74,13 +74,18 @@ class Largest:
     P(any t_i > c) = 1 - E[prod_i Phi((c S w_i - effect_i / sd + Z / sqrt(n_0)) sqrt(n_i))] over the error Z of the
     control mean and S = estimated / true SD, w_i = sqrt(1 / n_i + 1 / n_0) (Dunnett 1955); over completers, and over
     A / sd along each curve, sds the SDs of a unit with their shares. The smaller the share of a curve, the less exact
-    its sums need to be.
+    its sums need to be, down to nothing.
     """
 
     def __init__(self, test: Statistic, curves: Sequence[Curve], level: float, sds: Rule):
         self.test, self.level = test, level
         self.doses = np.arange(len(test.weights)) != test.doses.control
-        self.curves = [(c.share, c.loading[self.doses], _scaled(c.of, sds)) for c in curves]
+        digits = [math.log(c.share * len(curves) / ERROR) for c in curves]
+        self.curves = [
+            (c.share, d, c.loading[self.doses], _scaled(c.of, sds))
+            for c, d in zip(curves, digits, strict=True)
+            if d > 0
+        ]
 
     def at(self, n: int) -> float:
         """Return success at n, with an error below 1e-6."""
@@ -94,8 +99,7 @@ class Largest:
     def _over(self, points: Callable[[float], Points]) -> float:
         """Return success over points, which are asked for by their accuracy in natural logs."""
         total, known = 0.0, {}
-        for share, loading, of in self.curves:
-            digits = max(math.log(share * len(self.curves) / ERROR), 1.0)
+        for share, digits, loading, of in self.curves:
             of_class = -math.log(ERROR) - EASE + math.ceil((digits + math.log(ERROR)) / CLASS) * CLASS
             if of_class not in known:
                 known[of_class] = points(of_class)
@@ -166,45 +170,56 @@ def _truths(points: Points, loading: np.ndarray, of: NormalMixture, digits: floa
     """Return the rule of A: known truths as they are, others on a grid.
 
     Success rises with A over a width 1 / rise, and a component of SD s is summed with an error of
-    exp(-2 pi^2 / (step^2 (rise^2 + 1 / s^2))); narrower ones by values between the points. Beyond the ends success no
-    longer changes: one dose is certain to be found, or none can be.
+    exp(-2 pi^2 / (step^2 (rise^2 + 1 / s^2))); narrower ones by values between the points. The farther from 0, the
+    flatter the doses that still tell: A = end (v + BEND sinh(v)), v in equal steps, where beyond +- end the steepest
+    dose is certain to be found, or cannot be. Where success no longer changes at all, one point stands for the rest.
     """
     if not of.sds.any():
         return of.means, of.weight
     slope2 = loading[:, None] ** 2
     noise = 1 / (slope2 * points.doses).sum(axis=0) + 1 / (points.control * slope2.max())
-    rise2 = 1 / float(noise.min())
-    step, wide = _step(of, math.sqrt(rise2), digits)
-    low, high = _ends(points, loading, digits)
+    rise = 1 / math.sqrt(float(noise.min()))
+    low, high, end = _ends(points, loading, digits)
+    seen = _seen(of.means / end, of.sds / end)
+    step, wide = _step(of.weight, seen * rise * end, digits)
+    step /= rise * end * (1 + BEND * math.cosh(1))
     reach = np.sqrt(2 * np.maximum(digits + np.log(of.weight), 0)) * of.sds
-    low, high = max(low, float((of.means - reach).min())), min(high, float((of.means + reach).max()))
-    if (of.sds < wide).any():
-        low, high = low - step * STENCIL / 2, high + step * STENCIL / 2
-    weight = np.zeros(max(math.ceil((high - low) / step), 1) + 1)
-    _shared_out(of.means, of.sds, of.weight, low, step, wide, digits, math.sqrt(rise2), weight)
-    return low + step * np.arange(weight.size), weight
+    first, last = (_along(x / end) for x in (float((of.means - reach).min()), float((of.means + reach).max())))
+    v = first + step * np.arange(-STENCIL // 2, math.ceil((last - first) / step) + STENCIL // 2 + 1)
+    weight = np.zeros(v.size)
+    _shared_out(of.means / end, of.sds / end, of.weight, v, seen >= wide / rise / end, digits, rise * end, weight)
+    at = end * (v + BEND * np.sinh(v))
+    k0, k1 = min(int(np.searchsorted(at, low, "right")), at.size) - 1, int(np.searchsorted(at, high))
+    k0, k1 = max(k0, 0), min(k1, at.size - 1)
+    if k0 >= k1:
+        return at, weight
+    within = weight[k0 : k1 + 1].copy()
+    within[0] += weight[:k0].sum()
+    within[-1] += weight[k1 + 1 :].sum()
+    return at[k0 : k1 + 1], within
 
 
-def _step(of: NormalMixture, rise: float, digits: float) -> tuple[float, float]:
-    """Return the step of the grid, and the SD from which on a component is summed on it."""
+def _step(weight: np.ndarray, spread: np.ndarray, digits: float) -> tuple[float, float]:
+    """Return the step of the grid, and the SD from which on a component is summed on it; spread: SDs of components,
+    where 1 is the width over which success rises."""
     for step in STEPS:
         room = 2 * math.pi**2 / digits / step**2 - 1
         wide = 1 / math.sqrt(room) if room > 0 else math.inf
-        narrow = float(of.weight[of.sds * rise < wide].sum())
-        if narrow * math.exp(-STENCIL_DIGITS / step) < math.exp(-digits):
+        narrow = float(weight[spread < wide].sum())
+        if wide <= 1 and narrow * math.exp(-STENCIL_DIGITS / step) < math.exp(-digits):
             break
-    return step / rise, wide / rise
+    return step, wide
 
 
-def _ends(points: Points, loading: np.ndarray, digits: float) -> tuple[float, float]:
-    """Return the ends of A beyond which success is what it is at the ends."""
+def _ends(points: Points, loading: np.ndarray, digits: float) -> tuple[float, float, float]:
+    """Return the ends of A beyond which success is what it is there, and how far from 0 the steepest dose tells."""
     width = np.sqrt(1 / points.doses + 1 / points.control).max(axis=1)
     slowest, far = abs(loading) / width, float(points.limit.max()) + math.sqrt(2 * digits)
 
     def end(up: np.ndarray) -> float:
         return far / float(slowest[up].max() if up.any() else slowest[loading != 0].min())
 
-    return -end(loading < 0), end(loading > 0)
+    return -end(loading < 0), end(loading > 0), far / float(slowest.max())
 
 
 def _scaled(of: NormalMixture, sds: Rule) -> NormalMixture:
@@ -238,19 +253,53 @@ def _any_beyond(at, weight, loading, doses, control, limit, share, z, of_z):
 
 
 @compiled
-def _shared_out(centre, spread, mass, low, step, wide, digits, rise, out):
-    """Add the weights of normal components to the points of a grid from `low` on."""
-    last, before, reach = out.size - 1, np.empty(STENCIL), math.sqrt(2 * digits)
+def _along(x):
+    """Return v with v + BEND sinh(v) = x, by Newton's method from beyond."""
+    size = abs(x)
+    v = min(size, math.asinh(size / BEND))
+    for _ in range(60):
+        change = (v + BEND * math.sinh(v) - size) / (1 + BEND * math.cosh(v))
+        v -= change
+        if abs(change) <= 1e-14 * v:
+            break
+    return math.copysign(v, x)
+
+
+@compiled
+def _stretch(x):
+    """Return by how much a step of the grid is longer at x than it is at the end, 1."""
+    return (1 + BEND * math.cosh(_along(x))) / (1 + BEND * math.cosh(1))
+
+
+@compiled
+def _seen(centre, spread):
+    """Return the SDs of normal components, in units of the end, as the grid has them where it is widest for them."""
+    out = np.empty(centre.size)
     for c in range(centre.size):
-        if spread[c] >= wide:
-            _sum_wide((low - centre[c]) / spread[c], step / spread[c], mass[c], reach, out)
+        out[c] = spread[c] / max(_stretch(abs(centre[c]) + 2 * spread[c]), 1.0)
+    return out
+
+
+@compiled
+def _shared_out(centre, spread, mass, v, wide, digits, rise, out):
+    """Add the weights of normal components, in units of the end, to the points v of a grid."""
+    before, reach, last, step = np.empty(STENCIL), math.sqrt(2 * digits), v.size - 1, v[1] - v[0]
+    for c in range(centre.size):
+        if wide[c]:
+            k0 = max(math.ceil((_along(centre[c] - reach * spread[c]) - v[0]) / step), 0)
+            k1 = min(math.floor((_along(centre[c] + reach * spread[c]) - v[0]) / step), last)
+            size = mass[c] * step / spread[c] / math.sqrt(2 * math.pi)
+            for k in range(k0, k1 + 1):
+                grown = math.exp(v[k])
+                u = (v[k] + BEND / 2 * (grown - 1 / grown) - centre[c]) / spread[c]
+                out[k] += size * (1 + BEND / 2 * (grown + 1 / grown)) * math.exp(-u * u / 2)
             continue
-        bend = (spread[c] * rise) ** 2 / 2
         size = 1
         if spread[c] > 0:
-            size = min(max(math.ceil(digits / -math.log(min(bend, 0.1))), 1), NARROW)
+            bend = spread[c] * rise / max(_stretch(abs(centre[c])), 1.0)
+            size = min(max(math.ceil(digits / math.log(1 + 1 / bend**2)), 1), NARROW)
         for q in range(size):
-            x = min(max((centre[c] + spread[c] * AT[size - 1, q] - low) / step, 0.0), float(last))
+            x = (_along(centre[c] + spread[c] * AT[size - 1, q]) - v[0]) / step
             k0 = min(max(int(x) - STENCIL // 2 + 1, 0), last + 1 - STENCIL)
             part = mass[c] * AT_WEIGHT[size - 1, q]
             for k in range(STENCIL):
@@ -260,29 +309,3 @@ def _shared_out(centre, spread, mass, low, step, wide, digits, rise, out):
             for k in range(STENCIL - 1, -1, -1):
                 out[k0 + k] += before[k] * part / LAGRANGE[k]
                 part *= x - k0 - k
-
-
-@compiled
-def _sum_wide(start, step, mass, reach, out):
-    """Add the weights of the trapezoidal rule of a normal component to a grid that is start + step k in its SDs; what
-    lies beyond the ends counts there."""
-    last = out.size - 1
-    first, end = math.ceil((-reach - start) / step), math.floor((reach - start) / step)
-    if step < CLOSE:
-        out[0] += mass * _tail(-(start - step / 2), step)
-        out[last] += mass * _tail(start + step * (last + 0.5), step)
-        first, end = max(first, 0), min(end, last)
-    u = start + step * first
-    value = mass * step / math.sqrt(2 * math.pi) * math.exp(-u * u / 2)
-    ratio, fall = math.exp(-step * (u + step / 2)), math.exp(-step * step)
-    for k in range(first, end + 1):  # from point to point by ratios, which saves the exponentials
-        out[min(max(k, 0), last)] += value
-        value *= ratio
-        ratio *= fall
-
-
-@compiled
-def _tail(a, step):
-    """Return the sum of step x density at a + step / 2, a + 3 step / 2, ... of a standard normal variable."""
-    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
-    return normal_cdf(-a) - step**2 / 24 * a * density - 7 * step**4 / 5760 * (3 * a - a**3) * density
