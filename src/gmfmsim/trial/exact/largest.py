@@ -26,34 +26,37 @@ from gmfmsim.trial.exact.rules import (
 from gmfmsim.trial.exact.statistic import NEEDS_TWO
 
 ERROR = 1e-7
-"""What each of the sums may be off by: those over completers and S, over the control mean, and over truths."""
+"""What each of the sums may be off by: those over completers and S, over the control mean, and over truths. They are
+asked for by their accuracy in natural logs, `digits`: an error of exp(-digits)."""
 
 CLASS = 4.0
-"""Curves that need the same accuracy, in so many natural logs, share the points of completers and S."""
+"""Curves whose digits differ by less share the points of completers and S."""
 
 STEPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.35, 0.3)
-"""Steps of a grid of truths, where 1 is the width over which success rises."""
+"""Steps of a grid of truths, where 1 is the width over which success rises: the longest that does is taken."""
 
 STENCIL, STENCIL_DIGITS = 16, 6.6
-"""Points of the grid that a value between them is taken from, and its accuracy in natural logs x step."""
+"""Points of the grid that a value between them is taken from (Lagrange), and the digits of that times the step."""
 
 NARROW = 32
 """Most nodes of a component that is narrower than the grid."""
 
 BEND = 0.1
-"""How soon the grid becomes wider."""
+"""How soon the steps of the grid become longer away from 0."""
 
 SMOOTH = 1.2
-"""Accuracy in natural logs from each node of a rule of S, from which on it has a part in the sparse rule."""
+"""Digits that each node of a rule of S gives, from which on S has a part in the sparse rule."""
 
 EASE = 3.0
-"""By how many natural logs a sparse rule of completers and S is more exact than it is asked to be."""
+"""How many more digits a sparse rule of completers and S has than it is asked for, as tests against whole sums show."""
 
 MOST_OF_S = 64
-"""Nodes of a rule of S."""
+"""Most nodes of a rule of S in it."""
 
+# denominators of the polynomials through the points of a stencil
 LAGRANGE = np.array([math.prod(k - other for other in range(STENCIL) if other != k) for k in range(STENCIL)], float)
 
+# rules of a normal variable by their numbers of nodes
 AT, AT_WEIGHT = np.zeros((NARROW, NARROW)), np.zeros((NARROW, NARROW))
 for _size in range(1, NARROW + 1):
     AT[_size - 1, :_size], AT_WEIGHT[_size - 1, :_size] = gauss_hermite(_size)
@@ -82,7 +85,7 @@ class Largest:
         self.doses = np.arange(len(test.weights)) != test.doses.control
         digits = [math.log(c.share * len(curves) / ERROR) for c in curves]
         self.curves = [
-            (c.share, d, c.loading[self.doses], _scaled(c.of, sds))
+            (c.share, max(d, 1.0), c.loading[self.doses], _scaled(c.of, sds))
             for c, d in zip(curves, digits, strict=True)
             if d > 0
         ]
@@ -97,7 +100,7 @@ class Largest:
         return self._over(lambda _: Points(units[self.doses, None], units[~self.doses], limit, np.ones(1)))
 
     def _over(self, points: Callable[[float], Points]) -> float:
-        """Return success over points, which are asked for by their accuracy in natural logs."""
+        """Return success over points, which are asked for by their digits."""
         total, known = 0.0, {}
         for share, digits, loading, of in self.curves:
             of_class = -math.log(ERROR) - EASE + math.ceil((digits + math.log(ERROR)) / CLASS) * CLASS
@@ -136,8 +139,6 @@ class Largest:
 
     def _critical(self, df: np.ndarray) -> np.ndarray:
         """Return the critical values (P,) at df (P,)."""
-        assert self.test.doses is not None
-        assert self.test.doses.critical is not None
         return self.test.doses.critical(self.level, df)
 
 
@@ -282,7 +283,8 @@ def _seen(centre, spread):
 
 @compiled
 def _shared_out(centre, spread, mass, v, wide, digits, rise, out):
-    """Add the weights of normal components, in units of the end, to the points v of a grid."""
+    """Add the weights of normal components, in units of the end, to the points v of a grid: wide ones (C,) by the
+    trapezoidal rule along v, narrow ones by values between the points, their own rule as long as they need."""
     before, reach, last, step = np.empty(STENCIL), math.sqrt(2 * digits), v.size - 1, v[1] - v[0]
     for c in range(centre.size):
         if wide[c]:
