@@ -338,8 +338,8 @@ def test_what_is_refused_along_doses():
     [
         ("random_effects", "trend"),
         pytest.param("emax", "trend", marks=pytest.mark.slow),
-        ("emax", "dunnett"),
-        pytest.param("loglinear", "closed_dunnett", marks=pytest.mark.slow),
+        ("loglinear", "dunnett"),
+        pytest.param("emax", "closed_dunnett", marks=pytest.mark.slow),
     ],
 )
 def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model, method, blank_figures):
