@@ -10,6 +10,8 @@ from design_cases import arm, figure, normal_design
 from scipy import special, stats
 
 import gmfmsim
+from gmfmsim.dist.mixture import NormalMixture
+from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
@@ -22,9 +24,10 @@ from gmfmsim.trial.closed_form import StandardError, claim_power
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.estimates import Criterion
 from gmfmsim.trial.exact import Assurance, qualifies, smallest, success
-from gmfmsim.trial.exact.doses import any_beyond
-from gmfmsim.trial.exact.rules import estimated
-from gmfmsim.trial.multiplicity import control_correlation, critical_value, rectangle
+from gmfmsim.trial.exact.largest import Points, any_beyond
+from gmfmsim.trial.exact.rules import FEW, estimated, gauss, product_rule, sparse
+from gmfmsim.trial.exact.statistic import Completed, completed, statistic
+from gmfmsim.trial.multiplicity import control_correlation, critical_value, critical_values, rectangle
 from gmfmsim.trial.operate import limit
 from gmfmsim.trial.simulate import simulate
 
@@ -80,9 +83,10 @@ def test_known_one_dose_is_the_t_test(n, effect):
     error = StandardError(5 * math.sqrt(2 / n), 2 * n - 2)
     s, weight = estimated(error.df, 3.0)
     rule = special.stdtrit(error.df, 0.975) * s, weight
-    common = np.polynomial.legendre.leggauss(48)
-    found = any_beyond(np.array([[effect / 5]]), np.array([float(n)]), float(n), rule, common)
-    assert abs(found.item() - claim_power(effect, error)) < 1e-8
+    units = np.full(rule[0].size, float(n))
+    truth = NormalMixture(np.ones(1), np.array([effect / 5]), np.zeros(1))
+    found = any_beyond(Points(units[None], units, *rule), np.ones(1), truth, 20.0)
+    assert abs(found - claim_power(effect, error)) < 1e-8
 
 
 @pytest.mark.parametrize("method", ["trend", "mcp_mod"])
@@ -124,6 +128,102 @@ def test_reference_truths_along_a_curve_by_quadrature(method, low, n):
         expected += share * float(np.dot(chance, each))
     found = at(design, along_doses(belief(weight, mean, sd), loading), n)
     assert abs(found - expected) < 1e-6
+
+
+def densely(design, left: Completed, effects: np.ndarray) -> float:
+    """Return success of Dunnett's test at effects (doses,) in SDs by dense rules of S and of the control mean."""
+    z, of_z = np.polynomial.legendre.leggauss(120)
+    z, of_z = 9 * z, 9 * of_z * stats.norm.pdf(9 * z)
+    correlation, total = control_correlation(np.ones(effects.size + 1)), 0.0
+    for (n0, *n), df, weight in zip(left.units.T, left.df, left.weight, strict=True):
+        s, of_s = pooled_sd(df)
+        limit = critical_values(correlation, np.array([df]), design.alpha / 2) * s
+        inside = np.ones((s.size, z.size))
+        for units, effect in zip(n, effects, strict=True):
+            width = math.sqrt(1 / units + 1 / n0)
+            inside *= special.ndtr(((limit * width)[:, None] - effect + z / math.sqrt(n0)) * math.sqrt(units))
+        total += weight * float(of_s @ (1 - inside) @ of_z)
+    return total
+
+
+def all_completers(design, n: int) -> Completed:
+    """Return every number of completers, at least two in each arm, of binomial laws."""
+    each = np.arange(2, n + 1)
+    share = stats.binom.pmf(each, n, 1 - design.dropout)
+    arms = len(design.arms)
+    units = np.stack([x.ravel() for x in np.meshgrid(*[each] * arms, indexing="ij")])
+    weight = np.prod([x.ravel() for x in np.meshgrid(*[share] * arms, indexing="ij")], axis=0)
+    there = weight > 1e-12
+    units, weight = units[:, there].astype(float), weight[there]
+    return Completed(units, (1 / units).sum(axis=0), units.sum(axis=0) - arms, weight)
+
+
+MANY = [arm("control"), arm("low", 1e7), arm("middle", 3e7), arm("high", 1e8)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "dropout", "n"),
+    [
+        (DOSES, 0.3, 3),
+        pytest.param(DOSES, 0.3, 12, marks=pytest.mark.slow),
+        (DOSES, 0.08, 9),
+        (MANY, 0.1, 120),
+        (MANY, 0.3, 300),
+        pytest.param(MANY, 0.3, 40, marks=pytest.mark.slow),
+    ],
+)
+def test_reference_completers_by_the_whole_sum(arms, dropout, n):
+    """All numbers of completers, or of many children the product of long rules, with an effect that takes them far."""
+    design = along("dunnett", arms, children={"dropout": dropout})
+    left = all_completers(design, n) if n < FEW else completed(statistic(design, design.analyses[0]), n)
+    loading = np.array([0.3, 1.0] if arms is DOSES else [0.2, 0.5, 1.0])
+    effect = 3.2 * math.sqrt(2 / n)
+    of = along_doses(known(5 * effect), dict(zip((a["name"] for a in arms), (0.0, *loading.tolist()), strict=True)))
+    assert abs(at(design, of, n) - densely(design, left, effect * loading)) < 2e-7
+
+
+@pytest.mark.parametrize("most", [3, 20])
+def test_known_a_sparse_rule_has_the_moments_of_independent_laws(most):
+    rules = [lambda size, k=k: gauss(np.arange(k) + 0.0, np.ones(k) / k, size) for k in (most, most + 2, most + 5)]
+    rows = sparse([2.0, 3.0, 4.0], [most, most + 2, most + 5], 9.0)
+    parts = [product_rule([rule(size) for rule, size in zip(rules, row, strict=True)], least=0) for row, _ in rows]
+    for powers in ((0, 0, 0), (5, 0, 0), (2, 3, 0), (1, 1, 3), (7, 1, 1)):
+        found = sum(
+            sign * (weight * np.prod(nodes ** np.array(powers)[:, None], axis=0)).sum()
+            for (nodes, weight), (_, sign) in zip(parts, rows, strict=True)
+        )
+        each = [np.mean(np.arange(k) ** p) for k, p in zip((most, most + 2, most + 5), powers, strict=True)]
+        assert abs(found / math.prod(each) - 1) < 1e-10, powers
+
+
+def test_known_many_curves_of_small_shares_are_their_sum():
+    """Of a curve that holds little, less is known: the sum is as exact as that of one curve."""
+    design, rng = along("dunnett", FOUR, children={"dropout": 0.1}), np.random.default_rng(1)
+    shares = rng.dirichlet(np.full(40, 0.15))
+    shares = shares[shares > 1e-9] / shares[shares > 1e-9].sum()
+    parts = [
+        along_doses(belief(np.ones(1), np.array([m]), np.array([s])), {"low": a, "control": 0, "middle": b, "high": 1})
+        for m, s, a, b in zip(
+            *rng.uniform([[1], [0.1], [0], [0.2]], [[4], [2], [0.5], [1]], (4, shares.size)), strict=True
+        )
+    ]
+    expected = sum(share * at(design, part, 40) for share, part in zip(shares, parts, strict=True))
+    assert abs(at(design, mixed_belief(parts, shares), 40) - expected) < 2e-7
+
+
+@pytest.mark.parametrize("low", [0.05, -0.4])
+def test_known_a_claim_is_as_exact_where_success_no_longer_changes(low):
+    """Of very many children success is 1 or 0 but for a narrow part of the truths, wherever the grid ends."""
+    of = belief(np.array([0.7, 0.3]), np.array([1.0, -2.0]), np.array([1.5, 0.02]))
+    x, w = np.polynomial.legendre.leggauss(600)
+    total = 0.0
+    for share, mean, sd in zip(*(of[name].values for name in ("weight", "mean", "sd")), strict=True):
+        each = Points(*(np.full(shape, 2000.0) for shape in ((2, 1), 1)), np.full(1, 2.2), np.ones(1))
+        points = np.unique(np.clip(mean + 7 * sd * x, -1e3, 1e3))
+        truth = NormalMixture(7 * w * stats.norm.pdf(7 * x) * share, points / 5, np.zeros(points.size))
+        total += any_beyond(each, np.array([low, 1.0]), truth, 22.0)
+    mixture = NormalMixture(of["weight"].values, of["mean"].values / 5, of["sd"].values / 5)
+    assert abs(any_beyond(each, np.array([low, 1.0]), mixture, 16.0) - total) < 2e-7
 
 
 def test_known_curves_are_mixed_by_their_shares():
@@ -233,9 +333,17 @@ def test_what_is_refused_along_doses():
         along_doses(known(2.0), {"control": 0.0, "low": math.nan, "high": 1.0})
 
 
-@pytest.mark.parametrize("model", ["random_effects", pytest.param("emax", marks=pytest.mark.slow)])
-def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model, blank_figures):
-    """Of a trend of three arms: n has no interval, the gate compares both ways, and a dose moved moves n."""
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        ("random_effects", "trend"),
+        pytest.param("emax", "trend", marks=pytest.mark.slow),
+        ("loglinear", "dunnett"),
+        pytest.param("emax", "closed_dunnett", marks=pytest.mark.slow),
+    ],
+)
+def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_path, model, method, blank_figures):
+    """Of a test of three arms: n has no interval, the gate compares both ways, and a dose moved moves n."""
     table = tmp_path / "own.csv"
     table.write_text(
         "study,arm,dose,n,mean,sd,month,scale\n"
@@ -252,7 +360,7 @@ def test_a_plan_along_doses_is_sized_exactly_and_held_to_simulated_trials(tmp_pa
         "evidence": {"tables": str(table), "select": {"default_use": "primary"}},
         "model": {"name": model},
         "sampler": {"cross_check": False, "draws": 1000},
-        "trial": {"design": "parallel", "arms": arms, "dropout": 0.1, "analyses": [{"method": "trend"}]},
+        "trial": {"design": "parallel", "arms": arms, "dropout": 0.1, "analyses": [{"method": method}]},
         "search": {"target": {"metric": "assurance", "value": 0.6}, "planning_value": 1.42, "replicates": 4000},
         "sensitivity": {"changed": ["dropout"]},
     }

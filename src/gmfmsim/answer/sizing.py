@@ -106,7 +106,7 @@ class Sizing:
     def _along(self) -> bool:
         """Whether the primary test is of several doses, so that their effects are believed in together."""
         trial = self.prepared.plan.trial
-        return exact.one_contrast(trial, trial.analyses[0])
+        return exact.along_doses(trial, trial.analyses[0])
 
     def believed(
         self, mixture: Mixture, curve: Curve, of: Of = "new_study", doses: dict[str, float] | None = None

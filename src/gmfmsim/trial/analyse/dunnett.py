@@ -40,8 +40,8 @@ def of_largest(design) -> Statistic | str:
     ratios = np.array([design.control.ratio, *(design.arms[i].ratio for i in treated(design))])
     correlation = control_correlation(ratios)
 
-    def critical(level: float, df: float) -> float:
-        return float(critical_values(correlation, np.array([df]), level)[0])
+    def critical(level: float, df: np.ndarray) -> np.ndarray:
+        return critical_values(correlation, df, level)
 
     return of_doses(design, AlongDoses(critical=critical, control=design.arms.index(design.control)))
 

@@ -14,11 +14,12 @@ class AlongDoses(NamedTuple):
     """A test of the means of all arms (A,), of children alike, in the order of the design: one of two kinds.
 
     contrast: from children (A,) to the weights (A,) of the one contrast that is tested by t. critical: from a one-sided
-    level and degrees of freedom to the critical value of the largest of the differences from control, at `control`.
+    level and degrees of freedom (P,) to the critical values (P,) of the largest of the differences from control, at
+    `control`.
     """
 
     contrast: Callable[[np.ndarray], np.ndarray] | None = None
-    critical: Callable[[float, float], float] | None = None
+    critical: Callable[[float, np.ndarray], np.ndarray] | None = None
     control: int = 0
 
 

@@ -7,6 +7,8 @@ Every rule is that of a discrete measure, the law itself on points so dense that
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
+from operator import add
 
 import numpy as np
 from scipy import special
@@ -124,11 +126,23 @@ def completers(randomised: int, kept: float, fewest: int, others: float = 0.0) -
     Nodes as many as powers need that bend on the scale of the number itself; against the full sum over both arms the
     error is below 1e-7, as tests show. others: units of other groups that tell of the SD too.
     """
+    nodes = _enough(completers_bend(randomised, kept)) * (2 if randomised * kept + others < FEW else 1)
+    return completers_of(randomised, kept, fewest, nodes)
+
+
+def completers_bend(randomised: int, kept: float) -> float:
+    """Return by how much success bends over the number who finish: as Phi(bend z) does over Normal(0, 1)."""
+    expected = randomised * kept
+    return 2.2 * math.sqrt(expected * (1 - kept)) / max(expected, 1.0)
+
+
+@lru_cache(maxsize=4096)
+def completers_of(randomised: int, kept: float, fewest: int, nodes: int) -> Rule:
+    """Return the rule of `completers` with at most so many nodes."""
     if kept >= 1:
         return np.array([float(randomised)]), np.array([float(randomised >= fewest)])
-    expected, sd = randomised * kept, math.sqrt(randomised * kept * (1 - kept))
-    nodes = _enough(2.2 * sd / max(expected, 1.0)) * (2 if expected + others < FEW else 1)
-    return _completers(randomised, kept, fewest, int(TAIL_IN_SDS * sd) + 20, nodes)
+    reach = int(TAIL_IN_SDS * math.sqrt(randomised * kept * (1 - kept))) + 20
+    return _completers(randomised, kept, fewest, reach, nodes)
 
 
 @compiled
@@ -152,8 +166,12 @@ def _completers(randomised, kept, fewest, reach, nodes):
 
 def _enough(bend: float) -> int:
     """Return how many nodes integrate Phi(bend z) over Normal(0, 1): the error of m falls as (bend^2 / 2)^m."""
-    rate = min(bend**2 / 2, 0.5)
-    return max(2, math.ceil(19 / -math.log(rate))) if rate > 0 else 1
+    return max(2, math.ceil(19 / price(bend))) if bend > 0 else 1
+
+
+def price(bend: float) -> float:
+    """Return the accuracy in natural logs that one more node of such a rule gives."""
+    return -math.log(min(bend**2 / 2, 0.5)) if bend > 0 else math.inf
 
 
 @lru_cache(maxsize=256)
@@ -261,6 +279,35 @@ def _imbalance(df, nodes, weights):
     density = weights * np.cos(angle) ** df
     x, w = _gauss(2 * np.sin(angle / 2) ** 2, density / density.sum(), max(3, min(16, int(8 / np.log1p(df / 4)) + 2)))
     return 1 - x, w
+
+
+def estimated_by(df: float, nodes: int) -> Rule:
+    """Return the rule of S with so many nodes; df from 2 on."""
+    return (np.ones(1), np.ones(1)) if math.isinf(df) else _chi(df, nodes)
+
+
+def sparse(prices: Sequence[float], most: Sequence[int], digits: float) -> list[tuple[tuple[int, ...], int]]:
+    """Return sizes of rules of several variables, (D,) each, whose products times the factors beside them add up to a
+    rule of all, with an error of about exp(-digits).
+
+    prices: the factor exp(-price) by which the error of each variable's rule falls from one node to the next; most:
+    nodes from which on a rule is the whole law. Of the differences between rules of i and i - 1 nodes the products with
+    sum of price x (i - 1) < digits are kept (Smolyak 1963, in the combination of Griebel, Schneider & Zenger 1992), or
+    the one product of long rules where that has fewer points.
+    """
+    kept: list[tuple[int, ...]] = [()]
+    for d, (price, end) in enumerate(zip(prices, most, strict=True)):
+        grown = []
+        for row in kept:
+            left = digits - sum((i - 1) * p for i, p in zip(row, prices[:d], strict=True) if i > 1)
+            grown += [(*row, i) for i in range(1, min(end, max(math.ceil(left / price), 1)) + 1)]
+        kept = grown
+    there, steps = set(kept), list(product((0, 1), repeat=len(prices)))
+    signs = [sum((-1) ** sum(e) for e in steps if tuple(map(add, row, e)) in there) for row in kept]
+    whole = tuple(max(row[d] for row in kept) for d in range(len(prices)))
+    if math.prod(whole) <= sum(math.prod(row) for row, sign in zip(kept, signs, strict=True) if sign):
+        return [(whole, 1)]
+    return [(row, sign) for row, sign in zip(kept, signs, strict=True) if sign]
 
 
 def product_rule(rules: Sequence[Rule], least: float = 1e-11) -> tuple[np.ndarray, np.ndarray]:

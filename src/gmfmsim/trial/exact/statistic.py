@@ -31,13 +31,10 @@ def qualifies(design: Design, analysis, joint: bool = False) -> str | None:
     return "a belief in the effect of one dose says nothing of the others" if found.doses and not joint else None
 
 
-def one_contrast(design: Design, analysis) -> bool:
-    """Return whether an analysis tests one contrast of several doses, whose effects must be believed in together.
-
-    As quick as a test of one dose, which the largest of several differences is not.
-    """
+def along_doses(design: Design, analysis) -> bool:
+    """Return whether an analysis is a test along doses with a known law: their effects must be believed in together."""
     found = law(design, analysis)
-    return not isinstance(found, str) and found.doses is not None and found.doses.contrast is not None
+    return not isinstance(found, str) and found.doses is not None
 
 
 def statistic(design: Design, analysis) -> Statistic:

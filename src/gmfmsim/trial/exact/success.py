@@ -15,7 +15,8 @@ from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.model.truths import Belief
 from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, success_along
+from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, sided, success_of_contrast
+from gmfmsim.trial.exact.largest import Largest
 from gmfmsim.trial.exact.rules import gauss, spread
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
@@ -48,6 +49,14 @@ class Assurance:
         sd, self.share = spread(design.sd_change, self.test.knees)
         self.sigma = _units(self.test, sd)
         self.table = Table(self._given) if len(self.claimed) == 1 else None
+        self.largest = (
+            self._of_largest(self.sigma, self.share) if self.test.doses and self.test.doses.critical else None
+        )
+
+    def _of_largest(self, sigma: np.ndarray, share: np.ndarray) -> Largest:
+        """Return success of the largest difference from control over SDs of a unit (J,) with these shares."""
+        criterion = one_criterion(self.claimed)
+        return Largest(self.test, sided(self.curves, criterion), criterion.level, (sigma, share))
 
     def _given(self, se: np.ndarray, df: float) -> np.ndarray:
         """Return success (M,) at standard errors se (M,) and degrees of freedom."""
@@ -69,11 +78,12 @@ class Assurance:
 
     def at(self, n: int) -> float:
         """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
-        return self._over(n, self.sigma, self.share)
+        return _share(self.largest.at(n)) if self.largest else self._over(n, self.sigma, self.share)
 
     def at_sd(self, n: int, sd: float) -> float:
         """Return success at n where the SD of change is known. Raises ValueError as `at`, and for an SD not above 0."""
-        return self._over(n, _units(self.test, np.array([sd])), np.ones(1))
+        sigma, share = _units(self.test, np.array([sd])), np.ones(1)
+        return _share(self._of_largest(sigma, share).at(n)) if self.largest else self._over(n, sigma, share)
 
     def _over(self, n: int, sigma: np.ndarray, share: np.ndarray) -> float:
         """Return success at n over SDs of a unit (J,) with these shares."""
@@ -81,7 +91,7 @@ class Assurance:
         if not left.weight.size:
             return 0.0
         if self.test.doses:
-            return _share(success_along(self.test, self.curves, one_criterion(self.claimed), left, (sigma, share)))
+            return self._of_contrast(left, sigma, share)
         if self.test.unequal:
             return _share(self._over_unequal(left, sigma, share))
         se = np.sqrt(left.scale)[:, None] * sigma
@@ -91,6 +101,12 @@ class Assurance:
         weight = left.weight[:, None] * share
         df = np.broadcast_to(left.df[:, None], se.shape)
         return _share(self.table.mean(se.ravel(), df.ravel(), weight.ravel()))
+
+    def _of_contrast(self, left: Completed, sigma: np.ndarray, share: np.ndarray) -> float:
+        """Return success of one contrast along doses over completers and SDs of a unit."""
+        criterion = one_criterion(self.claimed)
+        above = criterion._replace(direction="above")
+        return _share(success_of_contrast(self.test, sided(self.curves, criterion), above, left, (sigma, share)))
 
     def _over_unequal(self, left: Completed, sigma: np.ndarray, share: np.ndarray) -> float:
         """Return success over completers and SDs of a unit, where its variances are unequal."""
@@ -108,10 +124,11 @@ class Assurance:
         It takes no time, and has hardly more power than the test itself where there are children enough.
         """
         units = np.array([size * self.test.kept for size in self.test.sizes(n)])
+        if self.largest:
+            return _share(self.largest.rough(units))
         if self.test.doses:
             one = Completed(units[:, None], np.zeros(1), np.full(1, np.inf), np.ones(1))
-            of = one_criterion(self.claimed)
-            return _share(success_along(self.test, self.curves, of, one, (self.sigma, self.share)))
+            return self._of_contrast(one, self.sigma, self.share)
         se = standard_error(self.test, units, self.sigma)
         truth, share = self._smeared(float(se.min()))
         found = dot(chances(truth, self.claimed, se, math.inf, False), share)
