@@ -423,7 +423,7 @@ def truths(tables):
     of = Sizing(prepared, lambda: refitted(prepared.models, prepared.contrasts, prepared.plan.model)).belief()
     theta = np.arange(-20, 25, 0.002)
     share = np.zeros(theta.size)
-    for weight, mean, sd in zip(of["weight"].values, of["mean"].values, of["sd"].values, strict=True):
+    for weight, mean, sd in zip(of.weight, of.mean, of.sd, strict=True):
         share += weight * stats.norm.pdf(theta, mean, sd) * 0.002
     assert share.sum() == pytest.approx(1, abs=1e-5)
     return theta, share

@@ -51,12 +51,10 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
-    surface = sizing.primary([n], answer=n).isel(analysis=0, n=0)
+    success, (plateau, plateau_mcse) = sizing.at(n)
     found = {}
     for name, scenario in FIGURES.items():
-        here = surface.sel(scenario=scenario)
-        found |= {name: here["success"].item(), f"{name}_mcse": here["success_mcse"].item()}
-    limit = surface[["plateau", "plateau_mcse"]].sel(scenario="new_study")
+        found |= dict(zip((name, f"{name}_mcse"), success[scenario], strict=True))
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
     asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]
     smallest = [smallest_effect(trial, one, effort) for one in asked]
@@ -66,8 +64,8 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "n_total": trial.total(n),
         "n_by_arm": trial.sizes(n),
         **found,
-        "plateau": limit["plateau"].item(),
-        "plateau_mcse": limit["plateau_mcse"].item(),
+        "plateau": plateau,
+        "plateau_mcse": plateau_mcse,
         "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],
         "type_s": erring and erring.type_s,
         "type_m": erring and erring.type_m,
