@@ -32,3 +32,5 @@ else
     .venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group test
 fi
+# So that the first question is quick too, and where Python is told to write no bytecode.
+.venv/bin/python -m compileall -q src/gmfmsim

@@ -1,6 +1,7 @@
 """Imports point one way, and what is not needed at start-up is not imported."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -181,6 +182,31 @@ def test_slow_packages_are_imported_only_where_used():
         code += f"if found: sys.exit({step!r} + f': {{found}}')\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "asked", ["size --effect 3 --sd 5.5", "size quickstart_one_mean", "power --n 60 quickstart_one_mean"]
+)
+def test_a_question_in_one_line_imports_no_labels_and_fits_nothing(asked, tmp_path):
+    """Asked once more: of contrasts and models it remembers what it needs, and numbers alone go through the trial."""
+    heavy = "{'xarray', 'pandas', 'pymc', 'arviz', 'matplotlib', 'nutpie', 'scipy.optimize', 'scipy.stats'}"
+    code = f"""
+import sys
+from gmfmsim import cli
+sys.argv = ["gmfmsim", *{asked.split()!r}, "--json"]
+try:
+    cli.main()
+finally:
+    print({heavy} & set(sys.modules), file=sys.stderr)
+"""
+    memory = os.environ | {"GMFMSIM_CACHE": str(tmp_path)}
+    first, again = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=memory)
+        for _ in range(2)
+    )
+    assert again.stdout == first.stdout
+    assert "xarray" in first.stderr
+    assert again.stderr == "set()\n"
 
 
 @pytest.mark.slow

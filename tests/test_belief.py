@@ -23,15 +23,16 @@ EXACT = Sampler(cross_check=False, draws=1000)
 ESTIMATE = PooledEstimate(0.95, 0.2, 0.7, "as printed", "standard deviations", {"row": 3})
 
 
-def moments(found: Belief) -> tuple[float, float]:
+def moments(found: Belief | xr.Dataset) -> tuple[float, float]:
     """Mean and SD of a mixture of normals."""
-    w, m, s = (found[name].values for name in ("weight", "mean", "sd"))
+    labelled = found.dataset() if isinstance(found, Belief) else found
+    w, m, s = (labelled[name].values for name in ("weight", "mean", "sd"))
     mean = (w * m).sum()
     return mean, np.sqrt((w * (s**2 + (m - mean) ** 2)).sum())
 
 
 def below(found: Belief, x: float) -> float:
-    w, m, s, df = (found[name].values for name in ("weight", "mean", "sd", "df"))
+    w, m, s, df = found.weight, found.mean, found.sd, found.df
     return float((w * np.where(np.isinf(df), stats.norm.cdf(x, m, s), stats.t.cdf(x, df, m, s))).sum())
 
 
@@ -97,7 +98,7 @@ def test_known_a_published_estimate_is_a_posterior_of_one_component():
     taken = Published(ESTIMATE)
     member = Member("review", None, None, 1.0, alone=taken, draws=taken.tree(EXACT, 1))
     found = exact_belief(member.mixture, member.curve, Condition(5e7))
-    assert found.sizes == {"component": 1}
+    assert found.weight.size == 1
     assert moments(found) == pytest.approx((0.95, np.hypot(0.2, 0.7)))
     none = exact_belief(member.mixture, member.curve, Condition(0.0))
     assert moments(none) == (0.0, 0.0)
@@ -109,7 +110,7 @@ def test_known_a_published_estimate_is_a_posterior_of_one_component():
 def test_known_beliefs_mix_in_their_shares():
     one, other = belief([1.0], [0.0], [1.0]), belief([0.5, 0.5], [2.0, 4.0], [1.0, 2.0], 5.0)
     found = mixed_belief([one, other, belief([1.0], [9.0], [1.0])], [0.25, 0.75, 0.0])
-    assert found["weight"].values.tolist() == [0.25, 0.375, 0.375]
+    assert found.weight.tolist() == [0.25, 0.375, 0.375]
     for x in (-1.0, 1.0, 3.0):
         assert below(found, x) == pytest.approx(0.25 * below(one, x) + 0.75 * below(other, x))
 

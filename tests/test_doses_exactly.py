@@ -250,9 +250,9 @@ def test_known_the_effects_of_all_arms_follow_from_the_posterior(name):
     )
     for of in ("mean", "new_study"):
         found = exact_belief_along(exact, spec.shape, arms, "high", of)
-        weight, mean, sd = (found[column].values for column in ("weight", "mean", "sd"))
+        weight, mean, sd = found.weight, found.mean, found.sd
         for arm_name, at_dose in arms.items():
-            loading, alone = found["loading"].sel(arm=arm_name).values, effect_at(exact, spec.shape, at_dose, of)
+            loading, alone = found.loading[:, found.arms.index(arm_name)], effect_at(exact, spec.shape, at_dose, of)
             for x in (-1.0, 0.3, 2.0) if at_dose.dose else ():
                 assert (
                     abs((weight * special.ndtr((x - loading * mean) / (abs(loading) * sd))).sum() - alone.cdf(x)) < 1e-7

@@ -46,7 +46,8 @@ def small(name: str):
     search = plan.search.model_copy(update=SMALL | {"target": plan.search.target.model_copy(update={"value": 0.3})})
     few = {"search": search, "sampler": plan.sampler.model_copy(update=FIT), "sensitivity": Sensitivity(changed=["sd"])}
     plan = plan.model_copy(update=few)
-    return replace(experiment, asked=Plans((replace(prepared, plan=plan, contrasts=data),)))
+    evidence = replace(prepared.evidence, contrasts=data)
+    return replace(experiment, asked=Plans((replace(prepared, plan=plan, reading=lambda: evidence, digest=None),)))
 
 
 @pytest.fixture(scope="module")

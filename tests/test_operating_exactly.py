@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_reference_truths_and_sds_by_quadrature(sigma, df, floor):
             log = sigma * (special.stdtrit(df, special.ndtr(z)) if df else z)
             error = StandardError(max(6 * math.exp(log), math.sqrt(2) * floor) * math.sqrt(2 / n), 2 * n - 2)
             total = 0.0
-            for weight, mean, sd in zip(*(MIXED[name].values for name in ("weight", "mean", "sd")), strict=True):
+            for weight, mean, sd in zip(MIXED.weight, MIXED.mean, MIXED.sd, strict=True):
                 both = math.hypot(sd, error.se)
                 # P((theta + noise) / both > t se S / both): the same tail at a critical value of another level
                 total += weight * stats.nct.sf(
@@ -257,8 +258,8 @@ def test_reference_the_law_of_a_belief_against_simulated_trials():
     design = two_arms(sd_change=SPREAD, dropout=0.2)
     truths = fixed_truths(design, 1.0, 60_000, seed=2)
     rng = np.random.default_rng(3)
-    which = rng.choice(3, 60_000, p=MIXED["weight"].values)
-    effect = MIXED["mean"].values[which] + MIXED["sd"].values[which] * rng.standard_normal(60_000)
+    which = rng.choice(3, 60_000, p=MIXED.weight)
+    effect = MIXED.mean[which] + MIXED.sd[which] * rng.standard_normal(60_000)
     truths["effect"] = truths["effect"] * xr.DataArray(effect, dims="draw")
     simulated = simulate(truths, design, n=[60], seed=4)["success"].item()
     exact = primary(design, MIXED, 60)
@@ -325,8 +326,7 @@ def test_what_has_no_known_law_is_refused_with_the_reason(design, reason):
 
 @pytest.mark.parametrize("name", ["mean", "sd", "weight"])
 def test_what_is_no_number_stops(name):
-    broken = MIXED.copy(deep=True)
-    broken[name].values[1] = np.nan
+    broken = replace(MIXED, **{name: np.where(np.arange(3) == 1, np.nan, getattr(MIXED, name))})
     design = two_arms(sd_change=6)
     with pytest.raises(ValueError, match="must be"):
         primary(design, broken, 20)

@@ -1,5 +1,8 @@
 """What is remembered is what would be computed again, and whatever is wrong with the memory costs time alone."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,6 +12,7 @@ from gmfmsim.answer import size
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
+from gmfmsim.faults import InputError
 from gmfmsim.files import remembered as memory
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
@@ -17,6 +21,7 @@ from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import exact_draws, fit
 from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.nuts import Sampled, Sampler
+from gmfmsim.question import evidence
 from gmfmsim.streams import stream
 
 MU = {"dist": "normal", "mean": 0, "sd": 3, "unit": "GMFM-66 points", "reason": "made up for a test"}
@@ -147,6 +152,35 @@ def test_a_cross_check_is_sampled_once(place, monkeypatch, sampling):
             fit(**{"spec": spec, "data": data, "sampler": how, "seed": 1} | other)
     with pytest.raises(pytest.fail.Exception, match="sampled again"):
         fit(spec, data.assign(se=data["se"] * 1.01), how, 1)
+
+
+EVIDENCE = Path(gmfmsim.__file__).parent / "evidence" / "tables"
+
+
+def test_tables_are_read_again_where_a_byte_of_them_or_the_memory_is_another(place, monkeypatch, tmp_path):
+    """And not before; the answer is that of no memory each time."""
+    own = tmp_path / "own"
+    shutil.copytree(EVIDENCE, own)
+    raw = read_toml(find("experiments", "quickstart_one_mean"))
+    raw |= {"evidence": raw["evidence"] | {"tables": str(own)}}
+    read, times = evidence.read_sources, []
+    monkeypatch.setattr(evidence, "read_sources", lambda *of: times.append(of) or read(*of))
+    first = gmfmsim.size(raw)
+    assert gmfmsim.size(raw) == first
+    assert len(times) == 1
+    for kept in place.glob("*.npz"):
+        kept.write_bytes(kept.read_bytes()[:-40])
+    assert gmfmsim.size(raw) == first
+    assert len(times) == 2
+    contrasts = own / "contrasts.csv"
+    contrasts.write_bytes(contrasts.read_bytes() + b"\n")
+    assert gmfmsim.size(raw) == first
+    assert len(times) == 3
+    contrasts.write_text("study_id\nnobody\n")
+    with pytest.raises(InputError):
+        gmfmsim.size(raw)
+    with pytest.raises(InputError):
+        gmfmsim.size(raw)
 
 
 def test_another_trial_on_the_same_models_and_evidence_fits_nothing(place, monkeypatch):

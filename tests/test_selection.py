@@ -309,8 +309,8 @@ def test_selection_takes_significant_results_for_less():
     assert found.omega(2).mean < found.omega(1).mean < 1
     new = exact_belief(found, spec.shape, AT)
     expected = found.amplitude.mean
-    assert float(new["weight"] @ new["mean"]) == pytest.approx(expected, abs=1e-10)
-    variance = float(new["weight"] @ (new["sd"] ** 2 + new["mean"] ** 2)) - expected**2
+    assert float(new.weight @ new.mean) == pytest.approx(expected, abs=1e-10)
+    variance = float(new.weight @ (new.sd**2 + new.mean**2)) - expected**2
     tau = found.parameter("tau").moments()
     assert variance == pytest.approx(found.amplitude.sd**2 + tau[0] ** 2 + tau[1] ** 2, rel=1e-3)
 
@@ -326,7 +326,7 @@ def test_accounts_side_by_side():
         return [(fit.log_marginal, exact_belief(fit, spec.shape, AT)) for fit in fits]
 
     def mean(belief):
-        return float(belief["weight"] @ belief["mean"])
+        return float(belief.weight @ belief.mean)
 
     found, without = fitted(spec), fitted(without_effect(spec))
     odds = np.array([p * np.exp(log_p) for p, rows in ((0.8, found), (0.2, without)) for log_p, _ in rows])

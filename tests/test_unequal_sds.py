@@ -90,7 +90,7 @@ def test_reference_uncertain_sd_and_truths_by_quadrature():
         return (row * truths[1]).sum() * stats.norm.pdf(z)
 
     x, w = np.polynomial.hermite_e.hermegauss(40)
-    parts = zip(*(MIXED[name].values for name in ("weight", "mean", "sd")), strict=True)
+    parts = zip(MIXED.weight, MIXED.mean, MIXED.sd, strict=True)
     truths = np.hstack([(m + s * x, weight * w / w.sum()) for weight, m, s in parts])
     expected = integrate.quad(given_z, -6, 6, epsabs=1e-7)[0]
     assert abs(success(design, design.analyses[0], MIXED, n=[30]).item() - expected) < 1e-6

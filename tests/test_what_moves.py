@@ -25,6 +25,7 @@ from gmfmsim.evidence.children_sd import children_sd
 from gmfmsim.evidence.scales import paired_samples
 from gmfmsim.evidence.spread import shipped_tables, spread_field
 from gmfmsim.faults import InputError
+from gmfmsim.files.remembered import PLACE
 from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model.average import refitted
@@ -274,6 +275,7 @@ def test_known_unprinted_sds_as_children_have_them_are_those_of_that_model(monke
     """The row is the plan whose tables impute SDs from the model of children's SD in the place of the field."""
     raw = read_toml(find("experiments", "quickstart_one_mean"))
     raw |= {"sensitivity": {"changed": ["reading"]}}
+    monkeypatch.setenv(PLACE, "")  # a memory knows of no code that is patched
     found = row(gmfmsim.size(raw, what_moves=True), "reading", "imputed_sd")
 
     def imputed(contrast, tables, option):
@@ -325,7 +327,7 @@ def test_known_stacking_keeps_the_shares_of_the_answer(tables):
         Refits(sizing).belief({name: spec}, prepared.contrasts.isel(contrast=slice(3), contrast_=slice(3)))
         for name, spec in prepared.models.items()
     ]
-    mean = [float(one["weight"] @ one["mean"]) for one in (kept, *of_each)]
+    mean = [float(one.weight @ one.mean) for one in (kept, *of_each)]
     assert mean[0] == pytest.approx((mean[1] + mean[2]) / 2, abs=1e-9)
     assert abs(mean[1] - mean[2]) > 0.1
 
@@ -423,7 +425,7 @@ def truths(tables):
     of = Sizing(prepared, lambda: refitted(prepared.models, prepared.contrasts, prepared.plan.model)).belief()
     theta = np.arange(-20, 25, 0.002)
     share = np.zeros(theta.size)
-    for weight, mean, sd in zip(of["weight"].values, of["mean"].values, of["sd"].values, strict=True):
+    for weight, mean, sd in zip(of.weight, of.mean, of.sd, strict=True):
         share += weight * stats.norm.pdf(theta, mean, sd) * 0.002
     assert share.sum() == pytest.approx(1, abs=1e-5)
     return theta, share

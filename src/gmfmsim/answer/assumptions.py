@@ -1,13 +1,15 @@
 """What a required n rests on, and each assumption changed: the cases of what moves n."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.answer.readings import rivals
+from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.children_sd import children_sd

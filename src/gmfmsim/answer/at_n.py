@@ -6,7 +6,7 @@ from typing import Any
 
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
-from gmfmsim.answer.sizing import SUCCESS, Sizing, assumed, in_words, of_plans, success_at
+from gmfmsim.answer.sizing import SUCCESS, Sizing, assumed, in_words, of_plans
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
@@ -52,8 +52,10 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     n = largest_n(trial, children)
     sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
     with progress.steps(f"{plan.label}: success") as advance:
-        surface = sizing.primary([n], advance, answer=n)
-    limit = surface[["plateau", "plateau_mcse"]].sel(scenario="new_study")
+        success, (plateau, plateau_mcse) = sizing.at(n, advance)
+    found = {}
+    for name, scenario in FIGURES.items():
+        found |= dict(zip((name, f"{name}_mcse"), success[scenario], strict=True))
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z)
     asked = [Detectable(n_per_arm=n, power=power) for power in (WANTED if sizing.known_law else ())]
     smallest = [smallest_effect(trial, one, effort) for one in asked]
@@ -62,9 +64,9 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "label": plan.label,
         "n_total": trial.total(n),
         "n_by_arm": trial.sizes(n),
-        **success_at(surface, n, FIGURES),
-        "plateau": limit["plateau"].item(),
-        "plateau_mcse": limit["plateau_mcse"].item(),
+        **found,
+        "plateau": plateau,
+        "plateau_mcse": plateau_mcse,
         "detectable": [{"power": one["power"], "effect": one["effect"]} for one in smallest],
         "type_s": erring and erring.type_s,
         "type_m": erring and erring.type_m,

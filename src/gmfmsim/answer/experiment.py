@@ -1,15 +1,16 @@
 """An experiment in Python: what it asks as values, each step of the way as a labelled object."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 
-import xarray as xr
-
 from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sizing import Sizing, grid_of
 from gmfmsim.answer.what_moves import over_assumptions
+from gmfmsim.compute.labels import xr
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.model.average import Member
 from gmfmsim.progress import Silent

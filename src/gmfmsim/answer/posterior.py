@@ -1,10 +1,11 @@
 """The fitted models of a plan, through the gate; their checks, and what a result keeps of them."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
-import xarray as xr
-
 from gmfmsim.answer.truths import conditions_of, target_of
+from gmfmsim.compute.labels import xr
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member, Published, shares_of
 from gmfmsim.model.checks import Checks, checks

@@ -1,13 +1,15 @@
 """The same plan under each reading of a suspect figure."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of, truths_of
 from gmfmsim.compute.algebra import dot
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import Member, scatter_of
 from gmfmsim.model.effect import effect_draws
 from gmfmsim.model.truths import exact_mixture, mixed_draws

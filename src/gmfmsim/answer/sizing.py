@@ -1,31 +1,29 @@
 """The required n of a plan and success over n: exactly where that is possible, else from simulated trials."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.answer.truths import conditions_of, effects_of, truths_of
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import percent, plain
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.files.remembered import remembered
 from gmfmsim.model.average import Member, refitted
 from gmfmsim.model.curves import Curve
 from gmfmsim.model.effect import Mixture, Of
-from gmfmsim.model.engine import key_of_fit
-from gmfmsim.model.exact import refusal
 from gmfmsim.model.gate import apart_row
 from gmfmsim.model.truths import (
     Belief,
     Truths,
     along_doses,
     belief,
-    columns_of,
     exact_belief,
     exact_belief_along,
     known,
@@ -67,7 +65,7 @@ class Sizing:
     prepared: Prepared
     fitting: Callable[[], list[Member]]
     remembers: bool = False
-    _given: dict[bytes, "Sizing"] = field(default_factory=dict, repr=False)
+    _given: dict[bytes, Sizing] = field(default_factory=dict, repr=False)
     _parts: dict[Of, list[Belief]] = field(default_factory=dict, repr=False)
     _beliefs: dict[str, Belief] = field(default_factory=dict, repr=False)
 
@@ -76,7 +74,7 @@ class Sizing:
         """The fitted models with their shares."""
         return self.fitting()
 
-    def given(self, taken: np.ndarray) -> "Sizing":
+    def given(self, taken: np.ndarray) -> Sizing:
         """Return the plan with its models fitted again, quickly, to some of the combinations of readings alone."""
         key = taken.tobytes()
         if key not in self._given:
@@ -96,11 +94,9 @@ class Sizing:
     @cached_property
     def exact(self) -> bool:
         """Whether n and success are computed without sampling: exact posteriors, and a test whose law is known."""
-        plan, data = self.prepared.plan, self.prepared.contrasts
-        if not self.known_law:
-            return False
-        sampled = plan.sampler.engine == "nuts"
-        return data is None or not (sampled or any(refusal(spec, data) for spec in self.prepared.models.values()))
+        if not self.known_law or not self.prepared.models:
+            return self.known_law
+        return self.prepared.plan.sampler.engine != "nuts" and not self.prepared.refused
 
     @cached_property
     def _along(self) -> bool:
@@ -138,14 +134,12 @@ class Sizing:
 
     def _recalled(self, of: Of) -> Belief:
         """Return `_mixed`, at once where it is remembered; a published estimate is at hand."""
-        data, plan, arms = self.prepared.contrasts, self.prepared.plan, conditions_of(self.prepared)
-        if data is None:
+        if not self.prepared.models:
             return self._mixed(of)
-        specs = [spec.model_dump_json() for spec in self.prepared.models.values()]
-        key = key_of_fit([of, str(self._along), str(arms), plan.model.model_dump_json(), *specs], data)
-        found = remembered(key, lambda: columns_of(self._mixed(of)))
+        arms = conditions_of(self.prepared)
+        found = self.prepared.recalled(f"{of} {self._along} {arms}", lambda: self._mixed(of).columns)
         loading = found.pop("loading", None)
-        one = belief(**found, **said(arms[plan.trial.active.name]))
+        one = belief(**found, **said(arms[self.prepared.plan.trial.active.name]))
         return one if loading is None else with_loading(one, loading, [*arms])
 
     def _mixed(self, of: Of) -> Belief:
@@ -210,6 +204,22 @@ class Sizing:
         if not self.exact:
             return self.surface(n, advance, answer=answer).isel(analysis=[0])
         return exact.curves(self.prepared.plan.trial, self.beliefs, n, advance)
+
+    def at(self, n: int, advance: Steps = UNSEEN) -> tuple[dict[str, tuple[float, float]], tuple[float, float]]:
+        """Return success of the primary analysis at n in every scenario, and the plateau in a new study, each with its
+        MCSE: NaN where it is computed exactly."""
+        trial = self.prepared.plan.trial
+        if self.exact:
+            known = {name: exact.Assurance(trial, trial.analyses[0], of) for name, of in self.beliefs.items()}
+            return {name: (of.at(n), math.nan) for name, of in known.items()}, (known["new_study"].plateau(), math.nan)
+        found = self.surface([n], advance, answer=n).isel(analysis=0, n=0)
+
+        def figure(name: str, scenario: str) -> tuple[float, float]:
+            here = found.sel(scenario=scenario)
+            return here[name].item(), here[f"{name}_mcse"].item()
+
+        scenarios = found["scenario"].values.tolist()
+        return {name: figure("success", name) for name in scenarios}, figure("plateau", "new_study")
 
     def _simulated(self, n: list[int], advance: Steps, answer: int | None) -> xr.Dataset:
         """Return the simulated figures over n; where children are drawn one by one and n is not that of the answer,
@@ -317,13 +327,10 @@ SUCCESS = {"assurance": "new_study", "power": "planning_value", "false_claims": 
 """What is said of success at the n of an answer, and in which scenario."""
 
 
-def success_at(surface: xr.Dataset, n: int | None, figures: Mapping[str, str] = SUCCESS) -> dict[str, Any]:
-    """Return success of the primary analysis at n, with `_mcse`, of a surface that has it; null without an n.
-
-    figures: the scenario of each.
-    """
+def success_at(surface: xr.Dataset, n: int | None) -> dict[str, Any]:
+    """Return success of the primary analysis at n, with `_mcse`, of a surface that has it; null without an n."""
     found: dict[str, Any] = {}
-    for name, scenario in figures.items():
+    for name, scenario in SUCCESS.items():
         at = None if n is None else surface.isel(analysis=0).sel(scenario=scenario, n=n)
         found |= {name + end: None if at is None else at[f"success{end}"].item() for end in ("", "_mcse")}
     return found

@@ -1,8 +1,9 @@
 """What may be true in the trial of a plan: its conditions, the effects there, and truths."""
 
-import xarray as xr
+from __future__ import annotations
 
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import Member
 from gmfmsim.model.effect import Condition, effect_draws
 from gmfmsim.model.truths import mixed_draws, truths

@@ -1,16 +1,18 @@
 """What moves n: the required number with one assumption changed at a time, each from an exact refit."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.answer.assumptions import AVERAGE, SPIKED, Assumed, averages, cases_of, possible, without_studies
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import probabilities
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import Refused, posterior

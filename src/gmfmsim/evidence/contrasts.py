@@ -1,5 +1,7 @@
 """From the tables to a Dataset(contrast): effects, their covariance, doses and sources."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections import defaultdict
@@ -8,10 +10,10 @@ from operator import itemgetter
 from typing import Annotated
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, Field
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.covariates import contrast_covariates
 from gmfmsim.evidence.schema import GMFM66_SCALES, Row, Tables, at_month, grouped
 from gmfmsim.faults import Fault, InputError, choices

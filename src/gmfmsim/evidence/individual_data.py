@@ -8,12 +8,14 @@ se, from the printed interval, is the error given the trials' own effects, and k
 of each trial are not printed the weights are taken as equal, sum_j w_j^2 = 1 / k, which is the least that it can be.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Annotated
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.evidence.one_more import one_more
 from gmfmsim.evidence.pooled import figures_missing, pooled_rows

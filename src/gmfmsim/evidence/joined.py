@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from gmfmsim.evidence.read import PACKAGE_TABLES, read_tables
 from gmfmsim.evidence.schema import GMFM66_SCALES, TABLES, Row, Tables, grouped
 from gmfmsim.evidence.sheets.names import plain, seen
-from gmfmsim.evidence.sheets.sheet import MOST_ROWS
+from gmfmsim.evidence.sheets.sheet import MOST_ROWS, read_bytes
 from gmfmsim.evidence.sheets.told import cut
 from gmfmsim.evidence.spread import PRIMARY_MONTH, shipped_tables
 from gmfmsim.faults import MOST_SOUGHT, Fault, InputError, shown
@@ -64,6 +65,22 @@ def read_sources(names: str | Sequence[str], beside: Path = Path()) -> Tables:
         apart=_of_all(part.apart for part in parts) if held else "",
         parts=tuple(parts),
     )
+
+
+def digest_of(names: Sequence[str], beside: Path) -> str | None:
+    """Return the SHA-256 of the files that tables of these names are read from, and of the shipped ones, which are the
+    field of a user's own; None where one cannot be read. Nothing is parsed.
+    """
+    digest = hashlib.sha256()
+    for place in (PACKAGE_TABLES, *(_place(name, beside) for name in names if name != PACKAGE)):
+        files = [place / name for name in sorted(_FILES)] if os.path.isdir(place) else [place]
+        for file in files if files == [place] else filter(os.path.isfile, files):
+            try:
+                content = read_bytes(file)
+            except InputError:
+                return None
+            digest.update(f"{file.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def _read(name: str, beside: Path) -> Tables:

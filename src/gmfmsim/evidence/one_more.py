@@ -1,12 +1,14 @@
 """One more contrast beside those of the tables: a result that stands in no row of contrasts.csv."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from scipy.linalg import block_diag
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.contrasts import bare
 
 

@@ -4,6 +4,8 @@ Readings are declared in readings.csv and computed here from the raw rows. Where
 was not printed, the standard error has a distribution: log se ~ Normal(log of its median, log_se_sd).
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Callable
@@ -12,8 +14,8 @@ from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.contrasts import contrast_covariance, is_covariance, one_reading
 from gmfmsim.evidence.formulas.conversions import Z975, difference_se_from_sd, sd_of_change, se_from_sd
 from gmfmsim.evidence.schema import Row, Tables, grouped

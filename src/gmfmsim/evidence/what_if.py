@@ -1,10 +1,11 @@
 """What if an unpublished trial were counted: a supposed result beside the reported ones."""
 
+from __future__ import annotations
+
 import math
 from typing import Annotated
 
-import xarray as xr
-
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.covariates import small_study, study_covariates
 from gmfmsim.evidence.flat.tables import study_row
 from gmfmsim.evidence.formulas.conversions import difference_se_from_sd

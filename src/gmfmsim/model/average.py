@@ -1,16 +1,18 @@
 """Several models side by side: each fitted, each with its share of the answer."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.model.checks.left_out import blocks, psis_contrasts, refit

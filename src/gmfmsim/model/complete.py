@@ -3,15 +3,17 @@
 What both leave to Gaussian algebra is drawn here given the rest: readings, study effects and replicated data.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import cholesky, inverse, product, solve_lower, solve_upper, transposed
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import choose, inverse_cdf

@@ -1,7 +1,10 @@
 """Draws of a posterior as rows, and how one value is drawn from many probabilities or densities at once."""
 
+from __future__ import annotations
+
 import numpy as np
-import xarray as xr
+
+from gmfmsim.compute.labels import xr
 
 
 def by_draw(variable: xr.DataArray) -> np.ndarray:

@@ -1,12 +1,14 @@
 """What a model says of the effect under a condition: once, for draws, for components of a mixture, and for priors."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.curves import Curve
 from gmfmsim.model.draws import by_draw
 from gmfmsim.model.setting import Setting

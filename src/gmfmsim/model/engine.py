@@ -1,13 +1,15 @@
 """A fit: the engine that can, the other one as its cross-check, and the gate that both must pass."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.files.remembered import key_of, remembered
 from gmfmsim.model.complete import data_tree
 from gmfmsim.model.declare import ModelSpec

@@ -1,8 +1,10 @@
 """The gate of a fit: criteria, measurements, verdicts (Vehtari et al. 2021; Betancourt 2016)."""
 
-import numpy as np
-import xarray as xr
+from __future__ import annotations
 
+import numpy as np
+
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.exact import ExactPosterior
 
 R_HAT_MAX = 1.01

@@ -1,9 +1,10 @@
 """The posterior as a result keeps it: the draws, what they say of the next trial, and a name and unit on everything."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 
-import xarray as xr
-
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
 from gmfmsim.model.curves import POINTS
@@ -115,7 +116,9 @@ def kept(
     groups["predictions"] = effects.assign(new_study=new.transpose("chain", "draw", "arm"))
     if member.mixture is not None:
         unit = {"unit": member.published.estimate.unit} if member.published else {}
-        groups["belief"] = exact_belief(member.mixture, member.curve, arms[active]).assign_attrs(unit, arm=active)
+        groups["belief"] = (
+            exact_belief(member.mixture, member.curve, arms[active]).dataset().assign_attrs(unit, arm=active)
+        )
     if found is not None and member.fit.exact:
         elpd = {"elpd_contrast": found.contrasts["elpd"], "elpd_study": found.studies["elpd"]}
         groups["leave_one_out"] = xr.Dataset(elpd)

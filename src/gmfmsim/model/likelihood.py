@@ -1,12 +1,14 @@
 """The likelihood of reported effects, block by block: contrasts of different blocks are independent given the model."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.algebra import cholesky, inverse, log_determinant, transposed
+from gmfmsim.compute.labels import xr
 
 LOG_2PI = float(np.log(2 * np.pi))
 NEVER = -1e10
@@ -93,7 +95,7 @@ class Likelihood:
         h = np.diagonal(self.precision, axis1=-2, axis2=-1)
         return 0.5 * (np.log(h) - LOG_2PI - g**2 / h) - (log_scale if self.uncertain_spread else 0.0)
 
-    def take(self, blocks: np.ndarray) -> "Likelihood":
+    def take(self, blocks: np.ndarray) -> Likelihood:
         """Return the likelihood of some of the blocks, (B,) true where taken."""
         arrays = {f.name: getattr(self, f.name)[blocks] for f in fields(self) if f.name != "uncertain_spread"}
         return replace(self, **arrays)

@@ -1,5 +1,7 @@
 """The sampling engine: a structure to a PyMC model, and to draws of its parameters."""
 
+from __future__ import annotations
+
 import logging
 import sys
 from collections.abc import Mapping
@@ -9,8 +11,8 @@ from itertools import groupby
 from typing import Annotated, Literal
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.declare import ModelSpec

@@ -1,9 +1,10 @@
 """Accounts of small-study and reporting bias side by side: each fitted, and their average."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
-import xarray as xr
-
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import probabilities
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.exact import ExactPosterior, fit_exact

@@ -1,10 +1,12 @@
 """The children and cells of the next trial, as the terms of a model ask for them."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
-import xarray as xr
 from pydantic import Field
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.faults import Fault, choices
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.declare import ModelSpec

@@ -1,12 +1,14 @@
 """A declared model on its data, as both engines use it: linear and normal given a few non-linear parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.likelihood import Likelihood, likelihood

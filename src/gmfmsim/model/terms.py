@@ -1,13 +1,15 @@
 """Terms that a model may add to its dose-response curve: what each adds to the effect of a contrast."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 
 TermName = Literal[

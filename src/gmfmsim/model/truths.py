@@ -1,11 +1,15 @@
 """What may be true in the next trial: as a mixture of distributions (Belief), and as draws (Truths)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.arguments import vector
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.model.curves import Curve
@@ -23,14 +27,35 @@ within a chain, for Monte Carlo errors that allow for autocorrelation (batch mea
 x posterior_draws = draws.
 """
 
-type Belief = xr.Dataset
-"""The predictive distribution of the effect in a new trial, exactly: sum_m weight_m Student-t(df_m; mean_m, sd_m).
 
-weight, mean, sd, df (component): weights above 0 that sum to 1; mean and scale in attrs["unit"] against dose 0, active
-minus control; df infinite where a component is normal. attrs: unit, and those of the condition that it is for.
-loading (component, arm), of a trial along doses: the effect of an arm as a multiple of that of the active one, so that
-the effects of all arms are known together; see `along_doses`.
-"""
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """The predictive distribution of the effect in a new trial, exactly: sum_m weight_m Student-t(df_m; mean_m, sd_m).
+
+    weight, mean, sd, df (M,): weights above 0 that sum to 1; mean and scale in attrs["unit"] against dose 0, active
+    minus control; df infinite where a component is normal. attrs: unit, and those of the condition that it is for.
+    loading (M, arms), of a trial along doses: the effect of an arm as a multiple of that of the active one, so that
+    the effects of all arms are known together; see `along_doses`.
+    """
+
+    weight: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    df: np.ndarray
+    attrs: dict[str, Any]
+    loading: np.ndarray | None = None
+    arms: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """weight, mean, sd and df (M,) by name, and loading (M, arms) along doses."""
+        found = {"weight": self.weight, "mean": self.mean, "sd": self.sd, "df": self.df}
+        return found if self.loading is None else found | {"loading": self.loading}
+
+    def dataset(self) -> xr.Dataset:
+        """Return the columns with their labels: (component), and loading (component, arm)."""
+        columns = {name: (("component", "arm")[: values.ndim], values) for name, values in self.columns.items()}
+        return xr.Dataset(columns, {"arm": list(self.arms)} if self.arms else None, self.attrs)
 
 
 def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray | float = np.inf, **attrs) -> Belief:
@@ -48,13 +73,7 @@ def belief(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray 
     }
     if wrong := [name for name, held in right.items() if not held]:
         raise ValueError(f"{', '.join(wrong)} of {weight.size} components: see Belief")
-    columns = {"weight": weight, "mean": mean, "sd": sd, "df": df}
-    return xr.Dataset({n: ("component", v) for n, v in columns.items()}, attrs={"unit": "GMFM-66 points"} | attrs)
-
-
-def columns_of(of: Belief) -> dict[str, np.ndarray]:
-    """Return the variables of a Belief by name: weight, mean, sd and df (M,), and loading (M, arms) along doses."""
-    return {str(name): of[name].values for name in of}
+    return Belief(weight, mean, sd, df, {"unit": "GMFM-66 points"} | attrs)
 
 
 def exact_belief(mixture: Mixture, curve: Curve, at: Condition, of: Of = "new_study") -> Belief:
@@ -73,12 +92,12 @@ def along_doses(of: Belief, loading: Mapping[str, float]) -> Belief:
     the parameters of the curve the effects of all doses are multiples of one. Raises ValueError for what is no number.
     """
     values = vector("loading", np.array(list(loading.values())))
-    return with_loading(of, np.broadcast_to(values, (of.sizes["component"], values.size)), list(loading))
+    return with_loading(of, np.broadcast_to(values, (of.weight.size, values.size)), list(loading))
 
 
 def with_loading(of: Belief, loading: np.ndarray, arms: Sequence[str]) -> Belief:
     """Return a Belief with the loading (M, arms) of its components."""
-    return of.assign(loading=(("component", "arm"), loading)).assign_coords(arm=arms)
+    return replace(of, loading=loading, arms=tuple(arms))
 
 
 def exact_belief_along(
@@ -112,7 +131,7 @@ def known(effect: float) -> Belief:
 
 def exact_mixture(of: Belief) -> NormalMixture:
     """Return a Belief of normal components as a mixture, which has quantiles."""
-    return NormalMixture(*(of[name].values for name in ("weight", "mean", "sd")))
+    return NormalMixture(of.weight, of.mean, of.sd)
 
 
 def effect_exactly(kinds: Sequence[Belief], dose: float) -> xr.Dataset:
@@ -142,24 +161,17 @@ def mixed_belief(parts: Sequence[Belief], shares: Sequence[float]) -> Belief:
     Components that models have in common, as those that stand `on_grids` have, are one.
     """
     pairs = [(part, share) for part, share in zip(parts, shares, strict=True) if share > 0]
-    along = all("loading" in part for part, _ in pairs)
-    every = np.concatenate(
-        [
-            np.vstack(
-                [*(part[name].values for name in ("mean", "sd", "df")), *(part["loading"].values.T if along else ())]
-            )
-            for part, _ in pairs
-        ],
-        axis=1,
-    )
+    along = all(part.loading is not None for part, _ in pairs)
+    rows = [np.vstack([p.mean, p.sd, p.df, *(p.loading.T if along else ())]) for p, _ in pairs]
+    every = np.concatenate(rows, axis=1)
     components, which = np.unique(every, axis=1, return_inverse=True)
-    weight = np.bincount(which, np.concatenate([share * part["weight"].values for part, share in pairs]))
+    weight = np.bincount(which, np.concatenate([share * part.weight for part, share in pairs]))
     there = weight > 0  # what is too small for a number has no part
     mean, sd, df, *loading = components[:, there]
     found = belief(weight[there], mean, sd, df, **parts[0].attrs)
     if not along:
         return found
-    return with_loading(found, np.transpose(loading), pairs[0][0]["arm"].values)
+    return with_loading(found, np.transpose(loading), pairs[0][0].arms)
 
 
 def mixed_draws(parts: Sequence[xr.Dataset], shares: Sequence[float]) -> xr.Dataset:

@@ -1,8 +1,10 @@
 """What the posterior says of the readings of suspect figures, and what each of them says of the effect."""
 
-import numpy as np
-import xarray as xr
+from __future__ import annotations
 
+import numpy as np
+
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.draws import by_draw
 from gmfmsim.model.likelihood import likelihood
 from gmfmsim.streams import stream

@@ -1,16 +1,18 @@
 """[evidence]: where contrasts or a published estimate come from, read once for all plans that name the same."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import xarray as xr
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.evidence.contrasts import Selection, select_contrasts
 from gmfmsim.evidence.individual_data import IndividualData, with_pool
-from gmfmsim.evidence.joined import MOST_SOURCES, PACKAGE, read_sources
+from gmfmsim.evidence.joined import MOST_SOURCES, PACKAGE, digest_of, read_sources
 from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimate
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.schema import Tables
@@ -80,6 +82,17 @@ class Evidence:
     contrasts: xr.Dataset | None = None
     published: PooledEstimate | None = None
 
+    @property
+    def in_words(self) -> str:
+        """The evidence in a few words."""
+        if self.published:
+            return f"{self.published.row['meta_id']}, as published"
+        studies, pool = self.contrasts["study"].values, self.contrasts.attrs.get("pool")
+        pools, several = (1 if pool else 0), self.contrasts.sizes["reading"]
+        words = f"{studies.size - pools} contrasts of {len(set(studies)) - pools} studies"
+        words += f" and {pool}" if pool else ""
+        return words if several == 1 else f"{words}, {several} combinations of readings"
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -90,6 +103,7 @@ class Sources:
 
     path: Path
     tables: dict[tuple[str, ...], Tables | InputError] = field(default_factory=dict)
+    digests: dict[tuple[str, ...], str | None] = field(default_factory=dict)
     found: dict[str, tuple[Evidence, tuple[Fault, ...]]] = field(default_factory=dict)
 
     def table(self, named: TableNames) -> Tables:
@@ -104,6 +118,13 @@ class Sources:
         if isinstance(known, InputError):
             raise known
         return known
+
+    def digest(self, named: TableNames) -> str | None:
+        """Return the SHA-256 of the files that tables come from, as `digest_of`."""
+        names = as_list(named)
+        if names not in self.digests:
+            self.digests[names] = digest_of(names, self.path.parent)
+        return self.digests[names]
 
     def evidence(self, spec: EvidenceSpec) -> tuple[Evidence, list[Fault]]:
         """Return the evidence of a plan, as far as it could be read, and every fault."""

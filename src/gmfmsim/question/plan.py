@@ -1,18 +1,22 @@
 """One plan: everything that determines a required n, and the evidence and model it refers to."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 import re
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import xarray as xr
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.contrasts import labelled
 from gmfmsim.evidence.covariates import IN_WORDS
@@ -20,6 +24,7 @@ from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.pooled import PooledEstimate
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.faults import Fault, InputError, shown
+from gmfmsim.files.remembered import Arrays, key_of, remembered
 from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
@@ -98,19 +103,77 @@ class Plan(Spec):
         return self
 
 
+OF_EVIDENCE = {"evidence", "model", "sampler", "sensitivity"}
+"""The sections of a plan that decide, with setting and month of its trial, whether evidence and models fit it."""
+
+
+@cache
+def _made_by() -> str:
+    """Return the name of the code that reads evidence and fits models."""
+    rooms = (Path(__file__).parents[1] / room for room in ("compute", "dist", "evidence", "model", "question"))
+    code = [path for room in rooms for path in room.rglob("*.py")]
+    return key_of((), {}, packages=("numpy", "scipy", "numba"), code=code)
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with everything read and checked that it needs: contrasts and models, or a published estimate.
+    """A plan with everything checked that it needs: contrasts and models, or a published estimate.
 
     models: by the name the plan gives them, one or those averaged over; model_files: the user's own among them.
+    reading: reads the evidence, once it is asked for. digest: SHA-256 of the files that it comes from, under which is
+    remembered what follows from it; None where nothing is.
     """
 
     plan: Plan
-    tables: Tables
-    contrasts: xr.Dataset | None
     models: dict[str, ModelSpec]
     model_files: dict[str, Path]
-    published: PooledEstimate | None
+    reading: Callable[[], Evidence]
+    digest: str | None = None
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The tables, and the contrasts or the published estimate."""
+        return self.reading()
+
+    @property
+    def tables(self) -> Tables:
+        """The tables that the evidence comes from."""
+        return self.evidence.tables
+
+    @property
+    def contrasts(self) -> xr.Dataset | None:
+        """The contrasts that models are fitted to; None where a published estimate is taken."""
+        return self.evidence.contrasts if self.plan.model else None
+
+    @property
+    def published(self) -> PooledEstimate | None:
+        """The published estimate that is taken; None where models are fitted to contrasts."""
+        return None if self.plan.model else self.evidence.published
+
+    def recalled(self, what: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return what follows from evidence and models for the setting of the trial: computed, or as remembered."""
+        if self.digest is None:
+            return compute()
+        trial, asked = self.plan.trial, self.plan.model_dump_json(include=OF_EVIDENCE)
+        models = [model.model_dump_json() for model in self.models.values()]
+        said = [what, _made_by(), self.digest, asked, *models, trial.setting.model_dump_json(), str(trial.month)]
+        return remembered(key_of(said, {}, packages=(), code=()), compute)
+
+    @cached_property
+    def source(self) -> str:
+        """The evidence in a few words."""
+        return str(self.recalled("source", lambda: {"source": np.array(self.evidence.in_words)})["source"])
+
+    @cached_property
+    def refused(self) -> bool:
+        """Whether the exact engine cannot fit one of the models to the contrasts."""
+
+        def found() -> Arrays:
+            from gmfmsim.model.exact import refusal  # compiled code: loaded only where it is needed
+
+            return {"refused": np.array(any(refusal(model, self.contrasts) for model in self.models.values()))}
+
+        return bool(self.recalled("refused", found)["refused"])
 
     @property
     def slug(self) -> str:
@@ -140,19 +203,6 @@ class Prepared:
         if len(titles) < 2:
             return titles[0] if titles else "Published pooled estimate, no model fitted"
         return f"Average of {len(titles)} models: " + "; ".join(titles)
-
-    @property
-    def source(self) -> str:
-        """The evidence in a few words."""
-        if self.published:
-            return f"{self.published.row['meta_id']}, as published"
-        studies, pool = self.contrasts["study"].values, self.contrasts.attrs.get("pool")
-        pools = 1 if pool else 0
-        words = f"{studies.size - pools} contrasts of {len(set(studies)) - pools} studies" + (
-            f" and {pool}" if pool else ""
-        )
-        several = self.contrasts.sizes["reading"]
-        return words if several == 1 else f"{words}, {several} combinations of readings"
 
     @property
     def places(self) -> list[str]:
@@ -287,27 +337,47 @@ def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
         plan, faults = None, of_design + [f for f in faults if not f.where.startswith("key trial")]
     spec, _ = parse(EvidenceSpec, raw.get("evidence"), path.name)
     choice, _ = parse(ModelChoice, raw.get("model"), path.name)
-    evidence, found = sources.evidence(spec) if spec else (Evidence(), [])
-    faults += found
-    contrasts, models = evidence.contrasts, {}
+    models, of_models = {}, ()
     try:
         models = read_models(choice, beside=path.parent, file=path.name) if choice else {}
     except InputError as error:
-        faults += error.faults
+        of_models = error.faults
+
+    def faultless() -> Arrays:
+        evidence, found = sources.evidence(spec) if spec else (Evidence(), [])
+        if found := [*found, *of_models, *_evidence_faults(plan, evidence, models, sources)]:
+            raise InputError(found)
+        return {"source": np.array(evidence.in_words)} if plan else {}
+
+    prepared = None
+    try:
+        if plan and not of_models:
+            own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
+            digest = sources.digest(plan.evidence.tables) if models else None
+            prepared = Prepared(plan, models, own, lambda: sources.evidence(plan.evidence)[0], digest)
+            prepared.recalled("source", faultless)
+        else:
+            faultless()
+    except InputError as error:
+        faults += [f for f in error.faults if f not in faults]
+    faults += _size_faults(plan, path.name) if plan else []
+    return (None, faults) if faults else (prepared, [])
+
+
+def _evidence_faults(
+    plan: Plan | None, evidence: Evidence, models: Mapping[str, ModelSpec], sources: Sources
+) -> list[Fault]:
+    """Return what is wrong with the evidence for models and plan, as far as each could be read."""
+    faults, contrasts, file = [], evidence.contrasts, sources.path.name
     for model in models.values() if contrasts is not None else ():
-        found = silent_faults(model, contrasts, path.name)
+        found = silent_faults(model, contrasts, file)
         if plan:
-            found += setting_faults(model, contrasts, plan.trial.setting, plan.trial.month, path.name)
-            found += _engine_faults(plan, model, contrasts, path.name) if not found else []
+            found += setting_faults(model, contrasts, plan.trial.setting, plan.trial.month, file)
+            found += _engine_faults(plan, model, contrasts, file) if not found else []
         faults += [f for f in found if f not in faults]
     if plan and evidence.published:
-        faults += _unit_faults(plan, evidence.published, path.name)
-    faults += _size_faults(plan, path.name) if plan else []
-    faults += _supposed_faults(plan, sources) if plan and contrasts is not None else []
-    if faults:
-        return None, faults
-    own = {name: (path.parent / name).resolve() for name in models if name.endswith(".toml")}
-    return Prepared(plan, evidence.tables, contrasts, models, own, evidence.published), []
+        faults += _unit_faults(plan, evidence.published, file)
+    return faults + (_supposed_faults(plan, sources) if plan and contrasts is not None else [])
 
 
 def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:

@@ -1,11 +1,13 @@
 """Two questions the other way round: the smallest effect that n children detect, and the n of a given precision."""
 
+from __future__ import annotations
+
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.algebra import dot
+from gmfmsim.compute.labels import xr
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
 from gmfmsim.progress import UNSEEN, Steps

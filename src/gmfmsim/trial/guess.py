@@ -1,9 +1,11 @@
 """A guess of success over n, by the law of a normal estimate: where a search on drawn children starts."""
 
+from __future__ import annotations
+
 import numpy as np
-import xarray as xr
 from scipy import special
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.progress import Steps
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design

@@ -1,5 +1,7 @@
 """Simulate trials of a design at given truths and say what they show: all analyses on the same children."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -7,9 +9,9 @@ from itertools import tee
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
 from gmfmsim.trial.decide import Verdicts, claim

@@ -1,10 +1,12 @@
 """Simulate trials of a design by the fastest engine that is right for it, with a Monte Carlo error on every figure."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design

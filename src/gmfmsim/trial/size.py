@@ -1,15 +1,17 @@
 """The required n: the smallest number of children per arm that reaches the target, or that none does."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import xarray as xr
 from pydantic import Field
 from scipy import special
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.design import Design

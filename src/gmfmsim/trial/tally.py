@@ -1,8 +1,10 @@
 """Operating characteristics from running sums: what simulated trials show, each with its Monte Carlo error."""
 
-import numpy as np
-import xarray as xr
+from __future__ import annotations
 
+import numpy as np
+
+from gmfmsim.compute.labels import xr
 from gmfmsim.trial.decide import Verdicts
 
 SUMS = (

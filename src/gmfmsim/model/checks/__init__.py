@@ -1,11 +1,13 @@
 """The checks that a statistician asks for of a fitted model, in one value."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import xarray as xr
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.checks.given_draws import power_scaling
 from gmfmsim.model.checks.left_out import cross_validate
 from gmfmsim.model.checks.quantities import APART, Share, exceedance, outliers, predictive_check, share_between_studies

@@ -3,12 +3,14 @@
 Importance weights that leave a part of it out; how much the answer moves when priors or evidence count more or less.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of

@@ -1,16 +1,18 @@
 """What the other studies say of each study, and what is left of the answer without it."""
 
+from __future__ import annotations
+
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot, gauss_hermite, inverse
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.checks.given_draws import K_HAT_MAX, block_density, smoothed_weights
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.draws import rows_of

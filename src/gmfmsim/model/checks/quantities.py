@@ -1,13 +1,15 @@
 """Predictive checks, and what the posterior says in figures of its own: margins, heterogeneity, outliers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.checks.given_draws import deviations
 from gmfmsim.model.declare import ModelSpec

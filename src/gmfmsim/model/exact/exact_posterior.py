@@ -3,13 +3,15 @@
 Quadrature over the few non-linear parameters, Gaussian algebra for all else, no sampling error.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.algebra import cholesky, dot, product
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels

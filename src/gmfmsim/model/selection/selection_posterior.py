@@ -1,12 +1,14 @@
 """The posterior under selection: by quadrature over the amplitude, the non-linear parameters, and the weights."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.algebra import product
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.faults import NotANumber

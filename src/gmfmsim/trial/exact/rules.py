@@ -207,6 +207,7 @@ def _z_of(sd: float, law: Distribution) -> float:
     return (low + high) / 2
 
 
+@lru_cache(maxsize=1024)
 def error(df: float, t: float, adjusted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return inflation q, limit x = t S q and weight (Q,) of the error of an estimate with a critical value t.
 

@@ -1,12 +1,14 @@
 """The required n without random numbers, and success in every scenario over n."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import xarray as xr
 
 from gmfmsim.compute.executors import in_order
+from gmfmsim.compute.labels import xr
 from gmfmsim.model.truths import Belief
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.trial.design import Design

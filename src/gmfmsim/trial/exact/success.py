@@ -1,15 +1,17 @@
 """Probability of success without random numbers: over truths, SDs of change and completers; its plateau."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
 from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.arguments import valid, vector
+from gmfmsim.compute.labels import xr
 from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.model.truths import Belief
@@ -210,10 +212,10 @@ def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:
     """Return the truths of all arms, one curve for each of its loadings. Raises ValueError for those of one dose alone,
     or of other arms."""
     arms = [arm.name for arm in design.arms]
-    if "loading" not in belief or belief["arm"].values.tolist() != arms:
+    if belief.loading is None or list(belief.arms) != arms:
         raise ValueError(f"belief: must say the effects of all arms, {', '.join(arms)}; see along_doses")
     parts, (weight, *rest) = [], _estimated(belief, test)
-    loading, of_loading = np.unique(belief["loading"].values, axis=0, return_inverse=True)
+    loading, of_loading = np.unique(belief.loading, axis=0, return_inverse=True)
     for number, row in enumerate(valid("loading", loading)):
         mine = of_loading.ravel() == number
         parts.append(Curve(float(weight[mine].sum()), row, _normals(weight[mine], *(x[mine] for x in rest))))
@@ -228,12 +230,11 @@ def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
 
 def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
     """Return weight, mean, sd and df (M,) of what the estimate is centred on."""
-    weight, mean, sd, df = (np.asarray(belief[name].values, float) for name in ("weight", "mean", "sd", "df"))
-    valid("weight", weight, above=0)
-    mean = valid("mean", test.intercept + test.slope * mean)
-    if not (df > 0).all():
+    weight = valid("weight", belief.weight, above=0)
+    mean = valid("mean", test.intercept + test.slope * belief.mean)
+    if not (belief.df > 0).all():
         raise ValueError("df of a belief: must be above 0, or inf")
-    return weight, mean, abs(test.slope) * valid("sd", sd, least=0), df
+    return weight, mean, abs(test.slope) * valid("sd", belief.sd, least=0), belief.df
 
 
 def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> NormalMixture:
