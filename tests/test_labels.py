@@ -198,7 +198,7 @@ def test_a_page_shows_every_name(named):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in page
     assert page.count(f"{LONG} 2014") >= 1
-    assert (named.folder / "figures" / "forest.png").stat().st_size > 10_000
+    assert (named.folder / "figures" / "forest.svg").stat().st_size > 10_000
 
 
 def test_the_forest_keeps_its_room(quickstart_fit):

@@ -86,7 +86,7 @@ def test_a_result_holds_everything(results, name):
         assert (folder / file).stat().st_size > 500
     figures = {p.name for p in (folder / "figures").iterdir()}
     assert {"curves.svg", "forest.svg"} <= figures
-    assert ({"curves.png", "forest.png"} <= figures) == (name == "quickstart_one_mean")  # the others are drawn once
+    assert ("curves.png" in figures) == (name == "quickstart_one_mean")  # the others are drawn once
     assert ("dose_response.svg" in figures) == (name in ("cord_blood_dose", "curve_average"))
     assert store.is_complete(folder)
 
@@ -544,7 +544,7 @@ def test_the_report_has_an_evidence_section(results):
     ):
         assert words in page
     figures = {p.name for p in (results["quickstart_one_mean"].folder / "figures").iterdir()}
-    assert {"funnel.svg", "funnel.png"} <= figures
+    assert "funnel.svg" in figures
 
 
 def test_what_an_unpublished_trial_would_do_stands_side_by_side(results):

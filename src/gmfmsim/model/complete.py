@@ -114,7 +114,8 @@ def _draw_spread(like: Likelihood, mean, gains, rng) -> np.ndarray:
         blocks = ((like.log_se_sd > 0).any(axis=1) & (like.uncertain == u)).any(axis=1)
         grid[:], grid[:, u] = 0.0, SPREAD_GRID
         part = like.take(blocks)
-        log_p = part.by_state(mean[:, None], [g[:, None, blocks] for g in gains], part.log_scale(grid))
+        of_part = [g[:, None, blocks, : part.index.shape[1]] for g in gains]
+        log_p = part.by_state(mean[:, None], of_part, part.log_scale(grid))
         log_p = special.logsumexp(log_p, axis=-1).sum(-1) - SPREAD_GRID**2 / 2
         f = np.exp(log_p - log_p.max(axis=1, keepdims=True))
         out[:, u] = inverse_cdf(SPREAD_GRID, f, rng.random(size))

@@ -96,9 +96,14 @@ class Likelihood:
         return 0.5 * (np.log(h) - LOG_2PI - g**2 / h) - (log_scale if self.uncertain_spread else 0.0)
 
     def take(self, blocks: np.ndarray) -> Likelihood:
-        """Return the likelihood of some of the blocks, (B,) true where taken."""
-        arrays = {f.name: getattr(self, f.name)[blocks] for f in fields(self) if f.name != "uncertain_spread"}
-        return replace(self, **arrays)
+        """Return the likelihood of some of the blocks, (B,) true where taken, with no more places and states than these
+        have."""
+        of = {f.name: getattr(self, f.name)[blocks] for f in fields(self) if f.name != "uncertain_spread"}
+        n, s = max(of["inside"].sum(axis=1), default=0), max(self.states[blocks], default=0)
+        of |= {name: of[name][:, :n] for name in ("index", "inside", "uncertain")}
+        of |= {name: of[name][:, :s, :n] for name in ("effect", "log_se_sd")}
+        of |= {name: of[name][:, :s] for name in ("log_weight", "log_constant")}
+        return replace(self, **of | {"precision": of["precision"][:, :s, :n, :n]})
 
     def _solve(self, vectors, log):
         """Return W^-1 vectors[0] and log |W| - log |V| for W = V + sum g g' over the other vectors, (..., B, S, n)."""

@@ -17,7 +17,7 @@ from gmfmsim.report.labels import FONT
 from gmfmsim.report.look import GREY, STYLE
 
 SLIDES = {"curves", "tornado", "comparison", "dose_response", "analyses", "past"}
-"""Figures whose PNG is made for a slide: 16:9, titled, with what they come from."""
+"""Figures that are made for a slide too, as PNG: 16:9, titled, with what they come from."""
 
 SLIDE, SLIDE_DPI = (9.6, 5.4), 200
 
@@ -41,7 +41,8 @@ def draw(
     heading: str = "",
     advance: Steps = UNSEEN,
 ) -> dict[str, Picture]:
-    """Draw what there is to draw as SVG and PNG into `folder`; return each SVG by name, to stand inside a page.
+    """Draw what there is to draw into `folder`, as SVG and, where it is for slides, as PNG; return each SVG by name, to
+    stand inside a page.
 
     An SVG has its caption as description, and the first sentence of it as title; text in it is text. Its ids begin with
     prefix and name inside the page, so that those of several do not meet. heading: what stands above a slide.
@@ -58,8 +59,8 @@ def draw(
             path, caption = folder / f"{name}.svg", captions.get(name, name)
             figure.savefig(path, metadata={"Date": None})
             if name in SLIDES:
-                figure = _as_slide(make(), f"{heading}\n{_first_sentence(caption)}".strip())
-            figure.savefig(path.with_suffix(".png"), dpi=SLIDE_DPI, metadata={"Software": None})
+                slide = _as_slide(make(), f"{heading}\n{_first_sentence(caption)}".strip())
+                slide.savefig(path.with_suffix(".png"), dpi=SLIDE_DPI, metadata={"Software": None})
             svg = _described(path.read_text(encoding="utf-8"), caption)
             path.write_text(svg, encoding="utf-8")
             svg = svg[svg.index("<svg") :]

@@ -7,6 +7,9 @@ import numpy as np
 from gmfmsim.compute.compiled import compiled
 from gmfmsim.dist.normal import normal_cdf
 
+FEW_STEPS = 4
+"""From one combination of states to a later one that is no further than this it is counted on."""
+
 # No fast-math: a cold and a warm compile cache must give the same last bits.
 
 
@@ -120,6 +123,21 @@ def _solve_lower(a, b, p):
 
 
 @compiled
+def _factor_of_two(a, k):
+    """Return the Cholesky factor of a[k] (2, 2) as `_factor` has it: first pivot, below it, second pivot."""
+    one = np.sqrt(a[k, 0, 0])
+    low = a[k, 1, 0] / one
+    return one, low, np.sqrt(a[k, 1, 1] - low * low)
+
+
+@compiled
+def _solve_two(one, low, two, x, y):
+    """Return L^-1 (x, y) of such a factor, as `_solve_lower` does."""
+    first = x / one
+    return first, (y - low * first) / two
+
+
+@compiled
 def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
     """Return log p(y, combination | node), (J, M): the coefficients integrated out, for every combination of states.
 
@@ -148,6 +166,11 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
             if p == 1:
                 total = sum_a[blocks, 0, 0]
                 out[j, m] = sum_c[blocks] + 0.5 * (sum_b[blocks, 0] ** 2 / total - np.log(total))
+            elif p == 2:
+                one, low, two = _factor_of_two(sum_a, blocks)
+                first, second = _solve_two(one, low, two, sum_b[blocks, 0], sum_b[blocks, 1])
+                logdet = 2 * np.log(one) + 2 * np.log(two)
+                out[j, m] = sum_c[blocks] + 0.5 * (first * first + second * second - logdet)
             else:
                 factor[:], right[:] = sum_a[blocks], sum_b[blocks]
                 logdet = _factor(factor, p)
@@ -163,20 +186,32 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
 
 
 @compiled
-def _add_up(a, b, start, number, chosen, fresh, sum_a, sum_b):
+def _add_up(a, b, start, number, before, chosen, sum_a, sum_b):
     """Add up what the states of a combination have: of blocks before the first that changes the sums are kept.
 
     a (S, p, p) and b (S, p). A combination numbers the states of all blocks; that of the last block runs fastest.
-    chosen (B,) are the states of the combination before, of the same node unless `fresh`, and become those of this
-    one. sum_a (B + 1, p, p), the lower half, and sum_b (B + 1, p) begin with those of the prior.
+    chosen (B,) are the states of the combination with the number `before`, of the same node, and become those of this
+    one; before is below 0 at the first of a node. sum_a (B + 1, p, p), the lower half, and sum_b (B + 1, p) begin with
+    those of the prior.
     """
-    blocks, changed = chosen.size, 0 if fresh else chosen.size
-    for block in range(blocks - 1, -1, -1):
-        states = start[block + 1] - start[block]
-        s = start[block] + number % states
-        number //= states
-        if s != chosen[block]:
-            chosen[block], changed = s, min(changed, block)
+    blocks = chosen.size
+    changed = blocks if before >= 0 else 0
+    if 0 <= before <= number <= before + FEW_STEPS:  # one after another costs less than the divisions
+        for _ in range(number - before):
+            block = blocks - 1
+            chosen[block] += 1
+            while chosen[block] == start[block + 1]:
+                chosen[block] = start[block]
+                block -= 1
+                chosen[block] += 1
+            changed = min(changed, block)
+    else:
+        for block in range(blocks - 1, -1, -1):
+            states = start[block + 1] - start[block]
+            s = start[block] + number % states
+            number //= states
+            if s != chosen[block]:
+                chosen[block], changed = s, min(changed, block)
     for block in range(changed, blocks):
         s = chosen[block]
         for x in range(b.shape[1]):
@@ -202,8 +237,8 @@ def coefficients_at(a, b, start, prior_precision, prior_b, node, number):
     factor, unit = np.zeros((p, p)), np.zeros(p)
     chosen, sum_a, sum_b = _begun(start, prior_precision, prior_b)
     for i in range(count):
-        fresh = i == 0 or node[i] != node[i - 1]
-        _add_up(a[node[i]], b[node[i]], start, number[i], chosen, fresh, sum_a, sum_b)
+        before = number[i - 1] if i > 0 and node[i] == node[i - 1] else -1
+        _add_up(a[node[i]], b[node[i]], start, number[i], before, chosen, sum_a, sum_b)
         factor[:], right = sum_a[-1], sum_b[-1]
         if p == 1:
             covariance[i, 0, 0] = 1 / factor[0, 0]
@@ -236,11 +271,17 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
     factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     chosen, sum_a, sum_b = _begun(start, prior_precision, prior_b)
     for i in range(count):
-        fresh = i == 0 or node[i] != node[i - 1]
-        _add_up(a[node[i]], b[node[i]], start, number[i], chosen, fresh, sum_a, sum_b)
+        before = number[i - 1] if i > 0 and node[i] == node[i - 1] else -1
+        _add_up(a[node[i]], b[node[i]], start, number[i], before, chosen, sum_a, sum_b)
         if p == 1:
             total, along = sum_a[-1, 0, 0], loading[node[i], 0]
             mean[i], variance[i] = along * (sum_b[-1, 0] / total), along * (1 / total) * along
+            continue
+        if p == 2:
+            one, low, two = _factor_of_two(sum_a, sum_a.shape[0] - 1)
+            x, y = _solve_two(one, low, two, sum_b[-1, 0], sum_b[-1, 1])
+            v, w = _solve_two(one, low, two, loading[node[i], 0], loading[node[i], 1])
+            mean[i], variance[i] = v * x + w * y, v * v + w * w
             continue
         factor[:], right[:], t[:] = sum_a[-1], sum_b[-1], loading[node[i]]
         _factor(factor, p)

@@ -5,29 +5,28 @@ import numpy as np
 from gmfmsim.compute.compiled import compiled
 
 
-@compiled
 def mann_whitney(change, group, sign, shift):
     """Return n1, n0, U and Var(U) under the null, (R,) each, of change (N, R) by group (N, R), NaN where not observed.
 
     sign (A,): 1 for the arm whose changes, raised by `shift`, are compared with those of the arm with -1.
     """
-    children, trials = change.shape
+    side = sign[group]
+    x, y = (np.where(side == of, change, np.nan) for of in (1, -1))
+    return _counted(*(np.sort(np.ascontiguousarray(values.T), axis=1) for values in (x + shift, y)))
+
+
+@compiled
+def _counted(first, second):
+    """Do what `mann_whitney` does, from the changes of both arms (R, N), in order, NaN at the end."""
+    trials, children = first.shape
     n1, n0, u, variance = np.zeros(trials), np.zeros(trials), np.zeros(trials), np.zeros(trials)
-    x, y = np.empty(children), np.empty(children)
     for r in range(trials):
+        x, y = first[r], second[r]
         m, k = 0, 0
-        for i in range(children):
-            value, side = change[i, r], sign[group[i, r]]
-            if np.isnan(value) or side == 0:
-                continue
-            if side > 0:
-                x[m] = value + shift
-                m += 1
-            else:
-                y[k] = value
-                k += 1
-        x[:m].sort()
-        y[:k].sort()
+        while m < children and not np.isnan(x[m]):
+            m += 1
+        while k < children and not np.isnan(y[k]):
+            k += 1
         i, j, ties = 0, 0, 0.0
         while i < m or j < k:
             value = y[j] if i == m or (j < k and y[j] <= x[i]) else x[i]
