@@ -1,4 +1,4 @@
-"""Shares of improvers: the law of change without cells, the effect that a count implies, and the reports in the tables."""
+"""Shares of improvers: the law of change without cells, the effect that a count implies, and the reports of them."""
 
 import itertools
 import math

@@ -15,7 +15,7 @@ from gmfmsim.answer.comparison import Side, comparison
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.result import Draw, Result
-from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, success_at
+from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, no_n, success_at
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
@@ -72,7 +72,7 @@ def _refuse_what_has_no_n(asked: Sequence[Question | Result]) -> None:
     faults, count = [], sum(len(one.plans) for one in asked)
     for one in asked:
         if isinstance(one, Question) and not one.plans:
-            faults.append(Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan"))
+            faults.append(no_n(one))
         if isinstance(one, Result) and one.kind != "plans":
             faults.append(Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans"))
         elif isinstance(one, Result) and "assumed" not in one.answer:

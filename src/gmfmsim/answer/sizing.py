@@ -280,10 +280,16 @@ def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) 
     Raises InputError where there is no plan.
     """
     if not question.plans:
-        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+        raise InputError([no_n(question)])
     first, *others = [plain(figures(prepared)) for prepared in question.plans]
     head = {"experiment": question.name, "question": question.text}
     return head | first | ({"alternatives": others} if others else {})
+
+
+def no_n(question: Question) -> Fault:
+    """Return the fault of asking an experiment without plans for an n."""
+    (section,) = (key for key in ("rerun", "claim") if key in question.config)
+    return Fault(question.name, f"key {section}", "this experiment asks for no n", "an experiment with a plan")
 
 
 def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:

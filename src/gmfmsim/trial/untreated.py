@@ -1,4 +1,4 @@
-"""What children gain without cells, as a law: the growth curves of the levels integrated over ages, rates and limits."""
+"""What children gain without cells, as a law: the curves of the levels integrated over ages, rates and limits."""
 
 import numpy as np
 from scipy import special
