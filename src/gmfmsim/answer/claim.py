@@ -55,7 +55,7 @@ def claim_outcome(claim: Claim, progress: Silent) -> Outcome:
         **{"volunteers": section.volunteers.model_dump(), "replicates": section.replicates},
         "priors": section.priors.model_dump(),
         **{"populations": populations, "given_the_claim": posteriors, "reports": reports},
-        **{"together": _together(claim), "designs": designs},
+        **{"reported_in": claim.reported_in.title, "together": _together(claim), "designs": designs},
     }
     answer = plain(found)
     sentences = claim_sentences(answer)
@@ -194,6 +194,7 @@ def _design(claim: Claim, design: Design, gains: list[float], advance: Steps) ->
         "title": design.title,
         "controlled": design.control is not None,
         "primary": design.analyses[0].label,
+        "nominal": design.alpha / 2,
         "n_by_arm": sizes,
         "n_total": sum(sizes.values()),
         "false_claims": claims_by_gain(design, gains, [0.0], *how),

@@ -214,21 +214,21 @@ def read_claim(raw: dict, sources: Sources) -> tuple[Claim | None, list[Fault]]:
             faults.append(Fault(path.name, "key claim.tables", problem, f"rows with event {EVENT}, as package has"))
     except InputError as error:
         return None, [*faults, *error.faults]
-    called = [_name(n, p) for n, p in zip(section.populations, populations, strict=True)]
-    if len(set(called)) < len(called) and not faults:
-        problem = f"{shown(max(called, key=called.count))} stands there twice"
-        faults.append(Fault(path.name, "key claim.populations", problem, "each population once"))
     if faults:
         return None, faults
+    called = [_name(n, p) for n, p in zip(section.populations, populations, strict=True)]
+    if len(set(called)) < len(called):
+        problem = f"{shown(max(called, key=called.count))} stands there twice"
+        return None, [Fault(path.name, "key claim.populations", problem, "each population once")]
     named = tuple(Population(n, p) for n, p in zip(called, populations, strict=True))
     reports = tuple(reported_improvers(tables))
     return Claim(file.seed, section, named, reported_in, tuple(designs), controlled, tables, reports), []
 
 
-def _name(named: str | dict, children: PopulationChildren | None) -> str:
+def _name(named: str | dict, children: PopulationChildren) -> str:
     """Return what children are called: a shipped name, or the title of a user's own."""
     shipped = isinstance(named, str) and not named.endswith(".toml")
-    return named if shipped or children is None else shortened(children.title, LONGEST_NAME)
+    return named if shipped else shortened(children.title, LONGEST_NAME)
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def false_claims_figure(data: xr.Dataset, answer: dict[str, Any]) -> Figure:
         look = {"color": colour, "marker": "s" if of["controlled"] else "o", "ms": 5, "lw": 1.6}
         ax.errorbar(gains, of["false_claims"].values, yerr=error, label=names.of[title], **look)
     ax.axvline(answer["volunteers"]["mean"], color=GREY, lw=1, ls="--")
-    ax.axhline(0.025, color="black", lw=0.8)
+    ax.axhline(answer["designs"][0]["nominal"], color="black", lw=0.8)
     ax.set(ylim=(-0.03, 1.03), xlabel="what volunteers gain in 12 months, points", ylabel="false claims, %")
     ax.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "20", "40", "60", "80", "100"])
     legend_below(figure, ax, columns=1)
