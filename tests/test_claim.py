@@ -237,6 +237,7 @@ FAULTS = {
     "children without curves": (lambda c: c.update(populations=["normal_change"]), "have no growth curves"),
     "a table that is no population": (lambda c: c.update(reported_in={"kind": "population"}), "key claim.reported_in"),
     "a population twice": (lambda c: c.update(populations=["registry"] * 2), "'registry' stands there twice"),
+    "no population in the list": (lambda c: c.update(populations=[{}]), "key claim.populations.0"),
     "sizes that fall": (lambda c: c.update(sizes=[50, 10]), "numbers that rise"),
     "a control group": (lambda c: c.update(designs=["next_parallel"]), "has a control group"),
     "no control group": (lambda c: c.update(controlled="next_single_arm"), "has no control group"),
