@@ -9,7 +9,7 @@ from scipy import special
 from gmfmsim.files.shelf import names
 from gmfmsim.trial.closed_form import claim_power, historical_power, of_one_sample
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.nuisance import gains, settings, type_one
+from gmfmsim.trial.nuisance import VOLUNTEERS, gains, settings, type_one, with_gain
 from gmfmsim.trial.presets import read_design
 
 SD, N, REPLICATES = 5.0, 67, 4000
@@ -75,16 +75,39 @@ def test_known_false_claims_by_the_mean_of_historical_children():
     assert table["type_one"].isel(setting=4, analysis=0).item() > 5 * 0.025
 
 
-def test_a_gain_that_nobody_gives_a_range_for_is_shown_at_its_value():
+def test_a_gain_stands_among_those_of_untreated_volunteers():
+    """Its own value and range, and the ends and the mean of what ACCeNT-CP found, each once."""
     design = population_design("single_arm")
-    assert words(design)[:2] == ["volunteers gain 3 points in 12 months, as declared", "as declared"]
+    assert [name.split(" points")[0] for name, _ in gains(design)] == [
+        *("volunteers gain 1.4", "volunteers gain 3", "volunteers gain 3.1", "volunteers gain 5"),
+    ]
+    assert words(design)[1] == "volunteers gain 3 points in 12 months, as declared"
     at_an_end = population_design("single_arm", children={"volunteer_gain": figure(0, low=0, high=3.1)})
-    assert [name.split(" points")[0] for name, _ in gains(at_an_end)] == ["volunteers gain 0", "volunteers gain 3.1"]
+    assert [name.split(" gain ")[1] for name, _ in gains(at_an_end)] == [
+        "0 points in 12 months, as declared",
+        "1.4 points in 12 months, the low end of the interval of ACCeNT-CP",
+        "3.1 points in 12 months, the high end",
+        "5 points in 12 months, the high end of the interval of ACCeNT-CP",
+    ]
 
 
 def test_a_control_group_gains_as_much():
     assert words(population_design(children=MIDDLE))[0] == "as declared"
-    assert words(normal_design("single_arm"))[0] == "as declared"  # the test takes off the growth, whatever it is
+
+
+@pytest.mark.parametrize("month", [6, 12])
+def test_known_false_claims_of_normal_children_who_gain_as_volunteers_do(month):
+    """They have no gain of their own: the test takes off their growth and allows for that much less."""
+    design = normal_design("single_arm", analyses=[{"method": "one_sample", "allowance": 2.0}], visits=[month])
+    table = type_one(design, N, replicates=REPLICATES, seed=5)
+    assert [name.split(" points")[0] for name in words(design)[:4]] == [
+        *("volunteers gain 1.4", "volunteers gain 3.1", "volunteers gain 5", "as declared"),
+    ]
+    sd = SD * (month / 12) ** 0.25
+    for row, gain in enumerate((*VOLUNTEERS, 0)):
+        exact = claim_power(gain * month / 12 - 2.0, of_one_sample(N, sd))
+        assert near(table["type_one"].isel(setting=row, analysis=0).item(), exact), gain
+    assert table["analysis"].values.tolist() == [design.analyses[0].label]
 
 
 @pytest.mark.parametrize("name", without_control())
@@ -92,9 +115,9 @@ def test_the_gain_comes_first_for_every_shipped_design_without_control(name):
     design = read_design(name)
     gain = design.children.volunteer_gain
     shown = [d.children.volunteer_gain.value for _, d in gains(design) if d.analyses == design.analyses]
-    assert shown == sorted({v for v in (gain.low, gain.value, gain.high) if v is not None})
-    assert len(shown) > 1  # all of them cite an interval
+    assert shown == sorted({v for v in (gain.low, gain.value, gain.high, *VOLUNTEERS) if v is not None})
     assert [name for name, _ in gains(design)] == words(design)[: len(list(gains(design)))]
+    assert with_gain(design, 5.0).children.volunteer_gain.value == 5.0
 
 
 def test_there_are_designs_without_control():

@@ -5,18 +5,25 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from gmfmsim.answer.claim import claim_outcome
 from gmfmsim.answer.past import past_outcome
 from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
 from gmfmsim.answer.result import Draw, Head, Result, copy_own_inputs, write
 from gmfmsim.files import store
 from gmfmsim.progress import STOPS, Silent
+from gmfmsim.question.claim import Claim
 from gmfmsim.question.past import Past
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 from gmfmsim.question.rerun import Rerun
 
-KINDS = {Plans: ("plans", plans_outcome), Past: ("past", past_outcome), Rerun: ("rerun", rerun_outcome)}
+KINDS = {
+    Plans: ("plans", plans_outcome),
+    Past: ("past", past_outcome),
+    Rerun: ("rerun", rerun_outcome),
+    Claim: ("claim", claim_outcome),
+}
 """What is asked: its word, and how it is computed."""
 
 

@@ -298,7 +298,8 @@ def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) 
 
 def without_n(question: Question) -> Fault:
     """Return the fault of a question without a plan, where an n is asked for."""
-    return Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")
+    section = next(key for key in ("rerun", "claim") if key in question.config)
+    return Fault(question.name, f"key {section}", "this experiment asks for no n", "an experiment with a plan")
 
 
 def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:

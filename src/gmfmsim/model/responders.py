@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import legendre
 from scipy import special
 
+from gmfmsim.compute.algebra import dot, gauss_hermite, gauss_legendre, product
 from gmfmsim.dist.distributions import Distribution, Normal
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.faults import Fault, InputError, choices
@@ -128,7 +129,7 @@ class ResponderPosterior:
     def _mu_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The ends (T, 1) between which the nodes of mu lie."""
         centre = (self.mu[:, :1] + self.mu[:, -1:]) / 2
-        half = (self.mu[:, -1:] - self.mu[:, :1]) / 2 / _legendre(self.mu.shape[1])[0][-1]
+        half = (self.mu[:, -1:] - self.mu[:, :1]) / 2 / gauss_legendre(self.mu.shape[1])[0][-1]
         return centre - half, centre + half
 
     def _x_cdf(self, x: np.ndarray) -> np.ndarray:
@@ -138,7 +139,7 @@ class ResponderPosterior:
 
     def _mu_cdf(self, value: np.ndarray) -> np.ndarray:
         given_tau = self._mu_given_tau_cdf(np.broadcast_to(value.ravel(), (self.x.size, value.size)))
-        return np.clip(self.weight @ given_tau, 0, 1).reshape(value.shape)
+        return np.clip(dot(self.weight, given_tau.T), 0, 1).reshape(value.shape)
 
     def _mu_given_tau_cdf(self, value: np.ndarray, at: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Return P(mu <= value | tau) at values (T, J), for the nodes of tau that `at` names."""
@@ -155,11 +156,11 @@ class ResponderPosterior:
         centre = (self.mu_weight * self.mu).sum(axis=1, keepdims=True)
         sd = np.sqrt((self.mu_weight * (self.mu - centre) ** 2).sum(axis=1))
         small = self.tau < sd / 2
-        z, w = np.polynomial.hermite_e.hermegauss(40)
+        z, w = gauss_hermite(40)
         weight, mu, tau = self.weight[~small, None] * self.mu_weight[~small], self.mu[~small], self.tau[:, None]
         cdf = [
             (weight * special.ndtr((t - mu) / tau[~small])).sum()
-            + self.weight[small] @ self._mu_given_tau_cdf(t - tau[small] * z, small) @ w / w.sum()
+            + dot(self.weight[small], dot(self._mu_given_tau_cdf(t - tau[small] * z, small), w))
             for t in theta.ravel()
         ]
         return np.reshape(cdf, theta.shape)
@@ -188,7 +189,7 @@ def responder_posterior(
         raise ValueError(f"tau = {tau}: must be a proper prior of values above 0")
     studies = np.unique(np.stack([r, n], axis=1), axis=0, return_counts=True)
     unit, low, high = _tau_window(studies, mu, tau)
-    y, w = _legendre(nodes[0])
+    y, w = gauss_legendre(nodes[0])
     x = (low + high) / 2 + (high - low) / 2 * y
     values = unit * np.expm1(x)
     log, point, share = _mu_given_tau(studies, mu, values, nodes[1:])
@@ -280,16 +281,16 @@ def _mu_given_tau(studies: tuple, mu: Normal, tau: np.ndarray, nodes: tuple[int,
         return log, sum(m * part[1] for m, part in zip(many, parts, strict=True)) - (value - mu.mean) / mu.sd**2
 
     # the slope of a study's log likelihood lies between r - n and r, its curvature above -min(n / 4, 1 / tau^2)
-    low = np.full(tau.shape, mu.mean - mu.sd**2 * (many @ (n - r)))
-    high = np.full(tau.shape, mu.mean + mu.sd**2 * (many @ r))
-    sharp = 1 / mu.sd**2 + many @ np.minimum(n[:, None] / 4, 1 / tau**2)
+    low = np.full(tau.shape, mu.mean - mu.sd**2 * (dot(many, n - r)))
+    high = np.full(tau.shape, mu.mean + mu.sd**2 * (dot(many, r)))
+    sharp = 1 / mu.sd**2 + dot(many, np.minimum(n / 4, 1 / tau[:, None] ** 2))
     while np.any((high - low) * np.sqrt(sharp) > 0.1):
         middle = (low + high) / 2
         rises = log_density(middle)[1] > 0
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     mode = (low + high) / 2
     left, right = _reach(lambda d: log_density(mode + d)[0], REACH / np.sqrt(sharp), 1.1 * REACH * mu.sd)
-    y, w = _legendre(nodes[0])
+    y, w = gauss_legendre(nodes[0])
     half = (left + right) / 2
     point = (mode + (right - left) / 2)[:, None] + half[:, None] * y
     log = log_density(point, nodes[1])[0] + np.log(w * half[:, None]) - np.log(mu.sd * np.sqrt(2 * np.pi))
@@ -316,7 +317,7 @@ def _study(r: float, n: float, mu: np.ndarray, tau: np.ndarray, points: int = 32
     top = log_integrand(z, mu + tau * z)
     near = REACH / np.sqrt(1 + n * tau**2 / 4)
     sides = _reach(lambda d: log_integrand(z + d, mu + tau * (z + d)), near, 1.1 * REACH)
-    y, w = _legendre(points)
+    y, w = gauss_legendre(points)
     y, w = np.concatenate([-(y[::-1] + 1), y + 1]) / 2, np.concatenate([w, w]) / 2
     width = np.concatenate([np.repeat(side[..., None], points, axis=-1) for side in sides], axis=-1)
     nodes = z[..., None] + width * y
@@ -356,16 +357,11 @@ def _reach(log_density: Callable, near: np.ndarray, far: float) -> tuple[np.ndar
     return ends[0], ends[1]
 
 
-@cache
-def _legendre(points: int) -> tuple[np.ndarray, np.ndarray]:
-    return legendre.leggauss(points)
-
-
 def _integral(weight: np.ndarray) -> np.ndarray:
     """Return the Legendre series (N + 1, ...) of the distribution function that weights at N nodes (N, ...) imply."""
     size = weight.shape[0]
-    values = legendre.legvander(_legendre(size)[0], size - 1)
-    series = (np.arange(size) + 0.5)[:, None] * (values.T @ weight)
+    values = legendre.legvander(gauss_legendre(size)[0], size - 1)
+    series = (np.arange(size) + 0.5)[:, None] * product(values.T, weight)
     return legendre.legint(series, lbnd=-1)
 
 

@@ -9,6 +9,7 @@ from gmfmsim.evidence.rerun import KINDS as CHECKS
 from gmfmsim.faults import Fault, InputError, choices, shown
 from gmfmsim.files.schema import REF, Schema, forms, loosened, merged, schemas, tables
 from gmfmsim.model.declare import ModelSpec
+from gmfmsim.question.claim import ClaimSection
 from gmfmsim.question.past import PastSection
 from gmfmsim.question.plan import Plan
 from gmfmsim.question.plans import MOST_ALTERNATIVES
@@ -31,6 +32,7 @@ _KINDS = {
     "plan": Plan,
     "past": PastSection,
     "rerun": RerunSection,
+    "claim": ClaimSection,
     "check": _AnyCheck,
     "model": ModelSpec,
     "design": AnyDesign,
@@ -80,11 +82,15 @@ def _trial(found: dict[str, Schema], defs: dict[str, Schema], children: Schema) 
 
 
 def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema) -> Schema:
-    """Return the table of an experiment: a plan with its alternatives, trials of the past, or a review rerun."""
-    header, plan, past, rerun = (tables(found[name], defs)[0] for name in ("header", "plan", "past", "rerun"))
+    """Return the table of an experiment: a plan with its alternatives, trials of the past, a review or a claim."""
+    kinds = ("header", "plan", "past", "rerun", "claim")
+    header, plan, past, rerun, claim = (tables(found[name], defs)[0] for name in kinds)
     trial, analysis = trial | {"description": plan["properties"]["trial"]["description"]}, _analysis(found, defs, trial)
     past["properties"]["designs"]["items"] = {"anyOf": [{"type": "string"}, {"$ref": REF + DESIGN}]}
     rerun["properties"]["checks"]["items"] = found["check"]
+    of_claim, written = claim["properties"], {"anyOf": [{"type": "string"}, {"$ref": REF + DESIGN}]}
+    of_claim["designs"]["items"] = written
+    of_claim["controlled"] = of_claim["controlled"] | written
     own = plan["properties"] | {"trial": trial, "analysis": analysis}
     over = {name: loosened(of_key, defs) for name, of_key in own.items()}
     several = {
@@ -95,7 +101,8 @@ def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema
     }
     past |= {"description": "trials of the past, planned again as they were run"}
     rerun |= {"description": "a review, computed again from the figures of its trials"}
-    more = {"alternatives": several, "past": past, "rerun": rerun}
+    claim |= {"description": "the claim that a share of children improve, and what it is worth"}
+    more = {"alternatives": several, "past": past, "rerun": rerun, "claim": claim}
     keys = header["properties"] | own | more
     return {"type": "object", "additionalProperties": False, "properties": keys, "required": ["question"]}
 

@@ -1,4 +1,4 @@
-"""experiments/*.toml: a header, and what is asked: plans, trials of the past planned again, or a review rerun."""
+"""experiments/*.toml: a header, and what is asked: plans, trials of the past again, a review rerun, or a claim."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from gmfmsim.question.plans import Plans, read_plans
 from gmfmsim.trial.presets import read_design
 
 if TYPE_CHECKING:
+    from gmfmsim.question.claim import Claim
     from gmfmsim.question.rerun import Rerun
 
 METHOD = 5
@@ -62,11 +63,11 @@ class Question:
 
     name: str
     text: str
-    asked: "Plans | Past | Rerun"
+    asked: "Plans | Past | Rerun | Claim"
 
     @property
     def plans(self) -> tuple[Prepared, ...]:
-        """The plans, the first of which gives the answer; none of a rerun."""
+        """The plans, the first of which gives the answer; none of a rerun or a claim."""
         return self.asked.plans
 
     @property
@@ -166,21 +167,29 @@ def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[An
     """Return what reads a file, by the section that says what it asks; without one it asks for the n of plans."""
     if "past" in raw:
         return read_past
-    if "rerun" not in raw:
-        return read_plans
-    from gmfmsim.question.rerun import read_rerun  # a grammar of its own: loaded only where a file has it
+    if "rerun" in raw:
+        from gmfmsim.question.rerun import read_rerun  # a grammar of its own: loaded only where a file has it
 
-    return read_rerun
+        return read_rerun
+    if "claim" in raw:
+        from gmfmsim.question.claim import read_claim  # likewise
+
+        return read_claim
+    return read_plans
 
 
 def checked(question: Question) -> dict[str, Any]:
-    """Return what a run of an experiment would do: its plans with their contrasts, or the checks of a review."""
+    """Return what a run of an experiment would do: its plans with their contrasts, the checks of a review, or the
+    reports that a claim is held to."""
+    from gmfmsim.question.claim import Claim
     from gmfmsim.question.rerun import Rerun
 
     head = {"experiment": question.name, "key": question.key, "question": question.text}
     found: dict[str, Any] = head | {"plans": []}
     if isinstance(question.asked, Rerun):
         found["checks"] = [{"kind": r.kind, "title": r.title} for r in question.asked.results]
+    if isinstance(question.asked, Claim):
+        found["checks"] = [{"kind": r.use, "title": f"{r.study}, {r.definition}"} for r in question.asked.reports]
     found["plans"] = [
         {
             "label": p.plan.label,

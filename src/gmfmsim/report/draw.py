@@ -4,12 +4,19 @@ from pathlib import Path
 
 from gmfmsim.answer.result import Result
 from gmfmsim.progress import UNSEEN, Steps
+from gmfmsim.report.claim import claim_page
 from gmfmsim.report.compared import compared_page
 from gmfmsim.report.page import plans_page
 from gmfmsim.report.past import past_page
 from gmfmsim.report.rerun import rerun_page
 
-PAGES = {"plans": plans_page, "past": past_page, "rerun": rerun_page, "compared": compared_page}
+PAGES = {
+    "plans": plans_page,
+    "past": past_page,
+    "rerun": rerun_page,
+    "claim": claim_page,
+    "compared": compared_page,
+}
 
 
 def draw(result: Result, advance: Steps = UNSEEN) -> Path:

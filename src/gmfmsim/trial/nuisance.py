@@ -7,12 +7,19 @@ import xarray as xr
 from scipy import special
 
 from gmfmsim.progress import UNSEEN, Steps
-from gmfmsim.trial.analyses import Historical
+from gmfmsim.trial.analyses import Historical, OneSample
 from gmfmsim.trial.children import Children, Dropout
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.operate import operate, primary_only
+
+VOLUNTEERS = {
+    1.4: ", the low end of the interval of ACCeNT-CP",
+    3.1: ", the mean of ACCeNT-CP",
+    5.0: ", the high end of the interval of ACCeNT-CP",
+}
+"""What untreated volunteers gained in 12 months beyond the growth curves, in points (Sun 2022, abstract)."""
 
 
 def border(design: Design) -> float:
@@ -53,20 +60,23 @@ def gains(design: Design) -> Iterator[tuple[str, Design]]:
     """Yield what children may gain without cells, which no control group shows and which enters the estimate whole.
 
     The gain of volunteers (normal children against historical ones: their growth) at the ends of the interval that is
-    cited for it, and at its value. Against historical children then, with the gain as declared, their true mean at the
-    ends of its 95 % interval, mean -+ t sd / sqrt(n), while the published one stays what it is.
+    cited for it, at its value, and at VOLUNTEERS, from which no trial without a control group can tell its own. Against
+    historical children then, with the gain as declared, their true mean at the ends of its 95 % interval,
+    mean -+ t sd / sqrt(n), while the published one stays what it is.
     """
     historical = [a for a in design.analyses if isinstance(a, Historical)]
     named = {"population": "volunteer_gain", "normal": "growth"}[design.children.kind]
     gain = getattr(design.children, named)
     if named == "volunteer_gain" or historical:
         who = "volunteers" if named == "volunteer_gain" else "children"
-        ends = {gain.low: ", the low end of what is cited", gain.high: ", the high end", gain.value: ", as declared"}
+        ends = dict(VOLUNTEERS) if named == "volunteer_gain" else {}
+        ends |= {gain.low: ", the low end of what is cited", gain.high: ", the high end", gain.value: ", as declared"}
         for value in sorted(value for value in ends if value is not None):
-            yield (
-                f"{who} gain {value:g} points in 12 months{ends[value]}",
-                _with(design, **{named: _moved(gain, value)}),
-            )
+            words = f"{who} gain {value:g} points in 12 months{ends[value]}"
+            yield words, _with(design, **{named: _moved(gain, value)})
+    elif any(isinstance(a, OneSample) for a in design.analyses):
+        for value, words in VOLUNTEERS.items():
+            yield f"volunteers gain {value:g} points in 12 months beyond their growth{words}", with_gain(design, value)
     for end, sign in (("low", -1), ("high", 1)) if historical else ():
         half = {a: sign * float(-special.stdtrit(a.n - 1, 0.025)) * a.sd / np.sqrt(a.n) for a in historical}
         means = ", ".join(f"{a.mean + half[a]:.3g} for {a.mean:g}" for a in historical)
@@ -74,6 +84,22 @@ def gains(design: Design) -> Iterator[tuple[str, Design]]:
         moved = [a.model_copy(update={"mean": a.mean - half[a]}) if a in half else a for a in design.analyses]
         words = f"historical children truly gain {means} points, the {end} end of 95 %"
         yield words, design.model_copy(update={"analyses": moved})
+
+
+def with_gain(design: Design, gain: float) -> Design:
+    """Return the design with volunteers who gain so many points in 12 months beyond what is expected of them.
+
+    Normal children have no such gain of their own: there the allowance of a one-sample test is that much lower, which
+    is the same to the test.
+    """
+    if design.children.kind == "population":
+        return _with(design, volunteer_gain=_moved(design.children.volunteer_gain, gain))
+    gained = gain * min(design.month / 12, 1)
+    lower = [
+        a.model_copy(update={"allowance": a.allowance - gained}) if isinstance(a, OneSample) else a
+        for a in design.analyses
+    ]
+    return design.model_copy(update={"analyses": lower})
 
 
 def type_one(
@@ -84,13 +110,14 @@ def type_one(
     primary: of the primary analysis alone, which meets the same trials.
     Returns type_one, type_one_mcse, failed (setting, analysis); a trial that could not be analysed claims nothing.
     """
+    labels = [a.label for a in (design.analyses[:1] if primary else design.analyses)]  # a setting may move an allowance
     rows, them = [], list(settings(design))
     advance.expect(len(them))
     for name, changed in them:
         truths = fixed_truths(changed, border(changed), replicates, seed)
         of, engine = primary_only(changed) if primary else (changed, "auto")
         found = operate(truths, of, n=[n], seed=seed, engine=engine).isel(scenario=0, n=0, drop=True)
-        rows.append(found[["success", "success_mcse", "failed"]].assign_coords(setting=name))
+        rows.append(found[["success", "success_mcse", "failed"]].assign_coords(setting=name, analysis=labels))
         advance()
     table = xr.concat(rows, dim="setting").rename(success="type_one", success_mcse="type_one_mcse")
     return table.assign_attrs(nominal=design.alpha / 2, n=n, replicates=replicates)
