@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gmfmsim import __version__
 from gmfmsim.answer.comparison import Side, comparison
-from gmfmsim.answer.plan import NUISANCE_REPLICATES
+from gmfmsim.answer.plan import drawn_at_settings
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.result import Datasets, Draw, Head, Outcome, Result, write
@@ -120,8 +120,8 @@ def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
     figures |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
     type_one, n = None, shown_n(required, surface)
     if is_design(prepared):
-        how = {"replicates": NUISANCE_REPLICATES, "seed": prepared.plan.seed}
         with progress.steps(f"{prepared.plan.label}: false claims over nuisance settings") as advance:
+            how = drawn_at_settings(prepared.plan)
             type_one = nuisance.type_one(prepared.plan.trial, n, primary=True, advance=advance, **how)
     return Side(prepared.plan.label, plain(figures), surface, type_one)
 

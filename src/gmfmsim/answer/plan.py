@@ -23,15 +23,14 @@ from gmfmsim.model.checks import Checks
 from gmfmsim.model.effect import dose_response
 from gmfmsim.model.truths import effect_exactly
 from gmfmsim.progress import Silent, Steps
-from gmfmsim.question.plan import Prepared
+from gmfmsim.question.plan import Plan, Prepared
 from gmfmsim.trial import nuisance
 from gmfmsim.trial.detectable import Effort, n_for_width, smallest_effect
 from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.size import RequiredN
 
 NUISANCE_REPLICATES = 4_000
-"""Trials of a design at each nuisance setting, or half of those at the answer if these are fewer: a false-claim rate of
-2.5 % is known to 0.25 %."""
+"""Most trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
 
 
 STAGES = (
@@ -95,6 +94,12 @@ def stages_of(prepared: Prepared) -> tuple[str, ...]:
     return (*STAGES, *(("false claims over nuisance settings",) if is_design(prepared) else ()))
 
 
+def drawn_at_settings(plan: Plan) -> dict[str, int]:
+    """Return how many trials of a design are drawn at each nuisance setting, half of those at its answer or
+    NUISANCE_REPLICATES, and from which seed."""
+    return {"replicates": min(NUISANCE_REPLICATES, plan.search.replicates // 2), "seed": plan.seed}
+
+
 def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
     """Go the whole way for one plan. fits: those of the plans before it, added to."""
     plan, seconds = prepared.plan, {}
@@ -142,9 +147,8 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
             asked = _asked(prepared, sizing, advance)
             asked |= resources(sizing, required.n, surface["n"].values.tolist())
         if is_design(prepared):
-            how = {"replicates": min(NUISANCE_REPLICATES, plan.search.replicates // 2), "seed": plan.seed}
             with timed("false claims over nuisance settings") as advance:
-                type_one = nuisance.type_one(plan.trial, n, advance=advance, **how)
+                type_one = nuisance.type_one(plan.trial, n, advance=advance, **drawn_at_settings(plan))
     return Answered(
         prepared,
         members,
