@@ -86,7 +86,7 @@ PLANS = (
 ROOT = Path(__file__).parents[1]
 REPLANNED = ("min2013", "sun2017", "sun2022", "rah2017", "liu2017", "amanat2021", "wang2015")
 """The trials of the past that are planned again: two arms and more, crossover, responders, no control group."""
-DRAWN = ("quickstart_one_mean", "quickstart", "cord_blood_dose", "past_trials", "designs_compared")
+DRAWN = ("quickstart_one_mean", "quickstart", "cord_blood_dose", "past_trials", "designs_compared", "safety_by_dose")
 """Of these the figures are drawn, of each kind that there is; those of the others are made."""
 AS_TABLED = ("unpublished_trials", "quickstart")
 """Of these the tests take one reading of suspect figures: not the committed answers, in a tenth of the time."""
@@ -99,6 +99,8 @@ def small(name: str, folder: Path) -> Path:
     computed by `make reproduce` and committed; tests hold them to these small ones.
     """
     config = read_toml(find("experiments", name))
+    if "safety" in config:
+        return small_safety(name, config, folder)
     part = "past" if "past" in config else "search"
     if "replicates" in config[part]:
         config[part]["replicates"] //= 5
@@ -113,6 +115,16 @@ def small(name: str, folder: Path) -> Path:
         config["evidence"]["readings"] = "as_tabled"
     if name == "individual_data":
         config["alternatives"] = config["alternatives"][:1]
+    path = folder / f"{name}.toml"
+    path.write_text(tomli_w.dumps(config), encoding="utf-8")
+    return path
+
+
+def small_safety(name: str, config: dict, folder: Path) -> Path:
+    """Write an experiment about adverse events with two events, the last dose and one model of the gain."""
+    config["safety"]["events"] = config["safety"]["events"][:2]
+    config["safety"]["doses"] = config["safety"]["doses"][-1:]
+    config["model"] = {"name": "loglinear"}
     path = folder / f"{name}.toml"
     path.write_text(tomli_w.dumps(config), encoding="utf-8")
     return path

@@ -72,7 +72,8 @@ def _refuse_what_has_no_n(asked: Sequence[Question | Result]) -> None:
     faults, count = [], sum(len(one.plans) for one in asked)
     for one in asked:
         if isinstance(one, Question) and not one.plans:
-            faults.append(Fault(one.name, "key rerun", "a review rerun has no n", "an experiment with a plan"))
+            where, what = one.without_plans
+            faults.append(Fault(one.name, where, f"{what} has no n", "an experiment with a plan"))
         if isinstance(one, Result) and one.kind != "plans":
             faults.append(Fault(str(one.folder), "answer.json", "has no n to compare", "a result of plans"))
         elif isinstance(one, Result) and "assumed" not in one.answer:

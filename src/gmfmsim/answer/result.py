@@ -18,7 +18,6 @@ from gmfmsim.evidence.read import copy_tables
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
 from gmfmsim.question.question import METHOD, Question
-from gmfmsim.question.rerun import Rerun
 
 PACKAGES = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "matplotlib", "netCDF4", "pydantic")
 
@@ -59,7 +58,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What was asked: plans, past or rerun."""
+        """What was asked: plans, past, safety or rerun."""
         return str(self.answer["kind"])
 
     @property
@@ -157,10 +156,10 @@ def write(question: Question, kind: str, outcome: Outcome, draft: Path, draw: Dr
 
 def _copy_own_inputs(question: Question, draft: Path) -> None:
     """Copy a user's own tables and models, so that the result can be run again wherever it goes."""
-    of = (question.asked,) if isinstance(question.asked, Rerun) else question.plans
+    of: list[Any] = [*question.plans] or [question.asked]  # plans, or what has none
     for copy, tables in {copy: tables for p in of for copy, tables in p.tables_copies.items()}.items():
         copy_tables(tables, draft / copy)
-    for prepared in question.plans:
+    for prepared in of:
         for name, copy in prepared.model_copies.items():
             (draft / copy).parent.mkdir(exist_ok=True)
             shutil.copyfile(prepared.model_files[name], draft / copy)

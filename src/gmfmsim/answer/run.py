@@ -9,14 +9,21 @@ from gmfmsim.answer.past import past_outcome
 from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
 from gmfmsim.answer.result import Draw, Result, write
+from gmfmsim.answer.safety import safety_outcome
 from gmfmsim.files import store
 from gmfmsim.progress import STOPS, Silent
 from gmfmsim.question.past import Past
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 from gmfmsim.question.rerun import Rerun
+from gmfmsim.question.safety import Safety
 
-KINDS = {Plans: ("plans", plans_outcome), Past: ("past", past_outcome), Rerun: ("rerun", rerun_outcome)}
+KINDS = {
+    Plans: ("plans", plans_outcome),
+    Past: ("past", past_outcome),
+    Rerun: ("rerun", rerun_outcome),
+    Safety: ("safety", safety_outcome),
+}
 """What is asked: its word, and how it is computed."""
 
 

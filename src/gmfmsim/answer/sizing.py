@@ -280,7 +280,8 @@ def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) 
     Raises InputError where there is no plan.
     """
     if not question.plans:
-        raise InputError([Fault(question.name, "key rerun", "a review rerun has no n", "an experiment with a plan")])
+        where, what = question.without_plans
+        raise InputError([Fault(question.name, where, f"{what} has no n", "an experiment with a plan")])
     first, *others = [plain(figures(prepared)) for prepared in question.plans]
     head = {"experiment": question.name, "question": question.text}
     return head | first | ({"alternatives": others} if others else {})

@@ -14,6 +14,7 @@ from gmfmsim.question.plan import Plan
 from gmfmsim.question.plans import MOST_ALTERNATIVES
 from gmfmsim.question.question import Header
 from gmfmsim.question.rerun import RerunSection
+from gmfmsim.question.safety import SafetySection
 from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.presets import AnyChildren
@@ -31,6 +32,7 @@ _KINDS = {
     "plan": Plan,
     "past": PastSection,
     "rerun": RerunSection,
+    "safety": SafetySection,
     "check": _AnyCheck,
     "model": ModelSpec,
     "design": AnyDesign,
@@ -80,8 +82,9 @@ def _trial(found: dict[str, Schema], defs: dict[str, Schema], children: Schema) 
 
 
 def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema) -> Schema:
-    """Return the table of an experiment: a plan with its alternatives, trials of the past, or a review rerun."""
-    header, plan, past, rerun = (tables(found[name], defs)[0] for name in ("header", "plan", "past", "rerun"))
+    """Return the table of an experiment: plans, trials of the past, adverse events, or a review rerun."""
+    names = ("header", "plan", "past", "rerun", "safety")
+    header, plan, past, rerun, safety = (tables(found[name], defs)[0] for name in names)
     trial, analysis = trial | {"description": plan["properties"]["trial"]["description"]}, _analysis(found, defs, trial)
     past["properties"]["designs"]["items"] = {"anyOf": [{"type": "string"}, {"$ref": REF + DESIGN}]}
     rerun["properties"]["checks"]["items"] = found["check"]
@@ -95,7 +98,8 @@ def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema
     }
     past |= {"description": "trials of the past, planned again as they were run"}
     rerun |= {"description": "a review, computed again from the figures of its trials"}
-    more = {"alternatives": several, "past": past, "rerun": rerun}
+    safety |= {"description": "adverse events by dose, beside the gain that [evidence] and [model] say"}
+    more = {"alternatives": several, "past": past, "rerun": rerun, "safety": safety}
     keys = header["properties"] | own | more
     return {"type": "object", "additionalProperties": False, "properties": keys, "required": ["question"]}
 

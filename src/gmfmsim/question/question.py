@@ -1,4 +1,5 @@
-"""experiments/*.toml: a header, and what is asked: plans, trials of the past planned again, or a review rerun."""
+"""experiments/*.toml: a header, and what is asked: plans, trials of the past planned again, adverse events, or a review
+rerun."""
 
 import hashlib
 import json
@@ -20,6 +21,7 @@ from gmfmsim.question.plans import Plans, read_plans
 
 if TYPE_CHECKING:
     from gmfmsim.question.rerun import Rerun
+    from gmfmsim.question.safety import Safety
 
 METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
@@ -58,12 +60,18 @@ class Question:
 
     name: str
     text: str
-    asked: "Plans | Past | Rerun"
+    asked: "Plans | Past | Rerun | Safety"
 
     @property
     def plans(self) -> tuple[Prepared, ...]:
-        """The plans, the first of which gives the answer; none of a rerun."""
+        """The plans, the first of which gives the answer; none of a rerun or of adverse events."""
         return self.asked.plans
+
+    @property
+    def without_plans(self) -> tuple[str, str]:
+        """The section of what has no plans, and what it is in words."""
+        section, what = getattr(self.asked, "words", ("plans", "the question"))
+        return f"key {section}", what
 
     @property
     def config(self) -> dict[str, Any]:
@@ -152,6 +160,10 @@ def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[An
     """Return what reads a file, by the section that says what it asks; without one it asks for the n of plans."""
     if "past" in raw:
         return read_past
+    if "safety" in raw:
+        from gmfmsim.question.safety import read_safety  # as below
+
+        return read_safety
     if "rerun" not in raw:
         return read_plans
     from gmfmsim.question.rerun import read_rerun  # a grammar of its own: loaded only where a file has it
@@ -160,13 +172,16 @@ def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[An
 
 
 def checked(question: Question) -> dict[str, Any]:
-    """Return what a run of an experiment would do: its plans with their contrasts, or the checks of a review."""
+    """Return what a run would do: its plans with their contrasts, the checks of a review, or the events."""
     from gmfmsim.question.rerun import Rerun
+    from gmfmsim.question.safety import Safety
 
     head = {"experiment": question.name, "key": question.key, "question": question.text}
     found: dict[str, Any] = head | {"plans": []}
     if isinstance(question.asked, Rerun):
         found["checks"] = [{"kind": r.kind, "title": r.title} for r in question.asked.results]
+    if isinstance(question.asked, Safety):
+        found["checks"] = [{"kind": c.event, "title": c.in_words} for c in question.asked.counts]
     found["plans"] = [
         {
             "label": p.plan.label,
