@@ -175,6 +175,20 @@ def test_known_ratio_of_serious_events_within_trials():
     assert math.exp(within_trials(used)[1].estimate) == pytest.approx(1.26, abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("event", "figures"),
+    [
+        ("upper_respiratory_infection", [0.89, 0.57, 1.39]),
+        ("diarrhea", [0.81, 0.42, 1.57]),
+        ("constipation", [0.61, 0.15, 2.44]),
+    ],
+)
+def test_known_ratios_of_xie_2020(event, figures):
+    used = [c for c in event_counts(TABLES, event).used if c.study in ("Gu2020", "Huang2018")]
+    ratio = within_trials(used)[1]
+    assert np.exp([ratio.estimate, *ratio.ci]).round(2).tolist() == figures
+
+
 def test_known_bound_when_none_is_seen():
     assert bound_when_none(57) == pytest.approx(0.0512, abs=5e-5)
     assert stats.binom.cdf(0, 57, bound_when_none(57)) == pytest.approx(0.05)
@@ -243,6 +257,19 @@ def test_a_study_is_integrated_as_scipy_does():
             top = values.max()
             area = integrate.simpson(np.exp(values - top), x=grid) / math.sqrt(2 * math.pi)
             assert value == pytest.approx(top + math.log(area), abs=1e-7)
+
+
+def test_a_study_whose_newton_steps_would_go_to_and_fro_is_integrated():
+    """At large tau the slope is flat on one side of the mode and steep on the other; a smooth function of the rate."""
+    design, rule, mu = loading(0, True)[None], np.stack(POINTS), np.linspace(-9, 9, 721)
+    beta, children = np.stack([mu, *np.zeros((3, mu.size))], axis=1), np.array([40.0])
+    for r in (0.0, 1.0, 21.0, 40.0):
+        found = log_likelihoods(beta, 4.867, design, np.array([r]), children, np.array([0, 1]), rule)
+        assert np.all(np.diff(found, 2) < 1e-6)  # log-concave, and without jumps
+        theta = mu[::60, None] + 4.867 * np.linspace(-12, 12, 20_001)
+        log = r * theta - 40 * np.logaddexp(0, theta) - np.linspace(-12, 12, 20_001) ** 2 / 2
+        area = integrate.simpson(np.exp(log), dx=24 / 20_000) / math.sqrt(2 * math.pi)
+        assert found[::60] == pytest.approx(np.log(area), abs=1e-6)
 
 
 COUNTS = [arm("A", 0, 31), arm("A", 4, 63, 2e7), arm("B", 3, 34), arm("B", 3, 35, 5e7), arm("C", 0, 40, 4e7, "IT")]
@@ -320,6 +347,12 @@ def test_known_one_arm_without_scatter_is_one_integral():
     assert one.mean_rate(at) == pytest.approx(mean / total, rel=1e-3)
     below = integrate.quad(density, -40, special.logit(0.05), points=[-6])[0]
     assert one.rate_cdf(at, 0.05) == pytest.approx(below / total, abs=1e-3)
+
+
+def test_wider_priors_are_wider_where_cells_are_concerned():
+    wide = PRIORS.wider(2)
+    assert (wide.mu, wide.tau) == (PRIORS.mu, PRIORS.tau)
+    assert all(getattr(wide, name).sd == 2 * getattr(PRIORS, name).sd for name in ("cells", "slope", "route"))
 
 
 def test_without_data_on_a_coefficient_it_keeps_its_prior():

@@ -84,7 +84,8 @@ def test_known_figures_of_the_answer(answer):
 
 def test_other_rows_stand_beside_the_answer(answer):
     ways = {one["event"]: [way["words"] for way in one["otherwise"]] for one in answer["events"]}
-    assert len(ways["serious_adverse"]) == 2
+    assert len(ways["serious_adverse"]) == 3
+    assert ways["serious_adverse"][-1].startswith("priors of cells")
     assert ways["serious_adverse"][0].startswith("with arms whose dose is not known")
     more = answer["events"][0]["otherwise"][0]
     assert more["arms"] > len(answer["events"][0]["rows"])
@@ -145,6 +146,7 @@ def test_check_says_what_a_run_would_take():
     found = gmfmsim.check(NAME)
     assert found["plans"] == []
     assert found["checks"][0]["title"] == "4 of 401 children with cells, 7 of 259 without; 10 rows left out"
+    assert gmfmsim.check(changed(month=6.0))["checks"] == found["checks"]
     assert gmfmsim.show("experiment", NAME).startswith("# Harm by dose")
 
 

@@ -128,22 +128,21 @@ class _Rates:
 
 
 def _otherwise(event: Event, counts: EventCounts, safety: Safety):
-    """Yield the rates at the last dose from other rows: arms of unknown dose too, and controlled trials alone."""
+    """Yield the rates at the last dose otherwise: arms of unknown dose too, controlled trials alone, wider priors."""
     section, known = safety.section, [c.dose for c in counts.used if c.cells]
     middle = math.exp(np.mean(np.log(known))) if known else section.doses[-1]
     more = event_counts(safety.tables, event.name, unknown_dose=middle).used
     both = {c.children for c in counts.used if c.cells} & {c.children for c in counts.used if not c.cells}
     within = [c for c in counts.used if c.children in both]
     ways = {
-        f"with arms whose dose is not known, taken to be {in_words(middle)} cells/kg": more
-        if len(more) > len(counts.used)
-        else (),
-        "from trials with a control group alone": within if 0 < len(within) < len(counts.used) else (),
+        f"with arms whose dose is not known, taken to be {in_words(middle)} cells/kg": more,
+        "from trials with a control group alone": within,
     }
-    for words, rows in ways.items():
-        if rows:
-            rates = _Rates(safety_posterior(rows, section.priors), section.by_vein, event.limit)
-            yield {"words": words, "arms": len(rows), "children": sum(c.n for c in rows)} | rates.at(section.doses[-1])
+    asked = [(words, rows, section.priors) for words, rows in ways.items() if 0 < len(rows) != len(counts.used)]
+    asked.append(("priors of cells, slope and route twice as wide", counts.used, section.priors.wider(2.0)))
+    for words, rows, priors in asked:
+        rates = _Rates(safety_posterior(rows, priors), section.by_vein, event.limit)
+        yield {"words": words, "arms": len(rows), "children": sum(c.n for c in rows)} | rates.at(section.doses[-1])
 
 
 def _total(arms: Sequence[ArmCount]) -> dict[str, Any]:
@@ -289,8 +288,9 @@ def event_words(name: str, count: int = 2) -> str:
 def headline(answer: dict[str, Any]) -> str:
     """Return the answer in one line: the first event at the last dose."""
     first, way = answer["events"][0], "by vein" if answer["route"] == "intravenous" else "not by vein alone"
-    name, rate = event_words(first["event"]), first["doses"][-1]["typical_trial"]["median"]
-    return f"{capitalised(name)} in {percent(rate)} of children at {in_words(answer['doses'][-1])} cells/kg {way}"
+    rate, dose = first["doses"][-1]["typical_trial"], in_words(answer["doses"][-1])
+    of = f"{percent(rate['low'])} to {percent(rate['high'])} of children at {dose} cells/kg {way}"
+    return f"{capitalised(event_words(first['event']))} in {of}"
 
 
 def capitalised(words: str) -> str:

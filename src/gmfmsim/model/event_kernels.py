@@ -36,7 +36,15 @@ def log_likelihoods(beta, tau, design, events, n, start, rule):
 
 @compiled
 def _study(eta, tau, events, n, first, last, rule):
-    """Return the log of one study's integral."""
+    """Return the log of one study's integral.
+
+    The mode is found by Newton's method; a step that leaves the interval in which the slope is known to change its sign
+    is replaced by one to the middle.
+    """
+    left, right = 0.0, 0.0
+    for j in range(first, last):
+        left -= tau * (n[j] - events[j])
+        right += tau * events[j]
     mode, curvature = 0.0, 1.0
     for _ in range(200):
         slope, curvature = -mode, 1.0
@@ -44,8 +52,13 @@ def _study(eta, tau, events, n, first, last, rule):
             p = 1.0 / (1.0 + math.exp(-(eta[j] + tau * mode)))
             slope += tau * (events[j] - n[j] * p)
             curvature += tau * tau * n[j] * p * (1.0 - p)
+        if slope > 0:
+            left = mode
+        else:
+            right = mode
         step = slope / curvature
-        step = min(max(step, -1.0), 1.0)
+        if not left < mode + step < right:
+            step = (left + right) / 2.0 - mode
         mode += step
         if abs(step) < 1e-6:
             break

@@ -41,6 +41,12 @@ class SafetyPriors(Spec):
     slope: Annotated[Bell, key("log odds ratio a unit of log10(1 + dose / 1e7)")] = Bell(mean=0.0, sd=1.0)
     route: Annotated[Bell, key("log odds ratio of cells given otherwise than by vein alone")] = Bell(mean=0.0, sd=1.0)
 
+    def wider(self, times: float) -> "SafetyPriors":
+        """Return priors whose SDs of cells, slope and route are so many times as large."""
+        names = ("cells", "slope", "route")
+        bells = {name: getattr(self, name) for name in names}
+        return self.model_copy(update={n: b.model_copy(update={"sd": times * b.sd}) for n, b in bells.items()})
+
     def of(self, name: str) -> Distribution:
         """Return the prior of a coefficient, or of tau."""
         if name == "tau":

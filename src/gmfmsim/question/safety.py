@@ -19,6 +19,10 @@ from gmfmsim.trial.exact.stopping import StoppingRule
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
+ANY_SD = {"sd_change": {"dist": "fixed", "value": 5.5}}
+"""A plan must say how much children spread; the gain does not depend on it."""
+
+
 class Event(Spec):
     """An adverse event, and the rate of it that would be too high."""
 
@@ -153,7 +157,8 @@ def read_safety(raw: dict, sources: Sources) -> tuple[Safety | None, list[Fault]
         "evidence": raw["evidence"],
         "model": raw["model"],
         "sampler": {"engine": "exact", "cross_check": False},
-        "trial": {"month": section.month, "arms": arms, "setting": section.setting.model_dump(exclude_none=True)},
+        "trial": {"month": section.month, "arms": arms, "setting": section.setting.model_dump(exclude_none=True)}
+        | ANY_SD,
         "search": {"target": {"metric": "power", "value": 0.8}, "planning_value": 1.0},
     }
     benefit, faults = prepare(of_gain, sources)

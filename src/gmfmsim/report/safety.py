@@ -102,14 +102,14 @@ def doses_table(one: dict) -> Table:
 
 
 def otherwise_table(one: dict) -> Table:
-    """Return the last dose of an event from other rows."""
+    """Return the last dose of an event from other rows and other priors."""
     rows = [("as above", len(one["rows"]), sum(r["n"] for r in one["rows"]), one["doses"][-1])]
     rows += [(way["words"], way["arms"], way["children"], way) for way in one["otherwise"]]
     cells = [
         [words, str(arms), str(n), _range(at["new_trial"]), _more(at["difference"]), percent(at["above_limit"])]
         for words, arms, n, at in rows
     ]
-    return table(["rows", "#arms", "#children", "#new trial", "#more in 100", "#P(above limit)"], cells)
+    return table(["", "#arms", "#children", "#new trial", "#more in 100", "#P(above limit)"], cells)
 
 
 def rows_table(one: dict) -> Table:
