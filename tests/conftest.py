@@ -93,6 +93,7 @@ DRAWN = (
     "past_trials",
     "designs_compared",
     "claim_of_80_percent",
+    "safety_by_dose",
 )
 """Of these the figures are drawn, of each kind that there is; those of the others are made."""
 AS_TABLED = ("unpublished_trials", "quickstart")
@@ -106,6 +107,8 @@ def small(name: str, folder: Path) -> Path:
     computed by `make reproduce` and committed; tests hold them to these small ones.
     """
     config = read_toml(find("experiments", name))
+    if "safety" in config:
+        return small_safety(name, config, folder)
     part = next(key for key in ("past", "claim", "search") if key in config)
     if "replicates" in config[part]:
         config[part]["replicates"] //= 5
@@ -121,6 +124,16 @@ def small(name: str, folder: Path) -> Path:
         config["evidence"]["readings"] = "as_tabled"
     if name == "individual_data":
         config["alternatives"] = config["alternatives"][:1]
+    path = folder / f"{name}.toml"
+    path.write_text(tomli_w.dumps(config), encoding="utf-8")
+    return path
+
+
+def small_safety(name: str, config: dict, folder: Path) -> Path:
+    """Write an experiment about adverse events with two events, the last dose and one model of the gain."""
+    config["safety"]["events"] = config["safety"]["events"][:2]
+    config["safety"]["doses"] = config["safety"]["doses"][-1:]
+    config["model"] = {"name": "loglinear"}
     path = folder / f"{name}.toml"
     path.write_text(tomli_w.dumps(config), encoding="utf-8")
     return path

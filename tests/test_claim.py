@@ -217,7 +217,7 @@ def test_the_readme_says_the_committed_answer():
 
 def test_what_has_no_n_says_so(tmp_path):
     for ask in (gmfmsim.size, lambda source: gmfmsim.power(source, 100)):
-        with pytest.raises(InputError, match="key claim: this experiment asks for no n"):
+        with pytest.raises(InputError, match="key claim: a claim about improvers has no n"):
             ask(NAME)
     assert len(gmfmsim.check(NAME)["checks"]) == len(read_question(NAME).asked.reports)
 

@@ -137,7 +137,7 @@ def test_the_most_false_claims_are_told_by_old_results_too():
     [
         (["review_plug_in"] * 13, "26 plans to compare"),
         (["quickstart_one_mean"], "1 plan to compare"),
-        (["eggenberger2019", "quickstart"], "this experiment asks for no n"),
+        (["eggenberger2019", "quickstart"], "a review rerun has no n"),
         (["no_such_thing", "quickstart"], "no_such_thing"),
     ],
 )

@@ -23,12 +23,14 @@ from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.priors.tau import Surveyed
 from gmfmsim.question.evidence import EvidenceSpec
 from gmfmsim.question.grammar import FILES, schema
+from gmfmsim.question.safety import Event, SafetySection, Telling
 from gmfmsim.question.scaffold import TRIAL
 from gmfmsim.question.sensitivity import Sensitivity
 from gmfmsim.report.keys import in_lines, keys
 from gmfmsim.trial.analyse.bayes import Bayes
 from gmfmsim.trial.design import Objective, Randomisation, TrialArm
 from gmfmsim.trial.detectable import Detectable, Precision
+from gmfmsim.trial.exact.stopping import StoppingRule
 from gmfmsim.trial.optimise import Optimise
 from gmfmsim.trial.short import Short
 from gmfmsim.trial.size import Search, Target
@@ -44,6 +46,10 @@ SECTIONS = {
     "detectable": Detectable,
     "precision": Precision,
     "optimise": Optimise,
+    "safety": SafetySection,
+    "safety.events": Event,
+    "safety.tell": Telling,
+    "safety.stopping": StoppingRule,
     "trial.arms": TrialArm,
     "trial.randomisation": Randomisation,
     "trial.objective": Objective,

@@ -110,7 +110,7 @@ class Experiment:
         plans = self.question.plans
         found = [p for p in plans if label in (None, p.plan.label)]
         if not found:
-            problem = f"{shown(label)} is no plan" if plans else "this experiment has no plan"
+            problem = f"{shown(label)} is no plan" if plans else f"{self.question.without_plans[1]} has no plan"
             raise InputError([Fault(self.name, "plan", problem, choices(label, self.labels))])
         return found[0]
 

@@ -58,7 +58,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What was asked: plans, past, rerun, claim or compared."""
+        """What was asked: plans, past, rerun, claim, safety or compared."""
         return str(self.answer["kind"])
 
     @property
@@ -165,10 +165,10 @@ def write(head: Head, outcome: Outcome, draft: Path, draw: Draw, seconds: float)
 
 def copy_own_inputs(question: Question, draft: Path) -> None:
     """Copy a user's own tables and models, so that the result can be run again wherever it goes."""
-    of: tuple[Any, ...] = question.plans or (question.asked,)
+    of: tuple[Any, ...] = question.plans or (question.asked,)  # plans, or what has none
     for copy, tables in {copy: tables for p in of for copy, tables in p.tables_copies.items()}.items():
         copy_tables(tables, draft / copy)
-    for prepared in question.plans:
+    for prepared in of:
         for name, copy in prepared.model_copies.items():
             (draft / copy).parent.mkdir(exist_ok=True)
             shutil.copyfile(prepared.model_files[name], draft / copy)

@@ -10,6 +10,7 @@ from gmfmsim.answer.past import past_outcome
 from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
 from gmfmsim.answer.result import Draw, Head, Result, copy_own_inputs, write
+from gmfmsim.answer.safety import safety_outcome
 from gmfmsim.files import store
 from gmfmsim.progress import STOPS, Silent
 from gmfmsim.question.claim import Claim
@@ -17,12 +18,14 @@ from gmfmsim.question.past import Past
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 from gmfmsim.question.rerun import Rerun
+from gmfmsim.question.safety import Safety
 
 KINDS = {
     Plans: ("plans", plans_outcome),
     Past: ("past", past_outcome),
     Rerun: ("rerun", rerun_outcome),
     Claim: ("claim", claim_outcome),
+    Safety: ("safety", safety_outcome),
 }
 """What is asked: its word, and how it is computed."""
 

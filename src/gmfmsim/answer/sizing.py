@@ -298,8 +298,8 @@ def of_plans(question: Question, figures: Callable[[Prepared], dict[str, Any]]) 
 
 def without_n(question: Question) -> Fault:
     """Return the fault of a question without a plan, where an n is asked for."""
-    section = next(key for key in ("rerun", "claim") if key in question.config)
-    return Fault(question.name, f"key {section}", "this experiment asks for no n", "an experiment with a plan")
+    where, what = question.without_plans
+    return Fault(question.name, where, f"{what} has no n", "an experiment with a plan")
 
 
 def in_figures(prepared: Prepared, required: RequiredN) -> dict[str, Any]:

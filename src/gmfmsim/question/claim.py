@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -154,6 +154,8 @@ class Claim:
     reports: tuple[Reported, ...]
 
     plans = ()
+    model_copies: ClassVar[dict[str, str]] = {}
+    words = "claim", "a claim about improvers"
 
     @property
     def config(self) -> dict:

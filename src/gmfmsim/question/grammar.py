@@ -15,6 +15,7 @@ from gmfmsim.question.plan import Plan
 from gmfmsim.question.plans import MOST_ALTERNATIVES
 from gmfmsim.question.question import Header
 from gmfmsim.question.rerun import RerunSection
+from gmfmsim.question.safety import SafetySection
 from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.presets import AnyChildren
@@ -33,6 +34,7 @@ _KINDS = {
     "past": PastSection,
     "rerun": RerunSection,
     "claim": ClaimSection,
+    "safety": SafetySection,
     "check": _AnyCheck,
     "model": ModelSpec,
     "design": AnyDesign,
@@ -82,9 +84,10 @@ def _trial(found: dict[str, Schema], defs: dict[str, Schema], children: Schema) 
 
 
 def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema) -> Schema:
-    """Return the table of an experiment: a plan with its alternatives, trials of the past, a review or a claim."""
-    kinds = ("header", "plan", "past", "rerun", "claim")
-    header, plan, past, rerun, claim = (tables(found[name], defs)[0] for name in kinds)
+    """Return the table of an experiment: a plan with its alternatives, trials of the past, a review, a claim or adverse
+    events."""
+    kinds = ("header", "plan", "past", "rerun", "claim", "safety")
+    header, plan, past, rerun, claim, safety = (tables(found[name], defs)[0] for name in kinds)
     trial, analysis = trial | {"description": plan["properties"]["trial"]["description"]}, _analysis(found, defs, trial)
     past["properties"]["designs"]["items"] = {"anyOf": [{"type": "string"}, {"$ref": REF + DESIGN}]}
     rerun["properties"]["checks"]["items"] = found["check"]
@@ -102,7 +105,8 @@ def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema
     past |= {"description": "trials of the past, planned again as they were run"}
     rerun |= {"description": "a review, computed again from the figures of its trials"}
     claim |= {"description": "the claim that a share of children improve, and what it is worth"}
-    more = {"alternatives": several, "past": past, "rerun": rerun, "claim": claim}
+    safety |= {"description": "adverse events by dose, beside the gain that [evidence] and [model] say"}
+    more = {"alternatives": several, "past": past, "rerun": rerun, "claim": claim, "safety": safety}
     keys = header["properties"] | own | more
     return {"type": "object", "additionalProperties": False, "properties": keys, "required": ["question"]}
 

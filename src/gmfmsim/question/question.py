@@ -1,4 +1,5 @@
-"""experiments/*.toml: a header, and what is asked: plans, trials of the past again, a review rerun, or a claim."""
+"""experiments/*.toml: a header, and what is asked: plans, trials of the past again, a review rerun, a claim, or adverse
+events."""
 
 import hashlib
 import json
@@ -22,6 +23,7 @@ from gmfmsim.trial.presets import read_design
 if TYPE_CHECKING:
     from gmfmsim.question.claim import Claim
     from gmfmsim.question.rerun import Rerun
+    from gmfmsim.question.safety import Safety
 
 METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
@@ -63,12 +65,18 @@ class Question:
 
     name: str
     text: str
-    asked: "Plans | Past | Rerun | Claim"
+    asked: "Plans | Past | Rerun | Claim | Safety"
 
     @property
     def plans(self) -> tuple[Prepared, ...]:
-        """The plans, the first of which gives the answer; none of a rerun or a claim."""
+        """The plans, the first of which gives the answer; none of a rerun, a claim or adverse events."""
         return self.asked.plans
+
+    @property
+    def without_plans(self) -> tuple[str, str]:
+        """The section of what has no plans, and what it is in words."""
+        section, what = getattr(self.asked, "words", ("plans", "the question"))
+        return f"key {section}", what
 
     @property
     def config(self) -> dict[str, Any]:
@@ -175,14 +183,19 @@ def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[An
         from gmfmsim.question.claim import read_claim  # likewise
 
         return read_claim
+    if "safety" in raw:
+        from gmfmsim.question.safety import read_safety  # likewise
+
+        return read_safety
     return read_plans
 
 
 def checked(question: Question) -> dict[str, Any]:
-    """Return what a run of an experiment would do: its plans with their contrasts, the checks of a review, or the
-    reports that a claim is held to."""
+    """Return what a run of an experiment would do: its plans with their contrasts, the checks of a review, the reports
+    that a claim is held to, or the events."""
     from gmfmsim.question.claim import Claim
     from gmfmsim.question.rerun import Rerun
+    from gmfmsim.question.safety import Safety
 
     head = {"experiment": question.name, "key": question.key, "question": question.text}
     found: dict[str, Any] = head | {"plans": []}
@@ -190,6 +203,8 @@ def checked(question: Question) -> dict[str, Any]:
         found["checks"] = [{"kind": r.kind, "title": r.title} for r in question.asked.results]
     if isinstance(question.asked, Claim):
         found["checks"] = [{"kind": r.use, "title": f"{r.study}, {r.definition}"} for r in question.asked.reports]
+    if isinstance(question.asked, Safety):
+        found["checks"] = [{"kind": c.event, "title": c.in_words} for c in question.asked.counts]
     found["plans"] = [
         {
             "label": p.plan.label,

@@ -1,7 +1,7 @@
 """[rerun]: what a review prints, computed again from the figures of its trials."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from gmfmsim.evidence.joined import PACKAGE
 from gmfmsim.evidence.rerun import KINDS, faults_of_rows, run_check
@@ -39,6 +39,8 @@ class Rerun:
     results: tuple[CheckResult, ...]
 
     plans = ()
+    model_copies: ClassVar[dict[str, str]] = {}
+    words = "rerun", "a review rerun"
 
     @property
     def config(self) -> dict:

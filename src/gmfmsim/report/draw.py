@@ -9,12 +9,14 @@ from gmfmsim.report.compared import compared_page
 from gmfmsim.report.page import plans_page
 from gmfmsim.report.past import past_page
 from gmfmsim.report.rerun import rerun_page
+from gmfmsim.report.safety import safety_page
 
 PAGES = {
     "plans": plans_page,
     "past": past_page,
     "rerun": rerun_page,
     "claim": claim_page,
+    "safety": safety_page,
     "compared": compared_page,
 }
 

@@ -16,7 +16,7 @@ from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.report.labels import FONT
 from gmfmsim.report.look import GREY, STYLE
 
-SLIDES = {"curves", "tornado", "comparison", "dose_response", "analyses", "past"}
+SLIDES = {"curves", "tornado", "comparison", "dose_response", "analyses", "past", "harm"}
 """Figures that are made for a slide too, as PNG: 16:9, titled, with what they come from."""
 
 SLIDE, SLIDE_DPI = (9.6, 5.4), 200
