@@ -128,7 +128,7 @@ def test_every_shipped_design_is_the_trial_of_an_experiment(name):
     design, plan = prepared.plan.trial, prepared.plan
     assert isinstance(design, Design)
     assert (experiment.name, design.design) == (f"design-{name}", name)
-    usual = 100_000 if engine_of(design) == "two_arm" else 5_000
+    usual = 100_000 if engine_of(design) == "two_arm" else 10_000
     assert (plan.search.replicates, plan.sampler.cross_check) == (usual, False)
 
 
@@ -379,7 +379,7 @@ def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
     monkeypatch.setattr(Figure, "savefig", blank)
-    monkeypatch.setattr("gmfmsim.question.question.REPLICATES", 1000)
+    monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
     monkeypatch.setattr("gmfmsim.question.question.BASE", base)
 
 

@@ -30,7 +30,7 @@ from gmfmsim.trial.optimise import allocations
 from gmfmsim.trial.size import RequiredN
 
 NUISANCE_REPLICATES = 4_000
-"""Most trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
+"""Trials of a design at each nuisance setting: a false-claim rate of 2.5 % is known to 0.25 %."""
 
 
 STAGES = (
@@ -95,9 +95,8 @@ def stages_of(prepared: Prepared) -> tuple[str, ...]:
 
 
 def drawn_at_settings(plan: Plan) -> dict[str, int]:
-    """Return how many trials of a design are drawn at each nuisance setting, half of those at its answer or
-    NUISANCE_REPLICATES, and from which seed."""
-    return {"replicates": min(NUISANCE_REPLICATES, plan.search.replicates // 2), "seed": plan.seed}
+    """Return how many trials of a design are drawn at each nuisance setting, and from which seed."""
+    return {"replicates": NUISANCE_REPLICATES, "seed": plan.seed}
 
 
 def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:

@@ -18,7 +18,6 @@ from gmfmsim.question.evidence import Sources
 from gmfmsim.question.past import Past, read_past
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.plans import Plans, read_plans
-from gmfmsim.trial.presets import read_design
 
 if TYPE_CHECKING:
     from gmfmsim.question.claim import Claim
@@ -35,9 +34,6 @@ BASE = "quickstart_one_mean"
 
 MOST_CHILDREN = 4_000
 """Children per arm up to which a design is tried where no experiment says: children are drawn one by one."""
-
-REPLICATES = 5_000
-"""Simulated trials at the answer of a design, where no experiment says: the error of a share of 80 % is 0.57 %."""
 
 
 class Header(Spec):
@@ -135,21 +131,11 @@ def question_of_design(name: str, changes: Mapping[str, Any] | None = None) -> Q
         "name": f"design-{stem}",
         "question": f"What does the design {stem} show, and how many children does it need?",
         "sampler": {"cross_check": False} | raw.get("sampler", {}),
-        "search": _search_of(name, raw["search"]),
+        "search": {k: v for k, v in raw["search"].items() if k != "replicates"} | {"max_n_per_arm": MOST_CHILDREN},
         "trial": {"design": name},
     }
     whole = {k: v for k, v in raw.items() if k != "analysis"} | own
     return question_from(asked_anew(whole, changes), Path(f"design-{stem}.toml"))
-
-
-def _search_of(design: str, usual: dict[str, Any]) -> dict[str, Any]:
-    """Return the search of a design from that of BASE: other limits where its children are drawn."""
-    try:
-        drawn = not read_design(design).two_arms_one_test
-    except InputError:  # said where the experiment is read
-        drawn = True
-    few = {"replicates": REPLICATES} if drawn else {}
-    return {k: v for k, v in usual.items() if k != "replicates"} | few | {"max_n_per_arm": MOST_CHILDREN}
 
 
 def question_from(raw: dict[str, Any], path: Path) -> Question:

@@ -52,7 +52,7 @@ class Search(Spec):
     ) = Field(default=None, exclude_if=lambda v: v is None)
     replicates: Annotated[
         int,
-        key("simulated trials at each n; of children one by one 10,000 (simulate: 5,000)", ge=1_000, le=5_000_000),
+        key("simulated trials at each n; of children one by one 10,000", ge=1_000, le=5_000_000),
     ] = 100_000
     max_n_per_arm: Annotated[int, key("where the search ends, in the smaller arm", "children", ge=10, le=1_000_000)] = (
         20_000
