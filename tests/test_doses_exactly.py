@@ -217,12 +217,12 @@ def test_known_a_claim_is_as_exact_where_success_no_longer_changes(low):
     of = belief(np.array([0.7, 0.3]), np.array([1.0, -2.0]), np.array([1.5, 0.02]))
     x, w = np.polynomial.legendre.leggauss(600)
     total = 0.0
-    for share, mean, sd in zip(*(of[name].values for name in ("weight", "mean", "sd")), strict=True):
+    for share, mean, sd in zip(of.weight, of.mean, of.sd, strict=True):
         each = Points(*(np.full(shape, 2000.0) for shape in ((2, 1), 1)), np.full(1, 2.2), np.ones(1))
         points = np.unique(np.clip(mean + 7 * sd * x, -1e3, 1e3))
         truth = NormalMixture(7 * w * stats.norm.pdf(7 * x) * share, points / 5, np.zeros(points.size))
         total += any_beyond(each, np.array([low, 1.0]), truth, 22.0)
-    mixture = NormalMixture(of["weight"].values, of["mean"].values / 5, of["sd"].values / 5)
+    mixture = NormalMixture(of.weight, of.mean / 5, of.sd / 5)
     assert abs(any_beyond(each, np.array([low, 1.0]), mixture, 16.0) - total) < 2e-7
 
 

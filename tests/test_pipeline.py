@@ -202,7 +202,7 @@ def test_a_config_with_own_tables_and_model_carries_them_along(tmp_path):
     experiment = read_question(str(own / "own.toml"))
     moved = tmp_path / "moved"
     moved.mkdir()
-    written._copy_own_inputs(experiment, moved)
+    written.copy_own_inputs(experiment, moved)
     config = experiment.config
     shutil.rmtree(own)
     (moved / "config.toml").write_text(tomli_w.dumps(config), encoding="utf-8")
@@ -298,7 +298,8 @@ def test_a_published_smd_needs_an_sd_of_one(quick):
 @pytest.mark.slow
 def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     plan, tree = quickstart_fit
-    odd = replace(plan, contrasts=plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12)))
+    named = plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12))
+    odd = replace(plan, reading=lambda: replace(plan.evidence, contrasts=named))
     member = Member("random_effects", plan.models["random_effects"], None, 1.0, draws=tree)
     effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
     answer = Answered(odd, [member], None, None, [], effect, None, [], [], None, [], {})
