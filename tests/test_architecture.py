@@ -182,26 +182,29 @@ def test_slow_packages_are_imported_only_where_used():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "asked", ["size --effect 3 --sd 5.5", "size quickstart_one_mean", "power --n 60 quickstart_one_mean"]
-)
-def test_a_question_in_one_line_imports_no_labels_and_fits_nothing(asked, tmp_path):
+ASKED = ("size --effect 3 --sd 5.5", "size quickstart_one_mean", "power --n 60 quickstart_one_mean")
+HEAVY = {"xarray", "pandas", "pymc", "arviz", "matplotlib", "nutpie", "scipy.optimize", "scipy.stats"}
+
+
+def test_a_question_in_one_line_imports_no_labels_and_fits_nothing(tmp_path):
     """Asked once more: of contrasts and models it remembers what it needs, and numbers alone go through the trial."""
-    heavy = "{'xarray', 'pandas', 'pymc', 'arviz', 'matplotlib', 'nutpie', 'scipy.optimize', 'scipy.stats'}"
     code = f"""
 import sys
 from gmfmsim import cli
-sys.argv = ["gmfmsim", *{asked.split()!r}, "--json"]
-try:
-    cli.main()
-finally:
-    print({heavy} & set(sys.modules), file=sys.stderr)
+for asked in {ASKED!r}:
+    sys.argv = ["gmfmsim", *asked.split(), "--json"]
+    try:
+        cli.main()
+    except SystemExit as done:
+        assert not done.code, asked
+print({HEAVY!r} & set(sys.modules), file=sys.stderr)
 """
     memory = os.environ | {"GMFMSIM_CACHE": str(tmp_path)}
     first, again = (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=memory)
         for _ in range(2)
     )
+    assert first.stdout.count('"n_total"') >= len(ASKED)
     assert again.stdout == first.stdout
     assert "xarray" in first.stderr
     assert again.stderr == "set()\n"
