@@ -261,17 +261,24 @@ def weigh(data, room):
 
 
 @compiled
+def by_visit(b, xx, m, out):
+    """Fill out (visits x q) with b_v' xx_m, v a visit."""
+    q = xx.shape[1]
+    for v in range(out.size // q):
+        for j in range(q):
+            total = 0.0
+            for i in range(q):
+                total += b[v * q + i] * xx[m, i, j]
+            out[v * q + j] = total
+
+
+@compiled
 def residuals(data, m, spread, room):
     """Fill the first matrix of visits of the room with R_m + T_m."""
     _, _, xx, xy, yy = data
     _, q, visits = xy.shape
     _, _, (_, b, predicted, _), _, (of_visits, _, _), _ = room
-    for v in range(visits):
-        for j in range(q):
-            total = 0.0
-            for i in range(q):
-                total += b[v * q + i] * xx[m, i, j]
-            predicted[v * q + j] = total
+    by_visit(b, xx, m, predicted)
     for v in range(visits):
         for w in range(visits):
             total = yy[m, v, w]
@@ -289,12 +296,7 @@ def pulled(data, m, pulls, room):
     _, _, xx, xy, _ = data
     _, q, visits = xy.shape
     _, _, (_, _, predicted, drawn), _, (of_visits, _, _), _ = room
-    for v in range(visits):
-        for j in range(q):
-            total = 0.0
-            for i in range(q):
-                total += pulls[v * q + i] * xx[m, i, j]
-            drawn[v * q + j] = total
+    by_visit(pulls, xx, m, drawn)
     for v in range(visits):
         for w in range(visits):
             along, across = 0.0, 0.0
