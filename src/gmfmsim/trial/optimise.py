@@ -47,7 +47,8 @@ def allocations(
     *,
     advance: Steps = UNSEEN,
 ) -> list[dict]:
-    """Return assurance and its MCSE for every dose and ratio, best first; assurance per child is that over n_total.
+    """Return assurance and its MCSE for every dose and ratio, best first, equal ones as they are asked for; assurance
+    per child is that over n_total.
 
     assured(trial, n) returns assurance and MCSE of a variant. Where they are simulated, the variants share their noise,
     so that they differ less by chance than their MCSE say. sizes are the children in each arm: at most n_total, and as
@@ -71,7 +72,7 @@ def allocations(
                 }
             )
             advance()
-    return sorted(rows, key=lambda row: -row["assurance"])
+    return sorted(rows, key=lambda row: -round(row["assurance"], 9))
 
 
 def with_allocation(trial: Design, dose: float, ratio: float) -> Design:
