@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +58,15 @@ MOST_OF_S = 64
 LAGRANGE = np.array([math.prod(k - other for other in range(STENCIL) if other != k) for k in range(STENCIL)], float)
 
 # rules of a normal variable by their numbers of nodes
-AT, AT_WEIGHT = np.zeros((NARROW, NARROW)), np.zeros((NARROW, NARROW))
-for _size in range(1, NARROW + 1):
-    AT[_size - 1, :_size], AT_WEIGHT[_size - 1, :_size] = gauss_hermite(_size)
+
+
+@cache
+def narrow_rules() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights (NARROW, NARROW) of the Gauss-Hermite rules of 1 to NARROW nodes, a rule a row."""
+    at, weight = np.zeros((NARROW, NARROW)), np.zeros((NARROW, NARROW))
+    for size in range(1, NARROW + 1):
+        at[size - 1, :size], weight[size - 1, :size] = gauss_hermite(size)
+    return at, weight
 
 
 class Points(NamedTuple):
@@ -188,7 +195,8 @@ def _truths(points: Points, loading: np.ndarray, of: NormalMixture, digits: floa
     first, last = (_along(x / end) for x in (float((of.means - reach).min()), float((of.means + reach).max())))
     v = first + step * np.arange(-STENCIL // 2, math.ceil((last - first) / step) + STENCIL // 2 + 1)
     weight = np.zeros(v.size)
-    _shared_out(of.means / end, of.sds / end, of.weight, v, seen >= wide / rise / end, digits, rise * end, weight)
+    is_wide = seen >= wide / rise / end
+    _shared_out(of.means / end, of.sds / end, of.weight, v, is_wide, digits, rise * end, *narrow_rules(), weight)
     at = end * (v + BEND * np.sinh(v))
     k0, k1 = min(int(np.searchsorted(at, low, "right")), at.size) - 1, int(np.searchsorted(at, high))
     k0, k1 = max(k0, 0), min(k1, at.size - 1)
@@ -282,7 +290,7 @@ def _seen(centre, spread):
 
 
 @compiled
-def _shared_out(centre, spread, mass, v, wide, digits, rise, out):
+def _shared_out(centre, spread, mass, v, wide, digits, rise, nodes, shares, out):
     """Add the weights of normal components, in units of the end, to the points v of a grid: wide ones (C,) by the
     trapezoidal rule along v, narrow ones by values between the points, their own rule as long as they need."""
     before, reach, last, step = np.empty(STENCIL), math.sqrt(2 * digits), v.size - 1, v[1] - v[0]
@@ -301,9 +309,9 @@ def _shared_out(centre, spread, mass, v, wide, digits, rise, out):
             bend = spread[c] * rise / max(_stretch(abs(centre[c])), 1.0)
             size = min(max(math.ceil(digits / math.log(1 + 1 / bend**2)), 1), NARROW)
         for q in range(size):
-            x = (_along(centre[c] + spread[c] * AT[size - 1, q]) - v[0]) / step
+            x = (_along(centre[c] + spread[c] * nodes[size - 1, q]) - v[0]) / step
             k0 = min(max(int(x) - STENCIL // 2 + 1, 0), last + 1 - STENCIL)
-            part = mass[c] * AT_WEIGHT[size - 1, q]
+            part = mass[c] * shares[size - 1, q]
             for k in range(STENCIL):
                 before[k] = part
                 part *= x - k0 - k
