@@ -6,7 +6,6 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.labels import xr
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
@@ -80,41 +79,29 @@ def fixed_truths(trial: Design, effect: float, replicates: int, seed: int) -> xr
 def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
     """Return the smallest effect with the wanted power at n, and its Monte Carlo interval, to 0.01 points.
 
-    By bisection: power exactly where it can be, without an interval, else on common random numbers; the interval
-    repeats it for power +- z MCSE. None where even 40 points do not have the power, or for an end that does not.
+    Power exactly where it can be, without an interval, else on common random numbers; the interval repeats the search
+    for power +- z MCSE. None where even 40 points do not have the power, or for an end that does not.
 
     Raises ValueError for an n that the trial cannot have.
     """
     trial.sizes(wanted.n_per_arm)
     first, engine = primary_only(trial)
-    exactly, seen = qualifies(trial, trial.analyses[0], joint=True) is None, {}
+    exactly = qualifies(trial, trial.analyses[0], joint=True) is None
     cells = {arm.name: float(arm.dose > 0) for arm in trial.arms}
 
     def power(steps: int) -> tuple[float, float]:
-        if steps not in seen and exactly:
+        if exactly:
             believed = along_doses(known(steps * STEP), cells)
-            seen[steps] = Assurance(trial, trial.analyses[0], believed).at(wanted.n_per_arm), 0.0
-        if steps not in seen:
-            truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
-            how = {"seed": effort.seed, "engine": engine, "advance": effort.advance}
-            surface = simulate(truths, first, n=[wanted.n_per_arm], **how)
-            seen[steps] = surface["success"].item(), surface["success_mcse"].item()
-        return seen[steps]
+            return Assurance(trial, trial.analyses[0], believed).at(wanted.n_per_arm), 0.0
+        truths = fixed_truths(trial, steps * STEP, effort.replicates, effort.seed)
+        how = {"seed": effort.seed, "engine": engine, "advance": effort.advance}
+        surface = simulate(truths, first, n=[wanted.n_per_arm], **how)
+        return surface["success"].item(), surface["success_mcse"].item()
 
-    def root(z: float) -> float | None:
-        low, high = 0, 64
-        while dot(power(high), (1, z)) < wanted.power:
-            if high >= LARGEST_EFFECT / STEP:
-                return None
-            low, high = high, 2 * high
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if dot(power(middle), (1, z)) >= wanted.power else (middle, high)
-        return round(high * STEP, 2)
-
-    effect = root(0.0)
-    interval = None if effect is None or exactly else [root(effort.z), root(-effort.z)]
-    return wanted.model_dump() | {"effect": effect, "interval": interval}
+    errors = (0.0,) if exactly else (0.0, effort.z, -effort.z)
+    found = Curve(power).crossings(wanted.power, errors, round(LARGEST_EFFECT / STEP))
+    effect, *interval = (steps and round(steps * STEP, 2) for steps in found)
+    return wanted.model_dump() | {"effect": effect, "interval": None if effect is None else interval or None}
 
 
 def no_width(trial: Design) -> str | None:
