@@ -109,9 +109,9 @@ OF_EVIDENCE = {"evidence", "model", "sampler", "sensitivity"}
 
 @cache
 def _made_by() -> str:
-    """Return the name of the code that reads evidence and fits models."""
+    """Return the name of the code that reads evidence and fits models, with the tables that it brings along."""
     rooms = (Path(__file__).parents[1] / room for room in ("compute", "dist", "evidence", "model", "question"))
-    code = [path for room in rooms for path in room.rglob("*.py")]
+    code = [path for room in rooms for path in room.rglob("*") if path.suffix in (".py", ".csv")]
     return key_of((), {}, packages=("numpy", "scipy", "numba"), code=code)
 
 
