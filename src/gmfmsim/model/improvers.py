@@ -85,25 +85,23 @@ def counted(improved: int, children: int) -> np.ndarray:
     return weights
 
 
-def counted_in_forms(percents: Sequence[float], children: int, shares: Sequence[float] | None = None) -> np.ndarray:
+def counted_in_forms(percents: Sequence[float], children: int) -> np.ndarray:
     """Return the log weights (children + 1,) of the numbers of improvers where per cents of unknown parts are known.
 
-    The children split into parts n_i with shares (equal by default) of a multinomial; of a part k_i improve, and
+    The children split into parts n_i of a multinomial, each as probable as another; of a part k_i improve, and
     100 k_i / n_i rounds to the printed per cent. The weight of K improvers is the sum, over all splits and all k_i that
-    agree and add up to K, of multinomial(n; shares) x product of binomial(n_i, k_i).
+    agree and add up to K, of multinomial(n) x product of binomial(n_i, k_i).
 
     Raises ValueError where no split agrees.
     """
-    shares = [1 / len(percents)] * len(percents) if shares is None else list(shares)
-    if len(shares) != len(percents) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
-        raise ValueError(f"shares = {shares}: need one above 0 for each per cent, adding up to 1")
     sums: dict[tuple[int, int], float] = {(0, 0): 0.0}
-    for i, (percent, share) in enumerate(zip(percents, shares, strict=True)):
+    of_part = math.log(1 / len(percents))
+    for i, percent in enumerate(percents):
         last, found = i == len(percents) - 1, defaultdict(list)
         for (n, k), log in sums.items():
             for part in range(max(children - n, 1) if last else 1, children - n + 1):
                 for improved in _agreeing(part, percent):
-                    own = _log_choose(part, improved) + part * math.log(share) - math.lgamma(part + 1)
+                    own = _log_choose(part, improved) + part * of_part - math.lgamma(part + 1)
                     found[n + part, k + improved].append(log + own)
         sums = {key: float(special.logsumexp(logs)) for key, logs in found.items()}
     weights = np.full(children + 1, -np.inf)
@@ -114,8 +112,10 @@ def counted_in_forms(percents: Sequence[float], children: int, shares: Sequence[
     return weights
 
 
-def effect_given(weights: np.ndarray, changes: Changes, *, effect: Normal, gain: Normal, margin: Normal | float):
-    """Return what a count of improvers says of the effect, as OnEffect: exact, without sampling.
+def effect_given(
+    weights: np.ndarray, changes: Changes, *, effect: Normal, gain: Normal, margin: Normal | float
+) -> OnEffect:
+    """Return what a count of improvers says of the effect: exact, without sampling.
 
     weights (N + 1,): logs of w_K in P(count | p) = sum_K w_K p^K (1 - p)^(N - K), p the share of `changes.above` at
     v + theta - c. Priors: theta ~ effect, v ~ gain, c ~ margin or known. Only s = theta + v - c meets the count: its

@@ -48,7 +48,9 @@ def untreated(children: PopulationChildren, month: float, *, above_expected: boo
     return Changes(chance, (weight[used] / weight[used].sum()).ravel(), mean, sd)
 
 
-def of_ages(children: PopulationChildren, low: float | None, mean: float | None, high: float | None, source: str):
+def of_ages(
+    children: PopulationChildren, low: float | None, mean: float | None, high: float | None, source: str
+) -> PopulationChildren:
     """Return the children with the ages that a report prints: half of them below its mean, or the middle of its range;
     as they are where it prints no range."""
     if low is None or high is None:
