@@ -259,13 +259,16 @@ def _gain(safety: Safety) -> list[dict[str, Any]]:
     rows = []
     for dose in section.doses:
         at = Condition(dose, section.month, section.setting)
-        row: dict[str, Any] = {"dose": dose}
-        for of, name in (("mean", "typical_trial"), ("new_study", "new_trial")):
-            mixed = _mixed(members, at, of)
-            low, high = (mixed.quantile(p) for p in ENDS)
-            row[name] = {"mean": mixed.mean, "low": low, "high": high}
-        rows.append(row | {"above_0": _mixed(members, at, "new_study").above()})
+        typical, new = _mixed(members, at, "mean"), _mixed(members, at, "new_study")
+        of = {"typical_trial": typical, "new_trial": new}
+        rows.append({"dose": dose} | {name: _spread(one) for name, one in of.items()} | {"above_0": new.above()})
     return rows
+
+
+def _spread(gain: NormalMixture) -> dict[str, float]:
+    """Return mean and interval of a gain."""
+    low, high = (gain.quantile(p) for p in ENDS)
+    return {"mean": gain.mean, "low": low, "high": high}
 
 
 def _mixed(members: Sequence[Member], at: Condition, of: Of) -> NormalMixture:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeGuard
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -187,8 +187,12 @@ class Claim:
 
 def _kept(named: str | dict, whole: Spec) -> str | dict:
     """Return what a result's configuration calls a design or children: a shipped name, or all that they say."""
-    shipped = isinstance(named, str) and not named.endswith(".toml")
-    return named if shipped else whole.model_dump(mode="json", exclude_none=True)
+    return named if _shipped(named) else whole.model_dump(mode="json", exclude_none=True)
+
+
+def _shipped(named: str | dict) -> TypeGuard[str]:
+    """Return whether a file names what is shipped, and does not say it itself or name a file of the user."""
+    return isinstance(named, str) and not named.endswith(".toml")
 
 
 def read_claim(raw: dict, sources: Sources) -> tuple[Claim | None, list[Fault]]:
@@ -229,8 +233,7 @@ def read_claim(raw: dict, sources: Sources) -> tuple[Claim | None, list[Fault]]:
 
 def _name(named: str | dict, children: PopulationChildren) -> str:
     """Return what children are called: a shipped name, or the title of a user's own."""
-    shipped = isinstance(named, str) and not named.endswith(".toml")
-    return named if shipped else shortened(children.title, LONGEST_NAME)
+    return named if _shipped(named) else shortened(children.title, LONGEST_NAME)
 
 
 @dataclass(frozen=True)
