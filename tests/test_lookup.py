@@ -39,7 +39,7 @@ def test_every_row_is_shown_with_its_study(tables, shown_by_study, table):
 @pytest.mark.parametrize("table", TABLES)
 def test_every_cell_of_a_table_is_printed(monkeypatch, capsys, table):
     """Read from the file itself, not through the package: no figure, price or claim is lost on the way."""
-    assert command(monkeypatch, "show", table) == 0
+    assert command(monkeypatch, "show", "table", table) == 0
     text = capsys.readouterr().out
     with (PACKAGE_TABLES / f"{table}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

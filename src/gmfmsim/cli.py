@@ -354,7 +354,8 @@ def show(
     kind: Annotated[
         str,
         typer.Argument(
-            help="experiment, model, design, children, study, table, ratio, prices, keys, schema, or a table's name."
+            help="experiment, model, design, children, study, table, claims, ratio, prices, keys, schema, or a table's "
+            "name."
         ),
     ],
     name: Annotated[
@@ -369,7 +370,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows,
-    what is known of the ratio of the GMFM-66 to the GMFM-88, prices, the keys of an experiment file, or its schema."""
+    what uses each claim and endpoint, what is known of the ratio of the GMFM-66 to the GMFM-88, prices, the keys of an
+    experiment file, or its schema."""
     from gmfmsim.report import show as lookup
 
     if kind == "schema" or (kind == "keys" and as_json):
@@ -389,6 +391,11 @@ def show(
     found = lookup.show(kind, name or None, tables=tables or None)
     if isinstance(found, str):
         _tell(as_json, {kind: name, "toml": found}, found.rstrip("\n"))
+        return
+    if "endpoints" in found:
+        from gmfmsim.report.claims import in_lines
+
+        _tell(as_json, found, *in_lines(found), DISCLAIMER)
         return
     lines = []
     for table, rows in found.items():

@@ -3,19 +3,29 @@
 import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from pydantic_core import ValidationError
 
 from gmfmsim.evidence.schema import Row, Table, grouped
 from gmfmsim.evidence.sheets.cells import DecimalComma, decimal_mark, is_number, with_point
-from gmfmsim.evidence.sheets.sheet import MARKS, Sheet, read_sheet
+from gmfmsim.evidence.sheets.sheet import MARKS, Sheet, read_bytes, read_sheet
 from gmfmsim.evidence.sheets.told import Told, at_rows, cut, first_told, of_cell
 from gmfmsim.faults import Fault, InputError, choices, shown
 
 _OUTSIDE = dict.fromkeys(("greater_than", "greater_than_equal", "less_than_equal"), "is out of range")
 PROBLEMS = _OUTSIDE | {"literal_error": "is not a known value"}
 """Pydantic's kinds of errors in the words of a fault."""
+
+
+def read_rows(file: Path, table: Table) -> list[Row]:
+    """Return the rows of a table that is no part of the evidence. Raises InputError with every fault."""
+    rows, told = parse_rows(file.name, table, read_bytes(file))
+    told += first_told(file.name, row_faults(file.name, table, rows))
+    if told:
+        raise InputError([one.fault for one in told])
+    return rows
 
 
 def parse_rows(

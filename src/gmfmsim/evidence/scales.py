@@ -1,14 +1,10 @@
 """Children measured on the GMFM-66 and the GMFM-88 alike: what each sample says of the ratio of the two changes."""
 
-import itertools
 from pathlib import Path
 
 from gmfmsim.evidence.read import PACKAGE_TABLES
-from gmfmsim.evidence.rows import parse_rows, row_faults
+from gmfmsim.evidence.rows import read_rows
 from gmfmsim.evidence.schema import CHILDREN, NOT_NEGATIVE, NUMBER, POSITIVE, SOURCED, TEXT, Row, Table, columns, one_of
-from gmfmsim.evidence.sheets.sheet import read_bytes
-from gmfmsim.evidence.sheets.told import first_told
-from gmfmsim.faults import InputError
 
 FILE = PACKAGE_TABLES / "scales.csv"
 
@@ -37,8 +33,4 @@ def paired_samples(file: Path = FILE) -> list[Row]:
 
     Raises InputError with every fault of the file.
     """
-    rows, told = parse_rows(file.name, SAMPLES, read_bytes(file))
-    told += first_told(file.name, itertools.chain(row_faults(file.name, SAMPLES, rows)))
-    if told:
-        raise InputError([one.fault for one in told])
-    return rows
+    return read_rows(file, SAMPLES)

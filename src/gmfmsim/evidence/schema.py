@@ -202,7 +202,8 @@ POOLED = columns(
     *SOURCED,
 )
 
-# a figure or statement of the two documents that the field is known by
+# a figure or statement of the two documents that the field is known by; of one that was not checked uses.csv says what
+# was found since
 CLAIMS = columns(
     ("claim_id source study_id quantity", TEXT),
     ("low? high?", NUMBER),

@@ -17,6 +17,7 @@ from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_text, read_toml
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.question.grammar import schema
+from gmfmsim.report.claims import claims_and_endpoints
 from gmfmsim.report.keys import in_lines, keys
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.presets import read_design, titles
@@ -44,6 +45,8 @@ def show(
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
     A design: the paragraph of its protocol, then every figure with its source and how it was checked.
     ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it. prices: those that [cost] takes by scenario.
+    claims: each figure of the two documents, and each scale and event of the tables, with what uses it or why nothing
+    does, see `report.claims`; the bare rows are `table claims`.
     keys: the reference of a section, see `report.keys`. schema: the JSON schema of experiments, or of the files of
     another folder.
 
@@ -79,6 +82,10 @@ def show(
     if kind == "prices":
         return {"prices": [*price_scenarios().values()]}
     evidence = read_sources([tables] if isinstance(tables, str | Path) else tables) if tables else shipped_tables()
+    if kind == "claims" and not tables:
+        if name:
+            _study(evidence, name)
+        return claims_and_endpoints(name)
     if kind in TABLES or kind == "table":
         table, study = (name, None) if kind == "table" else (kind, name)
         if table not in evidence.rows:
