@@ -354,8 +354,8 @@ def show(
     kind: Annotated[
         str,
         typer.Argument(
-            help="experiment, model, design, children, study, table, claims, ratio, prices, keys, schema, or a table's "
-            "name."
+            help="experiment, model, design, children, study, table, claims, ratio, correlation, prices, keys, schema, or "
+            "a table's name."
         ),
     ],
     name: Annotated[
@@ -370,17 +370,15 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show an experiment or children as the file, a model or design in words, a study, review or table as its rows,
-    what uses each claim and endpoint, what is known of the ratio of the GMFM-66 to the GMFM-88, prices, the keys of an
-    experiment file, or its schema."""
+    what uses each claim and endpoint, what is known of the ratio of the GMFM-66 to the GMFM-88 or of the correlation of
+    twins and of children of one therapist or centre, prices, the keys of an experiment file, or its schema."""
     from gmfmsim.report import show as lookup
 
     if kind == "schema" or (kind == "keys" and as_json):
         _print_json(lookup.schema(name or "experiments") if kind == "schema" else lookup.keys(name))
         return
-    if kind == "ratio" and as_json:
-        from gmfmsim.report.ratio import ratio_of_scales
-
-        _print_json(ratio_of_scales())
+    if kind in ("ratio", "correlation") and as_json:
+        _print_json(lookup.known(kind))
         return
     if kind == "model" and (toml or html or as_json):
         _show_model(name, toml=toml, html=html, as_json=as_json)

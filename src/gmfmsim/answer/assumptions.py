@@ -263,7 +263,8 @@ def _individual_data(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
 
 def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
-    """Yield the SD of children at the ends of its distribution and as the field reports it, and other drop-out."""
+    """Yield the SD of children at the ends of its distribution and as the field reports it, the correlation within
+    units at the ends of its own, and other drop-out."""
     children, law = base.trial.children, base.trial.sd_change
 
     def with_children(**figures) -> Design:
@@ -282,6 +283,11 @@ def _trials(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         trial = with_children(excess_sd={"value": value, "sigma": min(field.log_sd, 2), "df": None} | none)
         words = f"SD of change as trials on any GMFM scale print it: {field.median:.1f}, log SD {field.log_sd:.2f}"
         yield replace(base, changed="sd", to=f"field {field.median:.3g}", words=words, trial=trial)
+    within = base.trial.unit_correlation
+    for end, p in ENDS.items() if within and within.sd else ():
+        value = float(within.distribution.ppf(np.array(p)))
+        words = f"correlation within {base.trial.UNIT} {value:.3g} ({end})"
+        yield replace(base, changed="sd", to=f"within {value:.3g}", words=words, trial=base.trial.correlated(value))
     for share in dict.fromkeys((0.0, min(2 * base.trial.dropout, 0.9))):
         if share != base.trial.dropout:
             trial = with_children(dropout={"value": share} | none)

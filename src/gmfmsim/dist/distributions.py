@@ -191,6 +191,12 @@ class Beta(Distribution):
     def ppf(self, p):
         return special.betaincinv(self.a, self.b, p)
 
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Mean and SD."""
+        mean = self.a / (self.a + self.b)
+        return mean, math.sqrt(mean * (1 - mean) / (self.a + self.b + 1))
+
 
 class Fixed(Distribution):
     """One value, known without error: a nuisance parameter of a trial, or tau where n is asked for at a given tau.

@@ -23,7 +23,10 @@ from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.presets import read_design, titles
 from gmfmsim.trial.protocol import protocol, sources
 
-KINDS = ("experiment", "model", "design", "children", "study", "table", "ratio", "prices", "keys", "schema")
+KINDS = (
+    *("experiment", "model", "design", "children", "study", "table", "ratio", "correlation", "prices", "keys"),
+    "schema",
+)
 
 
 def shipped() -> dict[str, dict[str, str]]:
@@ -44,14 +47,15 @@ def show(
 
     A model: its mathematics, priors with plots, what they say before the data, the graph, and what each engine can do.
     A design: the paragraph of its protocol, then every figure with its source and how it was checked.
-    ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it. prices: those that [cost] takes by scenario.
+    ratio: of GMFM-66 to GMFM-88 changes, with the samples that tell of it. correlation: of the changes of twins, of
+    children of one therapist and of one centre. prices: those that [cost] takes by scenario.
     claims: each figure of the two documents, and each scale and event of the tables, with what uses it or why nothing
     does, see `report.claims`; the bare rows are `table claims`.
     keys: the reference of a section, see `report.keys`. schema: the JSON schema of experiments, or of the files of
     another folder.
 
-    kind is experiment, model, design, children, study, table, ratio, prices, keys, schema, or the name of a table: then
-    `name` narrows it to the rows of a study.
+    kind is experiment, model, design, children, study, table, ratio, correlation, prices, keys, schema, or the name
+    of a table: then `name` narrows it to the rows of a study.
     The tables are the shipped ones unless a folder or flat CSV is given, or several of these ("package" among them).
 
     Raises InputError if there is no such kind or name, with what there is.
@@ -75,10 +79,10 @@ def show(
         from gmfmsim.model.describe import as_text
 
         return as_text(describe_model(name or ""))
-    if kind == "ratio":
-        from gmfmsim.report.ratio import in_words, ratio_of_scales  # as above
+    if kind in ("ratio", "correlation"):
+        from gmfmsim.report import correlation, ratio  # as above
 
-        return in_words(ratio_of_scales())
+        return (ratio if kind == "ratio" else correlation).in_words(known(kind))
     if kind == "prices":
         return {"prices": [*price_scenarios().values()]}
     evidence = read_sources([tables] if isinstance(tables, str | Path) else tables) if tables else shipped_tables()
@@ -96,6 +100,13 @@ def show(
     _study(evidence, name)
     rows = {table: _of(evidence, table, name) for table in evidence.rows}
     return {table: found for table, found in rows.items() if found}
+
+
+def known(kind: str) -> dict:
+    """Return what is known of the ratio of scales, or of the correlation within units, for machines."""
+    from gmfmsim.report import correlation, ratio  # compiled code: loaded only where it is needed
+
+    return ratio.ratio_of_scales() if kind == "ratio" else correlation.within_units()
 
 
 def describe_model(name: str):

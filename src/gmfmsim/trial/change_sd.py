@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmfmsim.streams import stream
-from gmfmsim.trial.children import NormalChildren
+from gmfmsim.trial.children import Centres, NormalChildren
 from gmfmsim.trial.design import Design
 
 SEED = 20261121
@@ -47,7 +47,7 @@ def change_sd(design: Design) -> ChangeSd:
     """
     children, over = design.children, design.sd_change.ppf(np.array(INTERVAL))
     if isinstance(children, NormalChildren):
-        centre = children.centres.sd if children.centres else 0.0
+        centre = _between_centres(children.centres, over) if children.centres else 0.0
         bare = np.hypot(children.change_sd(design.month, over), centre)
         cells = np.hypot(bare, children.response_sd.value)
         low, median, high = (bare if design.control else cells).tolist()
@@ -58,6 +58,11 @@ def change_sd(design: Design) -> ChangeSd:
     sds = [_sd(d, d.without if d.without.any() else d.cells) for d in drawn]
     median, mcse = sds[len(sds) // 2]
     return ChangeSd(median, sds[0][0], sds[-1][0], mcse, _sd(middle, middle.cells)[0])
+
+
+def _between_centres(centres: Centres, over: np.ndarray) -> np.ndarray | float:
+    """Return the SD between centres at SDs of change, an icc that is not known at its median."""
+    return centres.between(over, 0.0 if centres.law is None else centres.law.ppf(np.array(0.5)))
 
 
 def spread_in_words(found: ChangeSd, unit: str = "GMFM-66 points") -> str:

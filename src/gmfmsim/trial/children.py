@@ -8,10 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.compute.algebra import dot
-from gmfmsim.dist.distributions import Fixed
+from gmfmsim.dist.distributions import Beta, Fixed
 from gmfmsim.dist.positive import LogNormal, LogStudentT
 from gmfmsim.files.toml import Spec, key
-from gmfmsim.trial.sourced import ByLevel, Figure, Source
+from gmfmsim.trial.sourced import ByLevel, Figure, Source, share_law
 
 Told = Field(default=None, exclude_if=lambda value: value is None)
 """A figure that most children do without."""
@@ -87,10 +87,40 @@ def _raise(words: str):
 
 
 class Centres(Source):
-    """Centres of the trial: children come to each in turn; each adds its own deviation to every change."""
+    """Centres of the trial: children come to each in turn; each adds its own deviation to every change.
+
+    Their SD is given in points, or by an intraclass correlation: icc = sd^2 / (sd^2 + excess_sd^2), whence children of
+    one centre spread by excess_sd. icc_sd says how well it is known: it has a beta law with icc as its mean.
+    """
 
     number: Annotated[int, key("how many", "centres", example=5, ge=1, le=200)]
-    sd: Annotated[float, key("SD between them of the change", "GMFM-66 points", example=1, ge=0, le=20)]
+    sd: Annotated[float, key("SD between them of the change", "GMFM-66 points", example=1, ge=0, le=20)] | None = Told
+    icc: (
+        Annotated[float, key("share of the variance of the 12-month change between them", example=0.05, ge=0, lt=1)]
+        | None
+    ) = Told
+    icc_sd: (
+        Annotated[float, key("SD of what the icc may be, by a beta law with that mean", example=0.05, ge=0)] | None
+    ) = Told
+
+    @model_validator(mode="after")
+    def _one_of_two(self):
+        if (self.sd is None) == (self.icc is None):
+            raise PydanticCustomError("centres", "sd or icc, one of them")
+        if self.icc is None and self.icc_sd is not None:
+            raise PydanticCustomError("centres", "an icc beside icc_sd")
+        if self.icc is not None:
+            share_law(self.icc, self.icc_sd or 0.0)
+        return self
+
+    @property
+    def law(self) -> Beta | Fixed | None:
+        """The distribution of the icc over trials; None where the SD is given in points."""
+        return None if self.icc is None else share_law(self.icc, self.icc_sd or 0.0)
+
+    def between(self, excess_sd: np.ndarray, icc: np.ndarray | float) -> np.ndarray | float:
+        """Return the SD between centres in trials of excess_sd (...) and icc (...)."""
+        return self.sd if self.sd is not None else excess_sd * np.sqrt(icc / (1 - icc))
 
 
 class Reported(Source):

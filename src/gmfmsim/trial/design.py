@@ -15,7 +15,7 @@ from gmfmsim.model.setting import Setting
 from gmfmsim.trial.analyses import AnyAnalysis, Responder
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
 from gmfmsim.trial.sizes import Sized
-from gmfmsim.trial.sourced import Figure
+from gmfmsim.trial.sourced import Correlation, Figure
 
 
 class TrialArm(Spec):
@@ -119,6 +119,9 @@ class Design(Sized):
 
     UNIT: ClassVar[str] = ""
     """What groups of children who resemble each other are called, pairs or clusters; nothing where there are none."""
+
+    UNIT_CORRELATION: ClassVar[str] = ""
+    """The figure that says how alike the changes of children of one unit are; nothing where there are none."""
 
     SHORT: ClassVar[tuple[str, ...]] = ("month", "ratio", "dropout", "sd_change", "sd_ratio", "baseline_correlation")
     """The keys of the short form, which every design takes; see `trial.short`."""
@@ -242,6 +245,16 @@ class Design(Sized):
         return self.children.excess_sd.distribution
 
     @property
+    def unit_correlation(self) -> Correlation | None:
+        """The correlation of the changes of children of one unit, another nuisance parameter; None without units."""
+        return getattr(self, self.UNIT_CORRELATION) if self.UNIT_CORRELATION else None
+
+    def correlated(self, value: float) -> "Design":
+        """Return the design with a known correlation within its units."""
+        known = {"value": value, "sd": 0.0, "low": None, "high": None}
+        return self.model_copy(update={self.UNIT_CORRELATION: self.unit_correlation.model_copy(update=known)})
+
+    @property
     def dropout(self) -> float:
         """The share of children lost before the last visit."""
         return self.children.dropout.value
@@ -301,15 +314,18 @@ class Design(Sized):
         cells = np.array([arm.dose > 0 for arm in self.arms])
         return Treatment(np.ascontiguousarray(effect, float), times, np.zeros(times.shape), cells)
 
-    def excess_parts(self, excess_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the SDs (V, R) of a child's own true excess and of the part that its unit shares (0, 0: no unit)."""
+    def excess_parts(self, excess_sd: np.ndarray, correlation: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the SDs (V, R) of a child's own true excess and of the part that its unit shares (0, 0: no unit), in
+        trials of excess_sd (R,) and correlation (R,) within units."""
         return self.children.true_excess_sd(np.array(self.visits), excess_sd).T, np.zeros((0, 0))
 
     def uniform(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Draw uniforms (N, R) for level or age of the children."""
         return rng.random(shape)
 
-    def standard_normal(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    def standard_normal(
+        self, shape: tuple[int, int], rng: np.random.Generator, correlation: np.ndarray | float
+    ) -> np.ndarray:
         """Draw standard normals (N, R) for what sets children of one level and age apart."""
         return rng.standard_normal(shape)
 

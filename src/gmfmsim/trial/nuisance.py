@@ -34,7 +34,8 @@ def settings(design: Design) -> Iterator[tuple[str, Design]]:
     """Yield other children that the same trial may meet: as declared; more and less spread; other losses.
 
     Of a trial without a control group first what its claim rests on, `gains`. excess_sd at its 5 and 95 % quantiles
-    (half and double where it is taken as known); no drop-out and twice as much; losses that depend on the scores, by
+    (half and double where it is taken as known); how alike children of a unit or a centre are, at the same quantiles
+    where it is not known; no drop-out and twice as much; losses that depend on the scores, by
     mechanism; a fifth of the visits missed.
     """
     children = design.children
@@ -45,6 +46,7 @@ def settings(design: Design) -> Iterator[tuple[str, Design]]:
     factor = float(sd.distribution.ppf(np.array(0.95))) / sd.value if sd.sigma else 2.0
     for word, value in (("low", sd.value / factor), ("high", sd.value * factor)):
         yield f"{word} excess SD ({value:.3g} points)", _with(design, excess_sd=_moved(sd, value, sigma=0, df=None))
+    yield from _alike(design)
     lost = children.dropout
     for value in dict.fromkeys((0.0, round(min(2 * lost.value, 0.4), 4))):
         yield f"drop-out {value:.3g}, at random", _with(design, dropout=_lost(lost, value, "completely_at_random", 0))
@@ -54,6 +56,16 @@ def settings(design: Design) -> Iterator[tuple[str, Design]]:
         yield f"drop-out {share:.3g}, of children who do badly by {words}", _with(design, dropout=changed)
     if len(design.visits) > 1:
         yield "a fifth of the visits missed", _with(design, missed=_moved(children.missed, 0.2))
+
+
+def _alike(design: Design) -> Iterator[tuple[str, Design]]:
+    """Yield the correlation within pairs or clusters, and the ICC of centres, at both ends of its law."""
+    ends, within, centres = np.array([0.05, 0.95]), design.unit_correlation, design.children.centres
+    for value in within.distribution.ppf(ends).tolist() if within and within.sd else ():
+        yield f"correlation within {design.UNIT} {value:.3g}", design.correlated(value)
+    for value in centres.law.ppf(ends).tolist() if centres and centres.icc_sd else ():
+        known = centres.model_copy(update={"icc": value, "icc_sd": None})
+        yield f"ICC of centres {value:.3g}", _with(design, centres=known)
 
 
 def gains(design: Design) -> Iterator[tuple[str, Design]]:

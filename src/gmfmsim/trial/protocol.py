@@ -12,7 +12,7 @@ from gmfmsim.trial.analyses import ALONG_DOSES
 from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.reported import in_words
-from gmfmsim.trial.sourced import LEVELS, ByLevel, Figure, Source
+from gmfmsim.trial.sourced import LEVELS, ByLevel, Correlation, Figure, Source
 
 LOSS = {
     "completely_at_random": "completely at random",
@@ -84,7 +84,9 @@ def _value(figure: Source, scale: int) -> str:
     if isinstance(figure, Age):
         return f"{figure.low:g} to {figure.high:g}, median {figure.median:g}"
     if isinstance(figure, Centres):
-        return f"{figure.number}, SD between them {figure.sd:g}"
+        if figure.sd is not None:
+            return f"{figure.number}, SD between them {figure.sd:g}"
+        return f"{figure.number}, ICC {figure.icc:g}" + (f", SD of it {figure.icc_sd:g}" if figure.icc_sd else "")
     if isinstance(figure, ByLevel):
         ends = zip(figure.low or figure.value, figure.high or figure.value, strict=True)
         each = zip(LEVELS, figure.value, ends, strict=True)
@@ -96,6 +98,8 @@ def _value(figure: Source, scale: int) -> str:
             f"logarithm Student t of {figure.df:g} degrees of freedom, scale" if figure.df else "SD of its logarithm"
         )
         text += f", {tails} {figure.sigma:g}"
+    if isinstance(figure, Correlation) and figure.sd:
+        text += f", SD {figure.sd:g}"
     if isinstance(figure, Dropout):
         text += f", {LOSS[figure.mechanism]}" + (f", slope {figure.slope:g}" if figure.slope else "")
     return text

@@ -1,10 +1,12 @@
 """Figures of a design with their source, as its file gives them and its page shows them."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gmfmsim.dist.distributions import Beta, Fixed
 from gmfmsim.files.toml import Spec, key
 
 LEVELS = ("I", "II", "III", "IV", "V")
@@ -35,6 +37,53 @@ class Figure(Source):
         if not ends[0] <= self.value <= ends[1]:
             raise PydanticCustomError("range", "low <= value <= high")
         return self
+
+
+LEAST_SHAPE = 0.1
+"""Parameter of a beta law below which nearly all of it lies at an end."""
+
+
+def share_law(mean: float, sd: float) -> Beta | Fixed:
+    """Return the law of a share with a mean and an SD: beta, or one value where the SD is 0.
+
+    Raises PydanticCustomError where no beta law has such moments, or only one that lies at its ends.
+    """
+    if sd == 0:
+        return Fixed(dist="fixed", value=mean)
+    if not 0 < mean < 1:
+        raise PydanticCustomError("law", "a figure between 0 and 1 beside its SD")
+    most = math.sqrt(mean * (1 - mean) / (1 + LEAST_SHAPE / min(mean, 1 - mean)))
+    if sd > most:
+        words = "an SD of at most {most} for a figure of {mean}"
+        raise PydanticCustomError("law", words, {"most": f"{most:.3g}", "mean": f"{mean:g}"})
+    size = mean * (1 - mean) / sd**2 - 1
+    return Beta(dist="beta", a=mean * size, b=(1 - mean) * size)
+
+
+class Correlation(Figure):
+    """A correlation of children of one unit, from 0 to below 1; `sd` says how well it is known: it has a beta law with
+    `value` as its mean."""
+
+    sd: Annotated[float, key("SD of what it may be, by a beta law with that mean; 0 where it is known", ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _a_law(self):
+        if not 0 <= self.value < 1:
+            raise PydanticCustomError("correlation", "a correlation from 0 to below 1")
+        share_law(self.value, self.sd)
+        return self
+
+    @property
+    def distribution(self) -> Beta | Fixed:
+        """The distribution of the correlation over trials."""
+        return share_law(self.value, self.sd)
+
+    def __str__(self) -> str:
+        """Say it: 0.5, or 0.743 on average (95 % 0.25 to 0.99)."""
+        if self.sd == 0:
+            return f"{self.value:g}"
+        low, high = (f"{end:.2g}" for end in self.distribution.ppf([0.025, 0.975]))
+        return f"{self.value:g} on average (95 % {low} to {high})"
 
 
 FiveLevels = Annotated[list[float], Field(min_length=5, max_length=5)]

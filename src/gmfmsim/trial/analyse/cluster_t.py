@@ -37,7 +37,7 @@ class ClusterT(AnalysisSpec):
         """The unit is a cluster, and what it contributes its mean."""
 
         def sigma(sd: np.ndarray) -> np.ndarray:
-            own, shared = (part[design.endpoint] for part in design.excess_parts(sd))
+            own, shared = (part[design.endpoint] for part in design.excess_parts(sd, design.icc.value))
             return np.sqrt(shared**2 + (own**2 + 2 * design.children.error_sd(sd) ** 2) / design.step)
 
         uneven = "losses leave clusters of different sizes" if design.step > 1 and design.dropout > 0 else None

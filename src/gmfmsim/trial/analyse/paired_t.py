@@ -36,7 +36,7 @@ class PairedT(AnalysisSpec):
         """The unit is a pair, whose difference has twice the variance of what its children do not share."""
 
         def sigma(sd: np.ndarray) -> np.ndarray:
-            own = design.excess_parts(sd)[0][design.endpoint]
+            own = design.excess_parts(sd, design.pair_correlation.value)[0][design.endpoint]
             return np.sqrt(2 * (own**2 + 2 * design.children.error_sd(sd) ** 2))
 
         if reason := design.not_normal_in_arms:

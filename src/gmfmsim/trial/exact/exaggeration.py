@@ -25,8 +25,9 @@ def exaggeration(design: Design, analysis, effect: float, n: int) -> Exaggeratio
 
     With the estimate ~ Normal(theta, (q se)^2), significant beyond c = t q se S on either side (see `rules.error`),
     x = (theta - c) / (q se) and y = -(theta + c) / (q se): P(wrong side) = Phi(y) and E|estimate| over both sides =
-    theta (Phi(x) - Phi(y)) + q se (phi(x) + phi(y)), summed over S, q and completers, at the median SD of change: over
-    a law of SDs with heavy tails the mean size of an estimate has no meaning. Source: Gelman & Carlin 2014.
+    theta (Phi(x) - Phi(y)) + q se (phi(x) + phi(y)), summed over S, q and completers, at the median SD of change and
+    the mean correlation within units: over a law of SDs with heavy tails the mean size of an estimate has no meaning.
+    Source: Gelman & Carlin 2014.
 
     None of an effect that is not above 0, and where the law is not known, of unequal variances or along doses.
     """

@@ -198,6 +198,13 @@ def spread(law: Distribution, knees: tuple[float, ...] = ()) -> Rule:
     return np.concatenate(nodes), np.concatenate(weights)
 
 
+def dense(law: Distribution) -> Rule:
+    """Return the law on many points, along z with a value = quantile at Phi(z); they are not yet a Gauss rule."""
+    weight = NORMAL_END * DENSE_WEIGHTS * np.exp(-((NORMAL_END * DENSE) ** 2) / 2) / math.sqrt(2 * math.pi)
+    there = weight > LEAST_MASS * weight.max()
+    return law.ppf(special.ndtr(NORMAL_END * DENSE[there])), weight[there]
+
+
 def _z_of(sd: float, law: Distribution) -> float:
     """Return the z at whose Phi the quantile is sd, within the range that is followed, by bisection."""
     low, high = -NORMAL_END, NORMAL_END

@@ -12,6 +12,7 @@ from scipy import special
 from gmfmsim.compute.algebra import dot
 from gmfmsim.compute.arguments import valid, vector
 from gmfmsim.compute.labels import xr
+from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.dist.pooled_sd import pooled_sd
 from gmfmsim.model.truths import Belief
@@ -19,11 +20,12 @@ from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, sided, success_of_contrast
 from gmfmsim.trial.exact.largest import Largest
-from gmfmsim.trial.exact.rules import gauss, spread
+from gmfmsim.trial.exact.rules import gauss
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.exact.unequal import chances_unequal
+from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
@@ -48,8 +50,8 @@ class Assurance:
         self.belief = _estimated(belief, self.test)
         self.mixture = _normals(*self.belief)
         self.smeared: dict[int, tuple[Truth, np.ndarray]] = {}
-        sd, self.share = spread(design.sd_change, self.test.knees)
-        self.sigma = _units(self.test, sd)
+        self.analysis = analysis
+        self.sigma, self.share = unit_sds(design, analysis, design.sd_change)
         self.table = Table(self._given) if len(self.claimed) == 1 else None
         self.largest = (
             self._of_largest(self.sigma, self.share) if self.test.doses and self.test.doses.critical else None
@@ -84,7 +86,7 @@ class Assurance:
 
     def at_sd(self, n: int, sd: float) -> float:
         """Return success at n where the SD of change is known. Raises ValueError as `at`, and for an SD not above 0."""
-        sigma, share = _units(self.test, np.array([sd])), np.ones(1)
+        sigma, share = unit_sds(self.design, self.analysis, Fixed(dist="fixed", value=sd))
         return _share(self._of_largest(sigma, share).at(n)) if self.largest else self._over(n, sigma, share)
 
     def _over(self, n: int, sigma: np.ndarray, share: np.ndarray) -> float:
@@ -162,7 +164,8 @@ def success(
 ) -> xr.DataArray:
     """Return the probability of success (n) of an analysis under a belief in the effect of the active arm.
 
-    E[P(claim | effect, SD, completers)] over belief, design.sd_change and the binomial numbers of completers: the
+    E[P(claim | effect, SD, completers)] over belief, design.sd_change, the correlation within units where it is not
+    known, and the binomial numbers of completers: the
     normal components of the belief fold into the estimate, the rest is quadrature with an error below 1e-6. An arm left
     with fewer than two children shows nothing. Every other arm with cells has no part in the contrast, or the same
     effect; tests along doses take the effects of all arms from the belief (`along_doses`). Source: O'Hagan, Stevens &
@@ -190,12 +193,21 @@ def surface(
     """
     n = [int(k) for k in n]
     sd, effect = vector("sd", np.array(list(sd)), above=0), vector("effect", np.array(list(effect)))
-    test = statistic(design, analysis or design.analyses[0])
-    if test.doses:
+    analysis, criteria = analysis or design.analyses[0], claimed or claim(design)
+    if statistic(design, analysis).doses:
         raise ValueError("analysis: must not be one along doses, for which one effect is not the truth; see success")
-    truth = Truth(test.intercept + test.slope * effect, np.zeros(effect.size))
-    sigma, criteria = _units(test, sd), claimed or claim(design)
     values = np.zeros((len(n), sd.size, effect.size))
+    for test, share in by_correlation(design, analysis):
+        values += share * _power(test, (n, sd, effect), criteria)
+    coords = {"n": n, "sd": sd, "effect": effect}
+    return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
+
+
+def _power(test: Statistic, at: tuple[list[int], np.ndarray, np.ndarray], criteria: Claim) -> np.ndarray:
+    """Return power (n, sd, effect) at n, SDs of change and effects."""
+    n, sd, effect = at
+    truth = Truth(test.intercept + test.slope * effect, np.zeros(effect.size))
+    sigma, values = unit_sd(test, sd), np.zeros((len(n), sd.size, effect.size))
     for i, k in enumerate(n):
         left: Completed = completed(test, k)
         for units, scale, df, weight in zip(left.units.T, *left[1:], strict=True):
@@ -204,8 +216,7 @@ def surface(
             else:
                 found = chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
             values[i] += weight * found
-    coords = {"n": n, "sd": sd, "effect": effect}
-    return xr.DataArray(np.clip(valid("success", values), 0, 1), coords, ("n", "sd", "effect"), name="success")
+    return values
 
 
 def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:
@@ -220,12 +231,6 @@ def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:
         mine = of_loading.ravel() == number
         parts.append(Curve(float(weight[mine].sum()), row, _normals(weight[mine], *(x[mine] for x in rest))))
     return parts
-
-
-def _units(test: Statistic, sd: np.ndarray) -> np.ndarray:
-    """Return the SD of a unit (J,) at SDs of change (J,), all above 0: without cells, where those differ by group."""
-    sigma = valid("SD of a unit", test.sigma(sd), above=0)
-    return sigma if test.unequal or not test.response else np.hypot(sigma, test.response[0])
 
 
 def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:

@@ -14,7 +14,7 @@ from gmfmsim.trial.exact.unequal import critical_unequal
 
 def mean_width(design: Design, analysis, n: int, sd: float) -> float | None:
     """Return the mean width, in the unit of the effect, of the interval with probability 1 - alpha, at a known SD of
-    change, over the trials whose analysis can be done; inf where none can.
+    change and the mean correlation within units, over the trials whose analysis can be done; inf where none can.
 
     E[2 t q se S] = 2 t se E[q] E[S] over the binomial numbers of completers, with E[S] = sqrt(2 / df)
     Gamma((df + 1) / 2) / Gamma(df / 2) and, of an analysis adjusted for the baseline, E[q] = 1 / E[S]^2 (see

@@ -25,6 +25,8 @@ NOISE = (
     "response",
     "loss",
     "missed",
+    "correlation",
+    "centre icc",
 )
 """Kinds of noise, each with a generator of its own: one that is not needed is not drawn, and the others stay the same.
 New kinds come last."""

@@ -31,7 +31,9 @@ def observed_scores(
     centres = children.centres
     centre = np.zeros((1, excess_sd.size))
     if centres is not None:
-        centre = centres.sd * noise["centre"].standard_normal((centres.number, excess_sd.size))
+        icc = 0.0 if centres.law is None else centres.law.ppf(noise["centre icc"].random(excess_sd.size))
+        sd = centres.between(excess_sd, icc)
+        centre = sd * noise["centre"].standard_normal((centres.number, excess_sd.size))
     return _scores(
         people.baseline,
         as_shown(children, people.expected, months, excess_sd) if population else people.expected,
@@ -40,7 +42,7 @@ def observed_scores(
         children.multiples if population else np.ones(1),
         allocation.group,
         given,
-        design.excess_parts(excess_sd),
+        design.excess_parts(excess_sd, people.correlation),
         design.unit,
         np.concatenate([[0.0], (months[:-1] / months[1:]) ** children.decay]),
         centre,

@@ -15,12 +15,14 @@ AT_ONCE = 16
 
 
 class People(NamedTuple):
-    """N children in R trials: true baseline score (N, R), expected change (V, N, R), level and age (N, R) or None."""
+    """N children in R trials: true baseline score (N, R), expected change (V, N, R), level and age (N, R) or None, and
+    the correlation within units, one of all trials or (R,)."""
 
     baseline: np.ndarray
     expected: np.ndarray
     level: np.ndarray | None
     age: np.ndarray | None
+    correlation: np.ndarray | float
 
 
 def draw_people(
@@ -28,19 +30,20 @@ def draw_people(
 ) -> People:
     """Return the children of a block of shape (N, R), without measurement error, in trials of excess_sd (R,)."""
     children, months = design.children, np.asarray(design.visits, float)
+    alike = within_units(design, shape[1], noise["correlation"])
     if isinstance(children, NormalChildren):
         sd = children.true_score_sd(excess_sd)
-        baseline = children.baseline.value + sd * design.standard_normal(shape, noise["limit"])
+        baseline = children.baseline.value + sd * design.standard_normal(shape, noise["limit"], alike)
         expected = np.empty((months.size, *shape))
         expected[:] = (children.growth.value * months / 12)[:, None, None]
-        return People(baseline, expected, None, None)
+        return People(baseline, expected, None, None, alike)
     uniform = design.uniform(shape, noise["level"]), design.uniform(shape, noise["age"])
     ages = children.age.low, children.age.median, children.age.high
     of_level = np.array(children.limit.value), children.limit_sd, children.rate
-    z = design.standard_normal(shape, noise["limit"])
+    z = design.standard_normal(shape, noise["limit"], alike)
     level, age, limit, rate = _each(*uniform, z, tuple(np.cumsum(children.shares)[:-1].tolist()), ages, of_level)
     spread = children.rate_spread.value
-    own = design.standard_normal(shape, noise["rate"]) if spread > 0 else None
+    own = design.standard_normal(shape, noise["rate"], alike) if spread > 0 else None
     baseline, expected = np.empty(shape), np.empty((months.size, *shape))
     for first in range(0, shape[0], AT_ONCE):
         rows = slice(first, first + AT_ONCE)
@@ -49,7 +52,15 @@ def draw_people(
         score = curve(limit[rows], rate[rows], age[rows], np.concatenate([[0.0], months]))
         baseline[rows] = score[0]
         np.subtract(score[1:], score[0], out=expected[:, rows])
-    return People(baseline, expected, level, age)
+    return People(baseline, expected, level, age, alike)
+
+
+def within_units(design: Design, trials: int, rng: np.random.Generator) -> np.ndarray | float:
+    """Return the correlation within units in each trial (R,), drawn from its law; one for all where it is known."""
+    known = design.unit_correlation
+    if known is None or known.sd == 0:
+        return 0.0 if known is None else known.value
+    return known.distribution.ppf(rng.random(trials))
 
 
 @compiled

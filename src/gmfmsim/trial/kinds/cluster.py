@@ -1,6 +1,5 @@
 """Whole clusters of children randomised."""
 
-import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from gmfmsim.files.toml import key
 from gmfmsim.trial.analyses import ClusterT
 from gmfmsim.trial.design import Design, one_with_cells
-from gmfmsim.trial.sourced import Figure
+from gmfmsim.trial.sourced import Correlation
 
 
 class Cluster(Design):
@@ -19,16 +18,16 @@ class Cluster(Design):
 
     ALLOWED = (ClusterT,)
     UNIT = "clusters"
+    UNIT_CORRELATION = "icc"
     kind: Literal["cluster"]
     cluster_size: Annotated[int, key("children of a cluster", "children", example=10, ge=1, le=500)]
-    icc: Annotated[Figure, key("correlation of the changes within clusters")]
+    icc: Annotated[Correlation, key("correlation of the changes within clusters")]
 
     def _own_problems(self):
-        share = [] if 0 <= self.icc.value < 1 else ["an icc from 0 to below 1"]
         strata = ["no strata: whole clusters are randomised"] if self.randomisation.strata else []
         split = any(n % self.cluster_size for n in (self.as_run or {}).values())
         whole = [f"an n of whole clusters of {self.cluster_size} in each arm"] if split else []
-        return one_with_cells(self) + share + strata + whole
+        return one_with_cells(self) + strata + whole
 
     @property
     def step(self):
@@ -38,15 +37,15 @@ class Cluster(Design):
     def unit(self):
         return self.cluster_size
 
-    def excess_parts(self, excess_sd):
+    def excess_parts(self, excess_sd, correlation):
         """Return the SDs (V, R): the shared variance is icc x excess_sd(t)^2, of the change as observed.
 
         The child's own is (1 - icc) excess_sd(t)^2 - 2 error^2, so that the total stays.
         """
-        icc, children = self.icc.value, self.children
+        icc, children = correlation, self.children
         observed = np.outer((np.array(self.visits) / 12) ** children.excess_growth.value, excess_sd)
         own = (1 - icc) * observed**2 - 2 * children.error_sd(excess_sd) ** 2
-        return np.sqrt(np.maximum(own, 0)), math.sqrt(icc) * observed
+        return np.sqrt(np.maximum(own, 0)), np.sqrt(icc) * observed
 
     def allocated(self, verb, ratios, how):
         without = how if self.randomisation.method == "none" else ""
@@ -54,4 +53,4 @@ class Cluster(Design):
 
     def own_words(self):
         size = f"{self.cluster_size} {'child' if self.cluster_size == 1 else 'children'}"
-        return [f"A cluster has {size}; changes within it are supposed to correlate by {self.icc.value:g}."]
+        return [f"A cluster has {size}; changes within it are supposed to correlate by {self.icc}."]
