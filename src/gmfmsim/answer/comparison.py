@@ -24,6 +24,7 @@ SAID = {
     "ratio": "arms",
     "dose": "doses, cells/kg",
     "baseline_correlation": "correlation of baseline and endpoint",
+    "within_units": "correlation within units",
     "evidence": "evidence",
     "model": "model",
 }

@@ -9,6 +9,8 @@ from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger
 from gmfmsim.evidence.schema import Row, Tables
 from gmfmsim.question.plan import Prepared
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.sourced import law_words
 
 type Limit = tuple[str, str, tuple[str, ...]]
 """What a limit is about, in words, and the kinds of changed assumptions that it is about."""
@@ -26,7 +28,7 @@ def limits(prepared: Prepared, small: Egger | None, moves: list[dict[str, Any]])
     if prepared.contrasts is None:
         return []
     rows = [*_missing(prepared.tables), *_small_studies(small), *_readings(prepared), *_mixed(prepared)]
-    rows += _scales(prepared)
+    rows += [*_scales(prepared), *_alike(prepared.plan.trial)]
     return [{"about": about, "words": words, "under": _under(moves, changed)} for about, words, changed in rows]
 
 
@@ -92,3 +94,12 @@ def _scales(prepared: Prepared) -> Iterator[Limit]:
     if not gmfm66.all():
         words = f"{int((~gmfm66).sum())} of {gmfm66.size} contrasts are on another scale than the GMFM-66, and enter "
         yield "scales", words + "through a ratio of changes that few children tell.", ("r",)
+
+
+def _alike(trial: Design) -> Iterator[Limit]:
+    within, centres = trial.unit_correlation, trial.children.centres
+    averaged = "The number averages over it; how alike children are is hardly known (gmfmsim show correlation)."
+    if within and within.sd:
+        yield "units", f"Changes within {trial.UNIT} correlate by {within}. {averaged}", ()
+    if centres and centres.icc_sd:
+        yield "centres", f"The ICC of centres is {law_words(centres.icc, centres.icc_sd)}. {averaged}", ()

@@ -355,8 +355,9 @@ def at_answer(sizing: Sizing, required: RequiredN) -> dict[str, Any]:
 def assumed(prepared: Prepared) -> dict[str, Any]:
     """Return what figures of a plan take as given, by name: numbers as numbers, the rest in words."""
     plan, trial = prepared.plan, prepared.plan.trial
-    known = getattr(trial.children, "baseline_correlation", None)
-    return {
+    known, within = getattr(trial.children, "baseline_correlation", None), trial.unit_correlation
+    units = {"within_units": f"correlation within {trial.UNIT} {within}"} if within else {}
+    return units | {
         "design": trial.title,
         "effect": f"{plan.search.planning_value:g} {prepared.unit}",
         "planning_value": plan.search.planning_value,
@@ -383,6 +384,8 @@ def in_words(taken: dict[str, Any]) -> Iterator[str]:
     yield f"  assumed: SD of {taken['month']:g}-month change {taken['sd_of_change']}"
     if correlation is not None:
         yield f"    correlation of baseline and endpoint {correlation:g}"
+    if "within_units" in taken:
+        yield f"    {taken['within_units']}"
     arms, lost = " : ".join(taken["ratio"]), percent(taken["dropout"])
     yield f"    {taken['analysis']}, {claimed}; {arms} as {ratio}; {lost} drop out"
     yield f"    evidence: {taken['evidence']}; model: {taken['model']}"

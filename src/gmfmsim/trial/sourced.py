@@ -60,6 +60,14 @@ def share_law(mean: float, sd: float) -> Beta | Fixed:
     return Beta(dist="beta", a=mean * size, b=(1 - mean) * size)
 
 
+def law_words(mean: float, sd: float) -> str:
+    """Say a share with its law: 0.5, or 0.743 on average (95 % 0.25 to 0.99)."""
+    if sd == 0:
+        return f"{mean:g}"
+    low, high = (f"{end:.2g}" for end in share_law(mean, sd).ppf([0.025, 0.975]))
+    return f"{mean:g} on average (95 % {low} to {high})"
+
+
 class Correlation(Figure):
     """A correlation of children of one unit, from 0 to below 1; `sd` says how well it is known: it has a beta law with
     `value` as its mean."""
@@ -79,11 +87,7 @@ class Correlation(Figure):
         return share_law(self.value, self.sd)
 
     def __str__(self) -> str:
-        """Say it: 0.5, or 0.743 on average (95 % 0.25 to 0.99)."""
-        if self.sd == 0:
-            return f"{self.value:g}"
-        low, high = (f"{end:.2g}" for end in self.distribution.ppf([0.025, 0.975]))
-        return f"{self.value:g} on average (95 % {low} to {high})"
+        return law_words(self.value, self.sd)
 
 
 FiveLevels = Annotated[list[float], Field(min_length=5, max_length=5)]
