@@ -321,7 +321,7 @@ def test_a_trial_has_one_correlation_and_meets_it_at_every_n():
 
 
 def test_centres_lie_apart_by_their_icc():
-    """sd^2 / (sd^2 + excess_sd^2) = icc; by a law each trial has its own, and the SD of change is told at its median."""
+    """sd^2 / (sd^2 + excess_sd^2) = icc; by a law each trial has its own; the SD of change is told at its median."""
     law = {"number": 200, "icc": 0.2, "icc_sd": 0.1} | SOURCE
     design = normal_design("parallel", children={"centres": law, "measurement_error": 0})
     trials = draw_trials(design, 2000, np.zeros((2, 40)), np.full(40, 5.0), stream(8, "centres"))
