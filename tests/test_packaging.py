@@ -30,7 +30,7 @@ def test_the_wheel_carries_tables_models_experiments_and_page(wheel):
         assert len(files) >= 3
         assert files <= names
     tables = {n for n in names if n.startswith("gmfmsim/evidence/tables/") and n.endswith(".csv")}
-    assert len(tables) == 13
+    assert len(tables) == 14
     assert "gmfmsim/report/page.html.j2" in names
     assert any(n.endswith("licenses/LICENSE") for n in names)
 
