@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 import pytest
-import tomli_w
-from damage import MODEL, changed, trial
+from damage import trial
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,12 +90,10 @@ def test_known_small_study_term():
 
 
 def test_covariates_are_what_the_tables_print(primary, tables):
-    printed = {k.split()[0]: age for k, age in of_arm(primary, "age").items() if not math.isnan(age)}
+    known = {name: {k for k, sd in of_arm(primary, f"{name}_sd").items() if sd == 0} for name in ("age", "gmfcs")}
+    printed = {k.split()[0]: age for k, age in of_arm(primary, "age").items() if k in known["age"]}
     assert printed == {"Huang2018": 7.4, "Min2013": 3.94, "Gu2020": 4.29}
-    assert {k for k, level in of_arm(primary, "gmfcs").items() if not math.isnan(level)} == {
-        "Sun2017 ucb_high16",
-        "Sun2017 ucb_low16",
-    }
+    assert known["gmfcs"] == {"Sun2017 ucb_high16", "Sun2017 ucb_low16"}
     assert primary["randomised"].dtype == bool
     assert primary["randomised"].all()
     assert of_arm(primary, "country")["Zarrabi2022 ucb_mnc"] == "Iran"
@@ -113,7 +110,8 @@ def test_own_evidence_without_these_columns_has_none_of_them(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("study,arm,dose,n,mean,sd\nOne,cells,1e7 cells/kg,25,5,6\nOne,none,0,16,1,6\n", encoding="utf-8")
     data = select_contrasts(read_tables(path), Selection(study="One"))
-    assert np.isnan([data["age"].item(), data["gmfcs"].item()]).all()
+    assert (data["age"].item(), data["age_sd"].item(), data["age_told"].item()) == (5.0, 2.0, "other studies")
+    assert (data["gmfcs"].item(), data["gmfcs_sd"].item()) == (3.0, 0.8)
     assert (data["country"].item(), data["randomised"].item()) == ("", False)
     assert data["small_study"].item() == pytest.approx(math.sqrt(1 / 25 + 1 / 16), rel=1e-14)
 
@@ -298,35 +296,24 @@ def test_an_impossible_covariance_names_the_correlation(tmp_path):
 
 # what a model needs and the tables do not print
 
-CANNOT_RUN = {"age": (9, "mean ages"), "gmfcs": (10, "GMFCS levels")}
-"""Terms that the quick start's contrasts lack a covariate for: how many of the twelve lack it, and what the fault says.
-The README says so."""
 
-
-def test_known_terms_that_the_shipped_contrasts_cannot_carry(primary):
-    unknown = {}
-    for name, term in TERMS.items():
-        if term.needs:
-            values = covariate(primary, term.needs)
-            blank = (values == "") if values.dtype.kind in "UO" else ~np.isfinite(values.astype(float))
-            unknown |= {name: int(blank.sum())} if blank.any() else {}
-    assert unknown == {name: count for name, (count, _) in CANNOT_RUN.items()}
+def test_known_the_shipped_contrasts_carry_every_term(primary):
+    for term in TERMS.values():
+        values = covariate(primary, term.needs) if term.needs else np.zeros(1)
+        assert (values != "").all() if values.dtype.kind in "UO" else np.isfinite(values.astype(float)).all()
     assert primary["randomised"].all()  # so that design_bias has its prior alone
 
 
-@pytest.mark.parametrize(("term", "unit"), [("age", "year"), ("gmfcs", "level")])
-def test_a_term_that_cannot_run_is_refused_in_plain_words(tmp_path, term, unit):
-    slope = {"dist": "normal", "mean": 0, "sd": 1, "unit": f"GMFM-66 points per {unit}", "reason": "test"}
-    declared = changed(MODEL | {"terms": [term]}, {"priors": MODEL["priors"] | {f"{term}_slope": slope}})
-    (tmp_path / "own.toml").write_text(tomli_w.dumps(declared), encoding="utf-8")
-    path = trial(tmp_path, {"model.name": "own.toml", "trial.setting": {"age": 4, "gmfcs": 3}})
-    count, several = CANNOT_RUN[term]
+def test_a_term_that_cannot_run_is_refused_in_plain_words(tmp_path):
+    lines = [f"{s},{a},{d},25,{m},6" for s in "AB" for a, d, m in (("cells", "1e7 cells/kg", 5), ("none", 0, 1))]
+    (tmp_path / "own.csv").write_text("\n".join(["study,arm,dose,n,mean,sd", *lines]), encoding="utf-8")
+    path = trial(tmp_path, {"model.name": "country", "evidence.tables": "own.csv"})
     with pytest.raises(InputError) as refusal:
         read_question(str(path))
     (fault,) = refusal.value.faults
     assert fault.where == "key evidence.select"
-    assert fault.allowed == f"contrasts with known {several}, which the model needs"
-    assert fault.problem.count(", month") == count
+    assert fault.allowed == "contrasts with known countries, which the model needs"
+    assert fault.problem.count(", month") == 2
 
 
 def test_known_words_for_everything_that_a_model_needs():

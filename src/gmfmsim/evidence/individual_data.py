@@ -16,6 +16,7 @@ from typing import Annotated
 import numpy as np
 
 from gmfmsim.compute.labels import xr
+from gmfmsim.evidence.covariates import children_of
 from gmfmsim.evidence.formulas.conversions import Z975
 from gmfmsim.evidence.one_more import one_more
 from gmfmsim.evidence.pooled import figures_missing, pooled_rows
@@ -61,6 +62,7 @@ def with_pool(data: xr.Dataset, tables: Tables, choice: IndividualData, file: st
         "month": choice.month,
         "randomised": math.nan,
         **_in_common(tables, held),
+        **children_of(tables.studies[choice.meta_id]),
         "scale": row["scale"],
         "measure": row["measure"],
         "row": 0,

@@ -190,8 +190,7 @@ def data_tree(
     if "study_precision" in flat:
         own, phi["study_precision"] = with_tails(own), flat["study_precision"]
         deviation_sd = flat["study_precision"] ** -0.5
-    raw = np.column_stack([flat[name] for name in dict.fromkeys(c.drawn for c in model.coefficients)])
-    found = complete(own, phi, raw, stream(seed, "complete"), spread=flat.get("spread_offset"))
+    found = complete(own, phi, model.stacked(flat), stream(seed, "complete"), spread=flat.get("spread_offset"))
     posterior = _variables(spec, model, flat, found.deviation * deviation_sd, found.theta, found.spread)
     first, group = data.isel(reading=0), partial(_dataset, spec, model, coords_of(model, data), (chains, draws))
     groups = {
@@ -231,7 +230,7 @@ def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndar
     """Return the named variables (S, ...) of a posterior or prior."""
     amplitude, phi = spec.shape.amplitude, {name: flat[name] for name in model.parameters}
     out = {amplitude: flat[amplitude]} | phi
-    for c in model.coefficients[1:]:
+    for c in (c for c in model.coefficients[1:] if c.parameter is None):
         out[c.variable] = flat[c.drawn] * phi[c.pooled][:, None] if c.pooled else flat[c.drawn]
     if model.likelihood.uncertain_spread:
         out["spread_offset"] = spread
@@ -244,16 +243,12 @@ def _variables(spec, model, flat, deviation, theta, spread) -> dict[str, np.ndar
 
 def _prior_groups(spec, data, model, seed) -> dict[str, dict[str, np.ndarray]] | None:
     """Return draws from the prior and data replicated at them; None where a prior is improper."""
-    priors = [*model.parameters.values(), *(c.prior for c in model.coefficients if not c.pooled)]
+    priors = [*model.parameters.values(), *(c.prior for c in model.coefficients if not c.factor)]
     if not all(p is not None and p.proper for p in priors):
         return None
     rng = stream(seed, "prior")
     flat = {name: prior.ppf(rng.random(PRIOR_DRAWS)) for name, prior in model.parameters.items()}
-    draws = [
-        rng.standard_normal(PRIOR_DRAWS) if c.pooled else c.prior.ppf(rng.random(PRIOR_DRAWS))
-        for c in model.coefficients
-    ]
-    raw = np.column_stack(draws)
+    raw = np.column_stack([c.from_prior(rng, PRIOR_DRAWS) for c in model.coefficients])
     flat |= model.named(raw)
     if "dose_error" in spec.terms:
         flat["dose_offset"] = rng.standard_normal((PRIOR_DRAWS, data.sizes["contrast"]))

@@ -231,10 +231,11 @@ def _engines(spec: ModelSpec, data: xr.Dataset, found: Structure | None) -> tupl
     if found is None:
         lacks = "; ".join(f"{what} is not known for {', '.join(names)}" for what, names in not_known(spec, data))
         return Engine("exact", lacks), Engine("nuts", lacks)
-    coefficients = tuple(dict.fromkeys(c.variable for c in found.coefficients))
+    own = [c for c in found.coefficients if c.parameter is None]
+    coefficients = tuple(dict.fromkeys(c.variable for c in own))
     deviations = tuple(f"deviations by {level.name}" for level in found.levels)
     sizes = ("sizes of unknown standard errors",) if found.likelihood.uncertain_spread else ()
-    sampled = [*found.parameters, *dict.fromkeys(c.drawn for c in found.coefficients)]
+    sampled = [*found.parameters, *dict.fromkeys(c.drawn for c in own)]
     sampled += ["dose_offset"] if "dose_error" in spec.terms else []
     sampled += ["study_precision"] if spec.heterogeneity == "student_t" else []
     sampled += ["spread_offset"] if sizes else []
@@ -253,7 +254,7 @@ def model_graph(spec: ModelSpec, data: xr.Dataset) -> tuple[Node, ...]:
     from pymc.model_graph import ModelGraph
 
     model, known = build(spec, data), structure(spec, data)
-    priors = dict(known.parameters) | {c.variable: c.prior for c in known.coefficients if not c.pooled}
+    priors = dict(known.parameters) | {c.variable: c.prior for c in known.coefficients if not c.factor}
     laws = {name: str(prior) for name, prior in priors.items()} | {"y": "mixture of MvNormal"}
     parents = ModelGraph(model).make_compute_graph()
     kinds = {"data": model.data_vars, "observed": model.observed_RVs, "sampled": model.free_RVs}

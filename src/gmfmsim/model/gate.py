@@ -34,7 +34,7 @@ def agreement(exact: ExactPosterior, tree: xr.DataTree) -> list[dict]:
 
     posterior, rows = tree["posterior"].to_dataset(), []
     wanted = [(name, None, None) for name in exact.prepared.names]
-    wanted += [(c.variable, c.dim, c.label) for c in exact.prepared.structure.coefficients]
+    wanted += [(c.variable, c.dim, c.label) for c in exact.prepared.structure.coefficients if c.parameter is None]
     for name, dim, label in wanted:
         draws = posterior[name].sel({dim: label}) if dim else posterior[name]
         for figure, value in _exact_figures(exact, name, label).items():

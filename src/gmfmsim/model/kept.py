@@ -79,6 +79,8 @@ NAMES = {
     "month": ("Months since the first infusion", "months"),
     "age": ("Mean age of the children", "years"),
     "gmfcs": ("Mean GMFCS level of the children", "level"),
+    "age_sd": ("SD of what the mean age may be, 0 where it is printed", "years"),
+    "gmfcs_sd": ("SD of what the mean GMFCS level may be, 0 where levels are counted", "level"),
     "randomised": ("Share of a contrast that is randomised: 1, or 0", NONE),
     "pooled_trials": ("Trials whose mean a contrast is: 1, or those of a pool of individual data", NONE),
     "n_active": ("Children with cells", "children"),

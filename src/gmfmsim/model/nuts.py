@@ -147,7 +147,9 @@ def _coefficients(model: Structure, phi: Mapping) -> list:
     out = []
     for variable, group in groupby(model.coefficients, lambda c: c.variable):
         c, *more = group
-        if c.pooled:
+        if c.parameter:
+            node = 1.0
+        elif c.pooled:
             node = pm.Normal(c.drawn, dims=c.dim)
             pm.Deterministic(variable, phi[c.pooled] * node, dims=c.dim)
         else:

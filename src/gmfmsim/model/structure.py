@@ -12,7 +12,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.likelihood import Likelihood, likelihood
-from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate
+from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate, covariate_sd
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,19 @@ class Structure:
         """Return values (S, p) of the coefficients as they are drawn: by name, (S,) or (S, labels)."""
         places: dict[str, list[int]] = {}
         for i, c in enumerate(self.coefficients):
-            places.setdefault(c.drawn, []).append(i)
+            if c.parameter is None:
+                places.setdefault(c.drawn, []).append(i)
         labelled = {c.drawn for c in self.coefficients if c.dim}
         return {
             n: np.stack([values[:, i] for i in at], axis=-1) if n in labelled else values[:, at[0]]
             for n, at in places.items()
         }
+
+    def stacked(self, named: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return draws by name, (S,) or (S, labels), as the values (S, p) of `named`; 1 where a parameter is all."""
+        size = len(next(iter(named.values())))
+        parts = {c.drawn: np.ones(size) if c.parameter else named[c.drawn] for c in self.coefficients}
+        return np.column_stack(list(parts.values()))
 
     @cached_property
     def slots(self) -> list[tuple[int, np.ndarray]]:
@@ -68,7 +75,8 @@ class Structure:
     def columns(self, phi: Mapping, parts: tuple | None = None) -> list:
         """Return the column of every coefficient, (..., K) each, in the unit of the reported effects.
 
-        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd. A column of degree k on
+        A pooled coefficient is sd x b with b ~ Normal(0, 1), so that its column holds the sd; one that is a parameter
+        has it in its column, and b = 1. A column of degree k on
         its own scale is column / scale^k in GMFM-66 points. parts: scale(phi) and shape(phi) where they are at hand.
         """
         scale, shape = parts or (self.scale(phi), self.shape(phi))
@@ -76,7 +84,7 @@ class Structure:
             (scale ** (1 - c.degree) if c.degree else scale)
             * c.column
             * (shape if c.on_curve else 1.0)
-            * (phi[c.pooled] if c.pooled else 1.0)
+            * (phi[c.factor] if c.factor else 1.0)
             for c in self.coefficients
         ]
 
@@ -107,11 +115,12 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
     dose, control_dose = data["dose"].values, data["control_dose"].values
-    linear = {name for term in spec.terms for name in TERMS[term].priors if name not in TERMS[term].nonlinear}
-    left_out = {curve.amplitude, *linear, *(("r",) if gmfm66.all() else ())}
     amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
     added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
     levels = _levels(spec, data)
+    nonlinear = {name for term in spec.terms for name in TERMS[term].nonlinear} | {c.parameter for c in added}
+    linear = {name for term in spec.terms for name in TERMS[term].priors if name not in nonlinear}
+    left_out = {curve.amplitude, *linear, *(("r",) if gmfm66.all() else ())}
     se = data["se"].isel(reading=0).values
     se = se * np.where(gmfm66, 1.0, spec.priors["r"].ppf(0.5))  # priors of tau that depend on them are in its points
     return Structure(
@@ -132,8 +141,9 @@ def difference(spec: ModelSpec, dose, control_dose, phi: Mapping):
 
 
 def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
-    """Return the levels of heterogeneity: between studies, within them between months, between arms.
+    """Return the levels of heterogeneity: between studies, within them between months, between arms, and by covariates.
 
+    Where a mean of a study's children is not known, m + s e with e ~ Normal(0, 1), the study deviates by slope x s x e.
     A contrast that is the mean of k trials deviates by the mean of their deviations, with the SD of one / sqrt(k).
     """
     names = data["study"].values.tolist()
@@ -151,12 +161,19 @@ def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     if "pooled_trials" in data:
         share = data["pooled_trials"].values ** -0.5
         levels = [replace(level, sd=partial(_of_means, level.sd, share)) for level in levels]
+    unknown = {name: covariate_sd(data, name) for name in ("age", "gmfcs") if name in spec.terms}
+    levels += [Level(name, study, partial(_of_unknown, name, sd)) for name, sd in unknown.items() if sd.any()]
     return tuple(levels)
 
 
 def _of_means(sd: Callable[[Mapping], object], share: np.ndarray, phi: Mapping):
     """Return the SD of the deviation of every contrast, (..., K): `sd` of one trial's, times share (K,)."""
     return sd(phi) * share
+
+
+def _of_unknown(name: str, sd: np.ndarray, phi: Mapping):
+    """Return the SD of the deviation of every contrast, (..., K), by a mean of its children with the SD sd (K,)."""
+    return phi[f"{name}_slope"] * sd
 
 
 def hidden_by_pools(spec: ModelSpec, data: xr.Dataset) -> str | None:

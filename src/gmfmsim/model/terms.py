@@ -39,7 +39,8 @@ class Coefficient:
     """A linear coefficient: adds value x column to the amplitude of the curve, or to the effect itself.
 
     `variable` [label] names it in the posterior, `dim` is the dimension of the labels. Its prior is `prior` (flat if
-    None) or, with `pooled`, Normal(0, that parameter). The column is of this degree in the points of the contrast's own
+    None) or, with `pooled`, Normal(0, that parameter). With `parameter` its value is that non-linear parameter, which
+    the column then holds, and what is left of it is 1. The column is of this degree in the points of the contrast's own
     scale: 1 for its standard error, 0 where the scale does not matter.
     """
 
@@ -51,6 +52,18 @@ class Coefficient:
     dim: str | None = None
     pooled: str | None = None
     degree: int = 0
+    parameter: str | None = None
+
+    @property
+    def factor(self) -> str | None:
+        """The parameter that its column is multiplied with, if any."""
+        return self.pooled or self.parameter
+
+    def from_prior(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Return draws (size,) of what its column is multiplied with: standard deviations of a pooled one."""
+        if self.parameter:
+            return np.ones(size)
+        return rng.standard_normal(size) if self.pooled else self.prior.ppf(rng.random(size))
 
     @property
     def drawn(self) -> str:
@@ -105,6 +118,12 @@ def route(text: str) -> str:
     return "intravenous" if ways <= {"IV", "IA"} else "other"
 
 
+def covariate_sd(data: xr.Dataset, name: str) -> np.ndarray:
+    """Return the SD of what a covariate of the contrasts may be, (K,): 0 where it is known."""
+    sd = f"{name}_sd"
+    return data[sd].values if sd in data else np.zeros(data.sizes["contrast"])
+
+
 def covariate(data: xr.Dataset, name: str) -> np.ndarray:
     """Return a covariate of the contrasts as the terms read it, (K,): NaN or "" where it is not known."""
     if name not in data:
@@ -131,6 +150,21 @@ def _by_number(name: str, by: str, column: Callable[[np.ndarray], np.ndarray], o
 
     def coefficients(data, priors):
         return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve)]
+
+    return coefficients
+
+
+def _by_mean(name: str, by: str) -> Callable:
+    """Return the one coefficient `name` of the mean of the children, less its reference: linear where that is known.
+
+    Where it is not, the slope also says how far studies deviate by it (`structure`), and so is non-linear.
+    """
+
+    def coefficients(data, priors):
+        column = covariate(data, by).astype(float) - REFERENCE[by]
+        if covariate_sd(data, by).any():
+            return [Coefficient(name, column, parameter=name)]
+        return [Coefficient(name, column, priors[name])]
 
     return coefficients
 
@@ -191,15 +225,15 @@ TERMS: dict[str, Term] = {
     ),
     "age": Term(
         ("age_slope",),
-        "amplitude += age_slope (mean age - 4 years)",
+        "amplitude += age_slope (age_i - 4),  age_i = m_i + s_i e_i years,  e_i ~ Normal(0, 1): s_i 0 where printed",
         "age",
-        _by_number("age_slope", "age", lambda age: age - REFERENCE["age"]),
+        _by_mean("age_slope", "age"),
     ),
     "gmfcs": Term(
         ("gmfcs_slope",),
-        "amplitude += gmfcs_slope (mean GMFCS level - 3)",
+        "amplitude += gmfcs_slope (level_i - 3),  level_i = m_i + s_i e_i,  e_i ~ Normal(0, 1): s_i 0 where counted",
         "gmfcs",
-        _by_number("gmfcs_slope", "gmfcs", lambda level: level - REFERENCE["gmfcs"]),
+        _by_mean("gmfcs_slope", "gmfcs"),
     ),
     "design_bias": Term(
         ("design_bias",),

@@ -129,6 +129,7 @@ def resampled(spec: ModelSpec, data: xr.Dataset, k: int, seed: int) -> xr.Datase
     rows = data.isel(reading=0, contrast=rng.integers(data.sizes["contrast"], size=k))
     low, high = np.log(np.nanmin(data["dose"])), np.log(np.nanmax(data["dose"]))
     needs = [TERMS[term].needs for term in spec.terms if TERMS[term].needs]
+    needs += [f"{name}_sd" for name in needs if f"{name}_sd" in data]
     return contrasts_from_arrays(
         np.zeros(k),
         rows["se"].values ** 2,

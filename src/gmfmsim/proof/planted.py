@@ -60,12 +60,12 @@ def simulate(spec: ModelSpec, design: xr.Dataset, seed: int, number: int) -> Sim
     rng = stream(seed, "calibrate", number)
     model = structure(spec, design)
     phi = {name: prior.ppf(rng.random(1)) for name, prior in model.parameters.items()}
-    raw = np.array([rng.standard_normal() if c.pooled else c.prior.ppf(rng.random()) for c in model.coefficients])
+    raw = np.concatenate([c.from_prior(rng, 1) for c in model.coefficients])
     own, given = model, dict(phi)
     if "dose_error" in spec.terms:
         own, given["dose_offset"] = with_doses(model, spec, design), rng.standard_normal((1, design.sizes["contrast"]))
     y = from_prior(own, given, raw[None], rng, nu=phi.get("nu"))[3][0]
-    sd = np.array([phi[c.pooled][0] if c.pooled else 1.0 for c in model.coefficients])
+    sd = np.array([phi[c.factor][0] if c.factor else 1.0 for c in model.coefficients])
     truth = quantities(spec, model.labelled, phi, sd * raw[None], rng, highest_dose(design))
     first = design["effect"].isel(reading=0)
     effect = design["effect"] + xr.DataArray(y - first.values, dims="contrast")
@@ -110,8 +110,8 @@ def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
         found = posterior(structure(spec, simulated.data))
         if found.missed > MISSED_MAX:
             raise ValueError(f"missed density {found.missed:.2g}, at most {MISSED_MAX:g}")
-        laws = {name: found.parameter(name) for name in found.prepared.names}
-        laws |= {_name(*one): found.coefficient(*one) for one in found.labelled}
+        laws = {_name(*one): found.coefficient(*one) for one in found.labelled}
+        laws |= {name: found.parameter(name) for name in found.prepared.names}
         at = highest_dose(simulated.data)
         both = tuple(effect_at(found, spec.shape, at, of) for of in ("mean", "new_study"))
         laws |= dict(zip(("effect", "new study"), both, strict=True))

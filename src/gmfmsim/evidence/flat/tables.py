@@ -36,7 +36,8 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
     for study, own in results.items():
         first = own[0].row
         known = study_row(study, citation=first["source"] or study)
-        add("studies", first, line(first["row"]), **{c: known[c] for c in ("citation", "design", "seed", "notes")})
+        said = {c: known[c] for c in ("citation", "design", "seed", "notes")}
+        add("studies", first, line(first["row"]), **said, age_mean_y=_mean_age(own))
         compared: list[Comparison] = []
         for group in comparable(own):
             control = control_of(group)
@@ -55,6 +56,16 @@ def tables_of(file: str, results: dict[str, list[Result]]) -> dict[str, list[Row
             reason = {"reading": "change_score", "weight": 1.0, "reason": ones[0].note}
             add("readings", ones[0].active.row, "", scale=scale, month=month, **reason)
     return tables if tables["readings"] else {name: rows for name, rows in tables.items() if name != "readings"}
+
+
+def _mean_age(results: list[Result]) -> float | None:
+    """Return the mean age of the children of a study: of its arms, by their children; None where one has none."""
+    rows = {result.row["arm"]: result.row for result in results}.values()
+    ages, children = [row["age_y"] for row in rows], [row["n"] for row in rows]
+    if None in ages:
+        return None
+    weights = [1] * len(ages) if None in children else children
+    return sum(age * n for age, n in zip(ages, weights, strict=True)) / sum(weights)
 
 
 def _of(row: Row) -> tuple[str, float]:

@@ -51,7 +51,7 @@ def _block_density(spec: ModelSpec, data: xr.Dataset, model: Structure, rows: Ma
     like, mean = model.likelihood, 0.0
     values = np.column_stack([rows[name] for name in dict.fromkeys(c.variable for c in model.coefficients)])
     for i, (column, c) in enumerate(zip(model.columns(phi), model.coefficients, strict=True)):
-        mean = mean + column * (values[:, [i]] / phi[c.pooled] if c.pooled else values[:, [i]])
+        mean = mean + column * (values[:, [i]] / phi[c.factor] if c.factor else values[:, [i]])
     loads = [np.broadcast_to(load, mean.shape) for load in model.loads(phi)]
     gains = model.gains(loads)
     if spec.heterogeneity == "student_t":

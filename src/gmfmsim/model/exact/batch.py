@@ -54,6 +54,8 @@ def prepare_batch(model: Structure) -> Batch:
     like = model.likelihood
     if like.uncertain_spread or (like.states > 1).any():
         raise Refused("many data sets need one reading and known standard errors: fix the readings")
+    if any(c.parameter for c in model.coefficients):
+        raise Refused("many data sets need known means of ages and levels: fit them one by one")
     ready = prepare(model)
     effects = _pilots(model, ready)
     likes = (replace(like, effect=like.place(y)[:, None, :]) for y in effects)

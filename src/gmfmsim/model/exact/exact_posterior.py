@@ -103,21 +103,23 @@ class ExactPosterior:
         return self.standardised(loading, np.broadcast_to(variance, self.box.nodes.shape[0]))
 
     def standardised(self, loading: np.ndarray, variance: np.ndarray) -> NormalMixture:
-        """Return the distribution of sum_j loading_j b_j + Normal(0, variance), b with a unit sd if pooled.
+        """Return the distribution of sum_j loading_j b_j + Normal(0, variance), with b as `Structure.columns` has it.
 
         loading (J, p) and variance (J,) by node.
         """
-        a, b, _ = self.statistics
-        mean, spread = kernels.linear_at(a, b, *self.prepared.system, self.node, self.combination, loading)
+        (a, b, _), free = self.statistics, self.prepared.free
+        own = np.ascontiguousarray(loading[:, free])
+        mean, spread = kernels.linear_at(a, b, *self.prepared.system, self.node, self.combination, own)
+        mean += loading[:, ~free].sum(axis=1)[self.node]
         spread += variance[self.node]
         return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
 
     @cached_property
     def _sd_of_pooled(self) -> np.ndarray:
-        """What turns the standardised coefficients into coefficients, (J, p)."""
+        """What turns the standardised coefficients, and ones, into coefficients, (J, p)."""
         ones = np.ones(self.box.nodes.shape[0])
-        pooled = (c.pooled for c in self.prepared.structure.coefficients)
-        return np.stack([self.phi[name] if name else ones for name in pooled], axis=1)
+        factors = (c.factor for c in self.prepared.structure.coefficients)
+        return np.stack([self.phi[name] if name else ones for name in factors], axis=1)
 
     def new_study(self, amplitude: int = 0) -> NormalMixture:
         """Return the predictive distribution of the amplitude in a new study: Normal(amplitude, tau^2), integrated."""
@@ -133,7 +135,7 @@ class ExactPosterior:
         ready = self.prepared
         box, density = ready.resolved(self.box, self.density, None, BETWEEN_FOR_DRAWS)
         x = draw(box, density, uniform[:, :-1]) if ready.names else np.zeros((uniform.shape[0], 0))
-        coefficients = np.empty(normal.shape)
+        coefficients = np.ones(normal.shape)
         chunk = max(1, 4_000_000 // ready.states.combinations)
         for rows in np.array_split(np.arange(x.shape[0]), -(-x.shape[0] // chunk)):
             log_p, (a, b, _) = ready.log_joint(x[rows])
@@ -141,7 +143,8 @@ class ExactPosterior:
             goal = uniform[rows, -1:] * below[:, -1:]
             number = np.minimum((below < goal).sum(axis=1), below.shape[1] - 1)
             mean, covariance = kernels.coefficients_at(a, b, *ready.system, np.arange(rows.size), number)
-            coefficients[rows] = mean + product(cholesky(covariance), normal[rows, :, None])[..., 0]
+            noise, free = normal[rows][:, ready.free, None], np.flatnonzero(ready.free)
+            coefficients[rows[:, None], free] = mean + product(cholesky(covariance), noise)[..., 0]
         return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients
 
 

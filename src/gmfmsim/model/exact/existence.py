@@ -20,7 +20,7 @@ def orders(model: Structure) -> dict[str, float]:
     directions of the data the deviations of its units fill, beyond those that coefficients with flat priors take. A
     moment of order j exists where a + m > 1 + j. For other parameters the likelihood tends to a constant: m = 0.
     """
-    flat = _columns(model, lambda c: c.prior is None and c.pooled is None)
+    flat = _columns(model, lambda c: c.prior is None and c.factor is None)
     return {
         name: prior.tail - 1 + (_directions(model, (name,), flat) if name in SCALES else 0)
         for name, prior in model.parameters.items()
@@ -44,7 +44,7 @@ def impropriety(model: Structure) -> str | None:
     counted as flat: a posterior that only the width of the prior of the mean makes proper would say nothing else.
     """
     improper = [name for name, prior in model.parameters.items() if not prior.proper]
-    flat = _columns(model, lambda c: c.pooled is None)
+    flat = _columns(model, lambda c: c.factor is None)
     for size in range(1, len(improper) + 1):
         for chosen in itertools.combinations(improper, size):
             found = _directions(model, chosen, flat)

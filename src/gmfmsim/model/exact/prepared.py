@@ -111,8 +111,9 @@ def where_sizes_are(model: Structure, mean: np.ndarray, gains: list) -> tuple[np
 class Prepared:
     """A structure with what does not change from node to node.
 
-    names: the parameters that are integrated, one an axis; held: the values of those that are not, by name. sizes: the
-    most points that each unknown standard error can have.
+    names: the parameters that are integrated, one an axis; held: the values of those that are not, by name. free (p,):
+    which coefficients are found, and are not 1 times a parameter. sizes: the most points that each unknown standard
+    error can have.
     """
 
     structure: Structure
@@ -126,6 +127,7 @@ class Prepared:
     arrays: tuple
     orders: dict[str, float]
     sizes: int
+    free: np.ndarray
 
     @property
     def system(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -175,6 +177,8 @@ class Prepared:
         states = self.states
         given = states.start, states.effect, states.whiten, states.constant
         found = kernels.block_statistics(columns, loads, *self.arrays, *given)
+        if not self.free.all():
+            found = _with_ones(*found, self.free)
         return kernels.log_evidence(*found, *self.system, self.prior_c), *found
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -209,10 +213,22 @@ class Prepared:
         """Return it with points for each unknown standard error, where its posterior is at coordinates x (axes,)."""
         log_p, (a, b, _) = self.log_joint(x[None])
         value, _ = kernels.coefficients_at(a, b, *self.system, np.zeros(1, int), np.argmax(log_p, axis=1))
-        phi = self.phi(x[None])
-        mean = sum(column * b for column, b in zip(self.structure.columns(phi), value[0], strict=True))
+        phi, whole = self.phi(x[None]), np.ones(self.free.size)
+        whole[self.free] = value[0]
+        mean = sum(column * b for column, b in zip(self.structure.columns(phi), whole, strict=True))
         gains = self.structure.gains(self.structure.loads(phi))
         return replace(self, states=expand(self.structure, points, *where_sizes_are(self.structure, mean, gains)))
+
+
+def _with_ones(a: np.ndarray, b: np.ndarray, c: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return A, b and c of `kernels.block_statistics` for the coefficients that are free (p,), all others being 1.
+
+    c + b' beta - beta' A beta / 2 with beta = (beta_f, 1): A_ff, b_f - A_f1 1, and c + 1' b_1 - 1' A_11 1 / 2.
+    """
+    one = ~free
+    across, within = a[:, :, free][..., one].sum(axis=-1), a[:, :, one][..., one].sum(axis=(-2, -1))
+    parts = a[:, :, free][..., free], b[:, :, free] - across, c + b[:, :, one].sum(axis=-1) - 0.5 * within
+    return tuple(np.ascontiguousarray(part) for part in parts)
 
 
 def prepare(model: Structure) -> Prepared:
@@ -222,7 +238,7 @@ def prepare(model: Structure) -> Prepared:
     combinations of readings to integrate.
     """
     for c in model.coefficients:
-        if c.prior is not None and c.pooled is None and c.prior.dist != "normal":
+        if c.prior is not None and c.factor is None and c.prior.dist != "normal":
             raise Refused(f"the prior of {c.variable} is {c.prior}: the exact engine needs a normal one; use nuts")
     held = {name: prior.value for name, prior in model.parameters.items() if isinstance(prior, Fixed)}
     names = tuple(name for name in model.parameters if name not in held)
@@ -243,6 +259,7 @@ def prepare(model: Structure) -> Prepared:
     own = [
         (0.0, 1.0) if c.pooled else (c.prior.mean, c.prior.sd**-2.0) if c.prior else (0.0, 0.0)
         for c in model.coefficients
+        if c.parameter is None
     ]
     mean, precision = np.array(own).T
     proper = precision > 0
@@ -268,4 +285,5 @@ def prepare(model: Structure) -> Prepared:
         arrays,
         found,
         sizes,
+        np.array([c.parameter is None for c in model.coefficients]),
     )
