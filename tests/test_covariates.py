@@ -320,6 +320,7 @@ def test_known_words_for_everything_that_a_model_needs():
     several = {needs: IN_WORDS[needs][1] for needs in ["dose", *(t.needs for t in TERMS.values() if t.needs)]}
     assert several == {
         **{"dose": "doses", "route": "routes", "month": "months", "age": "mean ages", "gmfcs": "GMFCS levels"},
+        "claimed_age": "shares of children of 3 to 10 years",
         **{"cell_class": "cell classes", "country": "countries", "small_study": "numbers of children"},
         **{"randomised": "allocations (randomised or not)", "log10_dose_sd": "uncertainties of dose"},
     }

@@ -31,6 +31,7 @@ PRIORS = {
     "rho": {"dist": "beta", "a": 2.0, "b": 1.0},
     "age_slope": {"dist": "normal", "mean": 0.0, "sd": 1.0},
     "gmfcs_slope": {"dist": "normal", "mean": 0.0, "sd": 1.0},
+    "claimed_age_slope": {"dist": "normal", "mean": 0.0, "sd": 1.0},
     "design_bias": {"dist": "normal", "mean": 0.0, "sd": 2.0},
     "small_study": {"dist": "normal", "mean": 0.0, "sd": 4.0},
     "r": {"dist": "truncated_normal", "mean": 0.56, "sd": 0.1, "lower": 0.3, "upper": 1.0},

@@ -8,13 +8,23 @@ from numpy.polynomial.legendre import leggauss
 from scipy.stats import halfnorm, multivariate_normal, norm
 
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
-from gmfmsim.evidence.covariates import AGE_IN_RANGE, AGE_OF_FIELD, LEVEL_IN_RANGE, mean_age, mean_level
+from gmfmsim.evidence.covariates import (
+    AGE_IN_RANGE,
+    AGE_OF_FIELD,
+    CLAIMED_AGES,
+    LEVEL_IN_RANGE,
+    SHAPE_OF_AGES,
+    mean_age,
+    mean_level,
+    share_of_ages,
+)
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.engine import fit
 from gmfmsim.model.exact import fit_exact
 from gmfmsim.model.nuts import Sampler, build
+from gmfmsim.model.setting import Setting, reach, reach_words
 from gmfmsim.model.structure import structure
 from gmfmsim.streams import stream
 
@@ -227,7 +237,7 @@ def planted(seed: int, studies: int = 30):
     return evidence(theta + se * rng.standard_normal(studies), se, age=told, age_sd=sd)
 
 
-@pytest.mark.parametrize("size", [60, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [30, pytest.param(600, marks=pytest.mark.slow)])
 def test_recovery_of_a_slope_with_ages_not_printed(size):
     """Under a prior that says next to nothing: means without bias, and intervals that cover as they claim."""
     spec, found, covered = model("age", slope=5.0, tau=5.0), [], []
@@ -241,7 +251,7 @@ def test_recovery_of_a_slope_with_ages_not_printed(size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["age", "gmfcs"])
+@pytest.mark.parametrize("name", ["age", "gmfcs", "claimed_age"])
 def test_both_engines_agree_on_the_shipped_contrasts(tables, name):
     data = read_contrasts(select_contrasts(tables, Selection(default_use="primary")), tables, "average")
     found = fit(read_model(ModelChoice(name=name)), data, Sampler(), 20261130)
@@ -256,3 +266,46 @@ def test_structure_of_the_shipped_contrasts(tables):
     assert [level.name for level in found.levels] == ["study", "age"]
     unknown = found.loads({"tau": 0.0, "age_slope": -0.5, "r": 0.5})[1]
     np.testing.assert_allclose(unknown, -0.5 * data["age_sd"].values / np.where(data["gmfm66"].values, 1, 0.5))
+
+
+# the ages of which a clinic claims most
+
+
+@pytest.mark.parametrize(
+    ("row", "share"),
+    [
+        (study(3, 5, 10), 1.0),
+        (study(1, 5, 9), (0.5 + 1) / 2),
+        (study(4, 10, 16), 0.5),
+        (study(12, 13, 14), 0.0),
+        (study(5, 5, 5), 1.0),
+        (study(None, 6, None), norm.cdf(4 / 2.7) - norm.cdf(-3 / 2.7)),
+    ],
+)
+def test_known_shares_of_the_claimed_ages(row, share):
+    found = share_of_ages(row)
+    assert found.mean == pytest.approx(share, abs=1e-12)
+    assert found.sd == pytest.approx(SHAPE_OF_AGES, abs=1e-12)  # the mean age is printed
+
+
+def test_a_mean_age_that_is_not_printed_makes_the_share_less_sure():
+    """Of 1 to 9 years, mean 4.04 +- 0.96: of the lower half 1.04/3.04, 2/4 and 0.08/2.08 are above 3."""
+    found = share_of_ages(study(1, None, 9))
+    assert found.mean == pytest.approx((1.04 / 3.04 + 1) / 2, abs=1e-12)
+    assert found.sd == pytest.approx(np.hypot((0.5 - 0.08 / 2.08) / 4, SHAPE_OF_AGES), abs=1e-12)
+
+
+def test_the_claimed_ages_are_those_of_the_claim(tables):
+    (claim,) = [row for row in tables.rows["claims"] if row["claim_id"] == "C09"]
+    assert (claim["low"], claim["high"]) == CLAIMED_AGES
+
+
+def test_what_a_plan_says_of_a_slope(tables):
+    data = read_contrasts(select_contrasts(tables, Selection(default_use="primary")), tables, "as_tabled")
+    found = reach(data, "age")
+    assert found == (pytest.approx(3.14), pytest.approx(7.91), 3, 6, 0)
+    words = reach_words(data, "age", Setting(age=12.0))
+    assert "trials from 3.1 to 7.9 (printed by 3, within ends that are printed by 6)" in words
+    assert "12, lies outside" in words
+    assert "outside" not in reach_words(data, "age", Setting(age=5.0))
+    assert "(printed by 1, within ends that are printed by 5, not told by 3)" in reach_words(data, "gmfcs", Setting())

@@ -23,7 +23,7 @@ from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
 from gmfmsim.question.question import read_question
 
-SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0}
+SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0, "claimed_age": 0.5}
 EXACT = {"engine": "exact", "cross_check": False, "draws": 200, "chains": 2}
 NUTS = {"engine": "nuts", "name": "pymc", "draws": 100, "tune": 100, "chains": 2, "target_accept": 0.8}
 BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
@@ -39,6 +39,7 @@ PRIORS = {
     },
     "age": {"age_slope": SLOPE},
     "gmfcs": {"gmfcs_slope": SLOPE},
+    "claimed_age": {"claimed_age_slope": SLOPE},
     "design_bias": {"design_bias": SLOPE},
     "small_study": {"small_study": SLOPE},
     "pet": {"pet": SLOPE | {"unit": "none"}},

@@ -32,7 +32,10 @@ PRIORS = {
     "tau_group": SCALE,
     "tau_arm": SCALE,
     "rho": {"dist": "uniform", "lower": 0, "upper": 1},
-} | dict.fromkeys(("route_effect", "month_effect", "age_slope", "gmfcs_slope", "design_bias", "small_study"), WIDE)
+} | dict.fromkeys(
+    ("route_effect", "month_effect", "age_slope", "gmfcs_slope", "claimed_age_slope", "design_bias", "small_study"),
+    WIDE,
+)
 TRUTH = {
     "mu": 2.0,
     "slope": 2.5,
@@ -94,7 +97,13 @@ def evidence(seed, terms=(), *, curve="constant", studies=40, arms=1, months=(12
             theta += TRUTH["design_bias"] * ("design_bias" in terms and not randomised)
             theta += TRUTH["small_study"] * small * ("small_study" in terms)
             row = {"study": f"s{i}", "arm": f"s{i}a{a}", "month": month, "dose": doses[a], "cell_class": cells[a]}
-            row |= {"age": age, "gmfcs": gmfcs, "randomised": randomised, "country": f"c{country:02}"}
+            row |= {
+                "age": age,
+                "gmfcs": gmfcs,
+                "claimed_age": gmfcs / 5,
+                "randomised": randomised,
+                "country": f"c{country:02}",
+            }
             row |= {"route": ways[a], "small_study": small, "log10_dose_sd": 0.3}
             rows.append(row | {"theta": theta / (1.0 if gmfm66 else TRUTH["r"]), "gmfm66": gmfm66})
     column = {name: np.array([row[name] for row in rows]) for name in rows[0]}

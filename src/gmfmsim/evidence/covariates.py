@@ -4,6 +4,7 @@ A mean age or GMFCS level that is not printed is not filled in: it is a distribu
 from other studies, and words say which. Of all else a figure that is not printed is NaN, a text "".
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,6 +33,7 @@ IN_WORDS = {
     "month": ("month", "months"),
     "age": ("mean age", "mean ages"),
     "gmfcs": ("mean GMFCS level", "GMFCS levels"),
+    "claimed_age": ("share of children of 3 to 10 years", "shares of children of 3 to 10 years"),
     "randomised": ("allocation", "allocations (randomised or not)"),
     "small_study": ("number of children of both arms", "numbers of children"),
     "log10_dose_sd": ("uncertainty of the dose", "uncertainties of dose"),
@@ -86,6 +88,9 @@ LEVEL_IN_RANGE = Mean(0.5, 0.2, "the middle of the levels")
 """Where the mean GMFCS level lies in the range of levels: the middle, as only two studies count their children, 0.07 of
 the width below it (Sun 2017) and 0.18 above (Min 2020). With 0.2 as SD, 95 % lie within the inner four fifths."""
 
+SILENT = ("other studies", "not told")
+"""How it begins what is told of a mean of which a study says nothing."""
+
 _RANGE = re.compile(rf"{_LEVEL}-{_LEVEL}( .*)?")
 WORDED = {"any": (1, 5), "all types": (1, 5), "severe": (4, 5), "non-severe": (1, 3)}
 """Levels that words stand for: severe is IV and V, as surveys of cerebral palsy use it."""
@@ -105,7 +110,7 @@ def mean_age(study: Row) -> Mean:
     if mean is not None:
         return Mean(mean, 0.0, "printed")
     if high is None:
-        return AGE_OF_FIELD._replace(told="other studies")
+        return AGE_OF_FIELD._replace(told=SILENT[0])
     return Mean(*_within(low or 0.0, high, AGE_IN_RANGE), f"ages {low or 0:g} to {high:g}")
 
 
@@ -120,9 +125,8 @@ def mean_level(text: str | None) -> Mean:
         return Mean(counted, 0.0, "counted")
     named = [_levels_named(part.strip()) for part in (text or "").split(";")]
     ends = [end for one in named if one for end in one]
-    told = "levels {} to {}" if ends and None not in named else "not told: levels {} to {}"
-    low, high = (min(ends), max(ends)) if ends and None not in named else (1, 5)
-    return Mean(*_within(low, high, LEVEL_IN_RANGE), told.format(LEVELS[low - 1], LEVELS[high - 1]))
+    low, high, how = (min(ends), max(ends), "") if ends and None not in named else (1, 5, f"{SILENT[1]}: ")
+    return Mean(*_within(low, high, LEVEL_IN_RANGE), f"{how}levels {LEVELS[low - 1]} to {LEVELS[high - 1]}")
 
 
 def _levels_named(text: str) -> tuple[int, int] | None:
@@ -143,20 +147,52 @@ def small_study(n_active: ArrayLike, n_control: ArrayLike) -> np.ndarray:
     return np.sqrt((1 / np.where(n > 0, n, np.nan)).sum(axis=0))
 
 
+CLAIMED_AGES = (3.0, 10.0)
+"""The ages in years of which a clinic says that they respond best (claims.csv, C09)."""
+SPREAD_OF_AGES = 0.45
+"""SD of ages within a trial as a share of their mean: 1.9 of 4.3 years (Rah 2017), 1.76 of 3.94 (Min 2013)."""
+SHAPE_OF_AGES = 0.1
+"""SD of a share of children within ages, as no trial prints how its children are spread over them: a judgement."""
+
+
+def share_of_ages(study: Row) -> Mean:
+    """Return the share of the children of a study who are in `CLAIMED_AGES`: no study prints it.
+
+    Half of the children lie evenly from the youngest to the mean age, half from there to the oldest; without a range
+    ages are Normal(mean, (SPREAD_OF_AGES mean)^2). The SD is half the distance between the shares at mean age +- its
+    SD, and SHAPE_OF_AGES beside it.
+    """
+    age, low, high = mean_age(study), study["age_min_y"] or 0.0, study["age_max_y"]
+
+    def within(start: float, end: float) -> float:
+        inside = min(end, CLAIMED_AGES[1]) - max(start, CLAIMED_AGES[0])
+        return max(inside, 0.0) / (end - start) if end > start else float(CLAIMED_AGES[0] <= start <= CLAIMED_AGES[1])
+
+    def share(mean: float) -> float:
+        if high is None:
+            z = [(end - mean) / (SPREAD_OF_AGES * mean) / math.sqrt(2) for end in CLAIMED_AGES]
+            return (math.erf(z[1]) - math.erf(z[0])) / 2
+        middle = min(max(mean, low), high)
+        return (within(low, middle) + within(middle, high)) / 2
+
+    apart = abs(share(age.mean + age.sd) - share(age.mean - age.sd)) / 2
+    return Mean(share(age.mean), math.hypot(apart, SHAPE_OF_AGES), age.told)
+
+
 def children_of(study: Row) -> dict[str, float | str]:
-    """Return mean age and mean level of the children of a study, their SDs and what tells them, by name."""
-    age, level = mean_age(study), mean_level(study["gmfcs"])
-    return {
-        **{"age": age.mean, "age_sd": age.sd, "age_told": age.told},
-        **{"gmfcs": level.mean, "gmfcs_sd": level.sd, "gmfcs_told": level.told},
-    }
+    """Return what is known of the children of a study by name: a mean or share, its `_sd`, and what it is `_told` by.
+
+    age: mean age in years; gmfcs: mean level; claimed_age: the share within `CLAIMED_AGES`.
+    """
+    found = {"age": mean_age(study), "gmfcs": mean_level(study["gmfcs"]), "claimed_age": share_of_ages(study)}
+    parts = {name: {name: one.mean, f"{name}_sd": one.sd, f"{name}_told": one.told} for name, one in found.items()}
+    return parts["age"] | parts["gmfcs"] | parts["claimed_age"]
 
 
 def study_covariates(study: Row) -> dict[str, float | bool | str]:
     """Return the covariates that all contrasts of a study share: its row of studies.csv, read.
 
-    age: mean age in years; gmfcs: mean level, each with its `_sd`, 0 where it is printed, and `_told`, from what it is;
-    randomised: a parallel or crossover randomised trial; country.
+    Those of `children_of`; randomised: a parallel or crossover randomised trial; country.
     """
     return {
         **children_of(study),

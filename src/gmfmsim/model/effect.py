@@ -12,7 +12,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.model.curves import Curve
 from gmfmsim.model.draws import by_draw
 from gmfmsim.model.setting import Setting
-from gmfmsim.model.terms import REFERENCE
+from gmfmsim.model.terms import REFERENCE, SLOPES
 from gmfmsim.streams import stream
 
 INTERVAL_PROB = 0.95
@@ -26,8 +26,6 @@ LABELLED = {
     "group_effect": "country",
 }
 """The coefficients of which one counts, and what of a condition says which."""
-SLOPES = {"age_slope": "age", "gmfcs_slope": "gmfcs"}
-"""The coefficients that count what a condition says, less its reference."""
 
 type Labelled = tuple[str, str | float | None]
 """A coefficient: its variable, and its label where there are several."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from gmfmsim.compute.labels import xr
+from gmfmsim.evidence.covariates import IN_WORDS, SILENT
 from gmfmsim.faults import Fault, choices
 from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.declare import ModelSpec
-from gmfmsim.model.terms import REFERENCE
+from gmfmsim.model.terms import REFERENCE, SLOPES, covariate_sd
 
 
 class Setting(Spec):
@@ -22,9 +23,53 @@ class Setting(Spec):
     )
     age: Annotated[float, key("mean age", "years", example=4, ge=0, le=25)] | None = None
     gmfcs: Annotated[float, key("mean GMFCS level", example=2.5, ge=1, le=5)] | None = None
+    claimed_age: Annotated[
+        float | None, key("share of children of 3 to 10 years, of whom a clinic claims most", "share", example=1)
+    ] = Field(default=None, ge=0, le=1, exclude_if=lambda share: share is None)
     country: Annotated[
         str | None, key("one of the evidence; without it, one that no study is from", example="China")
     ] = Field(default=None, exclude_if=lambda country: country is None)
+
+
+class Reach(NamedTuple):
+    """The means of the children of the studies that a slope rests on: from low to high, and how many studies print it,
+    say between which ends it lies, or tell nothing of it."""
+
+    low: float
+    high: float
+    printed: int
+    within: int
+    silent: int
+
+    def holds(self, value: float) -> bool:
+        """Return whether a mean lies within what was studied."""
+        return self.low <= value <= self.high
+
+
+MODIFIERS = {name: IN_WORDS[name][0] for name in SLOPES.values()}
+"""The terms by which effects change with the mean of a trial's children, and what that is of."""
+BETWEEN_TRIALS = "It compares trials, which differ in more than that: it is no slope between the children of one trial."
+
+
+def reach(data: xr.Dataset, name: str) -> Reach:
+    """Return how far contrasts reach in the covariate of a term of `MODIFIERS`, study by study."""
+    first = [data["study"].values.tolist().index(study) for study in dict.fromkeys(data["study"].values.tolist())]
+    means, known = data[name].values[first], covariate_sd(data, name)[first] == 0
+    told = data[f"{name}_told"].values[first].tolist() if f"{name}_told" in data else ["printed"] * len(first)
+    silent = sum(one.startswith(SILENT) for one in told)
+    return Reach(float(means.min()), float(means.max()), int(known.sum()), int((~known).sum()) - silent, silent)
+
+
+def reach_words(data: xr.Dataset, name: str, setting: Setting) -> str:
+    """Say on what the slope of a term of `MODIFIERS` rests, and whether the next trial lies outside."""
+    found, what = reach(data, name), MODIFIERS[name]
+    says = {"printed": found.printed, "within ends that are printed": found.within, "not told": found.silent}
+    parts = ", ".join(f"{words} by {count}" for words, count in says.items() if count)
+    words = f"The effect by {what} rests on trials from {found.low:.2g} to {found.high:.2g} ({parts}). {BETWEEN_TRIALS}"
+    asked = getattr(setting, name)
+    if asked is not None and not found.holds(asked):
+        words += f" The {what} of the trial, {asked:g}, lies outside: the slope is carried on beyond what was studied."
+    return words
 
 
 def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: float, file: str) -> list[Fault]:
@@ -35,6 +80,7 @@ def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: f
         "route": "intravenous or other",
         "age": "the mean age in years",
         "gmfcs": "the mean GMFCS level, 1 to 5",
+        "claimed_age": "the share of children of 3 to 10 years, 0 to 1",
     }
     faults = [
         Fault(file, f"key trial.setting.{name}", f"is missing, and the model has the term {name}", allowed)

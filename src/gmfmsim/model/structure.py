@@ -12,7 +12,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.likelihood import Likelihood, likelihood
-from gmfmsim.model.terms import TERMS, Coefficient, Level, covariate, covariate_sd
+from gmfmsim.model.terms import SLOPES, TERMS, Coefficient, Level, covariate, covariate_sd
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     if "pooled_trials" in data:
         share = data["pooled_trials"].values ** -0.5
         levels = [replace(level, sd=partial(_of_means, level.sd, share)) for level in levels]
-    unknown = {name: covariate_sd(data, name) for name in ("age", "gmfcs") if name in spec.terms}
-    levels += [Level(name, study, partial(_of_unknown, name, sd)) for name, sd in unknown.items() if sd.any()]
+    unknown = {slope: covariate_sd(data, name) for slope, name in SLOPES.items() if name in spec.terms}
+    levels += [Level(SLOPES[n], study, partial(_of_unknown, n, sd)) for n, sd in unknown.items() if sd.any()]
     return tuple(levels)
 
 
@@ -171,9 +171,9 @@ def _of_means(sd: Callable[[Mapping], object], share: np.ndarray, phi: Mapping):
     return sd(phi) * share
 
 
-def _of_unknown(name: str, sd: np.ndarray, phi: Mapping):
+def _of_unknown(slope: str, sd: np.ndarray, phi: Mapping):
     """Return the SD of the deviation of every contrast, (..., K), by a mean of its children with the SD sd (K,)."""
-    return phi[f"{name}_slope"] * sd
+    return phi[slope] * sd
 
 
 def hidden_by_pools(spec: ModelSpec, data: xr.Dataset) -> str | None:

@@ -20,6 +20,7 @@ TermName = Literal[
     "months",
     "age",
     "gmfcs",
+    "claimed_age",
     "design_bias",
     "small_study",
     "pet",
@@ -30,8 +31,10 @@ SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
 """Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
 SHARES = ("rho",)
 """Parameters of terms between 0 and 1."""
-REFERENCE = {"age": 4.0, "gmfcs": 3.0, "month": 12.0}
-"""Where the covariate of a term counts nothing: age in years, GMFCS level, month."""
+REFERENCE = {"age": 4.0, "gmfcs": 3.0, "claimed_age": 0.0, "month": 12.0}
+"""Where the covariate of a term counts nothing: years, GMFCS level, share of children of 3 to 10 years, month."""
+SLOPES = {"age_slope": "age", "gmfcs_slope": "gmfcs", "claimed_age_slope": "claimed_age"}
+"""The coefficients that count what the children of a study are on average, less its reference."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,12 @@ TERMS: dict[str, Term] = {
         "amplitude += gmfcs_slope (level_i - 3),  level_i = m_i + s_i e_i,  e_i ~ Normal(0, 1): s_i 0 where counted",
         "gmfcs",
         _by_mean("gmfcs_slope", "gmfcs"),
+    ),
+    "claimed_age": Term(
+        ("claimed_age_slope",),
+        "amplitude += claimed_age_slope p_i,  p_i = m_i + s_i e_i: share of 3 to 10 years,  e_i ~ Normal(0, 1)",
+        "claimed_age",
+        _by_mean("claimed_age_slope", "claimed_age"),
     ),
     "design_bias": Term(
         ("design_bias",),

@@ -28,7 +28,7 @@ from gmfmsim.files.remembered import Arrays, key_of, remembered
 from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
-from gmfmsim.model.setting import setting_faults
+from gmfmsim.model.setting import MODIFIERS, reach_words, setting_faults
 from gmfmsim.model.structure import hidden_by_pools, not_known, structure
 from gmfmsim.question.evidence import (
     OF_CONTRASTS,
@@ -237,6 +237,8 @@ class Prepared:
             stands = f"{attrs['pool']} stands in place of the trials that it {attrs['pool_holds']}, as held.csv says"
             left = f"left out, with what shares their controls: {attrs['in_pool']}" if attrs["in_pool"] else "none here"
             found.append(f"{stands}; {left}.")
+        modifiers = dict.fromkeys(term for model in self.models.values() for term in model.terms if term in MODIFIERS)
+        found += [reach_words(self.contrasts, term, self.plan.trial.setting) for term in modifiers]
         if "left_out" in attrs:
             found.append(f"Selected but not taken: {attrs['left_out']}.")
         for name, model in self.models.items():
