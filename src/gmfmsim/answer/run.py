@@ -11,6 +11,7 @@ from gmfmsim.answer.record import plans_outcome
 from gmfmsim.answer.rerun import rerun_outcome
 from gmfmsim.answer.result import Draw, Head, Result, copy_own_inputs, write
 from gmfmsim.answer.safety import safety_outcome
+from gmfmsim.answer.who import who_outcome
 from gmfmsim.files import store
 from gmfmsim.progress import STOPS, Silent
 from gmfmsim.question.claim import Claim
@@ -19,6 +20,7 @@ from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import Question
 from gmfmsim.question.rerun import Rerun
 from gmfmsim.question.safety import Safety
+from gmfmsim.question.who import Who
 
 KINDS = {
     Plans: ("plans", plans_outcome),
@@ -26,6 +28,7 @@ KINDS = {
     Rerun: ("rerun", rerun_outcome),
     Claim: ("claim", claim_outcome),
     Safety: ("safety", safety_outcome),
+    Who: ("who", who_outcome),
 }
 """What is asked: its word, and how it is computed."""
 

@@ -16,6 +16,7 @@ from gmfmsim.question.plans import MOST_ALTERNATIVES
 from gmfmsim.question.question import Header
 from gmfmsim.question.rerun import RerunSection
 from gmfmsim.question.safety import SafetySection
+from gmfmsim.question.who import WhoSection
 from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.designs import AnyDesign
 from gmfmsim.trial.presets import AnyChildren
@@ -35,6 +36,7 @@ _KINDS = {
     "rerun": RerunSection,
     "claim": ClaimSection,
     "safety": SafetySection,
+    "who": WhoSection,
     "check": _AnyCheck,
     "model": ModelSpec,
     "design": AnyDesign,
@@ -84,10 +86,10 @@ def _trial(found: dict[str, Schema], defs: dict[str, Schema], children: Schema) 
 
 
 def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema) -> Schema:
-    """Return the table of an experiment: a plan with its alternatives, trials of the past, a review, a claim or adverse
-    events."""
-    kinds = ("header", "plan", "past", "rerun", "claim", "safety")
-    header, plan, past, rerun, claim, safety = (tables(found[name], defs)[0] for name in kinds)
+    """Return the table of an experiment: a plan with its alternatives, trials of the past, a review, a claim, adverse
+    events, or who gains most."""
+    kinds = ("header", "plan", "past", "rerun", "claim", "safety", "who")
+    header, plan, past, rerun, claim, safety, who = (tables(found[name], defs)[0] for name in kinds)
     trial, analysis = trial | {"description": plan["properties"]["trial"]["description"]}, _analysis(found, defs, trial)
     past["properties"]["designs"]["items"] = {"anyOf": [{"type": "string"}, {"$ref": REF + DESIGN}]}
     rerun["properties"]["checks"]["items"] = found["check"]
@@ -106,7 +108,8 @@ def _experiment(found: dict[str, Schema], defs: dict[str, Schema], trial: Schema
     rerun |= {"description": "a review, computed again from the figures of its trials"}
     claim |= {"description": "the claim that a share of children improve, and what it is worth"}
     safety |= {"description": "adverse events by dose, beside the gain that [evidence] and [model] say"}
-    more = {"alternatives": several, "past": past, "rerun": rerun, "claim": claim, "safety": safety}
+    who |= {"description": "effects and trials by age and GMFCS level, and the test of subgroups"}
+    more = {"alternatives": several, "past": past, "rerun": rerun, "claim": claim, "safety": safety, "who": who}
     keys = header["properties"] | own | more
     return {"type": "object", "additionalProperties": False, "properties": keys, "required": ["question"]}
 

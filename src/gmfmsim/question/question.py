@@ -1,5 +1,5 @@
-"""experiments/*.toml: a header, and what is asked: plans, trials of the past again, a review rerun, a claim, or adverse
-events."""
+"""experiments/*.toml: a header, and what is asked: plans, trials of the past again, a review rerun, a claim, adverse
+events, or who gains most."""
 
 import hashlib
 import json
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gmfmsim.question.claim import Claim
     from gmfmsim.question.rerun import Rerun
     from gmfmsim.question.safety import Safety
+    from gmfmsim.question.who import Who
 
 METHOD = 5
 """Version of the method. Raise it when the same config must give other numbers; it is part of every key."""
@@ -61,7 +62,7 @@ class Question:
 
     name: str
     text: str
-    asked: "Plans | Past | Rerun | Claim | Safety"
+    asked: "Plans | Past | Rerun | Claim | Safety | Who"
 
     @property
     def plans(self) -> tuple[Prepared, ...]:
@@ -173,6 +174,10 @@ def _reader(raw: dict[str, Any]) -> Callable[[dict[str, Any], Sources], tuple[An
         from gmfmsim.question.safety import read_safety  # likewise
 
         return read_safety
+    if "who" in raw:
+        from gmfmsim.question.who import read_who  # likewise
+
+        return read_who
     return read_plans
 
 

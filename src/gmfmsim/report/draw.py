@@ -10,6 +10,7 @@ from gmfmsim.report.page import plans_page
 from gmfmsim.report.past import past_page
 from gmfmsim.report.rerun import rerun_page
 from gmfmsim.report.safety import safety_page
+from gmfmsim.report.who import who_page
 
 PAGES = {
     "plans": plans_page,
@@ -17,6 +18,7 @@ PAGES = {
     "rerun": rerun_page,
     "claim": claim_page,
     "safety": safety_page,
+    "who": who_page,
     "compared": compared_page,
 }
 
