@@ -23,6 +23,7 @@ from gmfmsim.question.claim import Claim
 from gmfmsim.question.plan import Prepared
 from gmfmsim.question.rerun import Rerun
 from gmfmsim.question.safety import Safety
+from gmfmsim.question.who import Who
 from gmfmsim.report.claims import SECTIONS, WIDTH
 from gmfmsim.trial.presets import read_design
 
@@ -129,7 +130,10 @@ def reads(user: str) -> frozenset[tuple[str, int]]:
         counted = {("events", one.row["row"]) for count in asked.counts for one in count.used}
         rates = [line for rate in asked.section.tell.rates for line in said(rate)]
         return frozenset(of_plan(asked.benefit) | with_arms("events", counted) | set(rates))
-    return frozenset(line for plan in asked.plans for line in of_plan(plan))
+    found = {line for plan in asked.plans for line in of_plan(plan)}
+    if isinstance(asked, Who):
+        found |= lines("claims", shipped_tables().where("claims", claim_id=asked.section.held.claim))
+    return frozenset(found)
 
 
 def is_used(user: str, about: Lines) -> bool:
@@ -192,6 +196,7 @@ def test_a_use_that_is_not_there_is_found():
     assert not is_used("experiments/claim_of_80_percent", named("events: Romodanov_fetal, fetal, responder_epilepsy"))
     assert not is_used("experiments/cost_and_time", named("prices: clinic_list_price_usa"))
     assert not is_used("designs/wang2015", named("arms: Rah2017, t1"))
+    assert not is_used("experiments/who_benefits", lines("claims", shipped_tables().where("claims", claim_id="C10")))
     with pytest.raises(InputError):
         reads("experiments/of_next_year")
 

@@ -69,7 +69,7 @@ def test_the_n_of_a_band_is_that_of_its_plan_alone(answer):
     raw = {k: v for k, v in SHIPPED.items() if k not in ("who", "evidence", "trial")} | {"model": {"name": "age"}}
     raw |= {"evidence": SHIPPED["evidence"] | {"readings": "as_tabled"}}
     raw |= {"trial": SHIPPED["trial"] | {"setting": {"age": 5.66}}}
-    assert gmfmsim.size(raw).answer["n_total"] == band["n_total"] is not None
+    assert gmfmsim.size(raw)["n_total"] == band["n_total"] is not None
 
 
 def test_the_test_of_subgroups_is_averaged_over_the_slope(answer, asked, member):
@@ -115,7 +115,7 @@ def test_what_the_figure_shows(results):
 def test_the_page_says_it_in_words_and_is_drawn_again(results, answer, tmp_path):
     page = results[NAME].report.read_text(encoding="utf-8")
     for words in (
-        answer["headline"],
+        answer["sentences"][0],
         answer["disclaimer"],
         "beyond what was studied",
         "ages 4 to 14",
@@ -152,7 +152,7 @@ BY = SHIPPED["who"]["by"][0]
         (changed(looks=3), "unknown key"),
         (SHIPPED | {"model": {"name": "age"}}, "key model"),
         (SHIPPED | {"sampler": {"engine": "nuts"}}, "age is sampled"),
-        (SHIPPED | {"trial": {"design": "next_twins"}}, "two arms of normal children, one t test"),
+        (SHIPPED | {"trial": {"design": "next_parallel"}}, "two arms of normal children, one t test"),
         (SHIPPED | {"evidence": {"select": {"study": "Nobody"}}}, "Nobody"),
         ({k: v for k, v in SHIPPED.items() if k != "trial"}, "trial"),
     ],

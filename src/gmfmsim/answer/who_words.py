@@ -48,8 +48,9 @@ def _part(part: dict[str, Any], answer: dict[str, Any]) -> list[str]:
     return [
         *said,
         f"The {children(split['both']['n_total'])} children that show the effect in {first} and {second} together "
-        f"tell whether the two differ with a power of {percent(split['power'])} if the slope is as estimated; for "
-        f"{percent(answer['power'])} that takes {children(needed['n_total'])}.",
+        f"tell whether the two differ with a power of {percent(split['power'])} if the slope is as estimated and "
+        f"holds between the children of one trial; for {percent(answer['power'])} that takes "
+        f"{children(needed['n_total'])}.",
     ]
 
 
