@@ -156,11 +156,16 @@ def test_an_impossible_covariate_is_refused(covariates, reason):
 # several months of the same children
 
 
+def by_lag(data, rho):
+    """Correlations of errors at months 1, 3, 6, 12, in any order: rho a doubling."""
+    return [[rho ** abs(math.log2(t / s)) for s in data["month"].values] for t in data["month"].values]
+
+
 def test_known_covariance_of_four_months_of_one_arm(tables):
     data = select_contrasts(tables, Selection(study="Gu2020"), month_correlation=0.7)
     se = data["se"].values
     assert sorted(data["month"].values) == [1, 3, 6, 12]
-    np.testing.assert_allclose(data["covariance"], np.outer(se, se) * np.where(np.eye(4), 1, 0.7), rtol=1e-14)
+    np.testing.assert_allclose(data["covariance"], np.outer(se, se) * by_lag(data, 0.7), rtol=1e-14)
 
 
 def test_known_covariance_of_two_arms_and_one_control_at_two_months(tables):
@@ -216,7 +221,7 @@ def test_the_covariance_of_months_is_positive_definite(rho, control, share, rati
         "control_group": ["C"] * 2 * t,
     }
     data = contrasts_from_arrays(np.zeros(2 * t), np.ones(2 * t), study=names.pop("study"), covariates=names)
-    data = data.assign(month=("contrast", np.tile(np.arange(t), 2))).assign_attrs(month_correlation=rho)
+    data = data.assign(month=("contrast", np.tile(1 + np.arange(t), 2))).assign_attrs(month_correlation=rho)
     control = np.array(control)
     spread = [np.sqrt(control**2 + (control * k) ** 2) for k in (share, share * ratio)]
     covariance = contrast_covariance(data, np.concatenate(spread), np.tile(control, 2))
@@ -337,7 +342,7 @@ def test_a_reading_holds_at_all_months_of_its_study(tables):
     assert read["weight"].values == pytest.approx([0.95, 0.05], rel=1e-12)
     for r in range(2):
         se = read["se"].values[r]
-        np.testing.assert_allclose(read["covariance"][r], np.outer(se, se) * np.where(np.eye(4), 1, 0.7), rtol=1e-12)
+        np.testing.assert_allclose(read["covariance"][r], np.outer(se, se) * by_lag(read, 0.7), rtol=1e-12)
     # a printed spread read as an SD gives an se smaller by sqrt(n), where 19 and 19 to 20 children stand in the arms
     ratio = read["se"].values[1] / read["se"].values[0]
     assert ((ratio > 20**-0.5) & (ratio < 18**-0.5)).all()

@@ -24,7 +24,7 @@ from gmfmsim.answer.truths import effects_of
 from gmfmsim.model.average import Member
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.describe import describe
-from gmfmsim.model.effect import dose_response
+from gmfmsim.model.effect import band
 from gmfmsim.report import figures, rerun
 from gmfmsim.report.children import children_caption, children_figure
 from gmfmsim.report.designs import curves_figure
@@ -208,9 +208,9 @@ def test_the_forest_keeps_its_room(quickstart_fit):
     routes = [("intravenous", "静脉", LONG)[i % 3] for i in range(count)]
     odd = plan.contrasts.assign(study=("contrast", NAMES[:count]), route=("contrast", routes))
     member = Member("random_effects", plan.models["random_effects"], None, 1.0, draws=tree)
-    effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
+    effect = band(effects_of(plan, [member], {"cells": 5e7}), "dose", np.array([5e7]), seed=1)
     named = replace(plan, reading=lambda: replace(plan.evidence, contrasts=odd))
-    answer = Answered(named, [member], None, None, [], effect, None, [], [], None, [], {})
+    answer = Answered(named, [member], None, None, [], effect, {}, [], [], None, [], {})
     result = figures.Drawn({"unit": plan.unit}, {"contrasts": contrasts(answer), "effect": effect})
     texts = assert_legible(figures.forest(result), 0.9)
     assert any(t.startswith(r"$\frac{1}{ 2012") for t in texts)

@@ -30,7 +30,7 @@ from gmfmsim.faults import GateFailed, InputError
 from gmfmsim.files import store
 from gmfmsim.model import engine
 from gmfmsim.model.average import Member
-from gmfmsim.model.effect import dose_response
+from gmfmsim.model.effect import band
 from gmfmsim.model.engine import Fit
 from gmfmsim.progress import Silent
 from gmfmsim.question.question import read_question
@@ -301,8 +301,8 @@ def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     named = plan.contrasts.assign(study=("contrast", [r"$\foo$ 2015"] * 12))
     odd = replace(plan, reading=lambda: replace(plan.evidence, contrasts=named))
     member = Member("random_effects", plan.models["random_effects"], None, 1.0, draws=tree)
-    effect = dose_response(effects_of(plan, [member], {"cells": 5e7}), np.array([5e7]), seed=1)
-    answer = Answered(odd, [member], None, None, [], effect, None, [], [], None, [], {})
+    effect = band(effects_of(plan, [member], {"cells": 5e7}), "dose", np.array([5e7]), seed=1)
+    answer = Answered(odd, [member], None, None, [], effect, {}, [], [], None, [], {})
     drawn = figures.Drawn({"unit": odd.unit}, {"contrasts": contrasts(answer), "effect": effect})
     figures.forest(drawn).savefig(io.BytesIO(), format="svg")
     assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(drawn).axes[0].texts)

@@ -32,6 +32,9 @@ PRIORS = {
     "tau_group": SCALE,
     "tau_arm": SCALE,
     "rho": {"dist": "uniform", "lower": 0, "upper": 1},
+    "rise": {"dist": "lognormal", "median": 2, "sigma": 0.8},
+    "peak": {"dist": "uniform", "lower": 0, "upper": 24},
+    "decline": {"dist": "lognormal", "median": 60, "sigma": 0.8},
 } | dict.fromkeys(
     ("route_effect", "month_effect", "age_slope", "gmfcs_slope", "claimed_age_slope", "design_bias", "small_study"),
     WIDE,
@@ -327,13 +330,13 @@ def test_known_posterior_by_brute_force():
 def test_the_exact_engine_says_why_it_refuses():
     data = evidence(6, studies=6, scales=True)
     flat = {"dist": "uniform", "lower": -5, "upper": 5}
-    many = model("sigmoid_emax", ["cell_class", "arms"])
+    many = model("sigmoid_emax", ["cell_class", "arms", "group", "months"])
     for spec, reason in [
         (model(heterogeneity="student_t"), "Student-t"),
         (model("log_linear", ["dose_error"]), "error in dose"),
         (model(terms=["age"], age_slope=flat), "prior of age_slope"),
         (model(mu=flat), "prior of mu"),
-        (many, r"6 non-linear parameters \(ed50, hill, tau, tau_class, tau_arm, r\): at most 4"),
+        (many, r"8 non-linear parameters \(ed50, hill, tau, tau_class, tau_arm, tau_group, rho, r\): at most 7"),
     ]:
         with pytest.raises(Refused, match=reason):
             fit_exact(spec, data)

@@ -13,7 +13,7 @@ from scipy import stats
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.dist.positive import LogNormal
 from gmfmsim.model.curves import CURVES
-from gmfmsim.model.effect import Condition, dose_response, effect_draws
+from gmfmsim.model.effect import Condition, band, effect_draws
 from gmfmsim.model.truths import truths
 from gmfmsim.streams import stream
 from gmfmsim.trial import closed_form
@@ -205,9 +205,9 @@ def test_truths_of_a_dose_curve_are_at_the_dose_of_the_trial():
     t = truths(effects, sd_change=SD, planning_value=1, replicates=200, seed=1)
     assert t["effect"].sel(scenario="new_study", arm="cells").values == pytest.approx(3)
     effects = effect_draws(tree, CURVES["emax"], {"low": Condition(3e7), "high": Condition(9e7)})
-    band = dose_response(effects, np.array([3e7, 9e7]), seed=1)
-    assert band["effect"].sel(kind="mean").values == pytest.approx([2, 3])
-    assert band.attrs["interval_prob"] == 0.95
+    drawn = band(effects, "dose", np.array([3e7, 9e7]), seed=1)
+    assert drawn["effect"].sel(kind="mean").values == pytest.approx([2, 3])
+    assert drawn.attrs["interval_prob"] == 0.95
 
 
 def test_mcse_of_an_autocorrelated_posterior_exceeds_the_binomial_one():

@@ -354,8 +354,8 @@ def show(
     kind: Annotated[
         str,
         typer.Argument(
-            help="experiment, model, design, children, study, table, claims, ratio, correlation, prices, keys, schema, or "
-            "a table's name."
+            help="experiment, model, design, children, study, table, claims, ratio, correlation, prices, keys, schema, "
+            "or a table's name."
         ),
     ],
     name: Annotated[

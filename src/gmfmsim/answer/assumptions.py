@@ -83,11 +83,12 @@ def possible(case: Assumed, prepared: Prepared) -> bool:
 def cases_of(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     """Yield the cases of a plan."""
     if prepared.contrasts is not None and prepared.plan.search.target.metric == "assurance":
-        yield from _biases(base)
-        yield from _structures(prepared, base)
+        last = replace(base, data=_last_months(base.data))
+        yield from _biases(last)
+        yield from _structures(prepared, base, last)
         yield from without_studies(prepared, base)
         yield from _missing(prepared, base)
-        yield from _parts(base)
+        yield from _parts(base, last)
         yield from _ratios(base)
         yield from _priors(base)
         yield from _readings(base)
@@ -118,10 +119,19 @@ def _missing(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
         yield replace(base, changed="missing", to=f"{one.study}: {one.effect:g}", words=words, data=data)
 
 
-def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
+def _last_months(data: xr.Dataset) -> xr.Dataset:
+    """Return the contrasts at the last month of each arm; the same where no arm has several."""
+    arms = list(zip(*(data[name].values.tolist() for name in ("study", "arm", "control")), strict=True))
+    month = data["month"].values
+    last = np.array([not (month > month[i])[[a == arm for a in arms]].any() for i, arm in enumerate(arms)])
+    return data if last.all() else some_contrasts(data, last)
+
+
+def _structures(prepared: Prepared, base: Assumed, last: Assumed) -> Iterator[Assumed]:
     """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change.
 
-    Priors that the plan changes stay changed where a shipped model has the parameter, in the same unit.
+    A model that knows no month has the last one of each arm. Priors that the plan changes stay changed where a shipped
+    model has the parameter, in the same unit.
     """
     shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
     for name, prior in prepared.plan.model.priors.items():
@@ -135,17 +145,20 @@ def _structures(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
     for name, spec in alone.items():
         if name not in BIAS_WORDS and (len(base.models) > 1 or name not in base.models):
             changed = "bias" if name == "small_study" else "structure"
-            words = f"model: {spec.title[0].lower()}{spec.title[1:]}"
-            yield replace(base, changed=changed, to=name, words=words, models={name: spec})
+            words, of = f"model: {spec.title[0].lower()}{spec.title[1:]}", base
+            if last.data is not base.data and not {"months", "course"} & set(spec.terms):
+                words, of = f"{words}; at the last month of each arm", last
+            yield replace(of, changed=changed, to=name, words=words, models={name: spec})
 
 
-def _parts(base: Assumed) -> Iterator[Assumed]:
-    """Yield the evidence of one kind of cells, one route, one month alone; of two studies at least."""
+def _parts(base: Assumed, last: Assumed) -> Iterator[Assumed]:
+    """Yield the evidence of one kind of cells, one route, one month alone; of two studies at least, and of months that
+    are the last of an arm."""
     data = base.data
     of = {"cells": "cell_class", "route": "route", "month": "month"}
     for changed, name in of.items():
-        values = covariate(data, name)
-        for value in sorted(set(values[values != ""].tolist())):
+        values, ends = covariate(data, name), covariate(last.data, name)
+        for value in sorted(set(ends[ends != ""].tolist())):
             kept = values == value
             to = f"{value:g}" if changed == "month" else str(value)
             if not kept.all() and len(set(data["study"].values[kept].tolist())) > 1:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
-from gmfmsim.answer.sizing import SUCCESS, Sizing, assumed, in_words, of_plans
+from gmfmsim.answer.sizing import SUCCESS, assumed, in_words, of_plans
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
@@ -50,7 +51,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
     """Return the figures of one plan."""
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
-    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+    sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
     with progress.steps(f"{plan.label}: success") as advance:
         success, (plateau, plateau_mcse) = sizing.at(n, advance)
     found = {}

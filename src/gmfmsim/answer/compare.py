@@ -10,11 +10,12 @@ from pathlib import Path
 
 from gmfmsim import __version__
 from gmfmsim.answer.comparison import Side, comparison
+from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.plan import drawn_at_settings
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.result import Datasets, Draw, Head, Outcome, Result, write
-from gmfmsim.answer.sizing import Sizing, assumed, grid_of, in_figures, is_design, shown_n, success_at, without_n
+from gmfmsim.answer.sizing import assumed, grid_of, in_figures, is_design, shown_n, success_at, without_n
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
@@ -111,7 +112,7 @@ def _sides(one: Question | Result, results: Path, fits: dict, progress: Silent) 
 
 def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
     """Return a plan with its required n and success over n, exactly where that is possible, and false claims."""
-    sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+    sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
     with progress.steps(f"{prepared.plan.label}: search for n") as advance:
         required = sizing.required(advance)
     with progress.steps(f"{prepared.plan.label}: curves") as advance:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 
+from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.posterior import posterior_of
 from gmfmsim.answer.sizing import Sizing, grid_of
 from gmfmsim.answer.what_moves import over_assumptions
@@ -118,7 +119,7 @@ class Experiment:
         return posterior_of(prepared, self.fits, Silent())
 
     def _sizing(self, prepared: Prepared) -> Sizing:
-        return Sizing(prepared, partial(self._members, prepared), remembers=True)
+        return sizing_of(prepared, partial(self._members, prepared))
 
     def __repr__(self) -> str:
         return f"<Experiment {self.name}/{self.key}: {self.question.text[:200]} Plans: {', '.join(self.labels)[:200]}>"

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.children import Reported, reported_changes
+from gmfmsim.answer.course import n_by_month, over_months, sizing_of
 from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
 from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.resources import resources
@@ -20,7 +21,7 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import GateFailed
 from gmfmsim.model.average import Member
 from gmfmsim.model.checks import Checks
-from gmfmsim.model.effect import dose_response
+from gmfmsim.model.effect import band
 from gmfmsim.model.truths import effect_exactly
 from gmfmsim.progress import Silent, Steps
 from gmfmsim.question.plan import Plan, Prepared
@@ -46,7 +47,8 @@ class Answered:
     """What one plan came to: fitted models with their shares, required n, curves, seconds by stage.
 
     `gate` holds exact success to simulated trials. `effect` is the effect at the dose of the trial, mean of studies and
-    new study; `dose_response` the same over a range of doses, where the model uses the dose. `readings` has the answer
+    new study; `over` the same over a range of doses (dose_response) and of months (course), where the models use them.
+    `readings` has the answer
     under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
     and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
     beside n: detectable, precision, optimise, cost and duration; `type_one`, of a design, its false claims over
@@ -59,7 +61,7 @@ class Answered:
     surface: xr.Dataset
     gate: list[dict]
     effect: xr.Dataset
-    dose_response: xr.Dataset | None
+    over: dict[str, xr.Dataset | None]
     readings: list[dict]
     moves: list[dict]
     behind: dict | None
@@ -112,9 +114,10 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
                 yield steps
             seconds[name] = round(time.perf_counter() - mark, 3)
 
-        sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
         with timed("models", shown=False):
+            sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
             _ = sizing.exact or sizing.members  # what is sampled shows its progress itself
+        prepared, plan = sizing.prepared, sizing.prepared.plan
         with timed("search for n") as advance:
             required = sizing.required(advance)
         progress.stage(f"{in_short(in_figures(prepared, required))}; the checks follow")
@@ -133,7 +136,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         with timed("effects", 2) as advance:
             effect = effect_of(prepared, members, sizing)
             advance()
-            band = _over_doses(prepared, members)
+            over = {"dose_response": _over_doses(prepared, members), "course": over_months(prepared, members)}
             advance()
         with timed("readings of suspect figures") as advance:
             readings = under_readings(sizing, required, advance)
@@ -155,7 +158,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         surface,
         gate,
         effect,
-        band,
+        over,
         readings,
         moves,
         behind,
@@ -182,7 +185,7 @@ def effect_of(prepared: Prepared, members: list[Member], sizing: Sizing) -> xr.D
     active = prepared.plan.trial.active
     if all(m.mixture for m in members):
         return effect_exactly([sizing.belief(name) for name in ("pooled_mean", "new_study")], active.dose)
-    return dose_response(sizing.effects.sel(arm=[active.name]), np.array([active.dose]), prepared.plan.seed)
+    return band(sizing.effects.sel(arm=[active.name]), "dose", np.array([active.dose]), prepared.plan.seed)
 
 
 def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
@@ -192,7 +195,7 @@ def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
     (low, high), active = prepared.observed_doses, prepared.plan.trial.active
     reach = np.geomspace(min(low, active.dose) / 3, max(high, active.dose) * 3, 121)
     doses = {f"{dose:.6g}": dose for dose in reach.tolist()}
-    return dose_response(effects_of(prepared, members, doses), reach, prepared.plan.seed)
+    return band(effects_of(prepared, members, doses), "dose", reach, prepared.plan.seed)
 
 
 def _asked(prepared: Prepared, sizing: Sizing, advance: Steps) -> dict[str, object]:
@@ -203,6 +206,8 @@ def _asked(prepared: Prepared, sizing: Sizing, advance: Steps) -> dict[str, obje
         found["detectable"] = smallest_effect(plan.trial, plan.detectable, effort)
     if plan.precision:
         found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
+    if plan.by_month and sizing.exact:
+        found["by_month"] = n_by_month(sizing, plan.by_month, advance)
     if plan.optimise:
         found["optimise"] = allocations(
             plan.trial,

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from gmfmsim import DISCLAIMER
+from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.plan import Answered, effect_of
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.record import answer_in_brief
-from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.progress import Silent
 from gmfmsim.question.question import Question
@@ -28,7 +28,8 @@ def planned(question: Question, position: int, progress: Silent) -> dict[str, An
     """
     prepared = question.plans[position]
     plan = prepared.plan
-    sizing = Sizing(prepared, partial(fitted_models, prepared, {}, progress), remembers=True)
+    sizing = sizing_of(prepared, partial(fitted_models, prepared, {}, progress))
+    prepared = sizing.prepared
     with progress.steps("search for n") as advance:
         required = sizing.required(advance)
     n, members = required.reference_n or plan.trial.at_least(USUAL), sizing.members
@@ -36,7 +37,7 @@ def planned(question: Question, position: int, progress: Silent) -> dict[str, An
         surface = sizing.surface([n], advance, answer=n)
     effect = effect_of(prepared, members, sizing)
     behind = sizing.behind(required)
-    answer = Answered(prepared, members, required, surface, [], effect, None, [], [], behind, [], {})
+    answer = Answered(prepared, members, required, surface, [], effect, {}, [], [], behind, [], {})
     of_trial = [kind for kind in plan.sensitivity.changed if kind in OF_THE_TRIAL]
     few = plan.model_copy(update={"sensitivity": plan.sensitivity.model_copy(update={"changed": of_trial})})
     with progress.steps("what moves n") as advance:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gmfmsim.answer.children import children_seen
 from gmfmsim.answer.comparison import Side, comparison
+from gmfmsim.answer.course import course_record
 from gmfmsim.answer.design import design_record, plug_in, trial_record
 from gmfmsim.answer.evidence import contrasts, findings, in_tables, small_study
 from gmfmsim.answer.limits import limits
@@ -89,6 +90,7 @@ def _record(answer: Answered) -> dict:
         else design_record(plan.trial, answer.shown_n, answer.published_changes),
         "weights": plan.model and plan.model.weights,
         "no_average": no_average(answer.members),
+        "course": course_record(answer.prepared, answer.members),
         "checks": [
             {"name": m.name, "title": m.spec.title, "stands_out": in_words(c), **as_json(c)}
             for m, c in zip(answer.members, answer.checks, strict=bool(answer.checks))
@@ -251,8 +253,7 @@ def _datasets(answer: Answered) -> Datasets:
     found |= {"surface.nc": answer.surface, "effect.nc": answer.effect}
     if (data := contrasts(answer)) is not None:
         found["contrasts.nc"] = data
-    if answer.dose_response is not None:
-        found["dose_response.nc"] = answer.dose_response
+    found |= {f"{name}.nc": data for name, data in answer.over.items() if data is not None}
     if answer.type_one is not None:
         found["type_one.nc"] = answer.type_one
         found["children.nc"] = children_seen(plan.trial, plan.seed, answer.published_changes)

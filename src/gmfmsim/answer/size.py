@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import compared, compared_in_words, resources
-from gmfmsim.answer.sizing import Sizing, assumed, at_answer, in_figures, in_short, in_words, of_plans
+from gmfmsim.answer.sizing import assumed, at_answer, in_figures, in_short, in_words, of_plans
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Silent
@@ -25,7 +26,7 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
     fits: dict = {}
 
     def figures(prepared: Prepared) -> dict[str, Any]:
-        sizing = Sizing(prepared, partial(fitted_models, prepared, fits, progress), remembers=True)
+        sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
         label, trial = prepared.plan.label, prepared.plan.trial
         with progress.steps(f"{label}: search for n") as advance:
             required = sizing.required(advance)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import Member
@@ -15,6 +17,12 @@ def conditions_of(prepared: Prepared, doses: dict[str, float] | None = None) -> 
     trial = prepared.plan.trial
     doses = doses or {arm.name: arm.dose for arm in trial.arms}
     return {name: Condition(dose, trial.month, trial.setting) for name, dose in doses.items()}
+
+
+def at_months(prepared: Prepared, months: list[float]) -> dict[str, Condition]:
+    """Return the condition of the active arm at other months, by name."""
+    at = target_of(prepared)
+    return {f"month {month:g}": replace(at, month=month) for month in months}
 
 
 def target_of(prepared: Prepared) -> Condition:

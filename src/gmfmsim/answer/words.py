@@ -177,6 +177,12 @@ def asked_in_words(answer: Answered) -> list[str]:
             words.append(
                 f"The smallest effect that {size} detect with {power} power: {found['effect']:.2f} points{interval}."
             )
+    if reached := [row for row in asked.get("by_month", []) if row["n_total"]]:
+        best, months = min(reached, key=lambda row: row["n_total"]), [f"{row['month']:g}" for row in asked["by_month"]]
+        words.append(
+            f"Of endpoints at months {', '.join(months)} that at month {best['month']:g} asks for the fewest children: "
+            f"{best['n_total']}."
+        )
     if found := asked.get("precision"):
         width = f"an interval {found['width']:g} points wide on average"
         if found["n_per_arm"] is None:

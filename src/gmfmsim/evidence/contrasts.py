@@ -50,7 +50,12 @@ class Selection(Spec):
 
 
 def select_contrasts(
-    tables: Tables, selection: Selection, file: str = "experiment", *, month_correlation: float | None = None
+    tables: Tables,
+    selection: Selection,
+    file: str = "experiment",
+    *,
+    month_correlation: float | None = None,
+    every_month: bool = False,
 ) -> xr.Dataset:
     """Select contrasts and return the Dataset(contrast) that a model is fitted to.
 
@@ -61,8 +66,9 @@ def select_contrasts(
     on a GMFM scale and lacks a figure is named in attrs["left_out"].
 
     month_correlation (from 0, below 1) lets several months of one arm in, on one scale and against one control: it is
-    the correlation of the errors of the same children's changes at two visits. Then the months of a study may differ
-    in default_use. Without it an arm has one month.
+    the correlation of the errors of the same children's changes at two visits, one at twice the month of the other.
+    Then the months of a study may differ in default_use. Without it an arm has one month. every_month adds to each
+    contrast its other months: rows of the same arms, scale and measure.
 
     Raises InputError for values that no usable row has, for an empty selection, and for rows that count
     children twice; ValueError for an impossible month_correlation.
@@ -76,6 +82,8 @@ def select_contrasts(
     if not faults:
         fits = [(r, empty) for r, empty, facets in candidates if all(facets[k] in v for k, v in wanted.items())]
         rows = [row for row, empty in fits if not empty]
+        if every_month:
+            rows += _other_months(rows, [row for row, empty, _ in candidates if not empty])
         left_out = _in_words([(row, empty) for row, empty in fits if empty and row["scale"].startswith("GMFM")])
         faults = _selection_faults(rows, arms, file, month_correlation is not None)
         faults += _lines_of_several(rows, file) if selection.row else []
@@ -188,6 +196,16 @@ def _unknown(candidates: list[tuple], key: str, values: list, file: str) -> Iter
         others = _in_words([(row, empty) for row, empty, facets in candidates if facets[key] == value])
         problem = f"no usable contrast has {key} {value!r}" + (f": {others}" if others else "")
         yield Fault(file, f"key evidence.select.{key}", problem, choices(value, sorted(known)))
+
+
+def _other_months(rows: list[Row], usable: list[Row]) -> list[Row]:
+    """Return the rows at months of the arms of `rows` that these lack, on the same scale, by the same measure."""
+    found = []
+    for like, own in grouped(rows, itemgetter("study_id", "arm_a", "arm_b", "scale", "measure")).items():
+        months = {row["month"] for row in own}
+        alike = [r for r in usable if itemgetter("study_id", "arm_a", "arm_b", "scale", "measure")(r) == like]
+        found += [row for row in alike if row["month"] not in months]
+    return found
 
 
 def _in_words(rows: list[tuple[Row, tuple[str, ...]]], most: int = 8) -> str:
@@ -325,9 +343,10 @@ def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray
     """Return the covariance (..., K, K) of contrasts with standard errors se and those of their controls (..., K).
 
     On the diagonal se^2. Two arms A, B against one control_group C: cov(A - C, B - C) = var(C), the smaller of the two
-    control_se squared (Gleser & Olkin 2009). Where data.attrs has month_correlation rho, at months t and t':
-    cov(A_t - C_t, B_t' - C_t') = rho control_se control_se', the errors of the same control children, and
-    cov(A_t - C_t, A_t' - C_t') = rho se se', those of the same children in both arms.
+    control_se squared (Gleser & Olkin 2009). Where data.attrs has month_correlation rho, at months s < t, with
+    c = rho^log2(t / s): cov(A_s - C_s, B_t - C_t) = c control_se control_se', the errors of the same control children,
+    and cov(A_s - C_s, A_t - C_t) = c se se', those of the same children in both arms. So errors correlate by lag, an
+    Ornstein-Uhlenbeck process in log time as that of simulated children; c = rho where a month is not known, or 0.
 
     data names the children: study, arm, control, control_group ("": no other's) and month, all (K,).
     """
@@ -336,13 +355,21 @@ def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray
     covariance = np.where(_share_control(data), least**2, 0.0)
     rho = data.attrs.get("month_correlation")
     if rho is not None:
-        later = ~_same(data["month"].values)
+        month = data["month"].values
+        later, correlation = ~_same(month), _by_lag(rho, month)
         product = control_se[..., :, None] * control_se[..., None, :]
-        covariance = np.where(_share_control(data) & later, rho * product, covariance)
+        covariance = np.where(_share_control(data) & later, correlation * product, covariance)
         product = se[..., :, None] * se[..., None, :]
-        covariance = np.where(_same_arms(data) & later, rho * product, covariance)
+        covariance = np.where(_same_arms(data) & later, correlation * product, covariance)
     diagonal = np.eye(se.shape[-1], dtype=bool)
     return np.where(diagonal, se[..., None] ** 2, covariance)
+
+
+def _by_lag(rho: float, month: np.ndarray) -> np.ndarray:
+    """Return rho^|log2(t / s)| for every pair of months (K,), (K, K); rho where one is not known, or 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lag = np.abs(np.log2(month)[:, None] - np.log2(month))
+    return rho ** np.where(np.isfinite(lag), lag, 1.0)
 
 
 def is_covariance(matrix: np.ndarray) -> bool:

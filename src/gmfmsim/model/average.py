@@ -84,6 +84,11 @@ class Member:
     draws: xr.DataTree | None = None
 
     @property
+    def has_course(self) -> bool:
+        """Whether the effect goes with time."""
+        return self.spec is not None and "course" in self.spec.terms
+
+    @property
     def tree(self) -> xr.DataTree:
         """The draws: those of the fit are made when they are first asked for."""
         return self.fit.tree if self.fit else self.draws

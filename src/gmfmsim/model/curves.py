@@ -1,4 +1,4 @@
-"""Dose-response curves: pure functions of dose with f(0) = 0, times an amplitude."""
+"""Dose-response curves, pure functions of dose with f(0) = 0, times an amplitude; and how an effect goes with time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +116,21 @@ def monotone_spline(dose, stick_1, stick_2):
     middle = x**2 / (inner * last) - beyond**2 / (inner * (last - inner))
     late = (beyond / (last - inner)) ** 2
     return stick_1 * early + (1 - stick_1) * (stick_2 * middle + (1 - stick_2) * late)
+
+
+def time_course(month, rise, peak, decline):
+    """Return g(t) = (1 - exp(-t / rise)) exp(-max(t - peak, 0) / decline): the share of an effect present at month t.
+
+    It rises by `rise`, falls by `decline` from month `peak` on; all in months. Where the fall begins before the rise is
+    over the largest share comes later, see `month_of_largest`.
+    """
+    month = _numbers(month)
+    return -np.expm1(-month / _held(rise)) * np.exp(-(month - _numbers(peak)).clip(0, np.inf) / _held(decline))
+
+
+def month_of_largest(rise, peak, decline):
+    """Return the month at which `time_course` is largest: max(peak, rise log(1 + decline / rise))."""
+    return np.maximum(peak, rise * np.log1p(decline / rise))
 
 
 DOSES = ("ed50", "delta")

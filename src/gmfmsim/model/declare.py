@@ -13,7 +13,7 @@ from gmfmsim.files.shelf import find
 from gmfmsim.files.toml import Spec, key, parse, read_toml
 from gmfmsim.model.curves import CURVES, DOSES, POINTS, Curve
 from gmfmsim.model.priors import OF_TAU, Prior
-from gmfmsim.model.terms import SCALES, TERMS, TermName
+from gmfmsim.model.terms import COURSE, SCALES, TERMS, TermName
 
 NUMBERS = ("rho", "nu", "pet")
 """The parameters beside those of curves that have no unit."""
@@ -84,6 +84,8 @@ class ModelSpec(Spec):
             raise PydanticCustomError("terms", "each term once")
         if "dose_error" in self.terms and not self.shape.uses_dose:
             raise PydanticCustomError("terms", "dose_error with a curve that uses the dose")
+        if {"months", "course"} <= set(self.terms):
+            raise PydanticCustomError("terms", "months or course: each says how the effect goes with time")
         return self
 
     @property
@@ -106,7 +108,9 @@ class ModelSpec(Spec):
         return own | dict(self.shape.nonlinear)
 
     def unit(self, name: str) -> str:
-        """The unit of a parameter, as a prior may state it: in points, in cells, or a number without either."""
+        """The unit of a parameter, as a prior may state it: in points, cells or months, or a number without these."""
+        if name in COURSE:
+            return "months"
         if name in (*self.shape.nonlinear, *NUMBERS):
             return "cells/kg" if name in DOSES else "none"
         return self.shape.unit_of_amplitude if name in (self.shape.amplitude, *SCALES) else POINTS
@@ -167,8 +171,8 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             if high == math.inf:
                 problem, allowed = "reaches below 0", "above 0"
             faults.append(Fault(*place, f"{prior} {problem}", f"a distribution {allowed}"))
-        elif isinstance(prior, Fixed) and (name != "tau" or spec.heterogeneity != "normal"):
-            problem = f"{prior}: a value may hold tau alone, in models with normal studies"
+        elif isinstance(prior, Fixed) and (name not in ("tau", "rho", *COURSE) or spec.heterogeneity != "normal"):
+            problem = f"{prior}: a value may hold tau and the course in time alone, in models with normal studies"
             faults.append(Fault(*place, problem, "a distribution; a narrow one for what is all but known"))
         elif isinstance(prior, OF_TAU) and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))
@@ -180,6 +184,8 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
 
 
 def _fits(unit: str, wanted: str) -> bool:
-    """Return whether a unit, in a user's words, is of the kind that is wanted: points, cells, or neither."""
+    """Return whether a unit, in a user's words, is of the kind that is wanted: points, cells, months, or neither."""
     points, cells = (any(word in unit.lower() for word in words) for words in (POINT_WORDS, CELL_WORDS))
-    return {"none": not points and not cells, "cells/kg": cells and not points}.get(wanted, points)
+    months = "month" in unit.lower() and not points and not cells
+    known = {"none": not points and not cells, "cells/kg": cells and not points, "months": months}
+    return known.get(wanted, points)

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from gmfmsim.compute.labels import xr
-from gmfmsim.model.curves import Curve
+from gmfmsim.model.curves import Curve, time_course
 from gmfmsim.model.draws import by_draw
 from gmfmsim.model.setting import Setting
-from gmfmsim.model.terms import REFERENCE, SLOPES
+from gmfmsim.model.terms import COURSE, REFERENCE, SLOPES
 from gmfmsim.streams import stream
 
 INTERVAL_PROB = 0.95
@@ -48,7 +48,8 @@ class Effect(NamedTuple):
     """The effect under a condition against dose 0, given parameters: amplitude x share.
 
     The amplitude in the mean of studies is counts' coefficients, counts (p,); in a new study it is Student-t(df) with
-    the squared scale `between` around that, (S,) both, df infinite where studies are normal. share (S,): f(dose).
+    the squared scale `between` around that, (S,) both, df infinite where studies are normal. share (S,): f(dose), times
+    what is present at the month.
     Biases of designs and small studies are no part of an effect.
     """
 
@@ -78,6 +79,8 @@ def effect(curve: Curve, coefficients: Sequence[Labelled], phi: Mapping[str, np.
     """
     size = np.broadcast_shapes((1,), *(np.shape(value) for value in phi.values()))
     share = curve.shape(np.float64(at.dose), *(phi[name] for name in curve.nonlinear))
+    if COURSE[0] in phi:
+        share = share * time_course(at.month, *(phi[name] for name in COURSE))
     told = ("group_effect", at.setting.country) in coefficients  # studies of a country of the evidence share its effect
     between = sum(phi[name] ** 2 for name in BETWEEN if name in phi and not (told and name == "tau_group"))
     classes = [label for name, label in coefficients if name == "class_effect"]
@@ -108,7 +111,7 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
             dim = LABELLED.get(name)
             labels = group[dim].values.tolist() if dim else [None]
             values |= {(name, x): by_draw(group[name].sel({dim: x}) if dim else group[name]) for x in labels}
-    phi = {name: by_draw(group[name]) for name in (*curve.nonlinear, *BETWEEN, "nu") if name in group}
+    phi = {name: by_draw(group[name]) for name in (*curve.nonlinear, *COURSE, *BETWEEN, "nu") if name in group}
     found = [effect(curve, list(values), phi, at) for at in arms.values()]
     amplitude, *added = values.values()
     mean = [
@@ -160,19 +163,19 @@ def deviations(effects: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
     return z
 
 
-def dose_response(effects: xr.Dataset, dose: np.ndarray, seed: int) -> xr.Dataset:
-    """Return the effect against dose: mean and equal-tailed 95 % interval (kind, dose), kinds mean and new_study.
+def band(effects: xr.Dataset, dim: str, at: np.ndarray, seed: int) -> xr.Dataset:
+    """Return the effect over doses or months: mean and equal-tailed 95 % interval (kind, dim); mean and new_study.
 
-    effects: `effect_draws` with one arm a dose. new_study is what one further study would show if it were large: its
-    mean, or its centre where heterogeneity has no mean, is that of studies.
+    effects: `effect_draws` with one arm for each of `at`. new_study is what one further study would show if it were
+    large: its mean, or its centre where heterogeneity has no mean, is that of studies.
     """
     mean, scatter = (effects[name].values.reshape(-1, effects.sizes["arm"]) for name in ("mean", "scatter"))
-    z = deviations(effects, stream(seed, "dose-response"))
+    z = deviations(effects, stream(seed, f"{dim}-response"))
     values = np.stack([mean, mean + scatter * z[:, None]])
     low, high = np.quantile(values, [(1 - INTERVAL_PROB) / 2, (1 + INTERVAL_PROB) / 2], axis=1)
     figures = {"effect": np.stack([mean.mean(axis=0)] * 2), "low": low, "high": high}
     return xr.Dataset(
-        {name: (("kind", "dose"), value) for name, value in figures.items()},
-        coords={"kind": ["mean", "new_study"], "dose": np.asarray(dose, float)},
+        {name: (("kind", dim), value) for name, value in figures.items()},
+        coords={"kind": ["mean", "new_study"], dim: np.asarray(at, float)},
         attrs={"interval": "equal-tailed", "interval_prob": INTERVAL_PROB},
     )

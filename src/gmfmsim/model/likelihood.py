@@ -9,6 +9,7 @@ import numpy as np
 
 from gmfmsim.compute.algebra import cholesky, inverse, log_determinant, transposed
 from gmfmsim.compute.labels import xr
+from gmfmsim.model.terms import NOWHERE
 
 LOG_2PI = float(np.log(2 * np.pi))
 NEVER = -1e10
@@ -121,16 +122,17 @@ class Likelihood:
 def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
     """Return the likelihood of a Dataset(contrast) under its readings.
 
-    units (L, K): labels of the units of heterogeneity at each level, by default the studies; contrasts with a unit in
-    common, or with correlated errors, form a block.
+    units (L, K): labels of the units of heterogeneity at each level, by default the studies, NOWHERE of none; contrasts
+    with a unit in common, or with correlated errors, form a block.
     """
     from scipy.sparse.csgraph import connected_components
 
     effect, log_se_sd = (data[v].transpose("reading", "contrast").values for v in ("effect", "log_se_sd"))
     covariance = data["covariance"].transpose("reading", "contrast", "contrast_").values
     weight, study = data["weight"].values, data["study"].values
-    units = np.array([study]) if units is None else units
-    together = (covariance != 0).any(axis=0) | (units[:, :, None] == units[:, None, :]).any(axis=0)
+    units = np.unique(study, return_inverse=True)[1][None] if units is None else units
+    shared = (units[:, :, None] == units[:, None, :]) & (units != NOWHERE)[:, :, None]
+    together = (covariance != 0).any(axis=0) | shared.any(axis=0)
     count, label = connected_components(together)
     blocks = [np.flatnonzero(label == i) for i in range(count)]
     n = max(len(b) for b in blocks)

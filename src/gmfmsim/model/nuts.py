@@ -120,9 +120,10 @@ def coords_of(model: Structure, data: xr.Dataset) -> dict[str, list]:
 def with_doses(model: Structure, spec: ModelSpec, data: xr.Dataset) -> Structure:
     """Return the structure with doses 10^(log10 dose + log10_dose_sd x phi["dose_offset"]), offset (..., contrast)."""
     dose, spread, control = (data[v].values for v in ("dose", "log10_dose_sd", "control_dose"))
+    month = data["month"].values if "course" in spec.terms else None
 
     def shape(phi):
-        return difference(spec, dose * 10.0 ** (spread * phi["dose_offset"]), control, phi)
+        return difference(spec, dose * 10.0 ** (spread * phi["dose_offset"]), control, month, phi)
 
     return replace(model, shape=shape)
 

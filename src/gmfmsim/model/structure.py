@@ -10,9 +10,10 @@ import numpy as np
 
 from gmfmsim.compute.labels import xr
 from gmfmsim.dist.distributions import Distribution
+from gmfmsim.model.curves import time_course
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.likelihood import Likelihood, likelihood
-from gmfmsim.model.terms import SLOPES, TERMS, Coefficient, Level, covariate, covariate_sd
+from gmfmsim.model.terms import COURSE, NOWHERE, SLOPES, TERMS, Coefficient, Level, covariate, covariate_sd
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Structure:
         """Return the units of heterogeneity as (level, mask (B, n)): each block's first unit, its second, and so on."""
         found = []
         for number, level in enumerate(self.levels):
-            units = np.where(self.likelihood.inside, level.units[self.likelihood.index], -1)
-            distinct = [[u for u in dict.fromkeys(row) if u != -1] for row in units.tolist()]
+            units = np.where(self.likelihood.inside, level.units[self.likelihood.index], NOWHERE)
+            distinct = [[u for u in dict.fromkeys(row) if u != NOWHERE] for row in units.tolist()]
             for k in range(max(map(len, distinct))):
                 kth = np.array([of_block[k] if k < len(of_block) else -2 for of_block in distinct])
                 found.append((number, units == kth[:, None]))
@@ -114,7 +115,7 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
         raise ValueError(reason)
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
-    dose, control_dose = data["dose"].values, data["control_dose"].values
+    arms = data["dose"].values, data["control_dose"].values, data["month"].values if "course" in spec.terms else None
     amplitude = Coefficient(curve.amplitude, np.ones(gmfm66.size), spec.priors[curve.amplitude])
     added = [c for name in spec.terms for c in TERMS[name].coefficients(data, spec.priors)]
     levels = _levels(spec, data)
@@ -127,23 +128,27 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
         {name: spec.priors[name].given(se) for name in spec.parameters if name not in left_out},
         (amplitude, *added),
         levels,
-        lambda phi: difference(spec, dose, control_dose, phi),
+        lambda phi: difference(spec, *arms, phi),
         gmfm66,
         likelihood(data, np.array([level.units for level in levels])),
     )
 
 
-def difference(spec: ModelSpec, dose, control_dose, phi: Mapping):
-    """Return f(dose) - f(control dose)."""
+def difference(spec: ModelSpec, dose, control_dose, month, phi: Mapping):
+    """Return f(dose) - f(control dose); with a course in time, times the share that is present at the month."""
     curve = spec.shape
     nonlinear = [phi[name] for name in curve.nonlinear]
-    return curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
+    found = curve.shape(dose, *nonlinear) - curve.shape(control_dose, *nonlinear)
+    return found if month is None else found * time_course(month, *(phi[name] for name in COURSE))
 
 
 def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     """Return the levels of heterogeneity: between studies, within them between months, between arms, and by covariates.
 
     Where a mean of a study's children is not known, m + s e with e ~ Normal(0, 1), the study deviates by slope x s x e.
+
+    With a course in time the deviations of a study at months s < t correlate by rho^log2(t / s): that at its last month
+    is new, each earlier one in part what the next later one leaves it (an Ornstein-Uhlenbeck process in log time).
     A contrast that is the mean of k trials deviates by the mean of their deviations, with the SD of one / sqrt(k).
     """
     names = data["study"].values.tolist()
@@ -153,6 +158,8 @@ def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
             Level("study", study, lambda phi: phi["tau"] * phi["rho"] ** 0.5),
             Level("visit", _within(study, data["month"]), lambda phi: phi["tau"] * (1.0 - phi["rho"]) ** 0.5),
         ]
+    elif "course" in spec.terms:
+        levels = _in_time(study, data["month"].values)
     else:
         levels = [Level("study", study, lambda phi: phi["tau"])]
     if "arms" in spec.terms:
@@ -164,6 +171,30 @@ def _levels(spec: ModelSpec, data: xr.Dataset) -> tuple[Level, ...]:
     unknown = {slope: covariate_sd(data, name) for slope, name in SLOPES.items() if name in spec.terms}
     levels += [Level(SLOPES[n], study, partial(_of_unknown, n, sd)) for n, sd in unknown.items() if sd.any()]
     return tuple(levels)
+
+
+def _in_time(study: np.ndarray, month: np.ndarray) -> list[Level]:
+    """Return a level for the last month of every study, and one for each month before that of the study with most.
+
+    With months t_0 > t_1 > ... of a study, a deviation of level k is shared by the contrasts at t_k and before:
+    tau rho^log2(t_k / t) sqrt(1 - rho^(2 log2(t_k-1 / t_k))) of it at month t.
+    """
+    later = [np.unique(month[study == s])[::-1] for s in study]  # of its study, by contrast
+    levels = []
+    for k in range(max(m.size for m in later)):
+        here = np.array([m[k] if k < m.size else np.nan for m in later])
+        before = np.array([m[k - 1] if 0 < k < m.size else np.inf for m in later])
+        has = month <= here  # never where a study has no such month
+        lag, step = (np.log2(np.where(has, x, 1.0)) for x in (here / month, before / here))
+        name, units = f"visit {k} before the last" if k else "study", np.where(has, study, NOWHERE)
+        levels.append(Level(name, units, partial(_left, lag, step, has.astype(float))))
+    return levels
+
+
+def _left(lag: np.ndarray, step: np.ndarray, has: np.ndarray, phi: Mapping):
+    """Return tau rho^lag sqrt(1 - rho^(2 step)), (..., K); step is infinite at the last month, lags count doublings."""
+    new = 1.0 if np.isinf(step[has > 0]).all() else (1.0 - phi["rho"] ** (2.0 * np.where(has > 0, step, 1.0))) ** 0.5
+    return phi["tau"] * phi["rho"] ** lag * new * has
 
 
 def _of_means(sd: Callable[[Mapping], object], share: np.ndarray, phi: Mapping):

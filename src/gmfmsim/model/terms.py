@@ -18,6 +18,7 @@ TermName = Literal[
     "group",
     "arms",
     "months",
+    "course",
     "age",
     "gmfcs",
     "claimed_age",
@@ -31,6 +32,8 @@ SCALES = ("tau", "tau_arm", "tau_class", "tau_group")
 """Standard deviations of effects between studies, arms, classes of cells, countries: known by their squares alone."""
 SHARES = ("rho",)
 """Parameters of terms between 0 and 1."""
+COURSE = ("rise", "peak", "decline")
+"""Parameters of the course of an effect in time, months."""
 REFERENCE = {"age": 4.0, "gmfcs": 3.0, "claimed_age": 0.0, "month": 12.0}
 """Where the covariate of a term counts nothing: years, GMFCS level, share of children of 3 to 10 years, month."""
 SLOPES = {"age_slope": "age", "gmfcs_slope": "gmfcs", "claimed_age_slope": "claimed_age"}
@@ -74,11 +77,15 @@ class Coefficient:
         return f"{self.variable}_offset" if self.pooled else self.variable
 
 
+NOWHERE = -1
+"""The unit of a contrast that has no deviation at a level."""
+
+
 @dataclass(frozen=True)
 class Level:
     """A level of heterogeneity: units (K,) each with a deviation of the amplitude ~ Normal(0, sd(parameters)).
 
-    sd(parameters): one for all, or (..., K) by contrast, the same for those of a unit.
+    sd(parameters): one for all, or (..., K) by contrast, which says too how much of it a contrast has.
     """
 
     name: str
@@ -86,9 +93,9 @@ class Level:
     sd: Callable[[Mapping], object]
 
     def by_unit(self, sd: np.ndarray) -> np.ndarray:
-        """Return standard deviations (..., 1) or (..., K) by unit, (..., units)."""
-        first = np.unique(self.units, return_index=True)[1]
-        return np.broadcast_to(sd, (*sd.shape[:-1], self.units.size))[..., first]
+        """Return standard deviations (..., 1) or (..., K) by unit, (..., units): of its contrasts that have most."""
+        sd = np.broadcast_to(sd, (*sd.shape[:-1], self.units.size))
+        return np.stack([sd[..., self.units == unit].max(axis=-1) for unit in np.unique(self.units)], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -105,8 +112,8 @@ class Term:
 
     @property
     def nonlinear(self) -> tuple[str, ...]:
-        """Those of its parameters that are standard deviations or shares, not coefficients."""
-        return tuple(name for name in self.priors if name in (*SCALES, *SHARES))
+        """Those of its parameters that are standard deviations, shares or months, not coefficients."""
+        return tuple(name for name in self.priors if name in (*SCALES, *SHARES, *COURSE))
 
 
 def route(text: str) -> str:
@@ -225,6 +232,12 @@ TERMS: dict[str, Term] = {
         "amplitude += month_effect[month],  0 at month 12; deviations of a study at two months correlate by rho",
         "month",
         _by_label("month_effect", "month", lambda values: _every(values[values != REFERENCE["month"]])),
+    ),
+    "course": Term(
+        (*COURSE, "rho"),
+        "theta_c *= g(month_c),  g(t) = (1 - exp(-t / rise)) exp(-max(t - peak, 0) / decline); deviations of a study "
+        "at months s < t correlate by rho^log2(t / s)",
+        "month",
     ),
     "age": Term(
         ("age_slope",),

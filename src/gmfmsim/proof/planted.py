@@ -17,7 +17,7 @@ from gmfmsim.model.complete import from_prior
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import Condition, Labelled, effect, effect_at
 from gmfmsim.model.exact import posterior
-from gmfmsim.model.gate import MISSED_MAX
+from gmfmsim.model.gate import may_miss
 from gmfmsim.model.nuts import Sampler, build, with_doses
 from gmfmsim.model.setting import Setting
 from gmfmsim.model.structure import structure
@@ -108,8 +108,8 @@ def exact_engine(spec: ModelSpec, design: xr.Dataset) -> Engine:
 
     def place(simulated: Simulated) -> Placed:
         found = posterior(structure(spec, simulated.data))
-        if found.missed > MISSED_MAX:
-            raise ValueError(f"missed density {found.missed:.2g}, at most {MISSED_MAX:g}")
+        if found.missed > (most := may_miss(found)):
+            raise ValueError(f"missed density {found.missed:.2g}, at most {most:g}")
         laws = {_name(*one): found.coefficient(*one) for one in found.labelled}
         laws |= {name: found.parameter(name) for name in found.prepared.names}
         at = highest_dose(simulated.data)

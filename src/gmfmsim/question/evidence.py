@@ -36,7 +36,7 @@ type TableNames = Annotated[str | list[str], BeforeValidator(_names)]
 
 TABLES_WORDS = '"package", the shipped tables; or a folder or flat CSV file beside the experiment; or a list of these'
 
-OF_CONTRASTS = {"select", "individual_data", "month_correlation", "readings", "what_if"}
+OF_CONTRASTS = {"select", "individual_data", "month_correlation", "every_month", "readings", "what_if"}
 """The keys of [evidence] that concern contrasts."""
 
 
@@ -51,10 +51,18 @@ class EvidenceSpec(Spec):
     month_correlation: (
         Annotated[
             float,
-            key("of the errors of one arm at two months, which lets several months of it in", example=0.7, ge=0, lt=1),
+            key(
+                "of the errors of one arm at a month and at twice that month, which lets several months of it in",
+                example=0.7,
+                ge=0,
+                lt=1,
+            ),
         ]
         | None
     ) = None
+    every_month: Annotated[bool, key("with each contrast its other months, of the same scale and measure")] = Field(
+        default=False, exclude_if=lambda every: not every
+    )
     readings: Annotated[
         ReadingChoice,
         key("of suspect figures: averaged over all, as they stand, or by study the one to take"),
@@ -69,8 +77,10 @@ class EvidenceSpec(Spec):
         if self.pooled and self.model_fields_set & OF_CONTRASTS:
             raise PydanticCustomError(
                 "evidence",
-                "individual_data, readings, what_if and month_correlation with select: a published estimate has none",
+                "individual_data, readings, what_if and months with select: a published estimate has none",
             )
+        if self.every_month and self.month_correlation is None:
+            raise PydanticCustomError("evidence", "every_month with month_correlation: the same children are measured")
         return self
 
 
@@ -147,7 +157,9 @@ class Sources:
 
 def contrasts_of(spec: EvidenceSpec, tables: Tables, file: str = "experiment") -> xr.Dataset:
     """Return the contrasts that a plan asks for, under their readings. Raises InputError with every fault of a step."""
-    chosen = select_contrasts(tables, spec.select, file, month_correlation=spec.month_correlation)
+    chosen = select_contrasts(
+        tables, spec.select, file, month_correlation=spec.month_correlation, every_month=spec.every_month
+    )
     if spec.individual_data:
         chosen = with_pool(chosen, tables, spec.individual_data, file)
     if spec.what_if:

@@ -75,6 +75,16 @@ class Plan(Spec):
     detectable: Annotated[Detectable | None, key("asks for the smallest effect that n detects")] = Asked
     precision: Annotated[Precision | None, key("asks for the n of an interval's width")] = Asked
     optimise: Annotated[Optimise | None, key("asks for the best allocation and dose")] = Asked
+    by_month: Annotated[
+        list[Annotated[float, Field(gt=0, le=120)]] | None,
+        key(
+            "asks for n with the endpoint at each of these, where it is computed exactly",
+            "months",
+            example=[6, 12],
+            min_length=1,
+            max_length=12,
+        ),
+    ] = Asked
     recruitment: Annotated[Recruitment | None, key("asks how long it takes")] = Asked
     cost: Annotated[Cost | None, key("asks what it costs")] = Asked
 
@@ -194,7 +204,12 @@ class Prepared:
     @property
     def uses_month(self) -> bool:
         """Whether the effect depends on the month in any of the models."""
-        return any("months" in model.terms for model in self.models.values())
+        return self.has_course or any("months" in model.terms for model in self.models.values())
+
+    @property
+    def has_course(self) -> bool:
+        """Whether the effect goes with time in any of the models."""
+        return any("course" in model.terms for model in self.models.values())
 
     @property
     def model_title(self) -> str:
@@ -371,6 +386,9 @@ def _evidence_faults(
 ) -> list[Fault]:
     """Return what is wrong with the evidence for models and plan, as far as each could be read."""
     faults, contrasts, file = [], evidence.contrasts, sources.path.name
+    if plan and plan.by_month and not any("course" in model.terms for model in models.values()):
+        allowed = "by_month with a model that has the term course, such as course"
+        faults.append(Fault(file, "key by_month", "no model says how the effect goes with time", allowed))
     for model in models.values() if contrasts is not None else ():
         found = silent_faults(model, contrasts, file)
         if plan:

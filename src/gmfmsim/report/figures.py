@@ -56,7 +56,7 @@ class Drawn(NamedTuple):
 
 def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan) for f in (curves, tornado, dose_response, funnel, forest)}
+    return {f.__name__: partial(f, plan) for f in (curves, tornado, dose_response, course, funnel, forest)}
 
 
 def curves(plan: Drawn) -> Figure:
@@ -188,6 +188,29 @@ def dose_response(plan: Drawn) -> Figure | None:
     ax.axvline(plan.dose, color=ORANGE, lw=1.5, ls="--", label=f"dose of the trial, {_per_kg(plan.dose)}")
     ax.axhline(0, color="black", lw=0.8)
     ax.set_ylabel(f"effect, {plan.answer['unit']}")
+    legend_below(figure, ax, columns=1)
+    return figure
+
+
+def course(plan: Drawn) -> Figure | None:
+    """The effect against month with the band of the mean and of a new study, reported months of an arm joined."""
+    band, data = plan.data.get("course"), plan.data.get("contrasts")
+    if band is None:
+        return None
+    figure, ax = one_axes(4.6)
+    for kind, alpha, label in (("new_study", 0.13, "a new study, 95 %"), ("mean", 0.30, "mean of studies, 95 %")):
+        part = band.sel(kind=kind)
+        ax.fill_between(band["month"], part["low"], part["high"], color=BLUE, alpha=alpha, lw=0, label=label)
+    ax.plot(band["month"], band["effect"].sel(kind="mean"), color=BLUE, lw=1.8, label="mean of studies")
+    arms = [name.rpartition(", ")[0] for name in data["contrast"].values.tolist()]  # without the month
+    for arm in dict.fromkeys(arms):
+        own = data.isel(contrast=[a == arm for a in arms]).sortby("month")
+        label = "as reported" if arm == arms[0] else None
+        ax.plot(own["month"], own["reported"], "s-", color=GREY, ms=4, lw=0.9, alpha=0.8, label=label)
+    ax.axvline(plan.answer["trial"]["month"], color=ORANGE, lw=1.5, ls="--", label="endpoint of the trial")
+    ax.axhline(0, color="black", lw=0.8)
+    ax.set(xlim=(0, None), xlabel="months since the first infusion", ylabel=f"effect, {plan.answer['unit']}")
+    ax.set_xticks([0, 1, 3, 6, 9, 12, 18, 24])
     legend_below(figure, ax, columns=1)
     return figure
 

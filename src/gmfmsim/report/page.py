@@ -35,9 +35,11 @@ CAPTIONS = {
     "published heterogeneity: 95 % intervals.",
     "dose_response": "Effect against dose: the mean of studies and, wider, a new study. "
     "Doses under hatching were not studied.",
+    "course": "Effect against month: the mean of studies and, wider, a new study, 95 %; grey, what was reported, "
+    "several months of an arm joined, other GMFM scales multiplied by the posterior mean of r.",
 }
 ALWAYS = ("surface", "effect")
-SOMETIMES = ("contrasts", "dose_response", "type_one", "children")
+SOMETIMES = ("contrasts", "dose_response", "course", "type_one", "children")
 """What stands beside the answer of a plan: always, and where there is such."""
 
 

@@ -23,6 +23,9 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "moves": _moves(answer),
         "behind": _behind(answer["distribution"]),
         "trial_gate": gate(answer["trial_gate"]),
+        "statements": _statements(answer["course"]),
+        "within": _within(answer["course"]),
+        "by_month": _by_month(answer.get("by_month"), answer["trial"]["month"]),
         "trials": _trials(evidence["trials"]),
         "findings": _findings(evidence),
     }
@@ -61,6 +64,38 @@ def _optimise(found: list[dict] | None) -> Table | None:
         for r in found
     ]
     return table(["dose, cells/kg", "children", "#assurance", "#per 100 children"], rows)
+
+
+def _statements(course: dict | None) -> Table | None:
+    """Return how probable what is said of the course in time is, before the data and after them."""
+    if course is None:
+        return None
+    rows = [[row["that"], percent(row["prior"]), percent(row["posterior"])] for row in course["statements"]]
+    return table(["statement", "#before the data", "#after them"], rows)
+
+
+def _within(course: dict | None) -> Table | None:
+    """Return the difference of two months within arms that were measured at both."""
+    if not course or not course["within"]:
+        return None
+    rows = []
+    for row in course["within"]:
+        arm = f"{row['study']}, {row['arm']}" + (f" v {row['control']}" if row["control"] else "")
+        se = "" if row["se"] is None else f"{row['se']:.2f}"
+        figures = [*(f"{x:.2f}" for x in row["effects"]), f"{row['difference']:+.2f}", se]
+        rows.append([Cell(arm, row["scale"]), *figures])
+    return table(["arm, scale", "#month 6", "#month 12", "#difference", "#SE"], rows)
+
+
+def _by_month(found: list[dict] | None, month: float) -> Table | None:
+    """Return the children in all with the endpoint at each month, the trial's own marked."""
+    if not found:
+        return None
+    rows = [
+        [f"{r['month']:g}", "none" if r["n_total"] is None else str(r["n_total"]), percent(r["plateau"])] for r in found
+    ]
+    marked = [i for i, r in enumerate(found) if r["month"] == month]
+    return table(["endpoint at month", "#children in all", "#plateau"], rows, marked)
 
 
 def _cost(cost: dict | None) -> Table | None:

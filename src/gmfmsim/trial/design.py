@@ -117,6 +117,9 @@ class Design(Sized):
     ENDPOINT: ClassVar[int] = -1
     """The position of the endpoint among the visits."""
 
+    TAKES_ONSET: ClassVar[bool] = True
+    """Whether the effect may be there in part at a visit before the endpoint."""
+
     UNIT: ClassVar[str] = ""
     """What groups of children who resemble each other are called, pairs or clusters; nothing where there are none."""
 

@@ -26,6 +26,9 @@ BETWEEN_OF_MANY = 1e-5
 """The same with three parameters or more and standard errors of unknown size, whose own points are no closer."""
 BETWEEN_FOR_DRAWS = 1e-4
 """The same of the joint density from which parameters are drawn."""
+BETWEEN_WITH_QUANTILES = 0.05
+"""Both, where axes are quantiles of priors: what the last coefficient of so few points tells bounds far more than the
+error of a distribution function, which is a hundredth at most."""
 LIGHT = 0.01
 """With very many components the lightest are dropped, which together hold this share of what the nodes may miss."""
 FEW = 5
@@ -69,9 +72,14 @@ class ExactPosterior:
         if name not in self._marginals:
             ready, i = self.prepared, self.prepared.names.index(name)
             many = len(ready.names) > 2 and ready.structure.likelihood.uncertain_spread
-            box, density = ready.resolved(self.box, self.density, i, BETWEEN_OF_MANY if many else BETWEEN)
+            close = BETWEEN_WITH_QUANTILES if self._on_quantiles else BETWEEN_OF_MANY if many else BETWEEN
+            box, density = ready.resolved(self.box, self.density, i, close)
             self._marginals[name] = Marginal(ready.axes[i], box.rules[i], box.marginal(density, i))
         return self._marginals[name]
+
+    @property
+    def _on_quantiles(self) -> bool:
+        return any(axis.shape == "quantile" for axis in self.prepared.axes)
 
     def moments(self, name: str) -> tuple[float, float]:
         """Return mean and standard deviation of a parameter or a coefficient; NaN where one does not exist."""
@@ -133,7 +141,8 @@ class ExactPosterior:
         uniform (size, axes + 1) and normal (size, p) are the noise they are made of.
         """
         ready = self.prepared
-        box, density = ready.resolved(self.box, self.density, None, BETWEEN_FOR_DRAWS)
+        close = BETWEEN_WITH_QUANTILES if self._on_quantiles else BETWEEN_FOR_DRAWS
+        box, density = ready.resolved(self.box, self.density, None, close)
         x = draw(box, density, uniform[:, :-1]) if ready.names else np.zeros((uniform.shape[0], 0))
         coefficients = np.ones(normal.shape)
         chunk = max(1, 4_000_000 // ready.states.combinations)

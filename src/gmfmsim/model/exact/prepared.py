@@ -13,11 +13,14 @@ from gmfmsim.faults import NotANumber
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import orders
 from gmfmsim.model.exact.quadrature import EFFORT, Box
-from gmfmsim.model.exact.rules import Coordinate, coordinate
+from gmfmsim.model.exact.rules import Coordinate, coordinate, on_quantiles
 from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
+from gmfmsim.model.terms import SCALES
 
 MOST_AXES = len(EFFORT) - 1
+FEW_AXES = 4
+"""With more axes than these, all but those of scales are the quantiles of their priors."""
 MOST_POINTS = 2000
 """Points of one axis: a posterior that needs more is not where the axis reaches."""
 MOST_NODES = 400_000
@@ -272,7 +275,12 @@ def prepare(model: Structure) -> Prepared:
         like.inside.sum(axis=1),
     )
     found = orders(model)
-    axes = tuple(coordinate(name, model.parameters[name], model, found[name]) for name in names)
+    axes = tuple(
+        on_quantiles(prior, found[name])
+        if len(names) > FEW_AXES and prior.proper and name not in SCALES
+        else coordinate(name, prior, model, found[name])
+        for name, prior in ((name, model.parameters[name]) for name in names)
+    )
     return Prepared(
         model,
         names,

@@ -40,6 +40,9 @@ EFFORT = (
     Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9, HERMITE),
     Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9, -24.0),
     Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7, -22.0),
+    Effort({"line": 14, "even": 11, "interval": 9, "quantile": 6}, 18.0, 1e-6, 5e-3, 5, -18.0),
+    Effort({"line": 12, "even": 10, "interval": 8, "quantile": 5}, 16.0, 1e-5, 5e-3, 4, -16.0),
+    Effort({"line": 10, "even": 8, "interval": 7, "quantile": 4}, 15.0, 1e-5, 5e-2, 3, -15.0),
 )
 
 QUICK = (
@@ -48,6 +51,9 @@ QUICK = (
     Effort({"line": 18, "even": 11, "interval": 10}, 16.0, 1e-6, 1e-5, 5, -17.0),
     Effort({"line": 14, "even": 8, "interval": 8}, 14.0, 1e-5, 1e-3, 5, -15.0),
     Effort({"line": 10, "even": 7, "interval": 7}, 13.0, 1e-4, 1e-2, 4, -15.0),
+    Effort({"line": 8, "even": 7, "interval": 6, "quantile": 4}, 13.0, 1e-4, 0.5, 3, -13.0),
+    Effort({"line": 7, "even": 7, "interval": 5, "quantile": 3}, 12.0, 1e-4, 0.5, 3, -12.0),
+    Effort({"line": 6, "even": 6, "interval": 4, "quantile": 3}, 11.0, 1e-3, 0.5, 3, -11.0),
 )
 """For one refit out of very many: probabilities within some 1e-4, mostly by the points for standard errors."""
 
@@ -192,6 +198,8 @@ def find_box(
             ends.append(float(np.clip(best[i] + (limit - best[i]) * step * spread[i], axis.low, axis.high)))
         if axis.shape == "even":
             ends[0] = 0.0
+        elif axis.shape == "quantile":
+            ends = [axis.low, axis.high]
         rules.append(rule(*ends, points[axis.shape], axis.shape))
     return Box(tuple(rules)), best
 
@@ -202,11 +210,13 @@ def settled(
     """Return at(box) of the box, wide and fine enough: a tuple that begins with the box and ends with the density.
 
     First as wide as it must be, then as narrow as it may be, then as fine as it must be: each once, so that it ends.
+    Where not every axis can be as fine as it must, those that miss most are.
     """
     steps = (
         lambda box, density: box.widened(axes, density, effort.edge),
         lambda box, density: box.tightened(axes, density, effort.edge),
         lambda box, density: box.finer(density, effort.missed),
+        lambda box, density: box.finer(density, max([effort.missed, *(0.99 * x for x in box.missed(density))])),
     )
     found = at(box)
     for step in steps:
@@ -276,6 +286,8 @@ def _marginal_over_conditional(log_density, best: np.ndarray, step: np.ndarray) 
     return np.clip(np.sqrt(variance * np.diag(curvature)), 1, 3)
 
 
+FINE = 400
+"""Points for the moments of a parameter along the quantiles of its prior."""
 DRAW_STEPS = 600
 """Points of the grid on which the distribution along an axis is inverted for draws."""
 
@@ -306,6 +318,11 @@ class Marginal:
         are s cosh(x), which is even, less s exp(-x), which fades: what the rule misses is what it misses of the latter,
         and Gauss and Legendre's rule tells, on the interpolated density.
         """
+        if self.rule.shape == "quantile":  # values between the nodes bend more than the density does
+            fine = rule(self.rule.low, self.rule.high, FINE, "quantile")
+            value, f = self.coordinate.value(fine.nodes), fine.weights * dot(self.rule.basis(fine.nodes), self.values)
+            mean = float(dot(f, value)) / self.total
+            return mean, float(np.sqrt(dot(f, (value - mean) ** 2) / self.total))
         value, f = self.coordinate.value(self.rule.nodes), self.rule.weights * self.values / self.total
         mean, corner = float(dot(f, value)), 0.0
         if self.rule.shape == "even":

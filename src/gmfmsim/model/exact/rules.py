@@ -13,10 +13,13 @@ from gmfmsim.dist.distributions import Distribution
 from gmfmsim.model.structure import Structure
 from gmfmsim.model.terms import SCALES
 
-Shape = Literal["line", "even", "interval"]
+Shape = Literal["line", "even", "interval", "quantile"]
 """What a density does along its axis, and so which rule integrates it to an error that falls exponentially with the
 points. line: it falls to nothing at both ends, the trapezoidal rule; even: the same, mirrored at 0; interval: it ends
-where it ends, Gauss and Legendre's rule (Trefethen & Weideman 2014)."""
+where it ends, Gauss and Legendre's rule (Trefethen & Weideman 2014); quantile: the same, of a probability of the prior,
+along which the density is nearly flat."""
+LEGENDRE = ("interval", "quantile")
+"""The shapes whose rule is Gauss and Legendre's."""
 
 
 FARTHEST = 230.0
@@ -81,6 +84,28 @@ def coordinate(name: str, prior: Distribution, model: Structure, order: float) -
     return _on_line(low, high, "line", tuple(start.tolist()))
 
 
+def on_quantiles(prior: Distribution, order: float) -> Coordinate:
+    """Return the coordinate P(parameter <= value) under a proper prior: flat in density if the data say little of it.
+
+    So a few points of Gauss and Legendre's rule are enough where there are many such parameters. Order: `coordinate`.
+    """
+
+    def below(value):
+        value, low = np.asarray(value, float), np.zeros(np.shape(value))
+        for k in range(1, 54):
+            low += np.where(prior.ppf(low + 0.5**k) <= value, 0.5**k, 0.0)
+        return low
+
+    def value(x):
+        return prior.ppf(np.clip(x, *TAILS))
+
+    def log_slope(x):
+        return np.where((x > 0) & (x < 1), -prior.logpdf(value(x)), -np.inf)
+
+    moments = int(np.clip(np.ceil(order) - 1, 0, 2))
+    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), moments)
+
+
 def _on_log(start: np.ndarray, order: int) -> Coordinate:
     """Return the coordinate log(value) for values above 0, looked for between the logarithms start (2,)."""
     low, high = np.clip(start, -FARTHEST, FARTHEST).tolist()
@@ -134,14 +159,14 @@ class Rule:
     @cached_property
     def nodes(self) -> np.ndarray:
         """The nodes (n,)."""
-        if self.shape == "interval":
+        if self.shape in LEGENDRE:
             return self.low + (self.high - self.low) / 2 * (_legendre(self.points)[0] + 1)
         return np.linspace(self.low, self.high, self.points)
 
     @cached_property
     def weights(self) -> np.ndarray:
         """The weights (n,)."""
-        if self.shape == "interval":
+        if self.shape in LEGENDRE:
             return (self.high - self.low) / 2 * _legendre(self.points)[1]
         weights = np.full(self.points, self.step)
         if self.shape == "even":
@@ -155,14 +180,14 @@ class Rule:
 
     def basis(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to values at x: Legendre or sinc interpolation."""
-        if self.shape == "interval":
+        if self.shape in LEGENDRE:
             t = 2 * (np.asarray(x, float) - self.low) / (self.high - self.low) - 1
             return product(legendre(t, self.points - 1)[..., None, :], _legendre(self.points)[2])[..., 0, :]
         return self._mirrored(lambda d: np.sinc(d / self.step), x)
 
     def integral(self, x: np.ndarray) -> np.ndarray:
         """Return the matrix (..., n) that takes values at the nodes to integrals from the low end to x."""
-        if self.shape == "interval":
+        if self.shape in LEGENDRE:
             t = 2 * (x - self.low) / (self.high - self.low) - 1
             p = legendre(t, self.points)
             k = np.arange(1, self.points)
@@ -188,7 +213,7 @@ class Rule:
         interval: its last Legendre coefficients. Otherwise its highest Fourier coefficients, the last of which is what
         half of the nodes miss of its integral: one alone may be 0 by chance.
         """
-        if self.shape == "interval":
+        if self.shape in LEGENDRE:
             size = np.abs(dot(_legendre(self.points)[2], marginal))
             return float(size[-2:].max() / size.max())
         weighted = self.weights * marginal
@@ -204,7 +229,7 @@ class Rule:
         degree of the last coefficient: its square if the coefficients fall geometrically, its fourth power if they fall
         as those of a normal density do; taken is the third.
         """
-        return self.between(marginal) ** (3 if self.shape == "interval" else 2)
+        return self.between(marginal) ** (3 if self.shape in LEGENDRE else 2)
 
 
 @cache

@@ -10,6 +10,7 @@ from scipy import special
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.effect import BETWEEN, Condition, Effect, effect
 from gmfmsim.model.priors.tau import OfTheErrors
+from gmfmsim.model.terms import COURSE
 from gmfmsim.streams import stream
 
 LOW_DOSE, HIGH_DOSE = "1e7", "1e8"
@@ -96,7 +97,8 @@ def _draws(spec: ModelSpec, name: str, *, se: ArrayLike | None, seed: int, size:
 
 def _effect(spec: ModelSpec, dose: float, draw: partial, silent: Container[str] = ()) -> Effect:
     """Return the effect of a dose in draws of all priors but those that cannot be drawn from."""
-    names = [name for name in (*spec.shape.nonlinear, *BETWEEN, "nu") if name in spec.parameters and name not in silent]
+    every = (*spec.shape.nonlinear, *COURSE, *BETWEEN, "nu")
+    names = [name for name in every if name in spec.parameters and name not in silent]
     return effect(spec.shape, [(spec.shape.amplitude, None)], {name: draw(name) for name in names}, Condition(dose))
 
 

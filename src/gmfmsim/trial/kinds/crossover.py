@@ -21,6 +21,7 @@ class Crossover(Design):
 
     ALLOWED = (*BETWEEN_ARMS, WithinChild)
     ENDPOINT = 0
+    TAKES_ONSET = False
     kind: Literal["crossover"]
     carry_over: Annotated[Figure, key("further effect in the period after treatment, as a multiple")]
     period_effect: Annotated[Figure, key("gain of the second period beside growth", "GMFM-66 points")]
