@@ -16,11 +16,10 @@ from gmfmsim.model.exact.quadrature import EFFORT, Box
 from gmfmsim.model.exact.rules import Coordinate, coordinate, on_quantiles
 from gmfmsim.model.likelihood import NEVER
 from gmfmsim.model.structure import Structure
-from gmfmsim.model.terms import SCALES
 
 MOST_AXES = len(EFFORT) - 1
 FEW_AXES = 4
-"""With more axes than these, all but those of scales are the quantiles of their priors."""
+"""With more axes than these, those of parameters with two ends are the quantiles of their priors."""
 MOST_POINTS = 2000
 """Points of one axis: a posterior that needs more is not where the axis reaches."""
 MOST_NODES = 400_000
@@ -277,7 +276,7 @@ def prepare(model: Structure) -> Prepared:
     found = orders(model)
     axes = tuple(
         on_quantiles(prior, found[name])
-        if len(names) > FEW_AXES and prior.proper and name not in SCALES
+        if len(names) > FEW_AXES and np.isfinite(prior.support).all()
         else coordinate(name, prior, model, found[name])
         for name, prior in ((name, model.parameters[name]) for name in names)
     )

@@ -40,9 +40,9 @@ EFFORT = (
     Effort({"line": 36, "even": 20, "interval": 18}, 26.0, 1e-10, 1e-9, HERMITE),
     Effort({"line": 32, "even": 14, "interval": 16}, 23.0, 1e-9, 1e-7, 9, -24.0),
     Effort({"line": 18, "even": 12, "interval": 13}, 21.0, 1e-8, 1e-5, 7, -22.0),
-    Effort({"line": 14, "even": 11, "interval": 9, "quantile": 6}, 18.0, 1e-6, 5e-3, 5, -18.0),
-    Effort({"line": 12, "even": 10, "interval": 8, "quantile": 5}, 16.0, 1e-5, 5e-3, 4, -16.0),
-    Effort({"line": 10, "even": 8, "interval": 7, "quantile": 4}, 15.0, 1e-5, 5e-2, 3, -15.0),
+    Effort({"line": 12, "even": 11, "interval": 9, "quantile": 6}, 18.0, 1e-6, 5e-3, 5, -18.0),
+    Effort({"line": 11, "even": 10, "interval": 8, "quantile": 5}, 16.0, 1e-5, 5e-3, 4, -16.0),
+    Effort({"line": 11, "even": 7, "interval": 7, "quantile": 4}, 15.0, 1e-5, 5e-2, 3, -15.0),
 )
 
 QUICK = (

@@ -85,9 +85,10 @@ def coordinate(name: str, prior: Distribution, model: Structure, order: float) -
 
 
 def on_quantiles(prior: Distribution, order: float) -> Coordinate:
-    """Return the coordinate P(parameter <= value) under a proper prior: flat in density if the data say little of it.
+    """Return the coordinate P(parameter <= value) under a prior with two ends: its density is flat if data say little.
 
-    So a few points of Gauss and Legendre's rule are enough where there are many such parameters. Order: `coordinate`.
+    So a few points of Gauss and Legendre's rule are enough where there are many such parameters; without ends they
+    would miss what lies far out, and with it moments of the coefficients. Order: as for `coordinate`.
     """
 
     def below(value):
