@@ -16,6 +16,7 @@ from scipy.stats import norm
 
 from gmfmsim.model.curve_fit import CurveFit, effect, effective_dose, fit_curve, target_dose
 from gmfmsim.model.curves import CURVES, SHARE, SPLINE_KNOTS
+from gmfmsim.model.curves import DOSES as DOSES_OF_CURVES
 
 SHAPE = {name: curve.shape for name, curve in CURVES.items()}
 EXAMPLE = {
@@ -24,6 +25,8 @@ EXAMPLE = {
     "log_linear": (),
     "emax": (3e7,),
     "sigmoid_emax": (3e7, 0.7),
+    "step": (3e7,),
+    "threshold": (2e7,),
     "exponential": (6e7,),
     "quadratic": (-0.3,),
     "monotone_spline": (0.4, 0.3),
@@ -31,6 +34,7 @@ EXAMPLE = {
 VALUES = {
     "ed50": st.floats(1e4, 1e12),
     "hill": st.floats(0.1, 20),
+    "threshold": st.floats(1e4, 1e12),
     "delta": st.floats(1e4, 1e300),
     "bend": st.floats(-100, 100),
     "stick_1": st.floats(0, 1),
@@ -59,6 +63,13 @@ def nonlinear_of(name):
         ("sigmoid_emax", (3e7, 7.0), 3e7, 0.5),
         ("sigmoid_emax", (3e7, 2.0), 9e7, 0.9),
         ("sigmoid_emax", (1e3, 20.0), 1e9, 1),
+        ("step", (3e7,), 3e7, 0.5),
+        ("step", (3e7,), 3e7 / 9**0.125, 0.1),
+        ("step", (3e7,), 1e7, 1 / (1 + 3**8)),
+        ("step", (3e7,), 1e9, 1),
+        ("threshold", (2e7,), 2e7, np.log10(2) / 8),
+        ("threshold", (2e7,), 1e7, np.log10(1 + 2**-8) / 8),
+        ("threshold", (2e7,), 2e9, 2),
         ("exponential", (6e7,), 1e8, 1),
         ("exponential", (1e8 / np.log(3),), 2e8, 4),  # (9 - 1) / (3 - 1)
         ("exponential", (1e6,), 9e7, np.exp(-10)),
@@ -101,6 +112,8 @@ DERIVATIVES = {
     "log_linear": lambda d: 1 / ((1e7 + d) * np.log(10)),
     "emax": lambda d, e: e / (e + d) ** 2,
     "sigmoid_emax": lambda d, e, h: h * (d / e) ** h / d / (1 + (d / e) ** h) ** 2,
+    "step": lambda d, t: 8 * (d / t) ** 8 / d / (1 + (d / t) ** 8) ** 2,
+    "threshold": lambda d, t: 1 / (1 + (d / t) ** -8) / d / np.log(10),
     "exponential": lambda d, t: np.exp(d / t) / t / np.expm1(1e8 / t),
     "quadratic": lambda d, b: (1 + 2 * b * d / 1e8) / 1e8,
     "monotone_spline": lambda d, b1, b2: hats(d, [b1, (1 - b1) * b2, (1 - b1) * (1 - b2)]) / (1e7 + d) / np.log(10),
@@ -326,7 +339,7 @@ def test_the_unit_of_dose_changes_nothing_but_the_doses(biom, curve, unit):
     in_cells = fit_curve(dose * unit, response, curve, unit=unit)
     for figure in ("parameters", "standard_errors"):
         ours, theirs = getattr(fit, figure), getattr(in_cells, figure)
-        scaled = {name: value * (unit if name in ("ed50", "delta") else 1) for name, value in ours.items()}
+        scaled = {name: value * (unit if name in DOSES_OF_CURVES else 1) for name, value in ours.items()}
         assert theirs == pytest.approx(scaled, rel=1e-6)
     assert in_cells.aic == pytest.approx(fit.aic, rel=1e-12)
 

@@ -17,7 +17,7 @@ from gmfmsim.model.priors.words import prior_effect
 FILES = sorted((Path(__file__).parents[1] / "models").glob("*.toml"))
 NAMES = [file.stem for file in FILES]
 SAMPLED = {"robust": "Student-t", "dose_error": "an error in dose"}
-EXAMPLE = {"ed50": 2.5e7, "hill": 1.7, "delta": 4e8, "bend": -0.15, "stick_1": 0.3, "stick_2": 0.6}
+EXAMPLE = {"ed50": 2.5e7, "hill": 1.7, "threshold": 2.2e7, "delta": 4e8, "bend": -0.15, "stick_1": 0.3, "stick_2": 0.6}
 
 
 @pytest.fixture(scope="module")

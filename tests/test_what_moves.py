@@ -149,6 +149,12 @@ def test_known_the_structure_of_the_plan_is_no_change(base):
     assert "random_effects" not in [r["to"] for r in base["sensitivity"] if r["changed"] == "structure"]
 
 
+def test_a_threshold_is_a_structure_of_the_plans_that_average_over_it_alone(base, size):
+    assert not {"step", "threshold"} & {r["to"] for r in base["sensitivity"]}
+    found = size(model={"name": None, "average": ["emax", "step"]}, sensitivity={"changed": ["structure"]})
+    assert "step" in {r["to"] for r in found["sensitivity"]}
+
+
 def test_known_a_structure_keeps_the_priors_that_the_plan_changes(size, base):
     own = {"tau": prior("half_normal", sd=0.2)}
     found = size(model={"name": "random_effects", "priors": own}, sensitivity={"changed": ["structure"]})

@@ -45,6 +45,9 @@ BIAS_WORDS = {
 AVERAGE, SPIKED = "average", "average or no effect"
 """All accounts of bias and none, by posterior model probability; and with a mean of studies that may be 0."""
 
+OF_THRESHOLDS = ("step", "threshold")
+"""Models that are no case of other plans: `dose_regimen` asks for a threshold, in an average with other curves."""
+
 FACTORS = {"halved": 0.5, "doubled": 2.0}
 
 
@@ -128,12 +131,12 @@ def _last_months(data: xr.Dataset) -> xr.Dataset:
 
 
 def _structures(prepared: Prepared, base: Assumed, last: Assumed) -> Iterator[Assumed]:
-    """Yield each shipped model alone, and each of those averaged over; the model of the plan is no change.
+    """Yield each shipped model but `OF_THRESHOLDS` alone, and each averaged over; the plan's own is no change.
 
     A model that knows no month has the last one of each arm. Priors that the plan changes stay changed where a shipped
     model has the parameter, in the same unit.
     """
-    shipped = {name: read_model(ModelChoice(name=name)) for name in names("models")}
+    shipped = {name: read_model(ModelChoice(name=name)) for name in names("models") if name not in OF_THRESHOLDS}
     for name, prior in prepared.plan.model.priors.items():
         unit = next(spec.unit(name) for spec in base.models.values() if name in spec.parameters)
         shipped |= {

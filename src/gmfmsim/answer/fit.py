@@ -8,7 +8,7 @@ import xarray as xr
 from gmfmsim.answer.parameters import fitted, typical_tau
 from gmfmsim.answer.posterior import checks_of, posterior_of
 from gmfmsim.answer.tables import checks as checks_as_tables
-from gmfmsim.answer.tables import gate, in_lines, parameters
+from gmfmsim.answer.tables import gate, in_lines, parameters, thresholds
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.model.average import Member, no_average
 from gmfmsim.model.checks import Checks, as_json, in_words
@@ -90,6 +90,7 @@ def _model_lines(model: dict, *, several: bool) -> list[str]:
     share = f", share {model['share']:.3f}" if several else ""
     engine = f"{model['engine']} engine" + (f" ({model['why_not']})" if model["why_not"] else "")
     lines = [f"{model['title']} [{model['name']}{share}; {engine}]", "", *in_lines(parameters(model))]
+    lines += ["", *in_lines(found)] if (found := thresholds(model)) else []
     lines += [*model["missing"], "", *in_lines(gate(model["gate"])), ""]
     return lines if model["verdict"] == "passed" else [*lines, f"the exact posterior is {model['verdict']}", ""]
 

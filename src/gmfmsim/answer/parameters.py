@@ -38,12 +38,32 @@ def _fitted(m: Member) -> dict:
         "why_not": m.fit.why_not,
         "log_marginal": m.fit.exact.log_marginal if m.fit.exact else None,
         "parameters": _exact_parameters(m) if m.fit.exact else _sampled_parameters(m),
+        **({"threshold": _between_doses(m)} if "threshold" in m.spec.shape.nonlinear else {}),
         "priors": [{"name": k, "prior": str(v), "unit": v.unit, "reason": v.reason} for k, v in m.spec.priors.items()],
         "words": in_words(m.spec),
         "gate": m.fit.gate,
         "verdict": m.fit.verdict,
         "missing": missing_moments(m.fit.orders),
     }
+
+
+GRADES = (np.arange(100_000) + 0.5) / 100_000
+"""Probabilities whose quantiles stand for a prior: equally many on either side of a dose."""
+
+
+def _between_doses(m: Member) -> list[dict]:
+    """Return how probable it is, before and after the data, that a threshold lies below, between and above the doses
+    studied: above and up_to in cells/kg, None beyond the highest. Nothing else of a threshold is seen in the data."""
+    dose = m.tree["constant_data"]["dose"].values
+    cuts = np.unique(dose[np.isfinite(dose)])
+    before = np.searchsorted(m.spec.priors["threshold"].ppf(GRADES), cuts) / GRADES.size
+    if m.fit.exact:
+        after = np.array([float(m.fit.exact.parameter("threshold").cdf(cut)) for cut in cuts])
+    else:
+        after = (m.tree["posterior"]["threshold"].values.ravel()[:, None] < cuts).mean(axis=0)
+    prior, posterior = (np.diff(below, prepend=0.0, append=1.0).tolist() for below in (before, after))
+    ends = zip([0.0, *cuts.tolist()], [*cuts.tolist(), None], prior, posterior, strict=True)
+    return [dict(zip(("above", "up_to", "prior", "posterior"), row, strict=True)) for row in ends]
 
 
 def _exact_parameters(member: Member) -> list[dict]:

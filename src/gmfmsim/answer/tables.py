@@ -84,6 +84,18 @@ def gate(criteria: list[dict]) -> Table:
     return table(["criterion", "required", "#measured", "worst at", "verdict"], rows, failed)
 
 
+def thresholds(model: dict) -> Table | None:
+    """Return where a fitted threshold lies among the doses studied; None of a model without one."""
+    if "threshold" not in model:
+        return None
+    rows = []
+    for row in model["threshold"]:
+        low, high = (figure(end).replace("e+0", "e") for end in (row["above"], row["up_to"]))
+        where = f"{low} to {high}" if row["above"] and high else f"below {high}" if high else f"above {low}"
+        rows.append([where, percent(row["prior"]), percent(row["posterior"])])
+    return table(["threshold among the doses studied, cells/kg", "#before the data", "#after"], rows)
+
+
 def shares(models: list[dict]) -> Table:
     """Return the models of an average with their shares."""
     rows = [[m["title"], percent(m["share"]), m["engine"], decimals(m["log_marginal"])] for m in models]

@@ -14,6 +14,7 @@ from gmfmsim.model.curves import CURVES, DOSES, SHARE, SPLINE_KNOTS, UNIT_DOSE, 
 
 BOUNDS = {
     "ed50": (0.001, 1.5),
+    "threshold": (0.001, 1.5),
     "delta": (0.1, 2.0),
     "hill": (0.5, 10.0),
     "bend": (-10.0, 10.0),
@@ -177,7 +178,7 @@ def _box(law: Curve, bounds: Mapping[str, tuple[float, float]], top: float, unit
     for name in bounds:
         if name not in law.nonlinear:
             raise ValueError(f"bounds {name!r}: allowed are {', '.join(law.nonlinear) or 'none, all is linear'}")
-    factor = {"ed50": top, "delta": top, "bend": unit / top}
+    factor = dict.fromkeys(DOSES, top) | {"bend": unit / top}
     box = {name: tuple(b * factor.get(name, 1.0) for b in BOUNDS[name]) for name in law.nonlinear} | dict(bounds)
     for (name, (low, high)), limits in zip(box.items(), law.nonlinear.values(), strict=True):
         least, most = limits

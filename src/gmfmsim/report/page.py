@@ -5,7 +5,7 @@ from functools import partial
 
 from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
-from gmfmsim.answer.tables import checks, gate, parameters
+from gmfmsim.answer.tables import checks, gate, parameters, thresholds
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Steps
 from gmfmsim.report.compared import compared_figure, compared_table, differs_table
@@ -110,7 +110,7 @@ def _section(result: Result, position: int, advance: Steps) -> dict:
         "design": design,
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
-            m | {"tables": {"parameters": parameters(m), "gate": gate(m["gate"])}}
+            m | {"tables": {"parameters": parameters(m), "threshold": thresholds(m), "gate": gate(m["gate"])}}
             for m in answer["models"]
             if m["engine"] != "published"
         ],

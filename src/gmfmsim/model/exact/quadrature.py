@@ -380,7 +380,8 @@ def draw(box: Box, density: np.ndarray, uniform: np.ndarray) -> np.ndarray:
             for later in box.rules[i + 1 :]:
                 others = np.outer(others, later.weights).ravel()
             grid = np.linspace(r.low, r.high, DRAW_STEPS)
-            f = np.maximum(product(dot(given.reshape(*given.shape[:2], -1), others), r.basis(grid).T), 0)
-            out[rows, i] = inverse_cdf(grid, f, uniform[rows, i])
+            own = given if i else density[None]  # before the first axis is drawn all draws have one density
+            f = np.maximum(product(dot(own.reshape(*own.shape[:2], -1), others), r.basis(grid).T), 0)
+            out[rows, i] = inverse_cdf(grid, np.broadcast_to(f, (rows.size, DRAW_STEPS)), uniform[rows, i])
             given = np.einsum("sn,sn...->s...", r.basis(out[rows, i]), given)
     return out
