@@ -350,7 +350,7 @@ def test_known_a_supposed_trial_that_a_flat_file_does_not_have(tmp_path):
     assert joined["supposed"].values.tolist() == [False, False, True]
     last = joined.isel(contrast=2)
     assert (float(last["effect"]), float(last["se"])) == (0, pytest.approx(5.5 * math.sqrt(2 / 150), rel=1e-14))
-    assert math.isnan(float(last["age"]))
+    assert (float(last["age"]), float(last["age_sd"])) == (5.0, 2.0)  # not told: as in other studies
     assert (str(last["citation"].values), str(last["country"].values)) == ("RegTrial", "")
     np.testing.assert_array_equal(joined["covariance"].values[:2, :2], data["covariance"].values)
 

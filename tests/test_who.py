@@ -142,6 +142,8 @@ BY = SHIPPED["who"]["by"][0]
         (changed(by=[BY | {"bands": [[3, 1]]}]), "low end of a band first"),
         (changed(by=[BY | {"bands": [[3, 30]]}]), "3 to 30 goes too far"),
         (changed(by=[BY | {"bands": [[3]]}]), "who.by.0.bands"),
+        (changed(by=[BY | {"bands": [[1, 3], [1, 3]]}]), "each band once"),
+        (changed(by=[BY, BY]), "age stands there twice"),
         (changed(by=[BY | {"subgroups": [[1, 5]]}]), "who.by.0.subgroups"),
         (changed(by=[BY | {"share": 1.0}]), "who.by.0.share"),
         (changed(by=[BY | {"model": "route"}]), "has the terms route"),
@@ -160,6 +162,12 @@ BY = SHIPPED["who"]["by"][0]
 def test_faults_of_a_bad_section_are_told(raw, words):
     with pytest.raises(InputError, match=words):
         gmfmsim.check(raw)
+
+
+def test_without_a_claim_no_model_of_it_is_asked():
+    raw = changed()
+    del raw["who"]["held"]
+    assert len(gmfmsim.check(raw)["plans"]) == 10
 
 
 def test_the_plans_are_plans_like_any(asked):

@@ -36,7 +36,7 @@ def _part(part: dict[str, Any], answer: dict[str, Any]) -> list[str]:
     beyond = ", ".join(band["words"] for band in part["bands"] if band["outside"])
     target = answer["target"]
     said = [
-        f"With {STEP[part['term']]} the effect changes by {decimals(slope['mean'], 2, '+')} points "
+        f"Between trials the effect changes by {decimals(slope['mean'], 2, '+')} points with {STEP[part['term']]} "
         f"({decimals(slope['low'], 2)} to {decimals(slope['high'], 2)} in 95 %); that {FALLS[part['term']]} has a "
         f"probability of {percent(slope['below_0'])}.",
         f"For {percent(target['value'])} {target['metric']} a trial would need, by its children: {bands}."

@@ -40,6 +40,8 @@ class By(Spec):
     def _ordered(self):
         if not all(low < high for low, high in (*self.bands, *self.subgroups)):
             raise PydanticCustomError("bands", "the low end of a band first, below its high end")
+        if any(self.bands.count(band) > 1 for band in self.bands) or self.subgroups[0] == self.subgroups[1]:
+            raise PydanticCustomError("bands", "each band once")
         return self
 
 
@@ -53,9 +55,11 @@ class HeldTo(Spec):
 class WhoSection(Spec):
     """Who gains most: effects by age and GMFCS level, trials of some children alone, and the test of subgroups."""
 
-    by: Annotated[list[By], key("what children are told apart by"), Field(min_length=1, max_length=4)]
+    by: Annotated[list[By], key("what children are told apart by"), Field(min_length=1, max_length=2)]
     held: Annotated[HeldTo | None, key("a claim that is held to the evidence")] = None
-    note: Annotated[str, key("what has to be known beside it", max_length=1000)] = ""
+    note: Annotated[
+        str, key("what has to be known beside it", example="In individual data it is otherwise.", max_length=1000)
+    ] = ""
 
 
 class WhoFile(Spec):
@@ -148,6 +152,9 @@ def read_who(raw: dict, sources: Sources) -> tuple[Who | None, list[Fault]]:
     for i, by in enumerate(file.who.by):
         term = found.term(by.model, f"who.by.{i}.model", tuple(OF_MEANS))
         if term is None or found.outside(term, by, f"who.by.{i}"):
+            continue
+        if term in (part.term for part in parts):
+            faults.append(Fault(path.name, f"key who.by.{i}.model", f"{term} stands there twice", "each term once"))
             continue
         bands = [found.plan(in_words(term, band), by.model, term, mean_of(term, band)) for band in by.bands]
         first, second = (mean_of(term, band) for band in by.subgroups)
