@@ -12,7 +12,7 @@ import pytest
 from conftest import PLANS, small
 from damage import VALID, command
 from docx.table import Table
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -264,6 +264,8 @@ def test_hostile_text_stays_text(form, text):
     assert not set(map(ord, str(document))) & {0, 7, 0x1B, 0x202E, 0x2066, 0xFFFE}
 
 
+@example("#")
+@example("x ## ")
 @given(st.text(min_size=1, max_size=60))
 def test_any_text_stays_text(text):
     blocks = (heading(1, f"a {text}"), paragraph(text), bullets([f"b{text}"]), grid(["c"], [[f"d {text}"]]))

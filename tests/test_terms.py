@@ -240,7 +240,8 @@ def test_a_curve_takes_unknown_doses_as_numbers_draws_and_variables():
     import pytensor
     import pytensor.tensor as pt
 
-    parameters = {"ed50": 3e7, "hill": 0.7, "delta": 6e7, "bend": -0.3, "stick_1": 0.4, "stick_2": 0.3}
+    parameters = {"ed50": 3e7, "threshold": 3e7, "hill": 0.7, "delta": 6e7, "bend": -0.3}
+    parameters |= {"stick_1": 0.4, "stick_2": 0.3}
     offset = np.array([[-1.0, 0.5, 0.0], [2.0, -0.1, 0.3]])
     doses = np.array([1e6, 5e7, 6e8]) * 10**offset
     variable = pt.dvector("dose")

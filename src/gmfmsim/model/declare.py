@@ -107,6 +107,11 @@ class ModelSpec(Spec):
         own = dict.fromkeys(("tau", "r", "nu", *scales), (0.0, math.inf)) | {"rho": (0.0, 1.0)}
         return own | dict(self.shape.nonlinear)
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The parameters that a value may hold, in models with normal studies."""
+        return ("tau", "rho", *COURSE) if "course" in self.terms else ("tau",)
+
     def unit(self, name: str) -> str:
         """The unit of a parameter, as a prior may state it: in points, cells or months, or a number without these."""
         if name in COURSE:
@@ -171,8 +176,8 @@ def _prior_faults(spec: ModelSpec, own: dict, model_file: str, file: str) -> lis
             if high == math.inf:
                 problem, allowed = "reaches below 0", "above 0"
             faults.append(Fault(*place, f"{prior} {problem}", f"a distribution {allowed}"))
-        elif isinstance(prior, Fixed) and (name not in ("tau", "rho", *COURSE) or spec.heterogeneity != "normal"):
-            problem = f"{prior}: a value may hold tau and the course in time alone, in models with normal studies"
+        elif isinstance(prior, Fixed) and (name not in spec.held or spec.heterogeneity != "normal"):
+            problem = f"{prior}: a value may hold {' or '.join(spec.held)} alone, in models with normal studies"
             faults.append(Fault(*place, problem, "a distribution; a narrow one for what is all but known"))
         elif isinstance(prior, OF_TAU) and name not in SCALES:
             faults.append(Fault(*place, f"{prior} is a prior of between-study SDs", "another prior for this parameter"))

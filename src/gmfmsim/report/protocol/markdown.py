@@ -8,6 +8,9 @@ from gmfmsim.report.protocol.blocks import Block, Bullets, Grid, Heading
 SPECIAL = re.compile(r"([\\`*\[\]<>|~$&^@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
 """What may mean something else than itself: emphasis, code, links and addresses, HTML, tables, formulas, notes."""
 
+LAST = re.compile(r"#(?=\s*$)")
+"""What closes a heading at the end of its line."""
+
 FIRST = re.compile(r"^([-+#=:](?=[-+#=\s]|$)|\d+(?=[.)](\s|$)))")
 """What begins a list, a heading or a rule at the start of a line."""
 
@@ -25,7 +28,7 @@ def escaped(text: str) -> str:
 
 def _written(block: Block) -> str:
     if isinstance(block, Heading):
-        return f"{'#' * block.level} {escaped(block.text)}"
+        return f"{'#' * block.level} {LAST.sub(r'\#', escaped(block.text))}"
     if isinstance(block, Bullets):
         return "\n".join(f"- {escaped(item)}" for item in block.items)
     if isinstance(block, Grid):
