@@ -13,6 +13,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.children_sd import children_sd
+from gmfmsim.evidence.contrasts import same_arms
 from gmfmsim.evidence.covariates import CLASS_WORDS
 from gmfmsim.evidence.individual_data import IndividualData
 from gmfmsim.evidence.readings import READING_WORDS
@@ -124,9 +125,8 @@ def _missing(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
 def _last_months(data: xr.Dataset) -> xr.Dataset:
     """Return the contrasts at the last month of each arm; the same where no arm has several."""
-    arms = list(zip(*(data[name].values.tolist() for name in ("study", "arm", "control")), strict=True))
     month = data["month"].values
-    last = np.array([not (month > month[i])[[a == arm for a in arms]].any() for i, arm in enumerate(arms)])
+    last = ~(same_arms(data) & (month > month[:, None])).any(axis=1)
     return data if last.all() else some_contrasts(data, last)
 
 

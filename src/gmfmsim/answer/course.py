@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import plain
 from gmfmsim.evidence.children_sd import ChildrenSd, children_sd
+from gmfmsim.evidence.contrasts import same_arms
 from gmfmsim.model.average import Member
 from gmfmsim.model.course import statements
 from gmfmsim.model.effect import band, effect_at, effect_draws
@@ -39,8 +39,8 @@ def sizing_of(prepared: Prepared, fitting: Callable[[], list[Member]]) -> Sizing
     sizing, trial = Sizing(prepared, fitting, remembers=True), prepared.plan.trial
     if not (prepared.has_course and trial.TAKES_ONSET and trial.onset is None and len(trial.visits) > 1):
         return sizing
-    trial = trial.model_copy(update={"onset": onset_of(prepared, sizing.members)})
     members = sizing.members
+    trial = trial.model_copy(update={"onset": onset_of(prepared, members)})
     return Sizing(_with(prepared, trial), lambda: members, remembers=True)
 
 
@@ -82,16 +82,15 @@ def course_record(prepared: Prepared, members: list[Member]) -> dict[str, Any] |
 def _within(prepared: Prepared) -> list[dict[str, Any]]:
     """Return reported effects at both months of WITHIN by arms that have them, their difference and its error."""
     data, rows = prepared.reported, []
-    names = list(zip(*(data[name].values.tolist() for name in ("study", "arm", "control")), strict=True))
     month, effect = data["month"].values, data["effect"].values
-    for i, j in product(range(len(names)), repeat=2):
-        if names[i] == names[j] and (month[i], month[j]) == WITHIN:
-            spread = data["covariance"].values[np.ix_([i, j], [i, j])]
-            se = float(np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1]))
-            row = dict(zip(("study", "arm", "control"), names[i], strict=True), scale=data["scale"].values[i].item())
-            known = not (data["log_se_sd"].values[[i, j]] > 0).any()
-            found = {"effects": effect[[i, j]].tolist(), "difference": effect[j] - effect[i]}
-            rows.append(row | found | {"se": se if known else None})
+    both = same_arms(data) & (month[:, None] == WITHIN[0]) & (month == WITHIN[1])
+    for pair in np.argwhere(both):
+        spread = data["covariance"].values[np.ix_(pair, pair)]
+        se = float(np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1]))
+        row = {name: data[name].values[pair[0]].item() for name in ("study", "arm", "control", "scale")}
+        known = not (data["log_se_sd"].values[pair] > 0).any()
+        found = {"effects": effect[pair].tolist(), "difference": float(np.diff(effect[pair])[0])}
+        rows.append(row | found | {"se": se if known else None})
     return plain(rows + _of_pools(prepared))
 
 
@@ -130,9 +129,10 @@ def n_by_month(sizing: Sizing, months: list[float], advance: Steps) -> list[dict
     """
     prepared, trial, members = sizing.prepared, sizing.prepared.plan.trial, sizing.members
     rows, known = [], ("status", "why", "n_total", "n_by_arm", "plateau", "plateau_mcse")
+    sds = children_sd(prepared.tables)
     for month in months:
         visits = [*(v for v in trial.visits if v < month), month]
-        children = _at_month(trial, children_sd(prepared.tables), month)
+        children = _at_month(trial, sds, month)
         moved = trial.model_copy(update={"visits": visits, "onset": None, "children": children})
         at = sizing_of(_with(prepared, moved), lambda: members)
         found = in_figures(at.prepared, at.required(advance))

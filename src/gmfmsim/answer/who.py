@@ -119,7 +119,7 @@ def _trial(prepared: Prepared, member: Member, term: str) -> dict[str, Any]:
     sizing = Sizing(prepared, lambda: [member])
     required, effect = sizing.required(), _figures(sizing.belief("pooled_mean"), sizing.belief("new_study"))
     said = {"mean": mean, "outside": not reach(prepared.contrasts, term).holds(mean)} | effect
-    n = {"n": required.n, "n_total": sum(trial.sizes(required.n).values()) if required.n else None}
+    n = {"n": required.n, "n_total": trial.total(required.n) if required.n else None}
     return said | n | {"status": required.status, "plateau": required.plateau}
 
 
@@ -162,7 +162,7 @@ def _needed(split: Subgroups, search: Any, estimated: float, effect: float) -> l
             "main_total": lambda n, d=size: split.overall(n, abs(d)),
         }
         found = {name: split.needed(chance, POWER, search.max_n_per_arm) for name, chance in tests.items()}
-        totals = {name: sum(split.design.sizes(n).values()) if n else None for name, n in found.items()}
+        totals = {name: split.design.total(n) if n else None for name, n in found.items()}
         rows.append({"words": words, "difference": abs(size)} | totals)
     return rows
 

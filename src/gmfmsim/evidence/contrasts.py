@@ -200,11 +200,10 @@ def _unknown(candidates: list[tuple], key: str, values: list, file: str) -> Iter
 
 def _other_months(rows: list[Row], usable: list[Row]) -> list[Row]:
     """Return the rows at months of the arms of `rows` that these lack, on the same scale, by the same measure."""
-    found = []
-    for like, own in grouped(rows, itemgetter("study_id", "arm_a", "arm_b", "scale", "measure")).items():
+    alike, found = itemgetter("study_id", "arm_a", "arm_b", "scale", "measure"), []
+    for like, own in grouped(rows, alike).items():
         months = {row["month"] for row in own}
-        alike = [r for r in usable if itemgetter("study_id", "arm_a", "arm_b", "scale", "measure")(r) == like]
-        found += [row for row in alike if row["month"] not in months]
+        found += [row for row in usable if alike(row) == like and row["month"] not in months]
     return found
 
 
@@ -330,7 +329,8 @@ def _same(values: np.ndarray) -> np.ndarray:
     return (values[:, None] == values) | ((values[:, None] != values[:, None]) & (values != values))
 
 
-def _same_arms(data: xr.Dataset) -> np.ndarray:
+def same_arms(data: xr.Dataset) -> np.ndarray:
+    """Return which contrasts are of one arm against one control, at whatever month, (K, K)."""
     return np.logical_and.reduce([_same(data[name].values) for name in ("study", "arm", "control")])
 
 
@@ -360,7 +360,7 @@ def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray
         product = control_se[..., :, None] * control_se[..., None, :]
         covariance = np.where(_share_control(data) & later, correlation * product, covariance)
         product = se[..., :, None] * se[..., None, :]
-        covariance = np.where(_same_arms(data) & later, correlation * product, covariance)
+        covariance = np.where(same_arms(data) & later, correlation * product, covariance)
     diagonal = np.eye(se.shape[-1], dtype=bool)
     return np.where(diagonal, se[..., None] ** 2, covariance)
 
@@ -382,7 +382,7 @@ def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.n
 
     Rows whose standard error readings give are left to these: `read_contrasts` checks every combination.
     """
-    pairs = _share_control(data) & ~_same_arms(data)
+    pairs = _share_control(data) & ~same_arms(data)
     tabled = np.array([r["md100_se"] is not None for r in rows])
     faults = []
     for r, empty in zip(rows, pairs.any(axis=1) & tabled & np.isnan(control_se), strict=True):

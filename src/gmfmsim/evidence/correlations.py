@@ -1,14 +1,10 @@
 """What is reported of how alike children of one pair, one therapist or one centre are."""
 
-import itertools
 from pathlib import Path
 
 from gmfmsim.evidence.read import PACKAGE_TABLES
-from gmfmsim.evidence.rows import parse_rows, row_faults
+from gmfmsim.evidence.rows import read_rows
 from gmfmsim.evidence.schema import CHILDREN, SHARE, SOURCED, TEXT, YES_NO, Row, Table, columns, one_of
-from gmfmsim.evidence.sheets.sheet import read_bytes
-from gmfmsim.evidence.sheets.told import first_told
-from gmfmsim.faults import InputError
 
 FILE = PACKAGE_TABLES / "correlations.csv"
 
@@ -34,8 +30,4 @@ number: pairs, estimates, trials or patients, as `outcome` says. used: whether t
 
 def correlations(file: Path = FILE) -> list[Row]:
     """Return the reports, those that no law rests on too. Raises InputError with every fault of the file."""
-    rows, told = parse_rows(file.name, CORRELATIONS, read_bytes(file))
-    told += first_told(file.name, itertools.chain(row_faults(file.name, CORRELATIONS, rows)))
-    if told:
-        raise InputError([one.fault for one in told])
-    return rows
+    return read_rows(file, CORRELATIONS)

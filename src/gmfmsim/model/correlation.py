@@ -25,6 +25,8 @@ from gmfmsim.evidence.schema import Row
 CELLS = 1000
 RHO = (np.arange(CELLS) + 0.5) / CELLS
 """The correlations that are integrated over: the middles of cells that cover the prior."""
+EDGES = np.arange(CELLS + 1) / CELLS
+"""The ends of the cells."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,16 @@ class PairCorrelation:
 
     def quantile(self, p: float) -> float:
         """Return the rho with probability p below it."""
-        return float(np.interp(p, np.concatenate([[0.0], np.cumsum(self.weight)]), np.arange(CELLS + 1) / CELLS))
+        return float(np.interp(p, self._below, EDGES))
 
     def below(self, rho: float) -> float:
         """Return P(value < rho)."""
-        return float(np.interp(rho, np.arange(CELLS + 1) / CELLS, np.concatenate([[0.0], np.cumsum(self.weight)])))
+        return float(np.interp(rho, EDGES, self._below))
+
+    @property
+    def _below(self) -> np.ndarray:
+        """P(value < EDGES), (CELLS + 1,)."""
+        return np.concatenate([[0.0], np.cumsum(self.weight)])
 
     @property
     def moments(self) -> tuple[float, float]:

@@ -275,7 +275,7 @@ def prepare(model: Structure) -> Prepared:
     )
     found = orders(model)
     axes = tuple(
-        on_quantiles(prior, found[name])
+        on_quantiles(prior)
         if len(names) > FEW_AXES and np.isfinite(prior.support).all()
         else coordinate(name, prior, model, found[name])
         for name, prior in ((name, model.parameters[name]) for name in names)

@@ -84,11 +84,11 @@ def coordinate(name: str, prior: Distribution, model: Structure, order: float) -
     return _on_line(low, high, "line", tuple(start.tolist()))
 
 
-def on_quantiles(prior: Distribution, order: float) -> Coordinate:
+def on_quantiles(prior: Distribution) -> Coordinate:
     """Return the coordinate P(parameter <= value) under a prior with two ends: its density is flat if data say little.
 
     So a few points of Gauss and Legendre's rule are enough where there are many such parameters; without ends they
-    would miss what lies far out, and with it moments of the coefficients. Order: as for `coordinate`.
+    would miss what lies far out, and with it moments of the coefficients.
     """
 
     def below(value):
@@ -103,8 +103,7 @@ def on_quantiles(prior: Distribution, order: float) -> Coordinate:
     def log_slope(x):
         return np.where((x > 0) & (x < 1), -prior.logpdf(value(x)), -np.inf)
 
-    moments = int(np.clip(np.ceil(order) - 1, 0, 2))
-    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), moments)
+    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), 2)
 
 
 def _on_log(start: np.ndarray, order: int) -> Coordinate:
