@@ -32,6 +32,8 @@ FAMILY = 0.01
 STILL_TO_RUN = {
     "sigmoid_emax": {"exact", "divergences"},
     **{key: {"exact", "exact_readings", "nuts", "divergences"} for key in ("course", "course_arms", "course_route")},
+    "epo": {"nuts", "divergences"},
+    "infusions": {"nuts", "divergences"},
     "step": {"nuts", "divergences"},
     "threshold": {"nuts", "divergences"},
     "age": {"nuts", "divergences"},

@@ -10,6 +10,7 @@ import pytest
 from damage import command
 
 import gmfmsim
+from gmfmsim.answer.limits import limits
 from gmfmsim.evidence import uses
 from gmfmsim.evidence.events import event_counts, is_adverse
 from gmfmsim.evidence.prices import price_scenarios
@@ -199,6 +200,22 @@ def test_a_use_that_is_not_there_is_found():
     assert not is_used("experiments/who_benefits", lines("claims", shipped_tables().where("claims", claim_id="C10")))
     with pytest.raises(InputError):
         reads("experiments/of_next_year")
+
+
+def test_the_limits_of_a_plan_say_of_claims_what_uses_them_or_why_nothing_can():
+    (first, *_) = gmfmsim.load("dose_regimen").question.plans
+    said = {row["words"] for row in limits(first, None, []) if row["about"] == "claim"}
+    assert len(said) == 5
+    known = {row["claim_id"]: row for row in claims()}
+    for name in first.plan.evidence.claims:
+        (words,) = [w for w in said if f"({name})" in w]
+        assert (known[name]["why_not"] or ", ".join(known[name]["used_by"])) in words
+    assert any("4e7 cells in 4 punctures with 8e7 in 8. No means" in words for words in said)
+
+
+def test_a_claim_that_is_none_is_a_fault():
+    with pytest.raises(InputError, match=r"key evidence\.claims"):
+        gmfmsim.load("dose_regimen", {"evidence.claims": ["R999"]})
 
 
 # endpoints

@@ -98,6 +98,8 @@ def test_covariates_are_what_the_tables_print(primary, tables):
     assert primary["randomised"].all()
     assert of_arm(primary, "country")["Zarrabi2022 ucb_mnc"] == "Iran"
     assert of_arm(primary, "log10_dose_sd")["Min2013 pucb"] == 0.131
+    several = {k.split()[0]: n for k, n in of_arm(primary, "infusions").items() if n > 1}
+    assert several == {"Sun2022": 3, "Huang2018": 4, "Gu2020": 4, "Liu2017": 4}
     assert of_arm(primary, "route")["Kang2015 ucb"] == "IV/IA"
     assert of_arm(primary, "cell_class")["Sun2022 hct_msc"] == "MSC"
     n = primary[["n_active", "n_control"]]
@@ -328,6 +330,7 @@ def test_known_words_for_everything_that_a_model_needs():
         "claimed_age": "shares of children of 3 to 10 years",
         **{"cell_class": "cell classes", "country": "countries", "small_study": "numbers of children"},
         **{"randomised": "allocations (randomised or not)", "log10_dose_sd": "uncertainties of dose"},
+        **{"infusions": "numbers of infusions", "epo": "differences in erythropoietin"},
     }
 
 

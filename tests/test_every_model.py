@@ -23,7 +23,14 @@ from gmfmsim.model.nuts import Sampled, build
 from gmfmsim.model.terms import TERMS
 from gmfmsim.question.question import read_question
 
-SETTING = {"cell_class": "TNC_MNC", "route": "intravenous", "age": 4.0, "gmfcs": 3.0, "claimed_age": 0.5}
+SETTING = {
+    "cell_class": "TNC_MNC",
+    "route": "intravenous",
+    "age": 4.0,
+    "gmfcs": 3.0,
+    "claimed_age": 0.5,
+    "infusions": 2,
+}
 EXACT = {"engine": "exact", "cross_check": False, "draws": 200, "chains": 2}
 NUTS = {"engine": "nuts", "name": "pymc", "draws": 100, "tune": 100, "chains": 2, "target_accept": 0.8}
 BECAUSE = {"unit": "GMFM-66 points", "reason": "for this test"}
@@ -47,21 +54,30 @@ PRIORS = {
     "age": {"age_slope": SLOPE},
     "gmfcs": {"gmfcs_slope": SLOPE},
     "claimed_age": {"claimed_age_slope": SLOPE},
+    "infusions": {"infusions_slope": SLOPE},
+    "epo": {"epo_effect": SLOPE},
     "design_bias": {"design_bias": SLOPE},
     "small_study": {"small_study": SLOPE},
     "pet": {"pet": SLOPE | {"unit": "none"}},
     "peese": {"peese": SLOPE},
 }
-ROWS = {"months": [20, 63, 66], "course": [20, 63, 66], "age": [24, 33, 63], "gmfcs": [2, 3]}
+ROWS = {
+    "months": [20, 63, 66],
+    "course": [20, 63, 66],
+    "age": [24, 33, 63],
+    "gmfcs": [2, 3],
+    "epo": [2, 3, 16, 29, 33, 38],
+}
 """Contrasts that tell of a term, where those of the shipped experiment do not: lines of contrasts.csv."""
 
 
 def written(folder: Path, model: dict, sampler: dict, term: str = "") -> str:
     """Write the plan of cord_blood_dose with another model, on contrasts that it can take; return its path."""
     raw = read_toml(find("experiments", "cord_blood_dose"))
-    evidence = raw["evidence"]
+    evidence, term = raw["evidence"], "epo" if model.get("name") == "epo" else term
     if term in ROWS:
         evidence = {"select": {"row": ROWS[term]}, "month_correlation": 0.7, "readings": "as_tabled"}
+        evidence |= {"network": term == "epo"}
     own = {
         "seed": raw["seed"],
         "question": "Does it run?",

@@ -320,6 +320,15 @@ def test_known_quantiles_of_very_many_components(narrowest):
         assert abs(small.cdf(x) - p) < 1e-8
 
 
+def test_known_quantiles_of_very_many_components_that_no_grid_makes_fewer():
+    k = MANY + 1  # narrow and far apart
+    mixture = NormalMixture(np.full(k, 1 / k), 10.0 * np.arange(k), np.ones(k))
+    assert on_grids(mixture).weight.size == k
+    for p in (0.025, 0.5, 0.975):
+        assert mixture.cdf(mixture.quantile(p)) == pytest.approx(p, rel=1e-9)
+        assert abs(mixture.quantile(p) - p * 10 * k) < 10
+
+
 def test_reference_an_unknown_standard_error_equals_dense_quadrature():
     data = contrasts_from_arrays([3.2, 7.1, 1.4, 5.9], np.array([1.2, 2, 1.5, 2.5]) ** 2)
     data["log_se_sd"].values[0] = [0.0, 0.4, 0.0, 0.0]

@@ -36,7 +36,17 @@ PRIORS = {
     "peak": {"dist": "uniform", "lower": 0, "upper": 24},
     "decline": {"dist": "lognormal", "median": 60, "sigma": 0.8},
 } | dict.fromkeys(
-    ("route_effect", "month_effect", "age_slope", "gmfcs_slope", "claimed_age_slope", "design_bias", "small_study"),
+    (
+        "route_effect",
+        "month_effect",
+        "age_slope",
+        "gmfcs_slope",
+        "claimed_age_slope",
+        "design_bias",
+        "small_study",
+        "infusions_slope",
+        "epo_effect",
+    ),
     WIDE,
 )
 TRUTH = {
@@ -51,6 +61,8 @@ TRUTH = {
     "rho": 0.6,
     "age_slope": -0.4,
     "gmfcs_slope": 0.8,
+    "infusions_slope": 1.1,
+    "epo_effect": -0.9,
     "design_bias": 1.4,
     "small_study": 6.0,
     "r": 0.5,
@@ -96,7 +108,9 @@ def evidence(seed, terms=(), *, curve="constant", studies=40, arms=1, months=(12
             amplitude += TRUTH["month_effect"] * ("months" in terms and month == 6)
             amplitude += TRUTH["age_slope"] * (age - 4) * ("age" in terms)
             amplitude += TRUTH["gmfcs_slope"] * (gmfcs - 3) * ("gmfcs" in terms)
+            amplitude += TRUTH["infusions_slope"] * np.log2(1 + i % 6) * ("infusions" in terms)
             theta = amplitude * shape
+            theta += TRUTH["epo_effect"] * (i % 3 - 1) * ("epo" in terms)
             theta += TRUTH["design_bias"] * ("design_bias" in terms and not randomised)
             theta += TRUTH["small_study"] * small * ("small_study" in terms)
             row = {"study": f"s{i}", "arm": f"s{i}a{a}", "month": month, "dose": doses[a], "cell_class": cells[a]}
@@ -106,6 +120,8 @@ def evidence(seed, terms=(), *, curve="constant", studies=40, arms=1, months=(12
                 "claimed_age": gmfcs / 5,
                 "randomised": randomised,
                 "country": f"c{country:02}",
+                "infusions": 1.0 + i % 6,
+                "epo": i % 3 - 1.0,
             }
             row |= {"route": ways[a], "small_study": small, "log10_dose_sd": 0.3}
             rows.append(row | {"theta": theta / (1.0 if gmfm66 else TRUTH["r"]), "gmfm66": gmfm66})
@@ -147,6 +163,8 @@ def recovers(found, truth, sd_below):
         (("months",), {"months": (6.0, 12.0)}, {"month_effect": 0.25, "rho": 0.15, "tau": 0.2}),
         (("age",), {}, {"age_slope": 0.08, "mu": 0.35}),
         (("gmfcs",), {}, {"gmfcs_slope": 0.25, "mu": 0.35}),
+        (("infusions",), {}, {"infusions_slope": 0.4, "mu": 0.6}),
+        (("epo",), {}, {"epo_effect": 0.35, "mu": 0.4}),
         (("design_bias",), {}, {"design_bias": 0.5, "mu": 0.4}),
         (("small_study",), {"studies": 60}, {"small_study": 2.0}),
         (("small_study", "design_bias"), {"curve": "log_linear", "studies": 60}, {"slope": 0.6, "design_bias": 0.6}),

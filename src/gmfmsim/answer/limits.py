@@ -8,6 +8,7 @@ from gmfmsim.evidence.audit.children import CONTROLLED, unpublished
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger
 from gmfmsim.evidence.schema import Row, Tables
+from gmfmsim.evidence.uses import claims, figure_of
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.sourced import law_words
@@ -28,7 +29,7 @@ def limits(prepared: Prepared, small: Egger | None, moves: list[dict[str, Any]])
     if prepared.contrasts is None:
         return []
     rows = [*_missing(prepared.tables), *_small_studies(small), *_readings(prepared), *_mixed(prepared)]
-    rows += [*_scales(prepared), *_alike(prepared.plan.trial)]
+    rows += [*_scales(prepared), *_alike(prepared.plan.trial), *_claimed(prepared.plan.evidence.claims)]
     return [{"about": about, "words": words, "under": _under(moves, changed)} for about, words, changed in rows]
 
 
@@ -103,3 +104,12 @@ def _alike(trial: Design) -> Iterator[Limit]:
         yield "units", f"Changes within {trial.UNIT} correlate by {within}. {averaged}", ()
     if centres and centres.icc_sd:
         yield "centres", f"The ICC of centres is {law_words(centres.icc, centres.icc_sd)}. {averaged}", ()
+
+
+def _claimed(named: list[str]) -> Iterator[Limit]:
+    for row in claims():
+        if row["claim_id"] in named:
+            use = f"Used by {', '.join(row['used_by'])}." if row["used_by"] else f"Not used. {row['why_not']}"
+            said = f"{row['study_id']}, as the {row['source'].removeprefix('seed: ')} has it ({row['claim_id']})"
+            notes = " ".join(filter(None, (row["notes"], row["found"], use)))
+            yield "claim", f"{said}: {row['quantity']}, {figure_of(row)}. {notes}", ()

@@ -158,6 +158,11 @@ def extrapolations(prepared: Prepared) -> list[str]:
     if prepared.month_outside_evidence:
         low, high = prepared.observed_months
         found.append(f"Month {trial.month:g} lies outside the months studied ({low:g} to {high:g}): an extrapolation.")
+    if prepared.infusions_outside_evidence:
+        least, most = prepared.observed_infusions
+        was = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+        several = f"{trial.setting.infusions:g} infusions"
+        found.append(f"{several} lie outside the {was} studied of these cells: an extrapolation.")
     return found
 
 

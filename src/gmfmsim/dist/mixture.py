@@ -75,8 +75,11 @@ class NormalMixture:
 
     @cached_property
     def _merged(self) -> "NormalMixture":
-        """A mixture of fewer components with nearly the same quantiles, or itself if there are few."""
-        return self if self.weight.size < MANY else on_grids(self)
+        """A mixture of fewer components with nearly the same quantiles, or itself where there are few, or no fewer."""
+        if self.weight.size < MANY:
+            return self
+        fewer = on_grids(self)
+        return fewer if fewer.weight.size < self.weight.size else self  # far apart and narrow they stay as they are
 
     def interval(self, prob: float = 0.95) -> tuple[float, float]:
         """Return the equal-tailed interval with probability prob."""

@@ -56,6 +56,7 @@ def select_contrasts(
     *,
     month_correlation: float | None = None,
     every_month: bool = False,
+    network: bool = False,
 ) -> xr.Dataset:
     """Select contrasts and return the Dataset(contrast) that a model is fitted to.
 
@@ -68,7 +69,9 @@ def select_contrasts(
     month_correlation (from 0, below 1) lets several months of one arm in, on one scale and against one control: it is
     the correlation of the errors of the same children's changes at two visits, one at twice the month of the other.
     Then the months of a study may differ in default_use. Without it an arm has one month. every_month adds to each
-    contrast its other months: rows of the same arms, scale and measure.
+    contrast its other months: rows of the same arms, scale and measure. network lets a treated arm in against several
+    control arms of its study, on one scale at one month, whatever their default_use: a model has to tell these
+    controls apart.
 
     Raises InputError for values that no usable row has, for an empty selection, and for rows that count
     children twice; ValueError for an impossible month_correlation.
@@ -85,7 +88,7 @@ def select_contrasts(
         if every_month:
             rows += _other_months(rows, [row for row, empty, _ in candidates if not empty])
         left_out = _in_words([(row, empty) for row, empty in fits if empty and row["scale"].startswith("GMFM")])
-        faults = _selection_faults(rows, arms, file, month_correlation is not None)
+        faults = _selection_faults(rows, arms, file, month_correlation is not None, network)
         faults += _lines_of_several(rows, file) if selection.row else []
         if not rows and left_out:
             problem = f"no contrast that meets all conditions can be used: {left_out}"
@@ -234,14 +237,31 @@ def _are_visits(group: list[Row]) -> bool:
     return len(months) == len(group) and len({(r["arm_a"], r["arm_b"], r["scale"]) for r in group}) == 1
 
 
-def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: bool) -> list[Fault]:
+def _networks(rows: list[Row], arms: dict) -> set[str]:
+    """Return the studies whose treated arms may stand against several controls: on one scale, at one month, all arms
+    without children in common, none treated here and a control there."""
+    found = set()
+    for study, own in grouped(rows, itemgetter("study_id")).items():
+        treated, controls = ({row[role] for row in own} for role in ("arm_a", "arm_b"))
+        parts = [part for arm in treated | controls for part in (arms[study, arm]["composite_of"] or arm).split(";")]
+        pairs = {(row["arm_a"], row["arm_b"]) for row in own}
+        alike = len({(row["scale"], row["month"]) for row in own}) == 1 and len(pairs) == len(own)
+        if alike and len(set(parts)) == len(parts) and not treated & controls and len(controls) > 1:
+            found.add(study)
+    return found
+
+
+def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: bool, network: bool) -> list[Fault]:
     """Return why a selection cannot be analysed: nothing selected, or children counted twice.
 
-    visits_correlate: the correlation of the months of an arm is known, so that several may be taken.
+    visits_correlate: the correlation of the months of an arm is known, so that several may be taken. network: a treated
+    arm may stand against several controls.
     """
     where = "key evidence.select"
     if not rows:
         return [Fault(file, where, "no contrast meets all conditions", "a selection of at least one contrast")]
+    able = _networks(rows, arms)
+    rows = [row for row in rows if not (network and row["study_id"] in able)]
     children: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         parts = arms[row["study_id"], row["arm_a"]]["composite_of"] or row["arm_a"]
@@ -263,7 +283,8 @@ def _selection_faults(rows: list[Row], arms: dict, file: str, visits_correlate: 
         if len(controls := sorted({row["arm_b"] for row in own})) > 1:
             named = ", ".join(controls)
             problem = f"{study} is selected against several controls ({named}): children may stand in both"
-            faults.append(Fault(file, where, problem, "one control arm for each study"))
+            apart = "; or evidence.network, with a model that tells the controls apart" if study in able else ""
+            faults.append(Fault(file, where, problem, f"one control arm for each study{apart}"))
     for study, own in studies.items():
         used = grouped(own, itemgetter("default_use"))
         # arms that one default_use holds side by side do not replace each other at another month under another
@@ -339,11 +360,18 @@ def _share_control(data: xr.Dataset) -> np.ndarray:
     return (group[:, None] == group) & (group != "")
 
 
+def _share_treated(data: xr.Dataset) -> np.ndarray:
+    """Return which contrasts (K, K) have one treated arm, at one month, against two controls."""
+    same = (_same(data[name].values) for name in ("study", "arm", "month"))
+    return np.logical_and.reduce([*same, ~_same(data["control"].values)])
+
+
 def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray) -> np.ndarray:
     """Return the covariance (..., K, K) of contrasts with standard errors se and those of their controls (..., K).
 
     On the diagonal se^2. Two arms A, B against one control_group C: cov(A - C, B - C) = var(C), the smaller of the two
-    control_se squared (Gleser & Olkin 2009). Where data.attrs has month_correlation rho, at months s < t, with
+    control_se squared (Gleser & Olkin 2009). One arm A against two controls C, D: cov(A - C, A - D) = var(A), the
+    smaller se^2 - control_se^2. Where data.attrs has month_correlation rho, at months s < t, with
     c = rho^log2(t / s): cov(A_s - C_s, B_t - C_t) = c control_se control_se', the errors of the same control children,
     and cov(A_s - C_s, A_t - C_t) = c se se', those of the same children in both arms. So errors correlate by lag, an
     Ornstein-Uhlenbeck process in log time as that of simulated children; c = rho where a month is not known, or 0.
@@ -353,6 +381,9 @@ def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray
     se, control_se = np.asarray(se, float), np.asarray(control_se, float)
     least = np.fmin(control_se[..., :, None], control_se[..., None, :])
     covariance = np.where(_share_control(data), least**2, 0.0)
+    treated = se**2 - control_se**2
+    least = np.fmin(treated[..., :, None], treated[..., None, :])
+    covariance = np.where(_share_treated(data), least, covariance)
     rho = data.attrs.get("month_correlation")
     if rho is not None:
         month = data["month"].values
@@ -378,17 +409,18 @@ def is_covariance(matrix: np.ndarray) -> bool:
 
 
 def _check_covariance(covariance: np.ndarray, data: xr.Dataset, control_se: np.ndarray, rows: list[Row]) -> None:
-    """Raise InputError if shared controls lack their standard error or the covariance is impossible.
+    """Raise InputError if shared arms lack their standard error or the covariance is impossible.
 
     Rows whose standard error readings give are left to these: `read_contrasts` checks every combination.
     """
-    pairs = _share_control(data) & ~same_arms(data)
+    control, treated = (_share_control(data) & ~same_arms(data)).any(axis=1), _share_treated(data).any(axis=1)
     tabled = np.array([r["md100_se"] is not None for r in rows])
     faults = []
-    for r, empty in zip(rows, pairs.any(axis=1) & tabled & np.isnan(control_se), strict=True):
-        if empty:
-            where, problem = f"row {r['row']}, column control_se100", f"empty, and {r['control_group']} is shared"
-            faults.append(Fault(r["file"], where, problem, "a number above 0"))
+    empty = (control | treated) & tabled & np.isnan(control_se)
+    for r, of_control in ((rows[i], control[i]) for i in np.flatnonzero(empty)):
+        where = f"row {r['row']}, column control_se100"
+        problem = f"empty, and {r['control_group'] if of_control else r['arm_a']} is shared"
+        faults.append(Fault(r["file"], where, problem, "a number above 0"))
     if not faults and tabled.any() and not is_covariance(covariance[np.ix_(tabled, tabled)]):
         problem = "the covariance of the selected contrasts is not positive definite"
         rho = data.attrs.get("month_correlation")

@@ -34,12 +34,15 @@ IN_WORDS = {
     "age": ("mean age", "mean ages"),
     "gmfcs": ("mean GMFCS level", "GMFCS levels"),
     "claimed_age": ("share of children of 3 to 10 years", "shares of children of 3 to 10 years"),
+    "infusions": ("number of infusions", "numbers of infusions"),
+    "epo": ("difference in erythropoietin", "differences in erythropoietin"),
     "randomised": ("allocation", "allocations (randomised or not)"),
     "small_study": ("number of children of both arms", "numbers of children"),
     "log10_dose_sd": ("uncertainty of the dose", "uncertainties of dose"),
 }
 """What a model may need to know of a contrast, one and several, as a message says it."""
 
+_EPO = re.compile(r"\bEPO\b|erythropoietin", re.IGNORECASE)
 _LEVEL = r"(III|II|IV|I|V)"
 _PAIR = re.compile(rf"{_LEVEL}[ :=]+(\d+)")
 _BY_ARM = re.compile(rf"((?:\w+ )?\d+(?:/\d+)+(?:, *(?:\w+ )?\d+(?:/\d+)+)*) *\(({_LEVEL}(?:/{_LEVEL})+)\)")
@@ -201,19 +204,27 @@ def study_covariates(study: Row) -> dict[str, float | bool | str]:
     }
 
 
+def has_epo(arm: Row) -> bool:
+    """Return whether the children of an arm had erythropoietin: its cointervention names it."""
+    return bool(_EPO.search(arm["cointervention"] or ""))
+
+
 def contrast_covariates(rows: Sequence[Row], tables: Tables) -> dict[str, np.ndarray]:
     """Return the covariates (K,) of rows of contrasts.csv by name.
 
-    Of the treated arm cell_class, route and log10_dose_sd (decades); of the study those of `study_covariates`; of the
-    contrast small_study.
+    Of the treated arm cell_class, route, infusions (their number) and log10_dose_sd (decades); of the study those of
+    `study_covariates`; of the contrast small_study, and epo: 1 where the arm with cells alone had erythropoietin, -1
+    where its control alone had, 0 where both or neither.
     """
     arms, studies = tables.arms, tables.studies
-    active = [arms[row["study_id"], row["arm_a"]] for row in rows]
+    active, control = ([arms[row["study_id"], row[arm]] for row in rows] for arm in ("arm_a", "arm_b"))
     shared = [study_covariates(studies[row["study_id"]]) for row in rows]
     n_active, n_control = (np.array([row[name] for row in rows], float) for name in ("n_a", "n_b"))
     return {
         "cell_class": np.array([arm["cell_class"] for arm in active]),
         "route": np.array([arm["route"] for arm in active]),
+        "infusions": np.array([arm["n_infusions"] for arm in active], float),
+        "epo": np.array([float(has_epo(a)) - has_epo(c) for a, c in zip(active, control, strict=True)]),
         "log10_dose_sd": np.array([arm["log10_dose_sd"] for arm in active], float),
         **{name: np.array([one[name] for one in shared]) for name in shared[0]},
         "small_study": small_study(n_active, n_control),

@@ -51,6 +51,12 @@ def claims() -> list[Row]:
     return found
 
 
+def figure_of(claim: Row) -> str:
+    """Return the figure of a claim in words: its range, or its one value, with the unit."""
+    figures = [f"{claim[end]:.10g}" for end in ("low", "high") if claim[end] is not None]
+    return f"{' to '.join(dict.fromkeys(figures))} {claim['unit']}" if figures else "no figure"
+
+
 @cache
 def endpoints() -> list[Row]:
     """Return every scale and event of the tables: endpoint, of, status (modelled, not modelled), used_by, why_not, and

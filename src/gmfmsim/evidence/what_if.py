@@ -85,6 +85,7 @@ def _beside(data: xr.Dataset, one: Supposed, study: dict) -> xr.Dataset:
         "route": one.route,
         "n_active": float(one.n_active),
         "n_control": float(one.n_control),
+        "epo": 0.0,
         "small_study": float(small_study(one.n_active, one.n_control)),
         **study_covariates(study),
         "control_se": one.sd / math.sqrt(one.n_control),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -94,6 +95,8 @@ def _count(variable: str, label: str | float | None, at: Condition) -> float:
     """Return how often a coefficient counts in the amplitude: not for other labels, and biases."""
     if variable in LABELLED:
         return float(label == at.value(LABELLED[variable]))
+    if variable == "infusions_slope":
+        return math.log2(at.value("infusions"))
     if variable in SLOPES:
         return at.value(SLOPES[variable]) - REFERENCE[SLOPES[variable]]
     return 0.0

@@ -26,6 +26,9 @@ class Setting(Spec):
     claimed_age: Annotated[
         float | None, key("share of children of 3 to 10 years, of whom a clinic claims most", "share", example=1)
     ] = Field(default=None, ge=0, le=1, exclude_if=lambda share: share is None)
+    infusions: Annotated[float | None, key("number of infusions", example=4, ge=1, le=100)] = Field(
+        default=None, exclude_if=lambda infusions: infusions is None
+    )
     country: Annotated[
         str | None, key("one of the evidence; without it, one that no study is from", example="China")
     ] = Field(default=None, exclude_if=lambda country: country is None)
@@ -81,6 +84,7 @@ def setting_faults(spec: ModelSpec, data: xr.Dataset, setting: Setting, month: f
         "age": "the mean age in years",
         "gmfcs": "the mean GMFCS level, 1 to 5",
         "claimed_age": "the share of children of 3 to 10 years, 0 to 1",
+        "infusions": "the number of infusions, 1 or more",
     }
     faults = [
         Fault(file, f"key trial.setting.{name}", f"is missing, and the model has the term {name}", allowed)

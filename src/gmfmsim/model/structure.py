@@ -106,12 +106,13 @@ def structure(spec: ModelSpec, data: xr.Dataset) -> Structure:
     r, the ratio of scales, is left out where every contrast was measured on the GMFM-66, since nothing there depends
     on it.
 
-    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known, and for `hidden_by_pools`.
+    Raises ValueError if the curve needs a dose, or a term a covariate, that is not known, for `hidden_by_pools` and for
+    `alike_controls`.
     """
     missing = not_known(spec, data)
     if missing:
         raise ValueError("; ".join(f"{what} is not known for {', '.join(names)}" for what, names in missing))
-    if reason := hidden_by_pools(spec, data):
+    if reason := hidden_by_pools(spec, data) or alike_controls(spec, data):
         raise ValueError(reason)
     curve = spec.shape
     gmfm66 = data["gmfm66"].values
@@ -218,6 +219,21 @@ def hidden_by_pools(spec: ModelSpec, data: xr.Dataset) -> str | None:
         return f"the term {biased[0]} needs the standard error of each trial, which {pools} does not give"
     if named := [name for name in spec.parameters if type(spec.priors[name]).given is not Distribution.given]:
         return f"the prior of {named[0]} needs the standard error of each trial, which {pools} does not give"
+    return None
+
+
+def alike_controls(spec: ModelSpec, data: xr.Dataset) -> str | None:
+    """Return which treated arm stands against several controls that a model takes as one, or None."""
+    if "control" not in data:
+        return None
+    told = covariate(data, "epo").tolist() if "epo" in spec.terms else [0.0] * data.sizes["contrast"]
+    seen: dict[tuple, dict] = {}
+    columns = (data[name].values.tolist() for name in ("study", "arm", "month", "control"))
+    for *arm, control, epo in zip(*columns, told, strict=True):
+        seen.setdefault(tuple(arm), {})[control] = epo
+    for (study, arm, _), controls in seen.items():
+        if len(set(controls.values())) < len(controls):
+            return f"{study} {arm} stands against {' and '.join(controls)}, which the model does not tell apart"
     return None
 
 

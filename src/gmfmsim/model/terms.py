@@ -22,6 +22,8 @@ TermName = Literal[
     "age",
     "gmfcs",
     "claimed_age",
+    "infusions",
+    "epo",
     "design_bias",
     "small_study",
     "pet",
@@ -256,6 +258,18 @@ TERMS: dict[str, Term] = {
         "amplitude += claimed_age_slope p_i,  p_i = m_i + s_i e_i: share of 3 to 10 years,  e_i ~ Normal(0, 1)",
         "claimed_age",
         _by_mean("claimed_age_slope", "claimed_age"),
+    ),
+    "infusions": Term(
+        ("infusions_slope",),
+        "amplitude += infusions_slope log2(number of infusions)",
+        "infusions",
+        _by_number("infusions_slope", "infusions", np.log2),
+    ),
+    "epo": Term(
+        ("epo_effect",),
+        "effect += epo_effect (erythropoietin with the cells - in the control arm); 0 in the next trial",
+        "epo",
+        _by_number("epo_effect", "epo", lambda more: more, on_curve=False),
     ),
     "design_bias": Term(
         ("design_bias",),

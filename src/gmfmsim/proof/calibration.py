@@ -44,6 +44,8 @@ SIZES = range(2, 21)
 PACKAGES = ("numpy", "scipy", "numba", "pymc", "pytensor", "nutpie", "arviz")
 CORD_BLOOD = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["IV", "IV/IA"])
 """The contrasts on one dose scale."""
+NETWORK = Selection(row=[2, 3, 16, 29, 33, 38])
+"""The same with the cells of Min 2013 against both of its control arms."""
 
 
 class Block(NamedTuple):
@@ -110,11 +112,13 @@ def model_hash(spec: ModelSpec) -> str:
 def design(spec: ModelSpec, tables: Tables, readings: str = "as_tabled") -> xr.Dataset:
     """Return the contrasts of the evidence that a model is calibrated on: those whose dose and covariates it knows.
 
-    All primary contrasts; for a dose-response without cell classes those of cord blood cells by vein.
+    All primary contrasts; for a dose-response without cell classes those of cord blood cells by vein, and these as a
+    network of arms for erythropoietin.
     """
     by_dose = spec.shape.uses_dose and "cell_class" not in spec.terms
-    chosen = CORD_BLOOD if by_dose else Selection(default_use=["primary"])
-    data = read_contrasts(select_contrasts(tables, chosen), tables, readings)
+    chosen, network = CORD_BLOOD if by_dose else Selection(default_use=["primary"]), "epo" in spec.terms
+    selected = select_contrasts(tables, NETWORK if network else chosen, network=network)
+    data = read_contrasts(selected, tables, readings)
     unknown = [name for _, lacking in not_known(spec, data) for name in lacking]
     known = ~np.isin(data["contrast"].values, unknown)
     return data.isel(contrast=known, contrast_=known)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.compute.labels import xr
@@ -17,8 +17,9 @@ from gmfmsim.evidence.pooled import PooledChoice, PooledEstimate, pooled_estimat
 from gmfmsim.evidence.readings import ReadingChoice, read_contrasts
 from gmfmsim.evidence.schema import Tables
 from gmfmsim.evidence.spread import shipped_tables
+from gmfmsim.evidence.uses import claims
 from gmfmsim.evidence.what_if import Supposed, with_supposed
-from gmfmsim.faults import Fault, InputError
+from gmfmsim.faults import Fault, InputError, choices
 from gmfmsim.files.toml import Spec, key
 
 
@@ -36,7 +37,16 @@ type TableNames = Annotated[str | list[str], BeforeValidator(_names)]
 
 TABLES_WORDS = '"package", the shipped tables; or a folder or flat CSV file beside the experiment; or a list of these'
 
-OF_CONTRASTS = {"select", "individual_data", "month_correlation", "every_month", "readings", "what_if"}
+OF_CONTRASTS = {
+    "select",
+    "network",
+    "individual_data",
+    "month_correlation",
+    "every_month",
+    "readings",
+    "what_if",
+    "claims",
+}
 """The keys of [evidence] that concern contrasts."""
 
 
@@ -48,6 +58,9 @@ class EvidenceSpec(Spec):
     individual_data: Annotated[
         IndividualData | None, key("pool of individual data, a contrast in place of those whose children it holds")
     ] = Field(default=None, exclude_if=lambda pool: pool is None)
+    network: Annotated[
+        bool, key("lets a treated arm in against several control arms of its study, which a model with epo tells apart")
+    ] = Field(default=False, exclude_if=lambda network: not network)
     month_correlation: (
         Annotated[
             float,
@@ -68,6 +81,12 @@ class EvidenceSpec(Spec):
         key("of suspect figures: averaged over all, as they stand, or by study the one to take"),
     ] = "average"
     what_if: Annotated[list[Supposed], key("supposed results of trials without results")] = Field([])
+    claims: Annotated[
+        list[str],
+        key(
+            "figures of the two documents, by claim_id: limits say what uses each, or why nothing can", example=["R30"]
+        ),
+    ] = Field([], max_length=20, exclude_if=lambda named: not named)
     pooled: Annotated[PooledChoice | None, key("published estimate in place of contrasts")] = None
 
     @model_validator(mode="after")
@@ -75,13 +94,20 @@ class EvidenceSpec(Spec):
         if (self.select is None) == (self.pooled is None):
             raise PydanticCustomError("evidence", "either select (contrasts) or pooled (a published estimate)")
         if self.pooled and self.model_fields_set & OF_CONTRASTS:
-            raise PydanticCustomError(
-                "evidence",
-                "individual_data, readings, what_if and months with select: a published estimate has none",
-            )
+            words, asked = "{keys} with select: a published estimate has none", self.model_fields_set & OF_CONTRASTS
+            raise PydanticCustomError("evidence", words, {"keys": ", ".join(sorted(asked))})
         if self.every_month and self.month_correlation is None:
             raise PydanticCustomError("evidence", "every_month with month_correlation: the same children are measured")
         return self
+
+    @field_validator("claims")
+    @classmethod
+    def _of_the_documents(cls, named: list[str]) -> list[str]:
+        known = [row["claim_id"] for row in claims()] if named else []
+        for name in named:
+            if name not in known:
+                raise PydanticCustomError("claims", "{allowed}", {"allowed": choices(name, known)})
+        return named
 
 
 @dataclass(frozen=True)
@@ -158,7 +184,12 @@ class Sources:
 def contrasts_of(spec: EvidenceSpec, tables: Tables, file: str = "experiment") -> xr.Dataset:
     """Return the contrasts that a plan asks for, under their readings. Raises InputError with every fault of a step."""
     chosen = select_contrasts(
-        tables, spec.select, file, month_correlation=spec.month_correlation, every_month=spec.every_month
+        tables,
+        spec.select,
+        file,
+        month_correlation=spec.month_correlation,
+        every_month=spec.every_month,
+        network=spec.network,
     )
     if spec.individual_data:
         chosen = with_pool(chosen, tables, spec.individual_data, file)

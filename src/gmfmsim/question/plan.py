@@ -29,7 +29,8 @@ from gmfmsim.files.toml import Spec, key, parse
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_models
 from gmfmsim.model.nuts import Sampler
 from gmfmsim.model.setting import MODIFIERS, reach_words, setting_faults
-from gmfmsim.model.structure import hidden_by_pools, not_known, structure
+from gmfmsim.model.structure import alike_controls, hidden_by_pools, not_known, structure
+from gmfmsim.model.terms import covariate
 from gmfmsim.question.evidence import (
     OF_CONTRASTS,
     Evidence,
@@ -274,8 +275,17 @@ class Prepared:
         """The lowest and highest known dose of the contrasts, in cells/kg; of those with the cells of the trial."""
         if self.contrasts is None or "pool" in self.contrasts.attrs:  # nobody printed the doses of its children
             return None
-        cells, dose = self.plan.trial.setting.cell_class, self.contrasts["dose"].values
-        return _range(dose[self.contrasts["cell_class"].values == cells] if cells else dose)
+        return self._of_its_cells("dose")
+
+    @property
+    def observed_infusions(self) -> tuple[float, float] | None:
+        """The fewest and most infusions of the contrasts, as `observed_doses`."""
+        return None if self.contrasts is None else self._of_its_cells("infusions")
+
+    def _of_its_cells(self, name: str) -> tuple[float, float] | None:
+        """Return the range of a covariate over the contrasts, or over those with the cells of the trial."""
+        cells, values = self.plan.trial.setting.cell_class, self.contrasts[name].values
+        return _range(values[self.contrasts["cell_class"].values == cells] if cells else values)
 
     @property
     def observed_months(self) -> tuple[float, float] | None:
@@ -286,6 +296,12 @@ class Prepared:
     def dose_outside_evidence(self) -> bool | None:
         """Whether the dose of the trial lies outside the doses studied; None where those are not known."""
         return _outside(self.plan.trial.active.dose, self.observed_doses)
+
+    @property
+    def infusions_outside_evidence(self) -> bool | None:
+        """Whether the trial has another number of infusions than studied, where a model asks; None where not known."""
+        several, asked = self.plan.trial.setting.infusions, any("infusions" in m.terms for m in self.models.values())
+        return _outside(several, self.observed_infusions) if several and asked else None
 
     @property
     def month_outside_evidence(self) -> bool | None:
@@ -512,8 +528,15 @@ def silent_faults(model: ModelSpec, contrasts: xr.Dataset, file: str) -> list[Fa
     if reason := hidden_by_pools(model, contrasts):
         allowed = "normal study effects, and no prior or term of the trials' errors; or the trials in place of the pool"
         faults.append(Fault(file, "key evidence.individual_data", reason, allowed))
+    if reason := alike_controls(model, contrasts):
+        allowed = "one control arm for each study, or a model with the term epo, of which one control had it"
+        faults.append(Fault(file, "key evidence.network", reason, allowed))
+    epo = covariate(contrasts, "epo") if "epo" in model.terms else np.zeros(contrasts.sizes["contrast"])
+    if "epo" in model.terms and not epo.any():
+        problem = "no contrast tells of erythropoietin: both of its arms had it, or neither"
+        faults.append(Fault(file, where, problem, "a contrast of which one arm alone had it, or a model without epo"))
     dose, control = contrasts["dose"].values, contrasts["control_dose"].values
-    alike = (dose == control) | (~np.bool(curve.uses_dose) & (control != 0))
+    alike = ((dose == control) & (epo == 0)) | (~np.bool(curve.uses_dose) & (control != 0))
     if alike.any():
         problem = f"under curve {model.curve} both arms are alike in {', '.join(contrasts['contrast'].values[alike])}"
         faults.append(Fault(file, where, problem, "contrasts between arms that the curve tells apart"))

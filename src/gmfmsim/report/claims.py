@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmfmsim.evidence.schema import Row, grouped
-from gmfmsim.evidence.uses import claims, endpoints
+from gmfmsim.evidence.uses import claims, endpoints, figure_of
 
 WIDTH = 80
 """Columns of a line: a narrow terminal has as many."""
@@ -45,9 +45,7 @@ def in_lines(found: dict[str, list[Row]]) -> Iterator[str]:
 
 def _of_claim(row: Row) -> Iterator[str]:
     """Yield the lines of one claim: its figure, what is known of it, the rows about it, what uses it or why not."""
-    figures = [f"{row[end]:.10g}" for end in ("low", "high") if row[end] is not None]
-    figure = f"{' to '.join(dict.fromkeys(figures))} {row['unit']}" if figures else "no figure"
-    head = f"  {row['claim_id']}  {row['status']:10}  {row['quantity']}: {figure} ({row['study_id']})"
+    head = f"  {row['claim_id']}  {row['status']:10}  {row['quantity']}: {figure_of(row)} ({row['study_id']})"
     yield from _wrapped(head, indent=INDENT)
     see = "see " + "; ".join(row["rows"]) if row["rows"] else None
     use = "used by " + ", ".join(row["used_by"]) if row["used_by"] else f"not used: {row['why_not']}"
