@@ -104,8 +104,8 @@ def _at_nodes(ready: Prepared, box: Box) -> Batch:
     """Return the batch at the nodes of a box: all that does not depend on the effects."""
     model, like = ready.structure, ready.structure.likelihood
     nodes, k = box.nodes.shape[0], model.gmfm66.size
-    phi = ready.phi(box.nodes)
-    columns, loads = ready.design(phi, nodes)
+    phi = ready.phi(box)
+    columns, loads = ready.design(box, phi)
     inverse, pairs, places, factors, logdet = np.zeros((nodes, k, k)), [], [], [], np.zeros(nodes)
     for block, size in enumerate(like.inside.sum(axis=1)):
         rows = like.index[block, :size]
@@ -122,7 +122,7 @@ def _at_nodes(ready: Prepared, box: Box) -> Batch:
     weighted = columns @ inverse  # (J, p, K)
     root = np.linalg.cholesky(weighted @ columns.transpose(0, 2, 1) + np.diag(ready.prior_precision))
     down = np.linalg.inv(root)  # z = L^-1 b, coefficients = L^-T z + Normal(0, (L L')^-1)
-    tau = phi["tau"][:, 0] if "tau" in phi else np.zeros(nodes)
+    tau = ready.at_nodes(box).get("tau", np.zeros(nodes))
     variance = (down[:, :, 0] ** 2).sum(axis=1)
     log_root = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     constant = ready.prior_c - 0.5 * (k * np.log(2 * np.pi) + logdet) - log_root
@@ -135,7 +135,7 @@ def _at_nodes(ready: Prepared, box: Box) -> Batch:
         np.ascontiguousarray((down @ weighted).transpose(1, 2, 0)),
         np.ascontiguousarray((down @ ready.prior_b).T),
         np.ascontiguousarray(down[:, :, 0].T),
-        constant + ready.log_prior(box.nodes, phi) + box.log_weights,
+        constant + ready.log_prior(box, phi) + box.log_weights,
     )
     return Batch(model, box, densities, (np.sqrt(variance), np.sqrt(variance + tau**2), tau, outermost))
 
@@ -156,7 +156,7 @@ def _box_of_all(ready: Prepared, fits: list[ExactPosterior]) -> Box:
         low, high = min(ends), max(ends)
         low, high = max(axis.low, low - 0.1 * (high - low)), min(axis.high, high + 0.1 * (high - low))
         shape = "interval" if axis.shape == "even" else axis.shape
-        rules.append(rule(low, high, effort.points[axis.shape], shape))
+        rules.append(rule(low, high, effort.points_of(axis), shape))
     return Box(tuple(rules))
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from gmfmsim.compute.algebra import cholesky, dot, product
+from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.labels import xr
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.declare import ModelSpec
@@ -59,7 +60,7 @@ class ExactPosterior:
     @cached_property
     def phi(self) -> dict[str, np.ndarray]:
         """The parameters at the nodes, (J,) each."""
-        return {name: value[:, 0] for name, value in self.prepared.phi(self.box.nodes).items()}
+        return self.prepared.at_nodes(self.box)
 
     @property
     def labelled(self) -> list[tuple[str, str | float | None]]:
@@ -154,7 +155,7 @@ class ExactPosterior:
             mean, covariance = kernels.coefficients_at(a, b, *ready.system, np.arange(rows.size), number)
             noise, free = normal[rows][:, ready.free, None], np.flatnonzero(ready.free)
             coefficients[rows[:, None], free] = mean + product(cholesky(covariance), noise)[..., 0]
-        return {name: value[:, 0] for name, value in ready.phi(x).items()}, coefficients
+        return ready.at_nodes(x), coefficients
 
 
 def refusal(spec: ModelSpec, data: xr.Dataset) -> str | None:
@@ -192,7 +193,7 @@ def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
     """Return the exact posterior of a structure; quick: with few nodes, see `QUICK`. Raises Refused as `prepare`."""
     ready = prepare(model)
     effort = (QUICK if quick else EFFORT)[len(ready.names)]
-    box, peak = find_box(ready.log_density, ready.axes, effort.points, effort.deep)
+    box, peak = find_box(ready.log_density, ready.axes, effort)
     if model.likelihood.uncertain_spread:
         if effort.sizes > FEW:
             ready = ready.with_sizes_at(peak, FEW)
@@ -227,9 +228,10 @@ def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray
     """Return the box, wide and fine enough; log p(y, combination, node) there, statistics and density; see Prepared."""
 
     def at(box: Box) -> tuple:
-        log_joint, found = ready.log_joint(box.nodes)
+        log_joint, found = ready.log_joint(box)
         top, rows = log_joint.max(), max(1, 1_000_000 // log_joint.shape[1])  # a few nodes at a time, to save memory
-        parts = [np.exp(log_joint[i : i + rows] - top).sum(axis=1) for i in range(0, log_joint.shape[0], rows)]
+        few = [log_joint[i : i + rows] for i in range(0, log_joint.shape[0], rows)]
+        parts = list(in_order(lambda some: np.exp(some - top).sum(axis=1), few))
         return box, log_joint, found, np.concatenate(parts).reshape(box.points)
 
     return settled(box, ready.axes, effort, at, ready.can_afford)

@@ -123,11 +123,11 @@ def _solve_lower(a, b, p):
 
 
 @compiled
-def _factor_of_two(a, k):
-    """Return the Cholesky factor of a[k] (2, 2) as `_factor` has it: first pivot, below it, second pivot."""
-    one = np.sqrt(a[k, 0, 0])
-    low = a[k, 1, 0] / one
-    return one, low, np.sqrt(a[k, 1, 1] - low * low)
+def _factor_of_two(a):
+    """Return the Cholesky factor of a (2, 2) as `_factor` has it: first pivot, below it, second pivot."""
+    one = math.sqrt(a[0, 0])
+    low = a[1, 0] / one
+    return one, low, math.sqrt(a[1, 1] - low * low)
 
 
 @compiled
@@ -142,7 +142,7 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
     """Return log p(y, combination | node), (J, M): the coefficients integrated out, for every combination of states.
 
     Partial sums over the blocks before the one that changes are kept, so that a combination costs little more than
-    the factor of one p x p matrix.
+    the factor of one p x p matrix; the states of the last block follow one another.
     """
     nodes, _, p = b.shape
     blocks = start.size - 1
@@ -150,32 +150,38 @@ def log_evidence(a, b, c, start, prior_precision, prior_b, prior_c):
     for block in range(blocks):
         combinations *= start[block + 1] - start[block]
     out = np.empty((nodes, combinations))
-    sum_a, sum_b, sum_c = np.zeros((blocks + 1, p, p)), np.zeros((blocks + 1, p)), np.zeros(blocks + 1)
+    sum_a, sum_b, sum_c = np.zeros((blocks, p, p)), np.zeros((blocks, p)), np.zeros(blocks)
     factor, right = np.empty((p, p)), np.empty(p)
     sum_a[0], sum_b[0], sum_c[0] = np.diag(prior_precision), prior_b, prior_c
+    last, first, after = blocks - 1, start[blocks - 1], start[blocks]
     for j in range(nodes):
         chosen, changed = start[:-1].copy(), 0
-        for m in range(combinations):
-            for block in range(changed, blocks):
+        for m in range(0, combinations, after - first):
+            for block in range(changed, last):
                 s = chosen[block]
                 for x in range(p):
                     sum_b[block + 1, x] = sum_b[block, x] + b[j, s, x]
                     for y in range(x + 1):
                         sum_a[block + 1, x, y] = sum_a[block, x, y] + a[j, s, x, y]
                 sum_c[block + 1] = sum_c[block] + c[j, s]
-            if p == 1:
-                total = sum_a[blocks, 0, 0]
-                out[j, m] = sum_c[blocks] + 0.5 * (sum_b[blocks, 0] ** 2 / total - np.log(total))
-            elif p == 2:
-                one, low, two = _factor_of_two(sum_a, blocks)
-                first, second = _solve_two(one, low, two, sum_b[blocks, 0], sum_b[blocks, 1])
-                logdet = 2 * np.log(one) + 2 * np.log(two)
-                out[j, m] = sum_c[blocks] + 0.5 * (first * first + second * second - logdet)
-            else:
-                factor[:], right[:] = sum_a[blocks], sum_b[blocks]
+            for s in range(first, after):
+                here = sum_c[last] + c[j, s]
+                if p == 1:
+                    total, along = sum_a[last, 0, 0] + a[j, s, 0, 0], sum_b[last, 0] + b[j, s, 0]
+                    out[j, m + s - first] = here + 0.5 * (along * along / total - math.log(total))
+                    continue
+                for x in range(p):
+                    right[x] = sum_b[last, x] + b[j, s, x]
+                    for y in range(x + 1):
+                        factor[x, y] = sum_a[last, x, y] + a[j, s, x, y]
+                if p == 2:
+                    one, low, two = _factor_of_two(factor)
+                    u, v = _solve_two(one, low, two, right[0], right[1])
+                    out[j, m + s - first] = here + 0.5 * (u * u + v * v - 2 * math.log(one * two))
+                    continue
                 logdet = _factor(factor, p)
-                out[j, m] = sum_c[blocks] + 0.5 * (_solve_lower(factor, right, p) - logdet)
-            changed = blocks - 1
+                out[j, m + s - first] = here + 0.5 * (_solve_lower(factor, right, p) - logdet)
+            changed = last - 1
             while changed >= 0:
                 chosen[changed] += 1
                 if chosen[changed] < start[changed + 1]:
@@ -278,7 +284,7 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
             mean[i], variance[i] = along * (sum_b[-1, 0] / total), along * (1 / total) * along
             continue
         if p == 2:
-            one, low, two = _factor_of_two(sum_a, sum_a.shape[0] - 1)
+            one, low, two = _factor_of_two(sum_a[-1])
             x, y = _solve_two(one, low, two, sum_b[-1, 0], sum_b[-1, 1])
             v, w = _solve_two(one, low, two, loading[node[i], 0], loading[node[i], 1])
             mean[i], variance[i] = v * x + w * y, v * v + w * w

@@ -1,6 +1,7 @@
 """A structure made ready for the exact engine: its axes, its states, and its density at any nodes."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +36,10 @@ AT_LEAST, ROOM = 3, 3
 """Where unknown standard errors are too many to have all their points, each has so few as fit a third of what can be
 evaluated, but at least these: they move means by less than a thousandth, and log marginal likelihoods by 0.02 at most.
 """
+
+
+type Nodes = np.ndarray | Box
+"""Nodes: their coordinates (J, axes), or a box, which has J at the crossings of its axes."""
 
 
 class Refused(ValueError):
@@ -136,41 +141,47 @@ class Prepared:
         """What the kernels need beside statistics: where the states of a block start, and the prior of coefficients."""
         return self.states.start, self.prior_precision, self.prior_b
 
-    def phi(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the parameters (J, 1) at coordinates x (J, axes)."""
-        of_axes = {
-            name: axis.value(x[:, [i]]) for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True))
-        }
-        return of_axes | {name: np.full((x.shape[0], 1), value) for name, value in self.held.items()}
+    def phi(self, at: Nodes) -> dict[str, np.ndarray]:
+        """Return the parameters at nodes: (J, 1) at coordinates, of a box those of its axes, to be broadcast."""
+        _, coordinates = _along(at)
+        of_axes = {n: axis.value(x)[..., None] for n, axis, x in zip(self.names, self.axes, coordinates, strict=True)}
+        return of_axes | {name: np.array([value]) for name, value in self.held.items()}
 
-    def log_prior(self, x: np.ndarray, phi: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the log prior density of the coordinates (J,)."""
-        total = np.zeros(x.shape[0])
-        for i, (name, axis) in enumerate(zip(self.names, self.axes, strict=True)):
-            total += self.structure.parameters[name].logpdf(phi[name][:, 0]) + axis.log_slope(x[:, i])
-        return total
+    def at_nodes(self, at: Nodes) -> dict[str, np.ndarray]:
+        """Return the parameters at every node, (J,) each."""
+        shape, _ = _along(at)
+        return {name: np.broadcast_to(value[..., 0], shape).ravel() for name, value in self.phi(at).items()}
 
-    def design(self, phi: Mapping[str, np.ndarray], nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    def log_prior(self, at: Nodes, phi: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the log prior density of the coordinates, (J,)."""
+        shape, coordinates = _along(at)
+        total = np.zeros(shape)
+        for name, axis, x in zip(self.names, self.axes, coordinates, strict=True):
+            if axis.shape == "quantile":  # that of the prior times the slope is 1 between the ends
+                total += np.where((x > 0) & (x < 1), 0.0, -np.inf)
+            else:
+                total += self.structure.parameters[name].logpdf(phi[name][..., 0]) + axis.log_slope(x)
+        return total.ravel()
+
+    def design(self, at: Nodes, phi: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns (J, p, K) of the coefficients and the loads (J, L, K) of the levels at every node."""
-        shape, parts = (nodes, self.structure.gmfm66.size), (self.structure.scale(phi), self.structure.shape(phi))
-        stacked = (
-            np.stack([np.broadcast_to(one, shape) for one in part], axis=1)
-            for part in (self.structure.columns(phi, parts), self.structure.loads(phi, parts))
-        )
-        return tuple(np.ascontiguousarray(part) for part in stacked)
+        (shape, _), k = _along(at), self.structure.gmfm66.size
+        parts = self.structure.scale(phi), self.structure.shape(phi)
+        columns, loads = self.structure.columns(phi, parts), self.structure.loads(phi, parts)
+        return _stacked(columns, shape, k), _stacked(loads, shape, k)
 
-    def log_joint(self, x: np.ndarray) -> tuple[np.ndarray, tuple]:
-        """Return log p(y, combination, coordinates x), (J, M), and (A, b, c) of `kernels.block_statistics`."""
-        phi = self.phi(x)
-        columns, loads = self.design(phi, x.shape[0])
-        parts = min(x.shape[0], -(-x.shape[0] * self.states.combinations // FOR_ONE_CORE))  # each node has its own sums
-        rows = np.array_split(np.arange(x.shape[0]), max(parts, 1))
+    def log_joint(self, at: Nodes) -> tuple[np.ndarray, tuple]:
+        """Return log p(y, combination, coordinates), (J, M), and (A, b, c) of `kernels.block_statistics`."""
+        phi = self.phi(at)
+        columns, loads = self.design(at, phi)
+        parts = min(len(columns), -(-len(columns) * self.states.combinations // FOR_ONE_CORE))  # nodes have own sums
+        rows = [slice(some[0], some[-1] + 1) for some in np.array_split(np.arange(len(columns)), max(parts, 1))]
         done = list(in_order(lambda some: self._evidence(columns[some], loads[some]), rows))
         log_p, *found = (part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*done, strict=True))
-        log_p += self.log_prior(x, phi)[:, None]
+        log_p += self.log_prior(at, phi)[:, None]
         if not (log_p < np.inf).all():
             where = int(np.argmin((log_p < np.inf).all(axis=1)))
-            values = ", ".join(f"{name} {value[where, 0]:.3g}" for name, value in phi.items())
+            values = ", ".join(f"{name} {value[where]:.3g}" for name, value in self.at_nodes(at).items())
             raise NotANumber(f"the density of the evidence is not a number at {values or 'the only node'}")
         return log_p, tuple(found)
 
@@ -183,9 +194,9 @@ class Prepared:
             found = _with_ones(*found, self.free)
         return kernels.log_evidence(*found, *self.system, self.prior_c), *found
 
-    def log_density(self, x: np.ndarray) -> np.ndarray:
-        """Return log p(y, coordinates x), (J,)."""
-        log_p = self.log_joint(x)[0]
+    def log_density(self, at: Nodes) -> np.ndarray:
+        """Return log p(y, coordinates), (J,)."""
+        log_p = self.log_joint(at)[0]
         if log_p.shape[1] == 1:
             return log_p[:, 0]
         top = np.maximum(log_p.max(axis=1), -np.finfo(float).max)  # nowhere above 0 at a node is no fault
@@ -208,7 +219,7 @@ class Prepared:
             if finer.points == box.points or not self.can_afford(finer):
                 return box, density
             box = finer
-            log_p = self.log_density(box.nodes)
+            log_p = self.log_density(box)
             density = np.exp(log_p - log_p.max()).reshape(box.points)
 
     def with_sizes_at(self, x: np.ndarray, points: int) -> "Prepared":
@@ -220,6 +231,19 @@ class Prepared:
         mean = sum(column * b for column, b in zip(self.structure.columns(phi), whole, strict=True))
         gains = self.structure.gains(self.structure.loads(phi))
         return replace(self, states=expand(self.structure, points, *where_sizes_are(self.structure, mean, gains)))
+
+
+def _along(at: Nodes) -> tuple[tuple[int, ...], Sequence[np.ndarray]]:
+    """Return the shape of nodes, and their coordinates by axis: (J,) each, or of a box open along its own axis."""
+    return (at.points, at.mesh) if isinstance(at, Box) else ((at.shape[0],), list(at.T))
+
+
+def _stacked(parts: list, shape: tuple[int, ...], k: int) -> np.ndarray:
+    """Return arrays that broadcast to (shape..., K) as one, (J, arrays, K)."""
+    out = np.empty((*shape, len(parts), k))
+    for i, part in enumerate(parts):
+        out[..., i, :] = part
+    return out.reshape(-1, len(parts), k)
 
 
 def _with_ones(a: np.ndarray, b: np.ndarray, c: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -246,9 +270,17 @@ def prepare(model: Structure) -> Prepared:
     names = tuple(name for name in model.parameters if name not in held)
     if len(names) > MOST_AXES:
         raise Refused(f"{len(names)} non-linear parameters ({', '.join(names)}): at most {MOST_AXES}; use nuts")
-    rough = expand(model, 1)
-    nodes = min(20 ** len(names), 60_000)  # about what most models come to
-    sizes = EFFORT[len(names)].sizes
+    found = orders(model)
+    axes = tuple(
+        on_quantiles(name, prior)
+        if len(names) > FEW_AXES and np.isfinite(prior.support).all()
+        else coordinate(name, prior, model, found[name])
+        for name, prior in ((name, model.parameters[name]) for name in names)
+    )
+    effort = EFFORT[len(names)]
+    rough, sizes = expand(model, 1), effort.sizes
+    # about what most models come to; where there are many axes they have no more points than at first
+    nodes = min(20 ** len(names), 60_000) if len(names) <= FEW_AXES else math.prod(map(effort.points_of, axes))
     combinations = expand(model, sizes).combinations
     if combinations * nodes > MOST_EVALUATIONS:
         while ROOM * combinations * nodes > MOST_EVALUATIONS and sizes > AT_LEAST:
@@ -272,13 +304,6 @@ def prepare(model: Structure) -> Prepared:
         np.stack([mask for _, mask in slots], axis=1),
         like.index,
         like.inside.sum(axis=1),
-    )
-    found = orders(model)
-    axes = tuple(
-        on_quantiles(prior)
-        if len(names) > FEW_AXES and np.isfinite(prior.support).all()
-        else coordinate(name, prior, model, found[name])
-        for name, prior in ((name, model.parameters[name]) for name in names)
     )
     return Prepared(
         model,

@@ -39,7 +39,8 @@ class Coordinate:
     """A smooth coordinate x of a parameter: value(x), log_slope(x) = log |d value / d x|, its range, its shape.
 
     start: where a prior has its mass, and the posterior is first looked for; closed: whether the parameter itself ends
-    where the range does; order: the highest moment, up to 2, that exists and is to be integrated.
+    where the range does; order: the highest moment, up to 2, that exists and is to be integrated; name: of the
+    parameter, where it matters.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
@@ -51,6 +52,7 @@ class Coordinate:
     start: tuple[float, float]
     closed: tuple[bool, bool] = (False, False)
     order: int = 0
+    name: str = ""
 
 
 def coordinate(name: str, prior: Distribution, model: Structure, order: float) -> Coordinate:
@@ -84,7 +86,7 @@ def coordinate(name: str, prior: Distribution, model: Structure, order: float) -
     return _on_line(low, high, "line", tuple(start.tolist()))
 
 
-def on_quantiles(prior: Distribution) -> Coordinate:
+def on_quantiles(name: str, prior: Distribution) -> Coordinate:
     """Return the coordinate P(parameter <= value) under a prior with two ends: its density is flat if data say little.
 
     So a few points of Gauss and Legendre's rule are enough where there are many such parameters; without ends they
@@ -103,7 +105,7 @@ def on_quantiles(prior: Distribution) -> Coordinate:
     def log_slope(x):
         return np.where((x > 0) & (x < 1), -prior.logpdf(value(x)), -np.inf)
 
-    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), 2)
+    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), 2, name)
 
 
 def _on_log(start: np.ndarray, order: int) -> Coordinate:
@@ -223,12 +225,15 @@ class Rule:
         return float(size.max() / weighted.sum())
 
     def missed(self, marginal: np.ndarray) -> float:
-        """Return how much of a marginal density (n,) the nodes may miss, relative.
+        """Return how much of a marginal density (n,) the nodes may miss, relative; 0 along quantiles, whose few points
+        do not tell it: how many there are is chosen by what more of them move (`quadrature.EFFORT`).
 
         The error of the trapezoidal rule squares when the nodes double. Gauss and Legendre's rule is exact to twice the
         degree of the last coefficient: its square if the coefficients fall geometrically, its fourth power if they fall
         as those of a normal density do; taken is the third.
         """
+        if self.shape == "quantile":
+            return 0.0
         return self.between(marginal) ** (3 if self.shape in LEGENDRE else 2)
 
 

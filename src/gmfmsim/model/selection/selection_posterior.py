@@ -128,7 +128,7 @@ def selection_posterior(spec: ModelSpec, data: xr.Dataset, steps: Steps) -> Sele
         total = _total(rough(box.nodes))
         return box, np.exp(total - total.max()).reshape(box.points)
 
-    box = find_box(lambda x: _total(rough(x)), listed, EFFORT.points, EFFORT.deep)[0]
+    box = find_box(lambda x: _total(rough(x)), listed, EFFORT)[0]
     box, density = settled(box, listed, EFFORT, at, lambda box: box.nodes.shape[0] <= MOST_NODES)
     some = density.ravel() > NEGLIGIBLE
     log_p = np.full((some.size, RATIOS[k] ** k), -np.inf)
