@@ -72,6 +72,8 @@ QUICK = (
 
 CLIMBS, MOST_CLIMBS = 5, 100
 """Times that every axis is searched: at least, and at most where the best is at the end of what was searched."""
+GAIN = 0.01
+"""In log density: where so many times as every axis is searched at least have gained less, it is not searched on."""
 GRID = np.linspace(-0.5, 0.5, 17)
 FROM_PEAK = np.geomspace(1e-9, 1.0, 80)
 """Steps to both ends of an axis: fine near the peak, far enough for any tail."""
@@ -259,6 +261,7 @@ def _peak(log_density: Callable[[np.ndarray], np.ndarray], axes: Sequence[Coordi
     start, count = np.array([a.start for a in axes]), len(axes)
     best, reach = start.mean(axis=1), start[:, 1] - start[:, 0]
     top, at = -np.inf, best
+    tops: list[float] = []
     for climb in range(MOST_CLIMBS):
         lines = np.tile(best, (count, GRID.size, 1))
         for i in range(count):
@@ -272,7 +275,9 @@ def _peak(log_density: Callable[[np.ndarray], np.ndarray], axes: Sequence[Coordi
         else:
             best = at
         at_end = ((place == 0) & (best > low)) | ((place == GRID.size - 1) & (best < high))
-        if climb + 1 >= CLIMBS and not at_end.any():
+        tops.append(float(top))
+        no_more = climb >= CLIMBS and top < tops[-1 - CLIMBS] + GAIN
+        if no_more or (climb + 1 >= CLIMBS and not at_end.any()):
             break
         reach = np.where(at_end, np.minimum(2 * reach, high - low), reach / 4)
     if not np.isfinite(top):
