@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import committed
 from scipy import integrate, stats
 
 import gmfmsim
@@ -16,6 +17,7 @@ from gmfmsim.model.curves import month_of_largest, time_course
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
 from gmfmsim.model.effect import Condition, effect_at
 from gmfmsim.model.exact import fit_exact, posterior
+from gmfmsim.model.exact.quadrature import EFFORT
 from gmfmsim.model.gate import may_miss
 from gmfmsim.model.structure import structure
 from gmfmsim.streams import stream
@@ -161,6 +163,22 @@ def of_few():
     return spec, fit_exact(spec, data)
 
 
+@pytest.mark.parametrize(("quick", "limit"), [(False, 0.01), (True, 0.03)])
+def test_more_points_on_every_axis_move_little(monkeypatch, quick, limit):
+    """Of the shipped evidence as tabled; log marginal likelihood, mean and SD, in SDs of the mean amplitude."""
+    plan = gmfmsim.load("time_course", {"evidence": {"readings": "as_tabled"}, "alternatives": []}).question.plans[0]
+    model = structure(plan.models["course"], plan.contrasts)
+    found = posterior(model, quick=quick)
+    many = {"line": 20, "even": 11, "quantile": 8, "peak": 9, "decline": 3, "rho": 5}
+    effort = EFFORT[6]._replace(points=many, sizes=8)
+    monkeypatch.setattr("gmfmsim.model.exact.exact_posterior.EFFORT", {6: effort})
+    closer = posterior(model)
+    assert np.prod(closer.box.points) > 8 * np.prod(found.box.points)
+    own, finer = (fit.coefficient("mu") for fit in (found, closer))
+    moved = [found.log_marginal - closer.log_marginal, (own.mean - finer.mean) / finer.sd, own.sd / finer.sd - 1]
+    assert np.abs(moved).max() < limit
+
+
 def test_statements_by_quadrature_are_those_of_draws(of_few):
     spec, exact = of_few
     rng = stream(3, "draws")
@@ -187,6 +205,25 @@ def test_statements_mix_models_by_their_shares(of_few):
 
 
 # the evidence
+
+
+def test_known_months_pooled_without_a_curve_are_least_squares_with_the_errors_told():
+    """Generalised least squares by another formula: tau and rho of the record, months as columns."""
+    plan = gmfmsim.load("time_course").question.plans[0]
+    data, told = plan.reported, committed("time_course")["plans"][0]["course"]["pooled"]
+    scale = np.where(data["gmfm66"], 1.0, stats.truncnorm(-2.6, 4.4, 0.56, 0.10).median())
+    month, study = data["month"].values, data["study"].values
+    lag = np.abs(np.log2(month)[:, None] - np.log2(month))
+    total = data["covariance"].values * np.outer(scale, scale)
+    total += told["tau"] ** 2 * told["rho"] ** lag * (study[:, None] == study)
+    columns = (month[:, None] == np.unique(month)).astype(float)
+    weighted = np.linalg.solve(total, columns)
+    covariance = np.linalg.inv(columns.T @ weighted)
+    mean, error = covariance @ weighted.T @ (data["effect"].values * scale), np.sqrt(np.diag(covariance))
+    assert [row["month"] for row in told["rows"]] == [1, 3, 6, 12]
+    assert [row["studies"] for row in told["rows"]] == [2, 2, 5, 6]
+    assert [row["estimate"] for row in told["rows"]] == pytest.approx(mean, abs=2e-3)
+    assert [row["high"] - row["low"] for row in told["rows"]] == pytest.approx(2 * 1.959964 * error, abs=4e-3)
 
 
 def test_every_month_adds_the_other_months_of_the_primary_contrasts():

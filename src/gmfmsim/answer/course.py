@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from gmfmsim.answer.sizing import Sizing, in_figures
 from gmfmsim.answer.truths import at_months
@@ -15,9 +16,10 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import plain
 from gmfmsim.evidence.children_sd import ChildrenSd, children_sd
 from gmfmsim.evidence.contrasts import same_arms
+from gmfmsim.evidence.formulas.multilevel import ByOutcome, fit_multilevel
 from gmfmsim.model.average import Member
 from gmfmsim.model.course import statements
-from gmfmsim.model.effect import band, effect_at, effect_draws
+from gmfmsim.model.effect import INTERVAL_PROB, band, effect_at, effect_draws
 from gmfmsim.model.truths import mixed_draws
 from gmfmsim.progress import Steps
 from gmfmsim.question.plan import Prepared
@@ -47,15 +49,20 @@ def sizing_of(prepared: Prepared, fitting: Callable[[], list[Member]]) -> Sizing
 def onset_of(prepared: Prepared, members: list[Member]) -> list[float]:
     """Return the share of the effect at the endpoint that is present at each visit: mean effects, models mixed."""
     trial = prepared.plan.trial
-    arms = at_months(prepared, trial.visits)
+    mean = _mean_effects(prepared, members, trial.visits)
+    return [round(share, 4) for share in np.clip(mean / mean[trial.endpoint], 0, 2).tolist()]
+
+
+def _mean_effects(prepared: Prepared, members: list[Member], months: list[float]) -> np.ndarray:
+    """Return the mean effect of studies at each month, (months,): models mixed."""
+    arms = at_months(prepared, months)
 
     def means(m: Member) -> list[float]:
         if m.mixture:
             return [effect_at(m.mixture, m.curve, at, "mean").mean for at in arms.values()]
         return effect_draws(m.tree, m.curve, arms)["mean"].mean(("chain", "draw")).values.tolist()
 
-    mean = np.average([means(m) for m in members], axis=0, weights=[m.share for m in members])
-    return [round(share, 4) for share in np.clip(mean / mean[trial.endpoint], 0, 2).tolist()]
+    return np.average([means(m) for m in members], axis=0, weights=[m.share for m in members])
 
 
 def _with(prepared: Prepared, trial: Design) -> Prepared:
@@ -76,7 +83,42 @@ def course_record(prepared: Prepared, members: list[Member]) -> dict[str, Any] |
     if not prepared.has_course:
         return None
     told = [one._asdict() for one in statements(members)]
-    return {"share": sum(m.share for m in members if m.has_course), "statements": told, "within": _within(prepared)}
+    found = {"share": sum(m.share for m in members if m.has_course), "statements": told, "within": _within(prepared)}
+    return found | {"pooled": _pooled(prepared, members)}
+
+
+def _pooled(prepared: Prepared, members: list[Member]) -> dict[str, Any]:
+    """Return the reported effects pooled by month, no curve assumed, beside the mean effect of the models there.
+
+    In GMFM-66 points to four places, closer than which a maximum is not found, r at the median of its prior. Deviations
+    of a study at two months correlate by rho to the power of the doublings between them; REML, normal intervals. rows
+    is empty where too few studies have several months to tell how far they differ. Source: Ishak, Platt, Joseph, Hanley
+    & Caro 2007.
+    """
+    data, prior = prepared.reported, next(m.spec.priors["r"] for m in members if m.has_course)
+    scale = np.where(data["gmfm66"].values, 1.0, prior.ppf(0.5))
+    of, study = data["month"].values, data["study"].values
+    months = np.unique(of)
+    deviations = ByOutcome(study.tolist(), np.log2(of).tolist(), "AR")
+    covariance = data["covariance"].values * np.outer(scale, scale)
+    found: dict[str, Any] = {"rows": [], "prob": INTERVAL_PROB}
+    try:
+        fit = fit_multilevel(data["effect"].values * scale, covariance, of[:, None] == months, [deviations])
+    except (ValueError, ArithmeticError):  # of one month alone, or too few studies for variances
+        return found
+    half = -special.ndtri((1 - INTERVAL_PROB) / 2) * fit.se
+    columns = {
+        "month": months,
+        "studies": [np.unique(study[of == month]).size for month in months],
+        "estimate": fit.coefficients.round(4),
+        "low": (fit.coefficients - half).round(4),
+        "high": (fit.coefficients + half).round(4),
+        "course": _mean_effects(prepared, members, months.tolist()),
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    (between,) = fit.outcomes
+    rho = None if between.rho[0] is None else round(between.rho[0], 4)
+    return plain(found | {"rows": rows, "tau": round(between.tau2[0] ** 0.5, 4), "rho": rho})
 
 
 def _within(prepared: Prepared) -> list[dict[str, Any]]:

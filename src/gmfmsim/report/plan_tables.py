@@ -25,6 +25,7 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
         "within": _within(answer.get("course")),
+        "pooled": _pooled(answer.get("course")),
         "by_month": _by_month(answer.get("by_month"), answer["trial"]["month"]),
         "trials": _trials(evidence["trials"]),
         "findings": _findings(evidence),
@@ -85,6 +86,17 @@ def _within(course: dict | None) -> Table | None:
         figures = [*(f"{x:.2f}" for x in row["effects"]), f"{row['difference']:+.2f}", se]
         rows.append([Cell(arm, row["scale"]), *figures])
     return table(["arm, scale", "#month 6", "#month 12", "#difference", "#SE"], rows)
+
+
+def _pooled(course: dict | None) -> Table | None:
+    """Return the effects pooled by month without a curve, and those of the models; answers of before have none."""
+    if not course or not course.get("pooled", {}).get("rows"):
+        return None
+    rows = []
+    for r in course["pooled"]["rows"]:
+        estimate, low, high, model = (f"{r[name]:.2f}" for name in ("estimate", "low", "high", "course"))
+        rows.append([f"{r['month']:g}", str(r["studies"]), estimate, f"{low} to {high}", model])
+    return table(["month", "#studies", "#pooled", "#95 %", "#by the models"], rows)
 
 
 def _by_month(found: list[dict] | None, month: float) -> Table | None:
