@@ -16,7 +16,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import plain
 from gmfmsim.evidence.children_sd import ChildrenSd, children_sd
 from gmfmsim.evidence.contrasts import same_arms
-from gmfmsim.evidence.formulas.multilevel import ByOutcome, fit_multilevel
+from gmfmsim.evidence.formulas.multilevel import ByOutcome, CannotTell, fit_multilevel
 from gmfmsim.model.average import Member
 from gmfmsim.model.course import statements
 from gmfmsim.model.effect import INTERVAL_PROB, band, effect_at, effect_draws
@@ -102,9 +102,12 @@ def _pooled(prepared: Prepared, members: list[Member]) -> dict[str, Any]:
     deviations = ByOutcome(study.tolist(), np.log2(of).tolist(), "AR")
     covariance = data["covariance"].values * np.outer(scale, scale)
     found: dict[str, Any] = {"rows": [], "prob": INTERVAL_PROB}
+    if months.size == 1:
+        return found
     try:
-        fit = fit_multilevel(data["effect"].values * scale, covariance, of[:, None] == months, [deviations])
-    except (ValueError, ArithmeticError):  # of one month alone, or too few studies for variances
+        by_month = (of[:, None] == months).astype(float)
+        fit = fit_multilevel(data["effect"].values * scale, covariance, by_month, [deviations])
+    except (CannotTell, ArithmeticError):  # too few studies, or too alike
         return found
     half = -special.ndtri((1 - INTERVAL_PROB) / 2) * fit.se
     columns = {

@@ -22,6 +22,10 @@ STARTS = tuple(product((1.4, 1.0, 0.7, 0.5, 0.3, 0.15, 0.03), (-1.0, 0.3, 1.2)))
 """Between-study SDs, in units of the effects' spread, and angles of rho; the likelihood is climbed from the best."""
 
 
+class CannotTell(ValueError):
+    """These effects cannot tell a variance or a correlation that is asked for."""
+
+
 @dataclass(frozen=True)
 class Level:
     """A random intercept: T = sigma^2 for two rows of one unit, 0 otherwise; unit (K,) labels."""
@@ -99,8 +103,9 @@ def fit_multilevel(
     correlations 1 or -1. To pool coefficient vectors of several studies, the second of two stages, X stacks identities.
     With equal variances v and one Level, each row a unit: sigma2 = max(0, s^2 - v), s^2 the variance of y.
 
-    Raises ValueError for shapes, values, structure or method that cannot be, v not positive definite, dependent
-    columns of X, and a variance or correlation that these rows cannot tell; ArithmeticError where no maximum is found.
+    Raises ValueError for shapes, values, structure or method that cannot be, v not positive definite and dependent
+    columns of X; CannotTell for a variance or correlation that these rows cannot tell; ArithmeticError where no maximum
+    is found.
     Source: Harville 1977; Jackson, Riley & White 2011; Konstantopoulos 2011; metafor's rma.mv (Viechtbauer 2010).
     """
     y, v, x = _checked(y, v, x)
@@ -232,7 +237,7 @@ def _tell_apart(terms: list[_Term], x: np.ndarray) -> None:
         t = term.same * (term.member @ term.covariance(term.starts[1])[1] @ term.member.T)
         slopes = np.vstack([slopes, (free @ t @ free).reshape(len(t), -1)])
         if np.linalg.matrix_rank(slopes) < len(slopes):
-            raise ValueError(
+            raise CannotTell(
                 f"random[{i}]: these effects cannot tell its variances and correlations from X or the parts before"
             )
 

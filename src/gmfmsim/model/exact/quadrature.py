@@ -40,8 +40,8 @@ class Effort(NamedTuple):
 
 COURSE_POINTS = (
     {"peak": 4, "decline": 2, "rho": 2},
-    {"peak": 5, "decline": 2, "rho": 2},
-    {"peak": 6, "decline": 2, "rho": 3},
+    {"peak": 5, "decline": 3, "rho": 2},
+    {"peak": 6, "decline": 3, "rho": 3},
 )
 """Points for the course of an effect in time, from few to many: the density has corners along the peak, at the months
 of the evidence, and hardly bends along the others. So chosen that more points on every axis move mean and SD of the
