@@ -40,7 +40,7 @@ class Effort(NamedTuple):
 
 COURSE_POINTS = (
     {"peak": 4, "decline": 2, "rho": 2},
-    {"peak": 5, "decline": 3, "rho": 2},
+    {"peak": 5, "decline": 2, "rho": 2},
     {"peak": 6, "decline": 3, "rho": 3},
 )
 """Points for the course of an effect in time, from few to many: the density has corners along the peak, at the months
