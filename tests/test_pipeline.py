@@ -446,10 +446,11 @@ def assumed(plan: dict) -> str:
 
 def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in (*PLANS, "designs_compared", "dose_and_allocation", "cost_and_time"):
+    for name in (*PLANS, "time_course", "designs_compared", "dose_and_allocation", "cost_and_time"):
         answer = committed(name)
         assert f"results/{name}/{answer['key']}/report.html" in readme
-        for plan in [answer, *answer.get("alternatives", [])]:
+        alternatives = answer.get("alternatives", []) if name != "time_course" else []  # said in words, see below
+        for plan in [answer, *alternatives]:
             arms = plan["headline"].split("children", 1)[1]
             row = f"**{plan['n_total']}**{arms} | {assumed(plan)} | {percent(plan['plateau'])} |"
             assert row in readme
@@ -460,7 +461,12 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     said = f"more with {percent(power['at_least_80'])} probability, below 50 % with {percent(power['below_50'])}; with"
     assert f"{said} {percent(own['none'])}" in readme
     shares = {m["name"]: f"{100 * m['share']:.0f} %" for m in average["models"]}
-    assert f"{shares['random_effects']} for one mean, {shares['arms']} where arms of one study may differ" in readme
+    under = {row["to"]: row["n_total"] for row in average["sensitivity"] if row["changed"] == "structure"}
+    said = (
+        f"{shares['course']} where studies scatter around one course, {shares['course_arms']} where arms of one study"
+    )
+    said += f" may differ too, {shares['course_route']} where the route matters, with {under['course']}, "
+    assert f"{said}{under['course_arms']} and {under['course_route']} children" in " ".join(readme.split())
     unpublished = committed("unpublished_trials")
     first, *others = quick["readings"]
     low, high = first["interval"]
@@ -480,6 +486,34 @@ def test_the_readme_shows_the_committed_answers_and_its_links_lead_somewhere():
     assert f"{found['detectable']['effect']:.2f} points" in readme
     for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme):
         assert (ROOT / link).exists(), link
+
+
+def test_the_readme_says_when_to_measure_how_often_and_with_what_as_committed():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    found, regimen, network = (committed(name) for name in ("time_course", "dose_regimen", "epo_network"))
+    n = {f"{row['month']:g}": row["n_total"] for row in found["by_month"]}
+    assert (
+        f"at month 6 or 9, {n['6']} and {n['9']}, with {n['3']} at month 3, {n['12']} at 12, {n['18']} at 18" in readme
+    )
+    low, high = found["alternatives"][1]["n_total_interval"]
+    assert f"by MMRM take {found['alternatives'][1]['n_total']} ({low} to {high}" in readme
+    said = found["course"]["statements"][-1]
+    assert f"of {percent(said['prior'])} before the data and {percent(said['posterior'])} after them" in readme
+    at = {row["month"]: row for row in found["course"]["pooled"]["rows"]}
+    pooled = [f"{row['estimate']:.2f} {{}} ({row['low']:.2f} to {row['high']:.2f})" for row in (at[6], at[12])]
+    assert f"{pooled[0].format('points at month 6')} and {pooled[1].format('at month 12')}" in readme
+    assert f"{regimen['n_total']} children at 1e8 per kg" in readme
+    assert [plan["n_total"] for plan in regimen["alternatives"][:3]] == [None] * 3
+    slope = _parameter(regimen["alternatives"][3], "infusions_slope")
+    more = f"{slope['mean']:.1f} points on that curve with twice as many ({slope['low']:.1f} to {slope['high']:.1f})"
+    epo = _parameter(network, "epo_effect")
+    without = f"{epo['mean']:.1f} points without cells ({epo['low']:.1f} to {epo['high']:.1f})"
+    assert more in readme
+    assert f"{without}; a trial of the cells alone then takes {network['n_total']} children" in readme
+
+
+def _parameter(plan: dict, name: str) -> dict:
+    return next(row for model in plan["models"] for row in model["parameters"] if row["name"] == name)
 
 
 def test_the_committed_figures_of_past_trials_are_those_of_the_shipped_experiment(results):
