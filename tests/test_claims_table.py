@@ -193,7 +193,7 @@ def test_what_uses_a_claim_reads_its_rows(claim):
 
 def test_a_use_that_is_not_there_is_found():
     """What holds the table to the code says no: of a month, an event, a price and a design that are not read."""
-    assert not is_used("experiments/quickstart", named("contrasts: Gu2020, uc_msc, ctrl, GMFM-unspecified, 6"))
+    assert not is_used("experiments/quickstart_one_mean", named("contrasts: Gu2020, uc_msc, ctrl, GMFM-unspecified, 6"))
     assert not is_used("experiments/claim_of_80_percent", named("events: Romodanov_fetal, fetal, responder_epilepsy"))
     assert not is_used("experiments/cost_and_time", named("prices: clinic_list_price_usa"))
     assert not is_used("designs/wang2015", named("arms: Rah2017, t1"))

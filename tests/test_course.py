@@ -169,7 +169,7 @@ def test_more_points_on_every_axis_move_little(monkeypatch, quick, limit):
     plan = gmfmsim.load("time_course", {"evidence": {"readings": "as_tabled"}, "alternatives": []}).question.plans[0]
     model = structure(plan.models["course"], plan.contrasts)
     found = posterior(model, quick=quick)
-    many = {"line": 20, "even": 11, "quantile": 8, "peak": 9, "decline": 3, "rho": 5}
+    many = {"line": 24, "even": 12, "quantile": 8, "peak": 9, "decline": 4, "rho": 5}
     effort = EFFORT[6]._replace(points=many, sizes=8)
     monkeypatch.setattr("gmfmsim.model.exact.exact_posterior.EFFORT", {6: effort})
     closer = posterior(model)
@@ -210,7 +210,7 @@ def test_statements_mix_models_by_their_shares(of_few):
 def test_known_months_pooled_without_a_curve_are_least_squares_with_the_errors_told():
     """Generalised least squares by another formula: tau and rho of the record, months as columns."""
     plan = gmfmsim.load("time_course").question.plans[0]
-    data, told = plan.reported, committed("time_course")["plans"][0]["course"]["pooled"]
+    data, told = plan.reported, committed("time_course")["course"]["pooled"]
     scale = np.where(data["gmfm66"], 1.0, stats.truncnorm(-2.6, 4.4, 0.56, 0.10).median())
     month, study = data["month"].values, data["study"].values
     lag = np.abs(np.log2(month)[:, None] - np.log2(month))

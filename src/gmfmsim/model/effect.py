@@ -27,6 +27,8 @@ LABELLED = {
     "group_effect": "country",
 }
 """The coefficients of which one counts, and what of a condition says which."""
+INFUSIONS = "infusions_slope"
+"""The coefficient that counts how often the number of infusions is doubled from one."""
 
 type Labelled = tuple[str, str | float | None]
 """A coefficient: its variable, and its label where there are several."""
@@ -95,7 +97,7 @@ def _count(variable: str, label: str | float | None, at: Condition) -> float:
     """Return how often a coefficient counts in the amplitude: not for other labels, and biases."""
     if variable in LABELLED:
         return float(label == at.value(LABELLED[variable]))
-    if variable == "infusions_slope":
+    if variable == INFUSIONS:
         return math.log2(at.value("infusions"))
     if variable in SLOPES:
         return at.value(SLOPES[variable]) - REFERENCE[SLOPES[variable]]
@@ -109,7 +111,7 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
     """
     group = posterior["posterior"].to_dataset()
     values = {(curve.amplitude, None): by_draw(group[curve.amplitude])}
-    for name in (*LABELLED, *SLOPES):
+    for name in (*LABELLED, *SLOPES, INFUSIONS):
         if name in group:
             dim = LABELLED.get(name)
             labels = group[dim].values.tolist() if dim else [None]

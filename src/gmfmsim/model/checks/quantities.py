@@ -47,7 +47,9 @@ def exceedance(effects: tuple[NormalMixture, NormalMixture] | xr.Dataset, margin
             rows.append((*(e.above(margin) for e in effects), 0.0, 0.0))
             continue
         mean, scatter, df = (effects[name].transpose("chain", "draw").values for name in ("mean", "scatter", "df"))
-        (above, mcse), z, heavy = share(mean > margin), (mean - margin) / scatter, np.isfinite(df)
+        (above, mcse), heavy = share(mean > margin), np.isfinite(df)
+        z = np.where(mean > margin, np.inf, -np.inf)  # where studies do not scatter
+        np.divide(mean - margin, scatter, out=z, where=scatter > 0)
         p = np.where(heavy, special.stdtr(np.where(heavy, df, 1.0), z), special.ndtr(z))
         rows.append((above, p.mean(), mcse, float(az.mcse(p, method="mean"))))
     names = ("mean_of_studies", "new_study", "mean_of_studies_mcse", "new_study_mcse")
