@@ -42,6 +42,8 @@ SAMPLER = {"nuts": Sampler(draws=500), "divergences": Sampler(chains=2, draws=25
 SIZES = range(2, 21)
 """Numbers of studies on which divergences are counted."""
 PACKAGES = ("numpy", "scipy", "numba", "pymc", "pytensor", "nutpie", "arviz")
+MONTH_CORRELATION = 0.7
+"""Of the errors of one arm at a month and at twice that month, as the quick start has it."""
 CORD_BLOOD = Selection(default_use=["primary"], cell_class=["TNC_MNC"], route=["IV", "IV/IA"])
 """The contrasts on one dose scale."""
 NETWORK = Selection(row=[2, 3, 16, 29, 33, 38])
@@ -113,11 +115,12 @@ def design(spec: ModelSpec, tables: Tables, readings: str = "as_tabled") -> xr.D
     """Return the contrasts of the evidence that a model is calibrated on: those whose dose and covariates it knows.
 
     All primary contrasts; for a dose-response without cell classes those of cord blood cells by vein, and these as a
-    network of arms for erythropoietin.
+    network of arms for erythropoietin; for a course in time with the other months of each.
     """
     by_dose = spec.shape.uses_dose and "cell_class" not in spec.terms
     chosen, network = CORD_BLOOD if by_dose else Selection(default_use=["primary"]), "epo" in spec.terms
-    selected = select_contrasts(tables, NETWORK if network else chosen, network=network)
+    over_time = {"every_month": True, "month_correlation": MONTH_CORRELATION} if "course" in spec.terms else {}
+    selected = select_contrasts(tables, NETWORK if network else chosen, network=network, **over_time)
     data = read_contrasts(selected, tables, readings)
     unknown = [name for _, lacking in not_known(spec, data) for name in lacking]
     known = ~np.isin(data["contrast"].values, unknown)
