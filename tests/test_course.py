@@ -6,7 +6,7 @@ from conftest import committed
 from scipy import integrate, stats
 
 import gmfmsim
-from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
+from gmfmsim.evidence.contrasts import Selection, at_last_month, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
@@ -205,6 +205,13 @@ def test_statements_mix_models_by_their_shares(of_few):
 
 
 # the evidence
+
+
+@pytest.mark.parametrize("name", ["time_course", "quickstart"])
+def test_months_of_one_arm_are_not_several_trials_to_the_regression_on_standard_errors(name):
+    plan = gmfmsim.load(name).question.plans[0]
+    assert at_last_month(plan.reported).sum() == 12 < plan.reported.sizes["contrast"]
+    assert committed(name)["evidence"]["small_study"]["k"] == 12
 
 
 def test_known_months_pooled_without_a_curve_are_least_squares_with_the_errors_told():

@@ -13,7 +13,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.distributions import Fixed
 from gmfmsim.evidence.children_sd import children_sd
-from gmfmsim.evidence.contrasts import same_arms
+from gmfmsim.evidence.contrasts import at_last_month
 from gmfmsim.evidence.covariates import CLASS_WORDS
 from gmfmsim.evidence.individual_data import IndividualData
 from gmfmsim.evidence.readings import READING_WORDS
@@ -125,8 +125,7 @@ def _missing(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
 
 def _last_months(data: xr.Dataset) -> xr.Dataset:
     """Return the contrasts at the last month of each arm; the same where no arm has several."""
-    month = data["month"].values
-    last = ~(same_arms(data) & (month > month[:, None])).any(axis=1)
+    last = at_last_month(data)
     return data if last.all() else some_contrasts(data, last)
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from gmfmsim.answer.plan import Answered
 from gmfmsim.evidence.audit import audit
 from gmfmsim.evidence.audit.finding import Finding
+from gmfmsim.evidence.contrasts import at_last_month
 from gmfmsim.evidence.covariates import CLASS_WORDS, ROUTE_WORDS
 from gmfmsim.evidence.formulas.classical import Egger, egger
 from gmfmsim.evidence.formulas.conversions import Z975
@@ -33,7 +34,8 @@ def contrasts(answer: Answered) -> xr.Dataset | None:
 
     Variables (contrast): reported and se, as reported under the most probable readings; low, median and high, what the
     leading model makes of the effect of that study (95 % equal-tailed); study, cell_class, route, dose (cells/kg),
-    month, gmfm66 (else converted by the posterior mean of r), uncertain (its standard error has a distribution).
+    month, gmfm66 (else converted by the posterior mean of r), uncertain (its standard error has a distribution),
+    last_month (of that arm).
     """
     data = answer.prepared.reported
     if data is None:
@@ -43,7 +45,7 @@ def contrasts(answer: Answered) -> xr.Dataset | None:
     low, median, high = np.quantile(theta.reshape(len(theta), -1), [0.025, 0.5, 0.975], axis=1)
     of = {name: data[name].values for name in ("study", "cell_class", "route", "dose", "month", "gmfm66")}
     seen = {"reported": reported, "se": se, "low": low, "median": median, "high": high}
-    columns = of | seen | {"uncertain": data["log_se_sd"].values > 0}
+    columns = of | seen | {"uncertain": data["log_se_sd"].values > 0, "last_month": at_last_month(data)}
     unit = {"reported": answer.prepared.unit, "dose": "cells/kg", "month": "months since first infusion"}
     return xr.Dataset(
         {name: ("contrast", values, {"unit": unit[name]} if name in unit else {}) for name, values in columns.items()},
@@ -55,14 +57,15 @@ def contrasts(answer: Answered) -> xr.Dataset | None:
 def small_study(answer: Answered) -> Egger | None:
     """Return the regression of effects on their standard errors; None for fewer than three different ones.
 
-    A pool of several trials is not one of them.
+    Of several months of an arm the last counts: the others are the same children. A pool of several trials does not.
     """
     data = answer.prepared.reported
     if data is None:
         return None
-    effect, se = on_model_scale(answer)
+    counted = at_last_month(data)
     if "pooled_trials" in data:
-        effect, se = (values[data["pooled_trials"].values == 1] for values in (effect, se))
+        counted &= data["pooled_trials"].values == 1
+    effect, se = (values[counted] for values in on_model_scale(answer))
     if effect.size < 3 or np.ptp(se) <= 1e-9 * se.max():
         return None
     return egger(effect, se**2)

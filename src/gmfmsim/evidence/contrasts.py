@@ -366,6 +366,12 @@ def _share_treated(data: xr.Dataset) -> np.ndarray:
     return np.logical_and.reduce([*same, ~_same(data["control"].values)])
 
 
+def at_last_month(data: xr.Dataset) -> np.ndarray:
+    """Return which contrasts (K,) are at the last month of their arms: one a pair of arms, where it has several."""
+    month = data["month"].values
+    return ~(same_arms(data) & (month > month[:, None])).any(axis=1)
+
+
 def contrast_covariance(data: xr.Dataset, se: np.ndarray, control_se: np.ndarray) -> np.ndarray:
     """Return the covariance (..., K, K) of contrasts with standard errors se and those of their controls (..., K).
 

@@ -155,6 +155,8 @@ def funnel(plan: Drawn) -> Figure | None:
         return None
     figure, ax = one_axes(4.8)
     data = plan.data["contrasts"]
+    if "last_month" in data:  # results of before have one month of each arm
+        data = data.isel(contrast=data["last_month"].values.astype(bool))
     reported, se = data["reported"].values, data["se"].values
     top = 1.12 * se.max()
     reach = np.linspace(0, top, 2)

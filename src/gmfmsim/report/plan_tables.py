@@ -85,7 +85,7 @@ def _within(course: dict | None) -> Table | None:
         se = "" if row["se"] is None else f"{row['se']:.2f}"
         figures = [*(f"{x:.2f}" for x in row["effects"]), f"{row['difference']:+.2f}", se]
         rows.append([Cell(arm, row["scale"]), *figures])
-    return table(["arm, scale", "#month 6", "#month 12", "#difference", "#SE"], rows)
+    return table(["arm, scale", "#at 6", "#at 12", "#change", "#SE"], rows)
 
 
 def _pooled(course: dict | None) -> Table | None:
@@ -95,8 +95,8 @@ def _pooled(course: dict | None) -> Table | None:
     rows = []
     for r in course["pooled"]["rows"]:
         estimate, low, high, model = (f"{r[name]:.2f}" for name in ("estimate", "low", "high", "course"))
-        rows.append([f"{r['month']:g}", str(r["studies"]), estimate, f"{low} to {high}", model])
-    return table(["month", "#studies", "#pooled", "#95 %", "#by the models"], rows)
+        rows.append([f"{r['month']:g}", str(r["studies"]), f"{estimate} ({low} to {high})", model])
+    return table(["month", "#studies", f"#pooled ({percent(course['pooled']['prob'])})", "#models"], rows)
 
 
 def _by_month(found: list[dict] | None, month: float) -> Table | None:
