@@ -74,7 +74,7 @@ QUICK = (
 CLIMBS, MOST_CLIMBS = 5, 100
 """Times that every axis is searched: at least, and at most where the best is at the end of what was searched."""
 GAIN = 0.01
-"""In log density: where so many times as every axis is searched at least have gained less, it is not searched on."""
+"""The log density that CLIMBS searches of every axis must gain together, or the peak is near enough."""
 GRID = np.linspace(-0.5, 0.5, 17)
 FROM_PEAK = np.geomspace(1e-9, 1.0, 80)
 """Steps to both ends of an axis: fine near the peak, far enough for any tail."""
