@@ -31,7 +31,8 @@ RECORD = read_record(Path(__file__).parent / "validation" / FILE)
 FAMILY = 0.01
 STILL_TO_RUN = {
     "sigmoid_emax": {"exact", "divergences"},
-    **{key: {"exact", "nuts", "divergences"} for key in ("course", "course_arms", "course_route")},
+    "course": {"nuts", "divergences"},
+    **{key: {"exact", "nuts", "divergences"} for key in ("course_arms", "course_route")},
     "epo": {"nuts", "divergences"},
     "infusions": {"nuts", "divergences"},
     "step": {"nuts", "divergences"},
