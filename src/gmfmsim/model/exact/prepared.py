@@ -157,7 +157,7 @@ class Prepared:
         shape, coordinates = _along(at)
         total = np.zeros(shape)
         for name, axis, x in zip(self.names, self.axes, coordinates, strict=True):
-            if axis.shape == "quantile":  # that of the prior times the slope is 1 between the ends
+            if axis.log_slope is None:
                 total += np.where((x > 0) & (x < 1), 0.0, -np.inf)
             else:
                 total += self.structure.parameters[name].logpdf(phi[name][..., 0]) + axis.log_slope(x)

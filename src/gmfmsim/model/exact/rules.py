@@ -38,13 +38,14 @@ FARTHEST_SDS = 1e6
 class Coordinate:
     """A smooth coordinate x of a parameter: value(x), log_slope(x) = log |d value / d x|, its range, its shape.
 
+    log_slope is None along the quantiles of a prior, whose density times the slope is 1 between the ends.
     start: where a prior has its mass, and the posterior is first looked for; closed: whether the parameter itself ends
     where the range does; order: the highest moment, up to 2, that exists and is to be integrated; name: of the
     parameter, where it matters.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
-    log_slope: Callable[[np.ndarray], np.ndarray]
+    log_slope: Callable[[np.ndarray], np.ndarray] | None
     inverse: Callable[[np.ndarray], np.ndarray]
     low: float
     high: float
@@ -102,10 +103,7 @@ def on_quantiles(name: str, prior: Distribution) -> Coordinate:
     def value(x):
         return prior.ppf(np.clip(x, *TAILS))
 
-    def log_slope(x):
-        return np.where((x > 0) & (x < 1), -prior.logpdf(value(x)), -np.inf)
-
-    return Coordinate(value, log_slope, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), 2, name)
+    return Coordinate(value, None, below, 0.0, 1.0, "quantile", (0.0, 1.0), (True, True), 2, name)
 
 
 def _on_log(start: np.ndarray, order: int) -> Coordinate:
