@@ -199,5 +199,5 @@ def test_the_readings_of_draws_come_as_often_as_they_are_probable():
     member = Member("random_effects", spec, found, 1.0)
     tree = kept(member, {"cells": Condition(5e7)}, "cells", two, None, seed=1)
     share = tree["posterior"]["reading"].values
-    p = state_probability(found.exact)[0]
+    p = state_probability(found.exact)[-1]  # of the last block: those with most readings stand behind others
     assert abs((share == 0).mean() - p[0]) < 4 * 0.5 / np.sqrt(share.size)

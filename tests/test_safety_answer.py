@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
-from conftest import ROOT, committed
+from conftest import FEW_NODES, ROOT, committed
 
 import gmfmsim
 from gmfmsim.answer.safety import in_words, sentences, stopping_record, telling_record
@@ -48,7 +48,7 @@ def test_a_result_holds_everything_and_its_key_comes_back(results, answer):
 
 def test_the_figures_of_an_event_are_those_of_its_posterior(answer, asked):
     for one, counts in [*zip(answer["events"], asked.counts, strict=True)][1:]:
-        posterior, at = safety_posterior(counts.used, asked.section.priors), one["doses"][-1]
+        posterior, at = safety_posterior(counts.used, asked.section.priors, FEW_NODES), one["doses"][-1]
         dose = Asked(at["dose"])
         for name, new in (("typical_trial", False), ("new_trial", True)):
             rate = at[name]
@@ -237,7 +237,10 @@ def test_the_committed_answer_is_that_of_the_shipped_experiment(results):
     for before, now in zip(old["events"], results[NAME].answer["events"], strict=False):
         for name in ("typical_trial", "new_trial", "difference"):
             for figure, value in before["doses"][-1][name].items():
-                assert now["doses"][-1][name][figure] == pytest.approx(value, abs=2e-6), (before["event"], name)
+                assert now["doses"][-1][name][figure] == pytest.approx(value, rel=0.01, abs=1e-4), (
+                    before["event"],
+                    name,
+                )
     assert old["tell"] == results[NAME].answer["tell"] | {"largest_trial": old["tell"]["largest_trial"]}
     assert old["stopping"] == results[NAME].answer["stopping"]
 

@@ -85,20 +85,27 @@ def possible(case: Assumed, prepared: Prepared) -> bool:
 
 
 def cases_of(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:
-    """Yield the cases of a plan."""
+    """Yield the cases of a plan, of the kinds that it asks for."""
+    parts: list[tuple[set[Changed], Iterator[Assumed]]] = []
     if prepared.contrasts is not None and prepared.plan.search.target.metric == "assurance":
         last = replace(base, data=_last_months(base.data))
-        yield from _biases(last)
-        yield from _structures(prepared, base, last)
-        yield from without_studies(prepared, base)
-        yield from _missing(prepared, base)
-        yield from _parts(base, last)
-        yield from _ratios(base)
-        yield from _priors(base)
-        yield from _readings(base)
-        yield from _unprinted_sds(prepared, base)
-        yield from _individual_data(prepared, base)
-    yield from _trials(prepared, base)
+        parts = [
+            ({"bias"}, _biases(last)),
+            ({"structure", "bias"}, _structures(prepared, base, last)),
+            ({"without study"}, without_studies(prepared, base)),
+            ({"missing"}, _missing(prepared, base)),
+            ({"cells", "route", "month"}, _parts(base, last)),
+            ({"r"}, _ratios(base)),
+            ({"prior"}, _priors(base)),
+            ({"reading"}, _readings(base)),
+            ({"reading"}, _unprinted_sds(prepared, base)),
+            ({"reading"}, _individual_data(prepared, base)),
+        ]
+    parts.append(({"sd", "dropout"}, _trials(prepared, base)))
+    asked = set(prepared.plan.sensitivity.changed)
+    for kinds, cases in parts:
+        if kinds & asked:  # what nobody asks for is not made: evidence would be read for it
+            yield from (case for case in cases if case.changed in asked)
 
 
 def without_studies(prepared: Prepared, base: Assumed) -> Iterator[Assumed]:

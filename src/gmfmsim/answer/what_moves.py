@@ -15,7 +15,7 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.labels import xr
 from gmfmsim.model.average import probabilities
 from gmfmsim.model.declare import ModelChoice, ModelSpec, read_model
-from gmfmsim.model.exact import Refused, posterior
+from gmfmsim.model.exact import ExactPosterior, Refused, posterior
 from gmfmsim.model.reporting_bias import ACCOUNTS, fit_account, over_accounts, without_effect
 from gmfmsim.model.structure import structure
 from gmfmsim.model.truths import Belief, mixed_belief
@@ -44,8 +44,7 @@ def what_moves(sizing: Sizing, required: RequiredN, advance: Steps = UNSEEN) -> 
         return []
     prepared = sizing.prepared
     base = Assumed("structure", "", "", prepared.models, prepared.contrasts, prepared.plan.trial)
-    asked = prepared.plan.sensitivity.changed
-    cases = [case for case in cases_of(prepared, base) if case.changed in asked and possible(case, prepared)]
+    cases = [case for case in cases_of(prepared, base) if possible(case, prepared)]
     advance.expect(len(cases))
     rows, refits, found = [], Refits(sizing, not all(_of_trial(case, prepared) for case in cases)), []
     for answer in in_order(lambda case: _required(sizing, refits, case), list(cases)):
@@ -171,9 +170,14 @@ class Refits:
     def _fitted(self, spec: ModelSpec, data: xr.Dataset) -> tuple[float, Belief]:
         key = spec.model_dump_json(), id(data)
         if key not in self.found:
-            exact = posterior(structure(spec, data), quick=True)
+            exact = posterior(structure(spec, data), quick=True, near=self._like(spec))
             self.found[key] = exact.log_marginal, self.of.believed(exact, spec.shape)
         return self.found[key]
+
+    def _like(self, spec: ModelSpec) -> ExactPosterior | None:
+        """Return the fit of the answer that differs by priors or evidence alone, if there is one."""
+        own = {"title": spec.title, "priors": spec.priors}
+        return next((m.mixture for m in self.of.members if m.spec.model_copy(update=own) == spec), None)
 
 
 def _required(sizing: Sizing, refits: Refits, case: Assumed) -> Found | None:

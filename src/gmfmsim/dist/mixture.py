@@ -96,43 +96,63 @@ def on_grids(mixture: NormalMixture) -> NormalMixture:
     those without spread. Probabilities change by less than 1e-8, whatever the number of components.
     """
     weight, means, sds = mixture.weight, mixture.means, mixture.sds
+    with np.errstate(divide="ignore"):
+        number = np.floor(np.log(sds) / np.log(OF_ONE_CLASS))
     spread = sds > 0
-    classes = np.full(sds.size, -(10**6))
-    classes[spread] = np.floor(np.log(sds[spread]) / np.log(OF_ONE_CLASS)).astype(int)
-    parts = []
-    for number in np.unique(classes):
-        mine = classes == number
-        own = weight[mine], means[mine], sds[mine]
-        if number == -(10**6):
-            parts.append(own)
-            continue
-        base = OF_ONE_CLASS ** float(number)
-        narrow, step = base * math.sqrt(0.5), base / 2
-        rest = np.sqrt(own[2] ** 2 - narrow**2)
-        low = math.floor(float((own[1] - REACH * rest).min()) / step)
-        points = math.ceil(float((own[1] + REACH * rest).max()) / step) - low + 1
-        if points >= own[0].size:
-            parts.append(own)
-            continue
-        at = step * (low + np.arange(points))
-        found = _shared_out(own[0], own[1], rest, at[0], step, points)
-        parts.append((found, at, np.full(points, narrow)))
-    weight, means, sds = (np.concatenate(part) for part in zip(*parts, strict=True))
+    first = number[spread].min(initial=0.0)
+    of_class = np.where(spread, number - first, -1.0).astype(int)
+    base = OF_ONE_CLASS ** (first + np.arange(of_class.max() + 1))
+    narrow, step = base * math.sqrt(0.5), base / 2
+    low, high, size = _extents(means, sds, of_class, narrow)
+    low = np.floor(low / step)
+    points = np.where(size > 0, np.ceil(high / step) - low + 1, 0.0)
+    points[points >= size] = 0
+    begin = np.concatenate([[0], np.cumsum(points)]).astype(int)
+    found = _shared_out(weight, means, sds, of_class, narrow, step, low * step, begin)
+    grids = [h * (a + np.arange(n)) for h, a, n in zip(step, low, np.diff(begin), strict=True)]
+    at, alone = np.concatenate([np.zeros(0), *grids]), of_class < 0
+    alone[~alone] = points[of_class[~alone]] == 0
+    weight = np.concatenate([weight[alone], found])
+    means, sds = np.concatenate([means[alone], at]), np.concatenate([sds[alone], np.repeat(narrow, np.diff(begin))])
     kept = weight > LEAST_WEIGHT
     return NormalMixture(weight[kept] / weight[kept].sum(), means[kept], sds[kept])
 
 
 @compiled
-def _shared_out(weight, means, rest, first, step, points):
-    """Return sum of weight x step x density of Normal(mean, rest^2) at the points of a grid from `first` on."""
-    out = np.zeros(points)
+def _extents(means, sds, of_class, narrow):
+    """Return by class where its grid begins and ends, and how many components it has; of_class below 0: of none."""
+    low, high = np.full(narrow.size, np.inf), np.full(narrow.size, -np.inf)
+    size = np.zeros(narrow.size)
+    for i in range(means.size):
+        c = of_class[i]
+        if c >= 0:
+            reach = REACH * math.sqrt(sds[i] * sds[i] - narrow[c] * narrow[c])
+            low[c], high[c] = min(low[c], means[i] - reach), max(high[c], means[i] + reach)
+            size[c] += 1
+    return low, high, size
+
+
+@compiled
+def _shared_out(weight, means, sds, of_class, narrow, step, first, begin):
+    """Return sum of weight x step x density of Normal(mean, sd^2 - narrow^2) at the points of the grids of all classes.
+
+    The grid of class c begins at first[c]; its points are begin[c]:begin[c + 1], none where components stay alone.
+    """
+    out = np.zeros(begin[-1])
     for i in range(weight.size):
-        start = max(int(math.ceil((means[i] - REACH * rest[i] - first) / step)), 0)
-        end = min(int(math.floor((means[i] + REACH * rest[i] - first) / step)), points - 1)
-        z, width = (first + start * step - means[i]) / rest[i], step / rest[i]
+        c = of_class[i]
+        if c < 0 or begin[c + 1] == begin[c]:
+            continue
+        rest = math.sqrt(sds[i] * sds[i] - narrow[c] * narrow[c])
+        from_first = (means[i] - first[c]) / step[c]
+        reach = REACH * rest / step[c]
+        start = max(int(math.ceil(from_first - reach)), 0)
+        end = min(int(math.floor(from_first + reach)), begin[c + 1] - begin[c] - 1)
+        width = step[c] / rest
+        z = (start - from_first) * width
         value = weight[i] * width / math.sqrt(2 * math.pi) * math.exp(-z * z / 2)
         ratio, fall = math.exp(-width * (z + width / 2)), math.exp(-width * width)
-        for k in range(start, end + 1):  # from point to point by ratios, which saves the exponentials
+        for k in range(begin[c] + start, begin[c] + end + 1):  # from point to point by ratios, without exponentials
             out[k] += value
             value *= ratio
             ratio *= fall

@@ -20,7 +20,7 @@ from gmfmsim.dist.mixture import NormalMixture
 FALL = 37.0
 """A posterior is integrated until its logarithm lies this much below the peak: exp(-37) is 1e-16."""
 
-SCANS, SCANNED, NODES = 4, 241, 160
+SCANS, SCANNED, NODES = 4, 61, 160
 """How often the ends of a posterior are looked for, at how many points, and the nodes of its integral."""
 
 FAR = 500.0

@@ -135,8 +135,11 @@ def likelihood(data: xr.Dataset, units: np.ndarray | None = None) -> Likelihood:
     together = (covariance != 0).any(axis=0) | shared.any(axis=0)
     count, label = connected_components(together)
     blocks = [np.flatnonzero(label == i) for i in range(count)]
+    states = [_states(effect[:, b], covariance[:, b][:, :, b], log_se_sd[:, b], weight) for b in blocks]
+    # combinations of states are counted through, those of the last block fastest: it should have many
+    order = sorted(range(count), key=lambda i: ((log_se_sd[:, blocks[i]] > 0).any(), len(states[i][0])))
+    blocks, found = [blocks[i] for i in order], [states[i] for i in order]
     n = max(len(b) for b in blocks)
-    found = [_states(effect[:, b], covariance[:, b][:, :, b], log_se_sd[:, b], weight) for b in blocks]
     s = max(len(first) for first, _, _ in found)
     shape = (len(blocks), s, n)
     out = {

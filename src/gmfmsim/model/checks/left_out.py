@@ -61,7 +61,8 @@ def refit(exact: ExactPosterior, data: xr.Dataset, left_out: np.ndarray) -> Left
     others = without(exact.prepared.structure, data, left_out)
     if impropriety(others):
         return LeftOut(np.nan, None)
-    rest = posterior(others, quick=len(others.parameters) > EXACT_PARAMETERS or exact.weight.size > MANY)
+    quick = len(others.parameters) > EXACT_PARAMETERS or exact.weight.size > MANY
+    rest = posterior(others, quick=quick, near=exact)
     return LeftOut(exact.log_marginal - rest.log_marginal, rest)
 
 

@@ -5,7 +5,9 @@ Quadrature over the few non-linear parameters, Gaussian algebra for all else, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +19,9 @@ from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.declare import ModelSpec
 from gmfmsim.model.exact import kernels
 from gmfmsim.model.exact.existence import impropriety
-from gmfmsim.model.exact.prepared import Prepared, Refused, prepare
+from gmfmsim.model.exact.prepared import FOR_ONE_CORE, Prepared, Refused, prepare
 from gmfmsim.model.exact.quadrature import EFFORT, QUICK, Box, Effort, Held, Marginal, draw, find_box, settled
+from gmfmsim.model.exact.rules import Coordinate, rule
 from gmfmsim.model.structure import Structure, hidden_by_pools, structure
 
 BETWEEN = 1e-9
@@ -32,7 +35,7 @@ BETWEEN_WITH_QUANTILES = 0.05
 error of a distribution function, which is a hundredth at most."""
 LIGHT = 0.01
 """With very many components the lightest are dropped, which together hold this share of what the nodes may miss."""
-FEW = 5
+FEW = 3
 """Points for an unknown standard error that are enough to see where the posterior of the others is."""
 
 
@@ -91,6 +94,50 @@ class ExactPosterior:
         mixture = self.coefficient(name)
         return mixture.mean, mixture.sd
 
+    def seen_from(self, axes: Sequence[Coordinate], effort: Effort) -> tuple[Box, np.ndarray]:
+        """Return as `find_box` a box on other coordinates of the same parameters that holds this posterior, and its
+        peak."""
+        held = self.box.tightened(self.prepared.axes, self.density, effort.edge)
+        peak = self.box.nodes[np.argmax(self.density)]
+        found, rules = [], []
+        for mine, axis, r, x in zip(self.prepared.axes, axes, held.rules, peak, strict=True):
+            low, high, at = (float(axis.inverse(mine.value(np.array(end)))) for end in (r.low, r.high, x))
+            found.append(at)
+            ends = (axis.low, axis.high) if axis.shape == "quantile" else np.clip((low, high), axis.low, axis.high)
+            rules.append(rule(*map(float, ends), effort.points_of(axis), axis.shape))
+        return Box(tuple(rules)), np.array(found)
+
+    def given(self, share: np.ndarray) -> ExactPosterior:
+        """Return the posterior given some of the combinations of readings: the weights of its components change.
+
+        share (R,): what each combination has before the data, 0 of those that are not taken, 1 in all. A component has
+        one state of every block, whose weight under these readings takes the place of that under all.
+        """
+        like, states, number = self.prepared.structure.likelihood, self.prepared.states, self.combination
+        constant, factor = states.constant.copy(), np.ones(number.size)
+        for block in reversed(range(len(like.index))):
+            mine = slice(*states.start[block : block + 2])
+            number, state = np.divmod(number, mine.stop - mine.start)
+            taken = np.bincount(like.state_of[block], share, like.states[block])
+            ratio = (taken / np.exp(like.log_weight[block, : taken.size]))[states.base[mine]]
+            factor *= ratio[state]
+            with np.errstate(divide="ignore"):
+                constant[mine] += np.log(ratio)
+        weight = self.weight * factor
+        kept, total = weight > 0, float(weight.sum())
+        weight, node = weight[kept] / total, self.node[kept]
+        density = np.bincount(node, weight, self.density.size) / np.exp(self.box.log_weights)
+        return replace(
+            self,
+            prepared=replace(self.prepared, states=replace(states, constant=constant)),
+            density=density.reshape(self.density.shape),
+            log_marginal=self.log_marginal + math.log(total),
+            weight=weight,
+            node=node,
+            combination=self.combination[kept],
+            _marginals={},
+        )
+
     @property
     def orders(self) -> dict[str, float]:
         """The order below which the moments of every non-linear parameter exist."""
@@ -117,11 +164,16 @@ class ExactPosterior:
         loading (J, p) and variance (J,) by node.
         """
         (a, b, _), free = self.statistics, self.prepared.free
-        own = np.ascontiguousarray(loading[:, free])
-        mean, spread = kernels.linear_at(a, b, *self.prepared.system, self.node, self.combination, own)
-        mean += loading[:, ~free].sum(axis=1)[self.node]
-        spread += variance[self.node]
-        return NormalMixture(self.weight, mean, np.sqrt(spread, out=spread))
+        own, fixed = np.ascontiguousarray(loading[:, free]), loading[:, ~free].sum(axis=1)
+
+        def some(these: slice) -> tuple[np.ndarray, np.ndarray]:
+            node = self.node[these]
+            mean, spread = kernels.linear_at(a, b, *self.prepared.system, node, self.combination[these], own)
+            return mean + fixed[node], np.sqrt(spread + variance[node])
+
+        parts = in_order(some, [slice(i, i + FOR_ONE_CORE) for i in range(0, self.node.size, FOR_ONE_CORE)])
+        mean, sd = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return NormalMixture(self.weight, mean, sd)
 
     @cached_property
     def _sd_of_pooled(self) -> np.ndarray:
@@ -189,26 +241,38 @@ def fit_exact(spec: ModelSpec, data: xr.Dataset) -> ExactPosterior:
     return posterior(structure(spec, data))
 
 
-def posterior(model: Structure, *, quick: bool = False) -> ExactPosterior:
-    """Return the exact posterior of a structure; quick: with few nodes, see `QUICK`. Raises Refused as `prepare`."""
+def posterior(model: Structure, *, quick: bool = False, near: ExactPosterior | None = None) -> ExactPosterior:
+    """Return the exact posterior of a structure; quick: with few nodes, see `QUICK`. Raises Refused as `prepare`.
+
+    near: that of the same parameters with other priors or on nearly the same evidence, where this one is looked for
+    first.
+    """
     ready = prepare(model)
     effort = (QUICK if quick else EFFORT)[len(ready.names)]
-    box, peak = find_box(ready.log_density, ready.axes, effort)
+    if near is not None and near.prepared.names == ready.names:
+        box, peak = near.seen_from(ready.axes, effort)
+    else:
+        box, peak = find_box(ready.log_density, ready.axes, effort)
     if model.likelihood.uncertain_spread:
-        if effort.sizes > FEW:
+        if effort.sizes > FEW and near is None:
             ready = ready.with_sizes_at(peak, FEW)
             box = _settled(ready, box, effort)[0]
         ready = ready.with_sizes_at(peak, min(effort.sizes, ready.sizes))
     box, log_joint, found, density = _settled(ready, box, effort)
-    highest = log_joint.max()
-    log_joint += box.log_weights[:, None]
-    top = log_joint.max()
+    highest = log_joint.max(axis=1)
+    top = (highest + box.log_weights).max()
     least = top + effort.negligible
     if model.likelihood.uncertain_spread:
-        log_total = highest + np.log(dot(np.exp(box.log_weights), density.ravel()))
+        log_total = highest.max() + np.log(dot(np.exp(box.log_weights), density.ravel()))
         least = max(least, log_total + np.log(LIGHT * max(effort.missed, 1e-300) / log_joint.size))
-    node, combination = np.nonzero(log_joint > least)
-    weight = np.exp(log_joint[node, combination] - top)
+
+    def heavy(some: slice) -> tuple[np.ndarray, ...]:
+        part = log_joint[some] + box.log_weights[some, None]
+        node, combination = np.nonzero(part > least)
+        return node + some.start, combination, np.exp(part[node, combination] - top)
+
+    found_there = in_order(heavy, _few_nodes(log_joint))
+    node, combination, weight = (np.concatenate(part) for part in zip(*found_there, strict=True))
     total = weight.sum()
     return ExactPosterior(
         ready,
@@ -229,9 +293,14 @@ def _settled(ready: Prepared, box: Box, effort: Effort) -> tuple[Box, np.ndarray
 
     def at(box: Box) -> tuple:
         log_joint, found = ready.log_joint(box)
-        top, rows = log_joint.max(), max(1, 1_000_000 // log_joint.shape[1])  # a few nodes at a time, to save memory
-        few = [log_joint[i : i + rows] for i in range(0, log_joint.shape[0], rows)]
-        parts = list(in_order(lambda some: np.exp(some - top).sum(axis=1), few))
+        top = log_joint.max()
+        parts = list(in_order(lambda some: np.exp(log_joint[some] - top).sum(axis=1), _few_nodes(log_joint)))
         return box, log_joint, found, np.concatenate(parts).reshape(box.points)
 
     return settled(box, ready.axes, effort, at, ready.can_afford)
+
+
+def _few_nodes(log_joint: np.ndarray) -> list[slice]:
+    """Return the nodes, a few at a time, to save memory."""
+    rows = max(1, 1_000_000 // log_joint.shape[1])
+    return [slice(i, i + rows) for i in range(0, log_joint.shape[0], rows)]

@@ -213,9 +213,12 @@ def _add_up(a, b, start, number, before, chosen, sum_a, sum_b):
             changed = min(changed, block)
     else:
         for block in range(blocks - 1, -1, -1):
+            if number == before:  # the other blocks have the same states
+                break
             states = start[block + 1] - start[block]
             s = start[block] + number % states
             number //= states
+            before //= states
             if s != chosen[block]:
                 chosen[block], changed = s, min(changed, block)
     for block in range(changed, blocks):
@@ -276,20 +279,23 @@ def linear_at(a, b, start, prior_precision, prior_b, node, number, loading):
     mean, variance = np.zeros(count), np.zeros(count)
     factor, right, t = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     chosen, sum_a, sum_b = _begun(start, prior_precision, prior_b)
+    blocks, before = start.size - 1, -1
     for i in range(count):
-        before = number[i - 1] if i > 0 and node[i] == node[i - 1] else -1
-        _add_up(a[node[i]], b[node[i]], start, number[i], before, chosen, sum_a, sum_b)
+        if i == 0 or node[i] != node[i - 1]:
+            a_here, b_here, load, before = a[node[i]], b[node[i]], loading[node[i]], -1
+        _add_up(a_here, b_here, start, number[i], before, chosen, sum_a, sum_b)
+        before = number[i]
         if p == 1:
-            total, along = sum_a[-1, 0, 0], loading[node[i], 0]
-            mean[i], variance[i] = along * (sum_b[-1, 0] / total), along * (1 / total) * along
+            total, along = sum_a[blocks, 0, 0], load[0]
+            mean[i], variance[i] = along * (sum_b[blocks, 0] / total), along * (1 / total) * along
             continue
         if p == 2:
-            one, low, two = _factor_of_two(sum_a[-1])
-            x, y = _solve_two(one, low, two, sum_b[-1, 0], sum_b[-1, 1])
-            v, w = _solve_two(one, low, two, loading[node[i], 0], loading[node[i], 1])
+            one, low, two = _factor_of_two(sum_a[blocks])
+            x, y = _solve_two(one, low, two, sum_b[blocks, 0], sum_b[blocks, 1])
+            v, w = _solve_two(one, low, two, load[0], load[1])
             mean[i], variance[i] = v * x + w * y, v * v + w * w
             continue
-        factor[:], right[:], t[:] = sum_a[-1], sum_b[-1], loading[node[i]]
+        factor[:], right[:], t[:] = sum_a[blocks], sum_b[blocks], load
         _factor(factor, p)
         _solve_lower(factor, right, p)
         variance[i] = _solve_lower(factor, t, p)

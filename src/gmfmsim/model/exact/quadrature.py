@@ -39,7 +39,7 @@ class Effort(NamedTuple):
 
 
 COURSE_POINTS = (
-    {"peak": 4, "decline": 2, "rho": 2},
+    {"peak": 4, "decline": 3, "rho": 2},
     {"peak": 5, "decline": 2, "rho": 2},
     {"peak": 6, "decline": 3, "rho": 3},
 )
@@ -67,7 +67,14 @@ QUICK = (
     Effort({"line": 10, "even": 7, "interval": 7}, 13.0, 1e-4, 1e-2, 4, -15.0),
     Effort({"line": 12, "even": 8, "interval": 6, "quantile": 4} | COURSE_POINTS[0], 13.0, 1e-4, 0.5, 4, -13.0),
     Effort({"line": 12, "even": 7, "interval": 5, "quantile": 4} | COURSE_POINTS[0], 12.0, 1e-4, 0.5, 4, -12.0),
-    Effort({"line": 10, "even": 7, "interval": 4, "quantile": 3} | COURSE_POINTS[0], 11.0, 1e-3, 0.5, 3, -11.0),
+    Effort(
+        {"line": 10, "even": 7, "interval": 4, "quantile": 3} | COURSE_POINTS[0] | {"decline": 2},
+        11.0,
+        1e-3,
+        0.5,
+        4,
+        -11.0,
+    ),
 )
 """For one refit out of very many: probabilities within some 1e-4, mostly by the points for standard errors."""
 
