@@ -1,6 +1,7 @@
 """What several test files share: the reference numbers, and one run of every shipped plan."""
 
 import csv
+import gc
 import json
 import os
 from functools import partial
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(items):
     """Put the tests of the longest files first."""
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+
+
+def pytest_collection_finish():
+    """Keep the collector of garbage from looking through all that was collected, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import refusal
-from gmfmsim.model.nuts import Sampled, build
+from gmfmsim.model.nuts import Sampled, Sampler, build
 from gmfmsim.model.terms import TERMS
 from gmfmsim.question.question import read_question
 
@@ -166,7 +166,11 @@ SHIPPED = {term for name in names("models") for term in read_model(ModelChoice(n
 """Terms that a shipped model has."""
 
 
-@pytest.mark.parametrize("term", [pytest.param(t, marks=pytest.mark.slow) if t in SHIPPED else t for t in PRIORS])
+TERMS_ALONE = [pytest.param(t, marks=pytest.mark.slow) if t in SHIPPED else t for t in PRIORS]
+"""Those of shipped models on the slow shelf: the models run."""
+
+
+@pytest.mark.parametrize("term", TERMS_ALONE)
 def test_every_term_runs_by_the_exact_engine(tmp_path, blank_figures, term):
     assert_runs(written(tmp_path, with_term(tmp_path, term), EXACT, term))
 
@@ -187,9 +191,18 @@ def drawn_exactly(monkeypatch, taken_as_it_comes):
     monkeypatch.setattr(engine, "sample", drawn)
 
 
-@pytest.mark.parametrize("term", PRIORS)
+@pytest.mark.parametrize("term", TERMS_ALONE)
 def test_every_term_runs_on_sampled_draws(tmp_path, drawn_exactly, term):
     assert_fits(written(tmp_path, with_term(tmp_path, term), NUTS, term))
+
+
+@pytest.mark.parametrize("term", PRIORS)
+def test_both_engines_have_the_variables_of_every_term(tmp_path, term):
+    (plan,) = read_question(written(tmp_path, with_term(tmp_path, term), NUTS, term)).plans
+    (spec,) = plan.models.values()
+    model = engine.structure(spec, plan.contrasts)
+    drawn = engine.exact_draws(engine.posterior(model, quick=True), Sampler.model_validate(NUTS), 1)
+    assert {v.name for v in build(spec, plan.contrasts).free_RVs} == drawn.keys()
 
 
 SAMPLED = ("dose_error", "robust")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import examples
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
@@ -365,6 +365,7 @@ def test_without_data_on_a_coefficient_it_keeps_its_prior():
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(12, 60)), min_size=2, max_size=4), st.integers(1, 8))
 def test_more_events_with_cells_raise_the_rate_and_the_difference(children, more):
     arms = [arm(f"S{i // 2}", r, n, 0.0 if i % 2 else 5e7) for i, (r, n) in enumerate(children)]
+    assume(arms[0].events < arms[0].n)
     worse = [replace(arms[0], events=min(arms[0].n, arms[0].events + more)), *arms[1:]]
     before, after = (safety_posterior(one, PRIORS, FEW) for one in (arms, worse))
     at = Asked(5e7)
@@ -384,7 +385,7 @@ def test_quantiles_and_distribution_functions_belong_together(posterior):
     assert zero_log_odds == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("sets", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sets", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_recovery_of_planted_rates(sets):
     """Sets of trials whose truth is from the priors: intervals hold it as often as they say, within four errors."""
     rng, held = stream(20261129, "safety"), []
