@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from gmfmsim.dist.positive import HalfCauchy, HalfNormal
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import read_contrasts
+from gmfmsim.model.checks.left_out import without
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import posterior
 from gmfmsim.model.exact.exact_posterior import EFFORT
@@ -297,6 +299,21 @@ def test_reference_more_points_for_unknown_errors_change_nothing(quickstart, mon
     for ours, theirs in pairs:
         for p in (0.025, 0.5, 0.975):
             assert abs(ours.quantile(p) - theirs.quantile(p)) < limit * theirs.sd
+
+
+@pytest.mark.parametrize("left", ["Sun2017", "Huang2018"])
+def test_a_fit_that_starts_from_another_is_the_same(evidence, quickstart, left):
+    """Without a study, from the fit with it; with a wider prior of tau, from that of the narrower one."""
+    data = evidence["quickstart_one_mean"]
+    others = without(quickstart.prepared.structure, data, data["study"].values == left)
+    wide = quickstart.prepared.structure
+    wide = replace(wide, parameters=wide.parameters | {"tau": half_normal(6).given(data["se"].values[0])})
+    for model in (others, wide):
+        near, alone = posterior(model, near=quickstart), posterior(model)
+        assert near.log_marginal == pytest.approx(alone.log_marginal, abs=1e-6)
+        assert near.parameter("tau").quantile(0.975) == pytest.approx(alone.parameter("tau").quantile(0.975), rel=1e-6)
+        for p in (0.025, 0.5, 0.975):
+            assert abs(near.new_study().quantile(p) - alone.new_study().quantile(p)) < 1e-6 * alone.new_study().sd
 
 
 def _with_sizes(monkeypatch, model, points):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -13,7 +12,7 @@ from gmfmsim.compute.labels import xr
 from gmfmsim.model.curves import Curve, time_course
 from gmfmsim.model.draws import by_draw
 from gmfmsim.model.setting import Setting
-from gmfmsim.model.terms import COURSE, REFERENCE, SLOPES
+from gmfmsim.model.terms import COURSE, REFERENCE, SLOPES, along
 from gmfmsim.streams import stream
 
 INTERVAL_PROB = 0.95
@@ -27,8 +26,6 @@ LABELLED = {
     "group_effect": "country",
 }
 """The coefficients of which one counts, and what of a condition says which."""
-INFUSIONS = "infusions_slope"
-"""The coefficient that counts how often the number of infusions is doubled from one."""
 
 type Labelled = tuple[str, str | float | None]
 """A coefficient: its variable, and its label where there are several."""
@@ -97,10 +94,8 @@ def _count(variable: str, label: str | float | None, at: Condition) -> float:
     """Return how often a coefficient counts in the amplitude: not for other labels, and biases."""
     if variable in LABELLED:
         return float(label == at.value(LABELLED[variable]))
-    if variable == INFUSIONS:
-        return math.log2(at.value("infusions"))
     if variable in SLOPES:
-        return at.value(SLOPES[variable]) - REFERENCE[SLOPES[variable]]
+        return along(SLOPES[variable], at.value(SLOPES[variable]))
     return 0.0
 
 
@@ -111,7 +106,7 @@ def effect_draws(posterior: xr.DataTree, curve: Curve, arms: Mapping[str, Condit
     """
     group = posterior["posterior"].to_dataset()
     values = {(curve.amplitude, None): by_draw(group[curve.amplitude])}
-    for name in (*LABELLED, *SLOPES, INFUSIONS):
+    for name in (*LABELLED, *SLOPES):
         if name in group:
             dim = LABELLED.get(name)
             labels = group[dim].values.tolist() if dim else [None]

@@ -49,7 +49,7 @@ class Reach(NamedTuple):
         return self.low <= value <= self.high
 
 
-MODIFIERS = {name: IN_WORDS[name][0] for name in SLOPES.values()}
+MODIFIERS = {name: IN_WORDS[name][0] for name in SLOPES.values() if name in REFERENCE}
 """The terms by which effects change with the mean of a trial's children, and what that is of."""
 BETWEEN_TRIALS = "It compares trials, which differ in more than that: it is no slope between the children of one trial."
 

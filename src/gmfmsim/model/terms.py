@@ -38,8 +38,13 @@ COURSE = ("rise", "peak", "decline")
 """Parameters of the course of an effect in time, months."""
 REFERENCE = {"age": 4.0, "gmfcs": 3.0, "claimed_age": 0.0, "month": 12.0}
 """Where the covariate of a term counts nothing: years, GMFCS level, share of children of 3 to 10 years, month."""
-SLOPES = {"age_slope": "age", "gmfcs_slope": "gmfcs", "claimed_age_slope": "claimed_age"}
-"""The coefficients that count what the children of a study are on average, less its reference."""
+SLOPES = {
+    "age_slope": "age",
+    "gmfcs_slope": "gmfcs",
+    "claimed_age_slope": "claimed_age",
+    "infusions_slope": "infusions",
+}
+"""The coefficients by which the amplitude goes with a covariate, and with which; see `along`."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,12 @@ def covariate(data: xr.Dataset, name: str) -> np.ndarray:
     return np.array([route(str(value)) for value in values]) if name == "route" else values
 
 
+def along(name: str, value):
+    """Return how often the slope of a covariate counts at its values: doublings of one infusion; or from REFERENCE on,
+    of what the children of a study are on average."""
+    return np.log2(value) if name == "infusions" else value - REFERENCE[name]
+
+
 def _by_label(name: str, by: str, labels: Callable[[np.ndarray], list], pooled: str | None = None) -> Callable:
     """Return coefficients `name` [label] for labels of the values of `by`: ~ Normal(0, pooled), or with its prior."""
 
@@ -157,23 +168,24 @@ def _by_label(name: str, by: str, labels: Callable[[np.ndarray], list], pooled: 
     return coefficients
 
 
-def _by_number(name: str, by: str, column: Callable[[np.ndarray], np.ndarray], on_curve: bool = True) -> Callable:
-    """Return the one coefficient `name` of a column that the values of `by` give."""
+def _by_number(name: str, by: str, column: Callable[[np.ndarray], np.ndarray]) -> Callable:
+    """Return the one coefficient `name` of a column that the values of `by` give, added to the effect itself."""
 
     def coefficients(data, priors):
-        return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve)]
+        return [Coefficient(name, column(covariate(data, by).astype(float)), priors[name], on_curve=False)]
 
     return coefficients
 
 
-def _by_mean(name: str, by: str) -> Callable:
-    """Return the one coefficient `name` of the mean of the children, less its reference: linear where that is known.
+def _by_slope(name: str) -> Callable:
+    """Return the one coefficient `name` along its covariate: linear where that is known.
 
     Where it is not, the slope also says how far studies deviate by it (`structure`), and so is non-linear.
     """
+    by = SLOPES[name]
 
     def coefficients(data, priors):
-        column = covariate(data, by).astype(float) - REFERENCE[by]
+        column = along(by, covariate(data, by).astype(float))
         if covariate_sd(data, by).any():
             return [Coefficient(name, column, parameter=name)]
         return [Coefficient(name, column, priors[name])]
@@ -245,43 +257,43 @@ TERMS: dict[str, Term] = {
         ("age_slope",),
         "amplitude += age_slope (age_i - 4),  age_i = m_i + s_i e_i years,  e_i ~ Normal(0, 1): s_i 0 where printed",
         "age",
-        _by_mean("age_slope", "age"),
+        _by_slope("age_slope"),
     ),
     "gmfcs": Term(
         ("gmfcs_slope",),
         "amplitude += gmfcs_slope (level_i - 3),  level_i = m_i + s_i e_i,  e_i ~ Normal(0, 1): s_i 0 where counted",
         "gmfcs",
-        _by_mean("gmfcs_slope", "gmfcs"),
+        _by_slope("gmfcs_slope"),
     ),
     "claimed_age": Term(
         ("claimed_age_slope",),
         "amplitude += claimed_age_slope p_i,  p_i = m_i + s_i e_i: share of 3 to 10 years,  e_i ~ Normal(0, 1)",
         "claimed_age",
-        _by_mean("claimed_age_slope", "claimed_age"),
+        _by_slope("claimed_age_slope"),
     ),
     "infusions": Term(
         ("infusions_slope",),
         "amplitude += infusions_slope log2(number of infusions)",
         "infusions",
-        _by_number("infusions_slope", "infusions", np.log2),
+        _by_slope("infusions_slope"),
     ),
     "epo": Term(
         ("epo_effect",),
         "effect += epo_effect (erythropoietin with the cells - in the control arm); 0 in the next trial",
         "epo",
-        _by_number("epo_effect", "epo", lambda more: more, on_curve=False),
+        _by_number("epo_effect", "epo", lambda more: more),
     ),
     "design_bias": Term(
         ("design_bias",),
         "effect += design_bias where children were not randomised; 0 in the next trial",
         "randomised",
-        _by_number("design_bias", "randomised", lambda randomised: 1.0 - randomised, on_curve=False),
+        _by_number("design_bias", "randomised", lambda randomised: 1.0 - randomised),
     ),
     "small_study": Term(
         ("small_study",),
         "effect += small_study sqrt(1/n_active + 1/n_control) (Pustejovsky & Rodgers 2019); 0 in the next trial",
         "small_study",
-        _by_number("small_study", "small_study", lambda error: error, on_curve=False),
+        _by_number("small_study", "small_study", lambda error: error),
     ),
     "pet": Term(
         ("pet",),
