@@ -339,7 +339,7 @@ def test_children_figure_draws_mix_strokes_and_reported():
     mix, *levels, change, retention = figure.axes
     np.testing.assert_allclose([bar.get_height() for bar in mix.patches], plan.children.shares)
     assert len(levels) == 4  # no panel for a level without children
-    assert sum(len(ax.lines) - 1 for ax in levels) == 150
+    assert sum(len(ax.collections[-1].get_segments()) for ax in levels) == 150
     assert [t.get_text() for t in change.get_yticklabels()][-1] == "Sun2017\n(31 children)"
     assert "6.9" in [t.get_text() for t in change.texts]
     lost = 1 - retention.lines[0].get_ydata()[-1]

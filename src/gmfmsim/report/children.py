@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy import special
 
@@ -78,7 +79,8 @@ def _score_and_age(part: Figure, seen: xr.Dataset) -> None:
         ax.fill_between(age, low, high, color=BLUE, alpha=0.25, lw=0)
         ax.plot(age, mean, color=BLUE, lw=1.8)
         of = level == g
-        ax.plot([at[of], at[of] + years], [start[of], end[of]], color=ORANGE, lw=0.9, alpha=0.75)
+        ends = np.array([[at[of], start[of]], [at[of] + years, end[of]]])
+        ax.add_collection(LineCollection(np.moveaxis(ends, 2, 0), colors=ORANGE, lw=0.9, alpha=0.75))
         ax.set_title(f"level {g}", fontsize=9)
     axes[0].set(ylim=(0, 100), xlim=(age[0], age[-1]), ylabel="GMFM-66, points")
     axes[0].locator_params(axis="x", nbins=3, integer=True)
