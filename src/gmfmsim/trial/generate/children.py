@@ -1,7 +1,6 @@
 """Simulated trials child by child: who comes, to which arm, what is measured, who is lost."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 import numpy as np
 
@@ -59,8 +58,10 @@ def draw_alike(
     people = draw_people(design, (children, trials), excess_sd, noise)
     allocation = allocate(design, n, trials, people.level, people.age, noise["arm"])
     unit = allocation.centre if allocation.unit is None else allocation.unit
+    here = {name: own.bit_generator.state for name, own in noise.items()}
     for effect in effects:
-        same = deepcopy(noise)
-        score = observed_scores(design, people, allocation, design.treatment(effect), excess_sd, same)
-        remove_unseen(design, score, people.level, people.age, excess_sd, same)
+        for name, state in here.items():  # every effect meets the same noise
+            noise[name].bit_generator.state = state
+        score = observed_scores(design, people, allocation, design.treatment(effect), excess_sd, noise)
+        remove_unseen(design, score, people.level, people.age, excess_sd, noise)
         yield Trials(score, allocation.group, people.expected, people.level, people.age, unit)
