@@ -274,7 +274,7 @@ def prepare(model: Structure) -> Prepared:
     axes = tuple(
         on_quantiles(name, prior)
         if len(names) > FEW_AXES and np.isfinite(prior.support).all()
-        else coordinate(name, prior, model, found[name])
+        else replace(coordinate(name, prior, model, found[name]), name=name)
         for name, prior in ((name, model.parameters[name]) for name in names)
     )
     effort = EFFORT[len(names)]

@@ -48,6 +48,10 @@ of the evidence, and hardly bends along the others. So chosen that more points o
 amplitude by less than 1 % of its SD, and the log marginal likelihood by less than 0.01; with the fewest 3 % and 0.03.
 """
 
+AT_JUMPS = {"threshold": 150}
+"""Points for a dose at which the effect jumps or bends: the density has a corner at every dose that was studied, and a
+few points may miss one without a sign of it."""
+
 EFFORT = (
     Effort({}, 0.0, 0.0, 0.0, HERMITE),
     Effort({"line": 48, "even": 28, "interval": 32}, 34.0, 1e-13, 1e-19, HERMITE),
@@ -62,9 +66,9 @@ EFFORT = (
 QUICK = (
     Effort({}, 0.0, 0.0, 0.0, 5, -20.0),
     Effort({"line": 24, "even": 16, "interval": 18}, 18.0, 1e-7, 1e-7, 5, -18.0),
-    Effort({"line": 18, "even": 11, "interval": 10}, 16.0, 1e-6, 1e-5, 5, -17.0),
-    Effort({"line": 14, "even": 8, "interval": 8}, 14.0, 1e-5, 1e-3, 5, -15.0),
-    Effort({"line": 10, "even": 7, "interval": 7}, 13.0, 1e-4, 1e-2, 4, -15.0),
+    Effort({"line": 18, "even": 11, "interval": 10} | AT_JUMPS, 16.0, 1e-6, 1e-5, 5, -17.0),
+    Effort({"line": 14, "even": 8, "interval": 8} | AT_JUMPS, 14.0, 1e-5, 1e-3, 5, -15.0),
+    Effort({"line": 10, "even": 7, "interval": 7} | AT_JUMPS, 13.0, 1e-4, 1e-2, 4, -15.0),
     Effort({"line": 12, "even": 8, "interval": 6, "quantile": 4} | COURSE_POINTS[0], 13.0, 1e-4, 0.5, 4, -13.0),
     Effort({"line": 12, "even": 7, "interval": 5, "quantile": 4} | COURSE_POINTS[0], 12.0, 1e-4, 0.5, 4, -12.0),
     Effort(

@@ -41,7 +41,7 @@ class Coordinate:
     log_slope is None along the quantiles of a prior, whose density times the slope is 1 between the ends.
     start: where a prior has its mass, and the posterior is first looked for; closed: whether the parameter itself ends
     where the range does; order: the highest moment, up to 2, that exists and is to be integrated; name: of the
-    parameter, where it matters.
+    parameter.
     """
 
     value: Callable[[np.ndarray], np.ndarray]
