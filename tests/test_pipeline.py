@@ -512,6 +512,17 @@ def test_the_readme_says_when_to_measure_how_often_and_with_what_as_committed():
     assert f"{without}; a trial of the cells alone then takes {network['n_total']} children" in readme
 
 
+def test_the_readme_says_what_the_missing_trial_and_the_readings_make_of_n_as_committed():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    first, one, missing = (committed(name) for name in ("quickstart", "quickstart_one_mean", "unpublished_trials"))
+    (none,) = (row["n_total"] for row in first["sensitivity"] if row["changed"] == "missing")
+    published, without = (plan["n_total"] for plan in (missing, missing["alternatives"][0]))
+    risen = f"would rise from {published} to {without} children (`unpublished_trials`)"
+    assert f"{risen}, and that of the quick start from {first['n_total']} to {none}" in readme
+    under = [row["n_total"] for row in one["readings"] if row["study"]]
+    assert f"shows n under each: from {min(under)} to {max(under)} children" in readme
+
+
 def _parameter(plan: dict, name: str) -> dict:
     return next(row for model in plan["models"] for row in model["parameters"] if row["name"] == name)
 
