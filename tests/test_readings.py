@@ -483,6 +483,21 @@ def test_reference_a_fit_given_a_reading_is_the_fit_to_that_reading(fitted, aver
     assert list(total.values()) == pytest.approx([1.0] * 4, abs=1e-9)
 
 
+def test_a_reading_of_which_no_component_is_left_is_fitted_alone(averaged):
+    """Huang 2018 as printed, a hundred standard errors from all else, and next to never so before the data."""
+    taken = averaged["reading_of"].sel(suspect="Huang2018").values == "as_printed"
+    where = averaged["study"].values == "Huang2018"
+    weight = averaged["weight"].values * np.where(taken, 1e-12, 1.0)
+    far = np.where(taken[:, None] & where, 200.0, averaged["effect"].transpose("reading", "contrast").values)
+    data = averaged.assign(effect=(("reading", "contrast"), far), weight=("reading", weight / weight.sum()))
+    whole = posterior(structure(read_model(ModelChoice(name="random_effects")), data), quick=True)
+    share = np.where(taken, weight, 0.0) / weight[taken].sum()
+    assert whole.given(share).log_marginal == -math.inf
+    (plan,) = read_question("quickstart_one_mean").plans
+    found = Sizing(dataclasses.replace(plan, reading=lambda: dataclasses.replace(plan.evidence, contrasts=data)), list)
+    assert np.isfinite(found.given(taken).members[0].mixture.log_marginal)
+
+
 def test_known_reading_probabilities_are_prior_times_likelihood():
     """Two readings of one study's error, theta 0: 0.8 Normal(3; 0, 1) against 0.2 Normal(3; 0, 9)."""
     data = suspect(np.full((2, 1), 3.0), np.array([[[1.0]], [[9.0]]]), np.zeros((2, 1)), [0.8, 0.2], ["a"])

@@ -111,7 +111,8 @@ class ExactPosterior:
         """Return the posterior given some of the combinations of readings: the weights of its components change.
 
         share (R,): what each combination has before the data, 0 of those that are not taken, 1 in all. A component has
-        one state of every block, whose weight under these readings takes the place of that under all.
+        one state of every block, whose weight under these readings takes the place of that under all. Where none is
+        left the readings are too improbable for this posterior to tell of them: log_marginal is minus infinity.
         """
         like, states, number = self.prepared.structure.likelihood, self.prepared.states, self.combination
         constant, factor = states.constant.copy(), np.ones(number.size)
@@ -131,7 +132,7 @@ class ExactPosterior:
             self,
             prepared=replace(self.prepared, states=replace(states, constant=constant)),
             density=density.reshape(self.density.shape),
-            log_marginal=self.log_marginal + math.log(total),
+            log_marginal=self.log_marginal + (math.log(total) if total > 0 else -math.inf),
             weight=weight,
             node=node,
             combination=self.combination[kept],
