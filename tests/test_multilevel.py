@@ -340,7 +340,7 @@ def test_fixed_effect_has_no_variance_and_no_prediction():
 # recovery
 
 
-@pytest.mark.parametrize("size", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [8, pytest.param(20, marks=pytest.mark.slow)])
 def test_recovery_of_planted_covariance(size):
     """Meta-analyses of 30 studies, two outcomes, a third of the second missing: means within 3.5 standard errors."""
     rng, g, means = np.random.default_rng(2011), np.array([[4.0, 1.8], [1.8, 1.5]]), np.array([2.0, -1.0])

@@ -385,7 +385,7 @@ def test_quantiles_and_distribution_functions_belong_together(posterior):
     assert zero_log_odds == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("sets", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sets", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_recovery_of_planted_rates(sets):
     """Sets of trials whose truth is from the priors: intervals hold it as often as they say, within four errors."""
     rng, held = stream(20261129, "safety"), []
