@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from gmfmsim.answer.readings import rivals, under_readings
-from gmfmsim.answer.sizing import RARE, Sizing
+from gmfmsim.answer.sizing import Sizing
 from gmfmsim.evidence.contrasts import Selection, contrasts_from_arrays, one_reading, select_contrasts
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.evidence.readings import CORRELATION_Z, RULES, read_contrasts
@@ -23,7 +23,7 @@ from gmfmsim.evidence.schema import READINGS
 from gmfmsim.evidence.spread import spread_field
 from gmfmsim.evidence.what_if import Supposed, with_supposed
 from gmfmsim.faults import InputError
-from gmfmsim.model.average import Member
+from gmfmsim.model.average import RARE, Member
 from gmfmsim.model.complete import replicate
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.engine import Fit, fit

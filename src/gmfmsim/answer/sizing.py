@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.labels import xr
 from gmfmsim.compute.text import percent, plain
 from gmfmsim.faults import Fault, InputError
-from gmfmsim.model.average import Member, refitted, shares_of
+from gmfmsim.model.average import Member, given_readings, refitted
 from gmfmsim.model.curves import Curve
 from gmfmsim.model.effect import Mixture, Of
 from gmfmsim.model.gate import apart_row
@@ -50,9 +50,6 @@ OF: dict[str, Of] = {"new_study": "new_study", "pooled_mean": "mean"}
 ELSEWHERE, FEWEST_ELSEWHERE = 4, 1000
 """Of the trials at the answer, one in so many is simulated at other n where children are drawn, at least so many."""
 
-RARE = 0.05
-"""A posterior probability of readings below which too little of a fit to all of them tells what they say."""
-
 CHECKED = (0.4, 1.0)
 """Shares of the answer's n at which exact success is held to simulated trials."""
 
@@ -78,28 +75,14 @@ class Sizing:
         return self.fitting()
 
     def given(self, taken: np.ndarray) -> Sizing:
-        """Return the plan with its models given some of the combinations of readings, by quick fits.
-
-        What a fit to all readings says of these; where one leaves them less than RARE, a fit to them alone.
-        """
+        """Return the plan with its models given some of the combinations of readings, by quick fits."""
         key = taken.tobytes()
         if key not in self._given:
             data, choice = self.prepared.contrasts, self.prepared.plan.model
             if taken.all():
                 members = refitted(self.prepared.models, data, choice, quick=True)
             else:
-                whole = self.given(np.ones(taken.size, bool)).members
-                before, weight = float(data["weight"].values[taken].sum()), data["weight"].values * taken
-                some = data.isel(reading=taken).assign(weight=("reading", weight[taken] / before))
-                parts = [replace(m, alone=m.alone.given(weight / before)) for m in whole]
-                after = [
-                    before * math.exp(m.alone.log_marginal - w.alone.log_marginal)
-                    for m, w in zip(parts, whole, strict=True)
-                ]
-                if min(after) < RARE:
-                    members = refitted(self.prepared.models, some, choice, quick=True)
-                else:
-                    members = shares_of(parts, some, choice)
+                members = given_readings(self.given(np.ones(taken.size, bool)).members, data, taken, choice)
             self._given[key] = Sizing(self.prepared, lambda: members)
         return self._given[key]
 

@@ -121,6 +121,25 @@ def refitted(
     return shares_of(list(in_order(fitted, models.items())), data, choice)
 
 
+RARE = 0.05
+"""A posterior probability of readings below which too little of a fit to all of them tells what they say."""
+
+
+def given_readings(whole: list[Member], data: xr.Dataset, taken: np.ndarray, choice: ModelChoice) -> list[Member]:
+    """Return models given some of the combinations of readings, (R,) true where taken, with their shares.
+
+    whole: `refitted` to all of data; its components are weighed again. Where a model leaves the readings less than
+    RARE, all are fitted to these alone, quickly.
+    """
+    before, weight = float(data["weight"].values[taken].sum()), data["weight"].values * taken
+    some = data.isel(reading=taken).assign(weight=("reading", weight[taken] / before))
+    parts = [replace(m, alone=m.alone.given(weight / before)) for m in whole]
+    gained = [m.alone.log_marginal - w.alone.log_marginal for m, w in zip(parts, whole, strict=True)]
+    if before * np.exp(min(gained)) < RARE:
+        return refitted({m.name: m.spec for m in whole}, some, choice, quick=True)
+    return shares_of(parts, some, choice)
+
+
 def scatter_of(members: list[Member], at: Condition) -> float:
     """Return the posterior mean of the scale by which effects of studies scatter under a condition, models mixed."""
     total = 0.0
