@@ -29,7 +29,6 @@ from gmfmsim.question.question import question_of_design, read_question
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.closed_form import interval_width, of_contrast, power
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.protocol import protocol, sources
 
 SOURCE = {"source": "made up <for> a test", "verified": "assumed"}
@@ -128,7 +127,7 @@ def test_every_shipped_design_is_the_trial_of_an_experiment(name):
     design, plan = prepared.plan.trial, prepared.plan
     assert isinstance(design, Design)
     assert (experiment.name, design.design) == (f"design-{name}", name)
-    usual = 100_000 if engine_of(design) == "two_arm" else 10_000
+    usual = 100_000 if design.two_arms_one_test else 10_000
     assert (plan.search.replicates, plan.sampler.cross_check) == (usual, False)
 
 

@@ -24,7 +24,6 @@ from gmfmsim.report import page
 from gmfmsim.report import show as lookup
 from gmfmsim.trial import change_sd as spread
 from gmfmsim.trial.exact import qualifies
-from gmfmsim.trial.operate import engine_of
 from gmfmsim.trial.presets import read_children, read_design
 
 SMALL = {"replicates": 200, "max_n_per_arm": 200}
@@ -85,7 +84,7 @@ def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once
     assert all(row["source"] in text for row in shown["sources"])
     result = gmfmsim.run(Experiment(experiment), tmp_path)
     answer = json.loads((result.folder / "answer.json").read_text(encoding="utf-8"))
-    if engine_of(design) != "two_arm":
+    if not design.two_arms_one_test:
         assert {row["analysis"] for row in answer["analyses"]} == {a.label for a in design.analyses}
     assert answer["n_per_arm"] is None or sum(design.sizes(answer["n_per_arm"]).values()) == answer["n_total"]
     assert result.report.stat().st_size > 10_000

@@ -363,7 +363,7 @@ def test_the_engine_is_the_fastest_that_is_right():
     assert engine_of(normal_design(analyses=methods("t", "wilcoxon"))) == "children"
     assert engine_of(normal_design("pairs")) == "children"
     assert engine_of(population_design()) == "children"
-    with pytest.raises(ValueError, match="allowed: auto, two_arm, sufficient, children"):
+    with pytest.raises(ValueError, match="allowed: auto, looks, two_arm, sufficient, children"):
         engine_of(normal_design(), "moments")
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.course import sizing_of
+from gmfmsim.answer.looks import in_sentences, looks_record
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import SUCCESS, assumed, in_words, of_plans
@@ -72,6 +73,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "type_s": erring and erring.type_s,
         "type_m": erring and erring.type_m,
         **resources(sizing, n),
+        **({"looks": looks_record(sizing, n)} if trial.looks else {}),
         "assumed": assumed(prepared),
     }
 
@@ -96,6 +98,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
                 f"the wrong side with {percent(row['type_s'])} probability (at the median SD)"
             )
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
+        yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
         yield from in_words(taken)
 
 

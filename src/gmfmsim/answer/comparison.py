@@ -18,6 +18,7 @@ SAID = {
     "month": "month of the endpoint",
     "sd_of_change": "SD of change",
     "analysis": "analysis",
+    "looks": "looks",
     "claim": "claim",
     "alpha": "two-sided alpha",
     "dropout": "drop-out",
@@ -45,9 +46,9 @@ def comparison(sides: Sequence[Side]) -> dict[str, Any]:
     """Return the rows of a comparison, one a plan, the first being what the others are held to, and what differs.
 
     Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, false_claims without an
-    effect, most_false_claims over settings of children (of a design: setting, rate, mcse, nominal, above), exposed
-    (children with cells), range over assumptions (low, high, none), and where the plan says so months to the last visit
-    and cost.
+    effect, expected (children on average in a new study, with looks: None without), most_false_claims over settings of
+    children (of a design: setting, rate, mcse, nominal, above), exposed (children with cells), range over assumptions
+    (low, high, none), and where the plan says so months to the last visit and cost.
 
     more_children: n_total less that of the first. more_assurance: at the n_total of the first, read off the curves
     between the n that were computed (monotone cubic interpolation, Fritsch & Carlson 1980), less that of the first; its
@@ -76,6 +77,8 @@ def _row(side: Side) -> dict[str, Any]:
     row["range"] = over_assumed(found["n_total"], (moved["n_total"] for moved in found.get("sensitivity", ())))
     worst = {} if side.type_one is None else worst_claims(side.type_one)
     row["most_false_claims"] = next(iter(worst.values()), None)
+    known = [s for s in (found.get("looks") or {}).get("scenarios", ()) if s["scenario"] == "new_study"]
+    row["expected"] = known[0]["expected_n"] if known else None
     duration, cost = found.get("duration") or {}, found.get("cost") or {}
     row |= {"months": duration.get("months"), "cost": cost.get("total"), "currency": cost.get("currency")}
     return {"label": side.label, "planning_value": found["assumed"]["planning_value"]} | row

@@ -11,6 +11,7 @@ import xarray as xr
 
 from gmfmsim.answer.children import Reported, reported_changes
 from gmfmsim.answer.course import n_by_month, over_months, sizing_of
+from gmfmsim.answer.looks import looks_record
 from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
 from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.resources import resources
@@ -51,7 +52,7 @@ class Answered:
     `readings` has the answer
     under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
     and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
-    beside n: detectable, precision, optimise, cost and duration; `type_one`, of a design, its false claims over
+    beside n: detectable, precision, optimise, looks, cost and duration; `type_one`, of a design, its false claims over
     nuisance settings.
     """
 
@@ -146,7 +147,7 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
             checks = list(_checked(prepared, members, fits, advance))
         asked, type_one, n = {}, None, shown_n(required, surface)
         with timed("further questions") as advance:
-            asked = _asked(prepared, sizing, advance)
+            asked = _asked(prepared, sizing, n, advance)
             asked |= resources(sizing, required.n, surface["n"].values.tolist())
         if is_design(prepared):
             with timed("false claims over nuisance settings") as advance:
@@ -198,14 +199,17 @@ def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
     return band(effects_of(prepared, members, doses), "dose", reach, prepared.plan.seed)
 
 
-def _asked(prepared: Prepared, sizing: Sizing, advance: Steps) -> dict[str, object]:
-    """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose."""
+def _asked(prepared: Prepared, sizing: Sizing, n: int, advance: Steps) -> dict[str, object]:
+    """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose; of a
+    design with looks what these do at n."""
     plan, found = prepared.plan, {}
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z, advance)
     if plan.detectable:
         found["detectable"] = smallest_effect(plan.trial, plan.detectable, effort)
     if plan.precision:
         found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
+    if plan.trial.looks:
+        found["looks"] = looks_record(sizing, n)
     if plan.by_month and sizing.exact:
         found["by_month"] = n_by_month(sizing, plan.by_month, advance)
     if plan.optimise:

@@ -39,7 +39,7 @@ def protocol_record(prepared: Prepared, required: RequiredN) -> dict:
         "method": first.method,
         "scale": first.scale,
         "seen": None if n is None else trial.total(n) * kept(trial, trial.endpoint + 1),
-        "law": None if isinstance(statistic, str) else _kind(statistic),
+        "law": None if isinstance(statistic, str) else "looks" if trial.looks else _kind(statistic),
         "why_simulated": statistic if isinstance(statistic, str) else None,
         "planning_value_source": plan.search.planning_value_source,
         "estimates": estimates,

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from gmfmsim.answer.course import sizing_of
+from gmfmsim.answer.looks import in_sentences, looks_record
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import compared, compared_in_words, resources
 from gmfmsim.answer.sizing import assumed, at_answer, in_figures, in_short, in_words, of_plans
@@ -32,6 +33,8 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
             required = sizing.required(advance)
         row = in_figures(prepared, required) | at_answer(sizing, required)
         row |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
+        if trial.looks and required.reference_n:
+            row["looks"] = looks_record(sizing, required.reference_n)
         if moves:
             with progress.steps(f"{label}: what moves n") as advance:
                 row["sensitivity"] = in_children(what_moves(sizing, required, advance), trial)
@@ -47,6 +50,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
     for row in (found, *found.get("alternatives", ())):
         yield in_short(row)
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
+        yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
         yield from in_words(row["assumed"])
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"

@@ -37,6 +37,7 @@ from gmfmsim.question.question import Question
 from gmfmsim.trial import exact, size
 from gmfmsim.trial.change_sd import change_sd, spread_in_words
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.looks.words import name_of
 from gmfmsim.trial.operate import engine_of, fewer, primary_only
 from gmfmsim.trial.simulate import simulate
 from gmfmsim.trial.size import SCENARIO, RequiredN
@@ -164,19 +165,19 @@ class Sizing:
     def required(self, advance: Steps = UNSEEN) -> RequiredN:
         """Return the required n."""
         plan, scenario = self.prepared.plan, SCENARIO[self.prepared.plan.search.target.metric]
-        if not self._computed(scenario):
+        if not self.computed(scenario):
             return size.required_n(self.truths, plan.trial, plan.search, seed=plan.seed, advance=advance)
         belief = self.belief(scenario)
         return exact.required_n(exact.Assurance(plan.trial, plan.trial.analyses[0], belief), plan.search)
 
-    def _computed(self, scenario: str) -> bool:
+    def computed(self, scenario: str) -> bool:
         """Whether success in a scenario is computed without sampling; at an effect that is known without a fit."""
         return self.exact if scenario in OF else self.known_law
 
     def success(self, scenario: str, n: int) -> tuple[float, float]:
         """Return success of the primary analysis at n in a scenario, and its MCSE: NaN where it is computed exactly."""
         plan = self.prepared.plan
-        if self._computed(scenario):
+        if self.computed(scenario):
             return exact.Assurance(plan.trial, plan.trial.analyses[0], self.belief(scenario)).at(n), math.nan
         first, engine = primary_only(plan.trial)
         found = simulate(self.truths.sel(scenario=[scenario]), first, n=[n], seed=plan.seed, engine=engine)
@@ -365,6 +366,7 @@ def assumed(prepared: Prepared) -> dict[str, Any]:
         "month": trial.month,
         "sd_of_change": spread_in_words(change_sd(trial), prepared.unit),
         "analysis": trial.analyses[0].label,
+        "looks": name_of(trial.looks) if trial.looks else None,
         "claim": trial.objective.claim,
         "alpha": trial.alpha,
         "dropout": trial.dropout,
@@ -387,6 +389,8 @@ def in_words(taken: dict[str, Any]) -> Iterator[str]:
         yield f"    correlation of baseline and endpoint {correlation:g}"
     if "within_units" in taken:
         yield f"    {taken['within_units']}"
+    if taken["looks"]:
+        yield f"    looks {taken['looks']}"
     arms, lost = " : ".join(taken["ratio"]), percent(taken["dropout"])
     yield f"    {taken['analysis']}, {claimed}; {arms} as {ratio}; {lost} drop out"
     yield f"    evidence: {taken['evidence']}; model: {taken['model']}"

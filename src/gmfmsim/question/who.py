@@ -215,8 +215,8 @@ class _Plans:
         prepared, found = prepare(
             self.base | own | {"trial": trial | {"setting": setting | {term: round(mean, 9)}}}, self.sources
         )
-        if prepared and not prepared.plan.trial.two_arms_one_test:
-            allowed = "two arms of normal children, one t test: subgroups are computed, not simulated"
+        if prepared and (not prepared.plan.trial.two_arms_one_test or prepared.plan.trial.looks):
+            allowed = "two arms of normal children, one t test without looks: subgroups are computed, not simulated"
             found = [Fault(self.sources.path.name, "key trial", f"{prepared.plan.trial.title} is another", allowed)]
         if prepared and not found and (prepared.plan.sampler.engine == "nuts" or prepared.refused):
             allowed = "models that the exact engine fits: the slope is read from its posterior"

@@ -30,12 +30,19 @@ def compared_table(found: dict) -> Table:
     """Return the plans of a comparison, one a row."""
     rows = found["rows"]
     ranged, settings = any(row["range"] for row in rows), any(_over_settings(row) for row in rows)
-    headings = ["plan", "#children in all", *(["depending on what is assumed"] if ranged else []), "#assurance"]
+    looks = any(row.get("expected") for row in rows)
+    headings = [
+        "plan",
+        "#children in all",
+        *(["#on average"] if looks else []),
+        *(["depending on what is assumed"] if ranged else []),
+        "#assurance",
+    ]
     headings += ["#power", "#plateau", "#false claims", *(["#over settings"] if settings else [])]
     headings += ["#with cells", "#beside the first"]
     told = any(row["months"] or row["cost"] for row in rows)
     headings += ["#cost, months"] if told else []
-    cells = [[*_row(row, ranged, settings), *([_resources(row)] if told else [])] for row in rows]
+    cells = [[*_row(row, looks, ranged, settings), *([_resources(row)] if told else [])] for row in rows]
     return table(headings, cells, [0])
 
 
@@ -45,11 +52,12 @@ def differs_table(found: dict) -> Table:
     return table(headings, [[row["what"], *row["values"]] for row in found["differs"]])
 
 
-def _row(row: dict, ranged: bool, settings: bool) -> list[str | Cell]:
+def _row(row: dict, looks: bool, ranged: bool, settings: bool) -> list[str | Cell]:
     target = f"{percent(row['target']['value'])} {row['target']['metric']}"
     arms = ", ".join(f"{n} {arm}" for arm, n in (row["n_by_arm"] or {}).items())
     needed = Cell(str(row["n_total"]), arms) if row["n_total"] else Cell(NO_NUMBER[row["why"]])
     cells: list[str | Cell] = [Cell(row["label"], f"for {target}"), needed]
+    cells += [_average(row)] if looks else []
     cells += [_range(row["range"])] if ranged else []
     power = _share(row["power"], row["power_mcse"])
     return [
@@ -62,6 +70,12 @@ def _row(row: dict, ranged: bool, settings: bool) -> list[str | Cell]:
         "" if row["exposed"] is None else str(row["exposed"]),
         _beside(row),
     ]
+
+
+def _average(row: dict) -> str:
+    """Return the children on average: of a plan without looks those in all."""
+    children = row.get("expected") or row["n_total"]
+    return "" if children is None else f"{children:.0f}"
 
 
 def _range(found: dict | None) -> str:

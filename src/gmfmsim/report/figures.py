@@ -29,6 +29,7 @@ from gmfmsim.report.look import (
     smooth,
     without_left_axis,
 )
+from gmfmsim.report.looks import looks_figure
 
 REPORTED = {"fmt": "s", "color": GREY, "ms": 4, "lw": 1, "label": "as reported, 95 % CI"}
 SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the model, 95 %"}
@@ -56,7 +57,7 @@ class Drawn(NamedTuple):
 
 def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan) for f in (curves, tornado, dose_response, course, funnel, forest)}
+    return {f.__name__: partial(f, plan) for f in (curves, tornado, looks, dose_response, course, funnel, forest)}
 
 
 def curves(plan: Drawn) -> Figure:
@@ -89,6 +90,12 @@ def curves(plan: Drawn) -> Figure:
     ax.set_yticks(np.arange(0, 1.01, 0.2), [f"{v:.0f} %" for v in np.arange(0, 101, 20)])
     legend_below(figure, ax, columns=1)
     return figure
+
+
+def looks(plan: Drawn) -> Figure | None:
+    """Children on average and success against the true effect, of a design with looks."""
+    found, unit = plan.answer.get("looks"), plan.answer["unit"]
+    return looks_figure(found, SHORT.get(unit, unit)) if found else None
 
 
 def tornado(plan: Drawn) -> Figure | None:

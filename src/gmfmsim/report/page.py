@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from gmfmsim.answer.looks import in_sentences
 from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters, thresholds
@@ -24,6 +25,8 @@ CAPTIONS = {
     "its plateau, the probability that the effect of that study is above zero at all.",
     "tornado": "Children in all with one assumption changed at a time. Each model is fitted again; the largest change "
     "stands first. Upright lines: the answer. Orange: more children, blue: fewer.",
+    "looks": "A trial that may stop at its looks: children randomised on average, and probability of success, against "
+    "the true effect. Dashed: the largest trial.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
@@ -108,6 +111,7 @@ def _section(result: Result, position: int, advance: Steps) -> dict:
     return answer | {
         "figures": figures,
         "design": design,
+        "looks_in_words": list(in_sentences(answer["looks"])) if answer.get("looks") else [],
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
             m | {"tables": {"parameters": parameters(m), "threshold": thresholds(m), "gate": gate(m["gate"])}}

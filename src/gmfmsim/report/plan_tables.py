@@ -5,6 +5,7 @@ import xarray as xr
 
 from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, written
 from gmfmsim.compute.text import Written, decimals, money, percent
+from gmfmsim.report.looks import bounds_table, stopping_table
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -22,6 +23,8 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "readings": _readings(answer["readings"]),
         "moves": _moves(answer),
         "behind": _behind(answer["distribution"]),
+        "bounds": bounds_table(answer.get("looks")),
+        "stopping": stopping_table(answer.get("looks")),
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
         "within": _within(answer.get("course")),

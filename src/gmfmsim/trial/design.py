@@ -14,6 +14,7 @@ from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.setting import Setting
 from gmfmsim.trial.analyses import AnyAnalysis, Responder
 from gmfmsim.trial.children import NormalChildren, PopulationChildren
+from gmfmsim.trial.looks.declare import Looks
 from gmfmsim.trial.sizes import Sized
 from gmfmsim.trial.sourced import Correlation, Figure
 
@@ -156,6 +157,9 @@ class Design(Sized):
     ]
     randomisation: Annotated[Randomisation, key("how children come to arms")] = Randomisation()
     objective: Annotated[Objective, key("what success means")] = Objective()
+    looks: Annotated[Looks | None, key("looks before the end, at which the trial may stop")] = Field(
+        default=None, exclude_if=lambda v: v is None
+    )
     run_in: Annotated[RunIn | None, key("time before randomisation in which children are lost")] = None
     alpha: Annotated[float, key("two-sided level of the test", ge=1e-6, le=0.5)] = 0.05
     analyses: Annotated[list[AnyAnalysis], key("the first one is the primary", min_length=1, max_length=12)]
@@ -198,6 +202,7 @@ class Design(Sized):
             problems.append("sd known only for one z test of two arms of normal children at one visit")
         if any(arm.drug for arm in self.arms) and "drug" not in type(self).model_fields:
             problems.append("an arm with drug only in a factorial design")
+        problems += _of_looks(self) if self.looks else []
         problems += self._own_problems()
         if problems:
             raise PydanticCustomError("design", "{words}", {"words": "; ".join(dict.fromkeys(problems))})
@@ -353,6 +358,20 @@ class Design(Sized):
 def in_cells(dose: float) -> str:
     """Return a dose above 0 in words."""
     return f"{dose:.3g} cells/kg".replace("e+0", "e").replace("e+", "e")
+
+
+def _of_looks(design: Design) -> list[str]:
+    """Return what is asked of a design with looks."""
+    if not design.two_arms_one_test:
+        words = "looks only for one t test, or z test with known SD, of two arms of normal children at one visit"
+        return [f"{words}, of superiority"]
+    from gmfmsim.trial.looks.bounds import bounds  # compiled code: loaded only where it is needed
+
+    try:
+        bounds(design.looks, design.alpha / 2)
+    except ValueError as error:
+        return [f"bounds of looks that can be: {error}"]
+    return []
 
 
 def one_with_cells(design: Design) -> list[str]:

@@ -106,6 +106,8 @@ def smallest_effect(trial: Design, wanted: Detectable, effort: Effort) -> dict:
 
 def no_width(trial: Design) -> str | None:
     """Return what has to be asked in place of the width of an interval in points; None where there is one."""
+    if trial.looks:
+        return "a trial without looks, which is not sure to come to its end"
     if trial.analyses[0].scale == "points":
         return None
     return f"a primary analysis of the effect in points, which {trial.analyses[0].label} is not"

@@ -33,10 +33,11 @@ WITHOUT_CHILDREN = 8192
 """Trials in a block whose children are not kept."""
 
 
-ENGINES = ("two_arm", "sufficient", "children")
+ENGINES = ("looks", "two_arm", "sufficient", "children")
 """How trials of a design are computed, the fastest first.
 
-two_arm: standardised difference and pooled variance of two arms, for one t or z test of normal changes; sufficient:
+two_arm: standardised difference and pooled variance of two arms, for one t or z test of normal changes; looks: those of
+each stage of a design with looks, which has no other; sufficient:
 group means and cross-products drawn as such, where that is exact and every analysis takes no more; children: every
 child drawn.
 """
@@ -49,6 +50,8 @@ def engine_of(design: Design, engine: str = "auto") -> str:
     """
     if engine not in ("auto", *ENGINES):
         raise ValueError(f"engine is {engine!r}; allowed: auto, {', '.join(ENGINES)}")
+    if design.looks:
+        return "looks"
     if engine in ("auto", "two_arm") and design.two_arms_one_test:
         return "two_arm"
     from gmfmsim.trial.generate.bartlett import qualifies  # compiled code: loaded only where it is needed

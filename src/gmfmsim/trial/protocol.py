@@ -11,6 +11,7 @@ from gmfmsim.trial.analyse.spec import joined as _and
 from gmfmsim.trial.analyses import ALONG_DOSES
 from gmfmsim.trial.children import Age, Centres, Dropout, Reported, Spread
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.looks.words import in_sentences
 from gmfmsim.trial.reported import in_words
 from gmfmsim.trial.sourced import LEVELS, ByLevel, Correlation, Figure, Source
 
@@ -53,7 +54,7 @@ def protocol(design: Design, n: int | None = None) -> str:
 def passages(design: Design, sizes: dict[str, int] | None) -> dict[str, str]:
     """Return the sentences of `protocol` by what they are about, in order, with children by arm or without any number.
 
-    title, children, arms, own (what only this kind of design has), visits, success, analyses, losses, source.
+    title, children, arms, own (what only this kind of design has), visits, success, looks, analyses, losses, source.
     """
     found = {
         "title": design.title.rstrip(".") + ".",
@@ -62,6 +63,7 @@ def passages(design: Design, sizes: dict[str, int] | None) -> dict[str, str]:
         "own": " ".join(design.own_words()),
         "visits": _visits(design),
         "success": _success(design),
+        "looks": in_sentences(design.looks, design.alpha) if design.looks else "",
         "analyses": " ".join(_analyses(design)),
         "losses": " ".join(_losses(design, sizes)),
         "source": f"Source: {design.source}" + ("" if design.source.endswith(".") else "."),

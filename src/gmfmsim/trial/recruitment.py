@@ -107,7 +107,7 @@ def recruiting(design: Design, n: int, recruitment: Recruitment) -> Months:
     which of the centres opens first is not part of it.
     """
     children = design.total(n)
-    full = recruitment.centres * recruitment.rate.mean * _taken(design, recruitment.screening_failures)
+    full = _full(design, recruitment)
     tails = 0.5, (1 - PROBABILITY) / 2, (1 + PROBABILITY) / 2
     return Months(*(_opened(_quantile(p, children, recruitment.shape) / full, recruitment.ramp) for p in tails))
 
@@ -120,6 +120,22 @@ def duration(design: Design, n: int, recruitment: Recruitment) -> Months:
 def follow_up(design: Design) -> float:
     """Return the months of one child in the trial: a run-in, where there is one, and all visits."""
     return design.visits[-1] + (design.run_in.months if design.run_in else 0)
+
+
+def months_to(design: Design, children: float, recruitment: Recruitment) -> float:
+    """Return the months from the first centre on until so many children have their last visit, at the mean rate."""
+    return _opened(children / _full(design, recruitment), recruitment.ramp) + follow_up(design)
+
+
+def enrolled_by(design: Design, months: float, recruitment: Recruitment) -> float:
+    """Return how many children are randomised after so many months of recruiting, at the mean rate."""
+    ramp = recruitment.ramp
+    return _full(design, recruitment) * (months**2 / (2 * ramp) if months < ramp else months - ramp / 2)
+
+
+def _full(design: Design, recruitment: Recruitment) -> float:
+    """Return the children randomised a month with all centres open, at the mean rate."""
+    return recruitment.centres * recruitment.rate.mean * _taken(design, recruitment.screening_failures)
 
 
 def _taken(design: Design, failures: float) -> float:

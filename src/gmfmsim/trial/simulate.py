@@ -28,17 +28,23 @@ def simulate(
     - z: succeeds if delta + Z > z(1 - alpha/2).
 
     (Z, W) are the standardised difference of means and pooled variance: for normal changes they are sufficient,
-    and no child needs to be drawn. A trial in which an arm keeps fewer than two children does not succeed.
+    and no child needs to be drawn. A trial in which an arm keeps fewer than two children does not succeed. Of a design
+    with looks each stage has its own, see `looks.simulate`.
 
     truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.truths.
     Returns success and harm (significant against treatment), each with its MCSE, dims (scenario, n, analysis);
-    plateau and plateau_mcse (scenario): P(effect > 0) + alpha/2 P(effect = 0), the limit of success as n grows.
+    plateau and plateau_mcse (scenario): P(effect > 0) + alpha/2 P(effect = 0), the limit of success as n grows (of a
+    design with looks, in place of alpha/2 what its bounds leave of it).
     MCSE: standard deviation of batch means over sqrt(batches) (Flegal & Jones 2010); for independent truths this
     is the binomial error (Morris, White & Crowther 2019).
     """
-    if engine_of(design, engine) != "two_arm":
+    named = engine_of(design, engine)
+    if named not in ("two_arm", "looks"):
         return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
-    from gmfmsim.trial.two_arm import significant  # compiled code: loaded only where it is needed
+    # compiled code: loaded only where it is needed
+    from gmfmsim.trial.looks.law import level_in_looks
+    from gmfmsim.trial.looks.simulate import HARM, SUCCESS, stopped
+    from gmfmsim.trial.two_arm import significant
 
     n = [int(k) for k in n]
     per_round = truths.attrs["posterior_draws"]
@@ -55,11 +61,16 @@ def simulate(
         z, u = rng.standard_normal(per_round), rng.random((3, per_round))
         in_sds = effect[:, rows] / sd[rows]
         for k, children in enumerate(n):
-            benefit, harm = significant(design, children, in_sds, z, u)
+            if named == "looks":
+                _, outcome = stopped(design, children, in_sds, stream(seed, "looks", block))
+                benefit, harm = outcome == SUCCESS, outcome == HARM
+            else:
+                benefit, harm = significant(design, children, in_sds, z, u)
             hits[0, :, k] += _by_batch(benefit, starts)
             hits[1, :, k] += _by_batch(harm, starts)
             advance()
-    limit = (effect > 0) + design.alpha / 2 * (effect == 0)
+    level = level_in_looks(design, SUCCESS) if design.looks else design.alpha / 2
+    limit = (effect > 0) + level * (effect == 0)
     blocks = np.split(limit, truths.attrs["rounds"], axis=1)
     certain = sum(_by_batch(block, starts) for block in blocks)
     (success, harm), (success_mcse, harm_mcse) = _mean_and_mcse(hits, size)
@@ -81,7 +92,7 @@ def simulate(
             "analysis": [design.analyses[0].label],
         },
         attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha}
-        | {"seed": seed, "engine": "two_arm"},
+        | {"seed": seed, "engine": named},
     )
 
 

@@ -11,6 +11,8 @@ LAWS = {
     "normal": "the test statistic is normal",
     "welch": "Welch's statistic is integrated over the variances that the arms may show (Welch 1947)",
     "unequal": "the statistic is integrated over the variances that arms with unequal SDs may show",
+    "looks": "the statistics at the looks are followed from look to look (Armitage 1969, Jennison 2000), of a t test "
+    "with each bound where the non-central t distribution has it (Owen 1968)",
     "contrast": "the statistic of the contrast of the doses follows a non-central t distribution (Owen 1968)",
 }
 """The law of the primary statistic given the truth, by its kind."""
@@ -25,6 +27,8 @@ SEVERAL = {
 
 def several_tests(facts: dict) -> str:
     """Say how the error over several tests is held."""
+    if "looks" in facts["passages"]:
+        return "the bounds of the looks hold the error over all of them: one primary analysis of one comparison"
     one = "nothing to adjust for: one primary analysis of one comparison, no interim analysis"
     return SEVERAL.get(facts["method"], one)
 

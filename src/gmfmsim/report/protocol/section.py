@@ -280,7 +280,7 @@ def _children(plan: dict) -> Iterator[Block]:
 def _analysis(plan: dict) -> Iterator[Block]:
     facts = plan["protocol"]
     yield heading(2, "Statistical analysis")
-    yield paragraph(facts["passages"]["success"], facts["passages"]["analyses"])
+    yield paragraph(*(facts["passages"].get(part, "") for part in ("success", "looks", "analyses")))
     yield paragraph(f"Several tests: {several_tests(facts)}.")
 
 

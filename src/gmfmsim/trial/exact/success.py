@@ -26,6 +26,7 @@ from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.exact.unequal import chances_unequal
 from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
+from gmfmsim.trial.looks.law import in_sds, level_in_looks, outcome_of, stopping
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
@@ -56,6 +57,8 @@ class Assurance:
         self.largest = (
             self._of_largest(self.sigma, self.share) if self.test.doses and self.test.doses.critical else None
         )
+        self.outcome = outcome_of(design, self.claimed) if design.looks else None
+        self.in_sds = in_sds(self.mixture, self.sigma, self.share) if design.looks else None
 
     def _of_largest(self, sigma: np.ndarray, share: np.ndarray) -> Largest:
         """Return success of the largest difference from control over SDs of a unit (J,) with these shares."""
@@ -84,6 +87,10 @@ class Assurance:
         """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
         return _share(self.largest.at(n)) if self.largest else self._over(n, self.sigma, self.share)
 
+    def stopping(self, n: int) -> np.ndarray:
+        """Return P(OUTCOMES at each look), (3, K), of a design with looks at n; see `trial.looks.law`."""
+        return stopping(self.design, self.test, self.in_sds, n)
+
     def at_sd(self, n: int, sd: float) -> float:
         """Return success at n where the SD of change is known. Raises ValueError as `at`, and for an SD not above 0."""
         sigma, share = unit_sds(self.design, self.analysis, Fixed(dist="fixed", value=sd))
@@ -91,6 +98,9 @@ class Assurance:
 
     def _over(self, n: int, sigma: np.ndarray, share: np.ndarray) -> float:
         """Return success at n over SDs of a unit (J,) with these shares."""
+        if self.outcome is not None:
+            truth = self.in_sds if sigma is self.sigma else in_sds(self.mixture, sigma, share)
+            return _share(float(stopping(self.design, self.test, truth, n)[self.outcome].sum()))
         left = completed(self.test, n)
         if not left.weight.size:
             return 0.0
@@ -153,6 +163,8 @@ class Assurance:
         fixed = sd == 0
         over, under = np.round(mean - low, 9), np.round(high - mean, 9)
         levels = [min((c.level for c in self.claimed if c.threshold == end), default=0.0) for end in (low, high)]
+        if self.outcome is not None:
+            levels = [level_in_looks(self.design, self.outcome)] * 2
         on_border = np.where(over == 0, levels[0], 0) + np.where(under == 0, levels[1], 0)
         at_once = np.where((over > 0) & (under > 0), 1.0, on_border)
         inside = _below((mean - low) / np.where(fixed, 1, sd), df) - _below((mean - high) / np.where(fixed, 1, sd), df)
@@ -196,6 +208,8 @@ def surface(
     analysis, criteria = analysis or design.analyses[0], claimed or claim(design)
     if statistic(design, analysis).doses:
         raise ValueError("analysis: must not be one along doses, for which one effect is not the truth; see success")
+    if design.looks:
+        raise ValueError("design: must have no looks; see success")
     values = np.zeros((len(n), sd.size, effect.size))
     for test, share in by_correlation(design, analysis):
         values += share * _power(test, (n, sd, effect), criteria)
