@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 import gmfmsim
+from gmfmsim.compute.text import percent
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import find
@@ -22,11 +23,11 @@ from gmfmsim.streams import stream
 from gmfmsim.trial import exact
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.estimates import Criterion
+from gmfmsim.trial.exact.looks import OUTCOMES, Stopping, in_sds, nodes_of, stopping
 from gmfmsim.trial.exact.statistic import statistic
-from gmfmsim.trial.looks.bounds import bounds, conditional_power, drift, inflation, spent
+from gmfmsim.trial.looks.bounds import bounds, conditional_power, drift, inflation, predictive_power, spent
 from gmfmsim.trial.looks.crossing import crossing
 from gmfmsim.trial.looks.declare import FORMED, Looks
-from gmfmsim.trial.looks.law import OUTCOMES, Stopping, in_sds, nodes_of, planned_at, stopping
 from gmfmsim.trial.looks.simulate import stopped
 from gmfmsim.trial.looks.words import in_sentences
 from gmfmsim.trial.presets import read_design
@@ -88,8 +89,34 @@ def test_reference_conditional_power(reference):
     information = 100 * np.array(of.shares) * inflation(of, LEVEL, 0.9)
     planned = drift(of, LEVEL, 0.9) / math.sqrt(information[-1])
     drifts = 1.5 / math.sqrt(information[0]), 0.0, planned
-    found = [conditional_power(bounds(of, LEVEL), information.tolist(), 0, 1.5, at) for at in drifts]
-    assert found == pytest.approx(reference["GS11"]["expected"]["CP"], abs=1e-5)
+    found = conditional_power(bounds(of, LEVEL), information.tolist(), 0, 1.5, np.array(drifts))
+    assert found.tolist() == pytest.approx(reference["GS11"]["expected"]["CP"], abs=1e-5)
+
+
+def test_reference_predictive_power_is_conditional_power_over_the_posterior():
+    """Of one normal belief against adaptive quadrature; of a mixture by its posterior weights; vague, by the data."""
+    found, information, z = bounds(OBRIEN, LEVEL), [20.0, 30.0, 40.0], 0.4
+
+    def at(drift: float) -> float:
+        return conditional_power(found, information, 0, z, np.array([drift])).item()
+
+    def over(mean: float, sd: float) -> tuple[float, float]:
+        """Return the predictive power of one component by quadrature, and its density of the estimate."""
+        estimate, own = z / math.sqrt(20), 1 / (1 / sd**2 + 20)
+        centre = own * (mean / sd**2 + estimate * 20)
+        value = integrate.quad(
+            lambda d: at(d) * stats.norm.pdf(d, centre, math.sqrt(own)), centre - 2, centre + 2, epsabs=1e-9
+        )
+        return value[0], stats.norm.pdf(estimate, mean, math.hypot(sd, 1 / math.sqrt(20)))
+
+    one, two = over(0.3, 0.4), over(0.0, 0.1)
+    assert predictive_power(found, information, 0, z, NormalMixture(*np.array([[1.0], [0.3], [0.4]]))) == pytest.approx(
+        one[0], abs=1e-6
+    )
+    both = NormalMixture(np.array([0.3, 0.7]), np.array([0.3, 0.0]), np.array([0.4, 0.1]))
+    shares = 0.3 * one[1], 0.7 * two[1]
+    expected = (shares[0] * one[0] + shares[1] * two[0]) / sum(shares)
+    assert predictive_power(found, information, 0, z, both) == pytest.approx(expected, abs=1e-6)
 
 
 def test_known_relations_of_bounds():
@@ -253,7 +280,7 @@ def test_reference_stages_are_what_children_one_by_one_say(trial):
     """The t test at every look, of children drawn one by one."""
     n, effect, trials = 24, 0.5, 40_000
     rng, found = stream(9, "children"), bounds(trial.looks, LEVEL)
-    due = [row[0] for row in planned_at(trial.looks, (n, n))]
+    due = [row[0] for row in trial.looks.due((n, n))]
     x = rng.standard_normal((2, n, trials))
     x[0] += effect
     going, success = np.ones(trials, bool), np.zeros(trials, bool)
@@ -271,7 +298,7 @@ def test_reference_stages_are_what_children_one_by_one_say(trial):
 def test_a_small_trial_does_not_look_twice_at_the_same_children(trial, n):
     """Two children an arm are all seen at the second look: it is the end. Exact and simulated trials agree on it."""
     design = of_method(trial, "z")
-    due = planned_at(design.looks, (n, n))
+    due = design.looks.due((n, n))
     last = [k for k in range(2) if due[k] == due[k + 1]]
     look, outcome = stopped(design, n, np.full((1, 100_000), 1.5), stream(1, "few"))
     truth = NormalMixture(np.ones(1), np.array([1.5]), np.zeros(1))
@@ -381,13 +408,19 @@ def test_a_plan_with_looks_says_what_they_spare(plan):
         assert rows[0]["months"] <= row["expected_months"] <= rows[-1]["months"]
     assert rows[0]["lower"] == 0
     assert rows[-1]["conditional_power"] is None
+    assert all(0 < row["predictive_power"] < looked["assurance"] for row in rows[:-1])
+    later = gmfmsim.size(plan | {"trial": plan["trial"] | {"looks": OBRIEN.model_dump(exclude_none=True) | {"lag": 2}}})
+    assert later["looks"]["bounds"][0]["months"] == pytest.approx(rows[0]["months"] + 2)
+    assert later["looks"]["bounds"][0]["randomised"] > rows[0]["randomised"]
     assert all(0 < row["conditional_power"] < sum(planned["success"]) for row in rows[:-1])
     json.dumps(told, allow_nan=False)
     power = gmfmsim.power(plan, n=looked["n_total"])
     assert power["looks"] == told
     assert power["type_m"] is None
     assert len(bounds_table(told).rows) == 3
-    assert len(stopping_table(told).rows) == 9
+    table = stopping_table(told)
+    assert [row[0].text for row in table.rows] == ["1", "2", "the end", "in all"]
+    assert table.rows[-1][1].text == percent(looked["assurance"])
 
 
 def test_looks_and_the_width_of_an_interval_are_not_asked_together(plan):

@@ -51,7 +51,7 @@ Month = Annotated[float | None, typer.Option(help="The month of the endpoint.")]
 Asked = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="[NAME|PATH]")]
 LINE = ("file", "row")
 """What stands before a row and in no column of it."""
-MEASURES = "exact: the exact engine beside sampling; trials: simulated trials."
+MEASURES = "exact: the exact engine beside sampling; trials: simulated trials; sequential: trials with looks."
 STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
 
@@ -280,17 +280,18 @@ def fit(name: Name, changed: Set = None, seed: Seed = None, as_json: Json = Fals
         _tell(as_json, None, to_text(plans), DISCLAIMER)
 
 
-@app.command(epilog="Examples: gmfmsim benchmark exact --json; gmfmsim benchmark trials --json")
+@app.command(epilog="Examples: gmfmsim benchmark exact --json; gmfmsim benchmark sequential --json")
 def benchmark(
-    what: Annotated[str, typer.Argument(help=MEASURES, metavar="exact|trials")],
+    what: Annotated[str, typer.Argument(help=MEASURES, metavar="exact|trials|sequential")],
     as_json: Json = False,
 ) -> None:
     """Measure speed and accuracy on this machine, side by side in one run."""
     from gmfmsim import proof as measure
 
-    if what not in ("exact", "trials"):
-        raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact or trials")])
-    found = {"exact": measure.exact, "trials": measure.trials}[what](progress=Console())
+    measures = {"exact": measure.exact, "trials": measure.trials, "sequential": measure.sequential}
+    if what not in measures:
+        raise InputError([Fault("benchmark", "argument", f"{what!r} is not known", "exact, trials or sequential")])
+    found = measures[what](progress=Console())
     _tell(as_json, found, *(f"{name}: {value:.6g}" for name, value in found.items()))
 
 

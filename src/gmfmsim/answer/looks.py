@@ -12,9 +12,9 @@ from gmfmsim.compute.text import percent
 from gmfmsim.model.truths import known
 from gmfmsim.question.plan import Plan
 from gmfmsim.trial import exact
+from gmfmsim.trial.exact.looks import OUTCOMES
 from gmfmsim.trial.exact.statistic import statistic
-from gmfmsim.trial.looks.bounds import bounds, conditional_power
-from gmfmsim.trial.looks.law import OUTCOMES, planned_at
+from gmfmsim.trial.looks.bounds import bounds, conditional_power, predictive_power
 from gmfmsim.trial.looks.words import NEVER
 from gmfmsim.trial.recruitment import enrolled_by, months_to
 from gmfmsim.trial.size import SCENARIO
@@ -35,18 +35,19 @@ def looks_record(sizing: Sizing, n: int) -> dict[str, Any]:
 
     bounds: of each look its share of children, the children due and, where recruitment is declared, months from the
     first centre on and children randomised by then, at the mean rate; upper and lower statistics, None where there is
-    none, the one-sided level and, at the median SD of change, the estimate in points at the upper bound; conditional
-    power at the lower bound, at the planning value. scenarios: of each that is known without sampling the probabilities
+    none, the one-sided level and, at the median SD of change, the estimate in points at the upper bound; at the lower
+    bound conditional power at the planning value, and predictive power, over what the evidence and the trial until then
+    say of the effect. scenarios: of each that is known without sampling the probabilities
     of OUTCOMES by look, and the children randomised, and months, on average when the trial stops. n_without_looks:
     children in all who reach the same target with no look, None where that is not known without sampling, or none do.
     over_effect: children on average and success at true effects. corrected: whether the law at the looks is, see
-    `trial.looks.law`.
+    `trial.exact.looks`.
     """
     plan = sizing.prepared.plan
     trial, looks = plan.trial, plan.trial.looks
     test = statistic(trial, trial.analyses[0])
-    due = [sum(row) for row in planned_at(looks, test.sizes(n))]
-    rows = [_bound(plan, n, k, children) for k, children in enumerate(due)]
+    due = [sum(row) for row in looks.due(test.sizes(n))]
+    rows = [_bound(sizing, n, k, children) for k, children in enumerate(due)]
     randomised, months = (np.array([row[name] for row in rows]) for name in ("randomised", "months"))
     scenarios = []
     for name, words in WORDS.items():
@@ -68,11 +69,12 @@ def looks_record(sizing: Sizing, n: int) -> dict[str, Any]:
     }
 
 
-def _bound(plan: Plan, n: int, look: int, children: int) -> dict[str, Any]:
+def _bound(sizing: Sizing, n: int, look: int, children: int) -> dict[str, Any]:
     """Return the bounds of one look of a plan."""
+    plan = sizing.prepared.plan
     trial, looks = plan.trial, plan.trial.looks
     found, test = bounds(looks, trial.alpha / 2), statistic(trial, trial.analyses[0])
-    seen = [size * test.kept for size in planned_at(looks, test.sizes(n))[look]]
+    seen = [size * test.kept for size in looks.due(test.sizes(n))[look]]
     median = float(trial.sd_change.ppf(np.array(0.5)))
     sigma = float(test.sigma(np.array([median]))[0])
     se, df = sigma * math.sqrt(sum(1 / m for m in seen)), sum(seen) - len(seen)
@@ -90,13 +92,18 @@ def _bound(plan: Plan, n: int, look: int, children: int) -> dict[str, Any]:
         "estimate": None if never else critical * se,
         "lower": lower if math.isfinite(lower) and not last else None,
         "conditional_power": None,
+        "predictive_power": None,
     }
     if row["lower"] is not None:
         information = [share / looks.shares[look] / se**2 for share in looks.shares]
         effect = test.intercept + test.slope * plan.search.planning_value
-        row["conditional_power"] = conditional_power(found, information, look, lower, effect)
+        at_value = conditional_power(found, information, look, lower, np.array([effect]))
+        row["conditional_power"] = at_value.item()
+        if sizing.computed("new_study"):
+            believed = exact.Assurance(trial, trial.analyses[0], sizing.belief()).mixture
+            row["predictive_power"] = predictive_power(found, information, look, lower, believed)
     if plan.recruitment:
-        row["months"] = months_to(trial, children, plan.recruitment)
+        row["months"] = months_to(trial, children, plan.recruitment) + (0 if last else looks.lag)
         row["randomised"] = min(trial.total(n), round(enrolled_by(trial, row["months"], plan.recruitment)))
     return row
 

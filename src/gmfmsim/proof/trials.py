@@ -3,16 +3,20 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
+from gmfmsim.model.truths import known
 from gmfmsim.progress import Silent
 from gmfmsim.proof.fits import shortest
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
+from gmfmsim.trial.exact import Assurance
 from gmfmsim.trial.presets import read_design
 from gmfmsim.trial.simulate import simulate
 
 SEED = 1
+REPLICATES = 1_000_000
 CHILDREN_PER_ARM = 100
 
 
@@ -44,6 +48,23 @@ def trials(*, progress: Silent | None = None) -> dict[str, float]:
         progress.stage("scipy")
         found["scipy_ttest_per_s"] = _scipy()
     return found
+
+
+def sequential(*, progress: Silent | None = None) -> dict[str, float]:
+    """Measure trials with looks on one core, after one call to warm up, best of three.
+
+    three_look_t_per_s: simulated t tests of two arms of 100 at two looks and the end, nobody lost; three_look_exact_ms:
+    success at a number that was not asked before, over one known effect, with the law of the SD of change.
+    """
+    progress = progress or Silent()
+    trial = _losing(read_design("next_three_looks"), 0.0)
+    with _one_core():
+        progress.stage("three looks")
+        truths = fixed_truths(trial, 1.42, REPLICATES, SEED)
+        per_s = REPLICATES / shortest(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED), 3)
+        whole, sizes = Assurance(trial, trial.analyses[0], known(1.42)), count(CHILDREN_PER_ARM)
+        seconds = shortest(lambda: whole.at(next(sizes)), 3)
+    return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds}
 
 
 def _only(design: Design, method: str, **changes) -> Design:

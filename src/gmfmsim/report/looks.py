@@ -7,49 +7,52 @@ from gmfmsim.answer.tables import Cell, Table, table
 from gmfmsim.compute.text import decimals, percent
 from gmfmsim.report.look import BESIDE, BLUE, GREY, ORANGE, WIDTH, line_of_no_effect
 
-SAID = {"success": "success", "futility": "nothing shown", "harm": "harm"}
-"""What a trial stops with, as a reader is told it."""
+HEADS = {
+    ("new_study", "success"): "#new study",
+    ("new_study", "futility"): "#none seen",
+    ("planning_value", "success"): "#planned",
+    ("null", "success"): "#no effect",
+}
+"""Columns of how often a trial stops: the scenario, what it stops with, and the heading."""
 
 
 def bounds_table(found: dict | None) -> Table | None:
     """Return the bounds of every look."""
     if found is None:
         return None
-    calendar = found["calendar"]
-    heads = ["look", "#children due", *(["#months", "#randomised"] if calendar else [])]
     futile = any(row["lower"] is not None for row in found["bounds"])
-    heads += ["#success beyond", *(["#futility below"] if futile else [])]
-    return table(heads, [_bound(row, calendar, futile) for row in found["bounds"]])
+    heads = ["look", "#children due", "#success beyond", *(["#futility below"] if futile else [])]
+    return table(heads, [_bound(row, found["calendar"], futile) for row in found["bounds"]])
 
 
 def _bound(row: dict, calendar: bool, futile: bool) -> list[str | Cell]:
-    cells: list[str | Cell] = [str(row["look"]), Cell(str(row["due"]), percent(row["share"]))]
-    cells += [f"{row['months']:.0f}", str(row["randomised"])] if calendar else []
+    when = f"of {row['randomised']}, {row['months']:.0f} months" if calendar else percent(row["share"])
+    cells: list[str | Cell] = [str(row["look"]), Cell(str(row["due"]), when)]
     if row["upper"] is None:
         cells.append("no bound")
     else:
-        beyond = f"level {row['level']:.2g}; an estimate of {row['estimate']:.2f}"
+        beyond = f"level {row['level']:.2g}; {row['estimate']:.2f}"
         cells.append(Cell(decimals(row["upper"], 3), beyond))
     if futile:
         chance = row["conditional_power"]
         lower = "" if row["lower"] is None else decimals(row["lower"], 3)
-        cells.append(Cell(lower, f"conditional power {percent(chance)}" if chance is not None else ""))
+        over = row["predictive_power"]
+        then = (
+            "" if chance is None else f"then {percent(chance)}" + (f" or {percent(over)}" if over is not None else "")
+        )
+        cells.append(Cell(lower, then))
     return cells
 
 
 def stopping_table(found: dict | None) -> Table | None:
-    """Return how often a trial stops at each look, and with what."""
+    """Return how often a trial stops at each look with success, in the new study also with nothing shown."""
     if found is None:
         return None
-    heads = ["", *(f"#look {row['look']}" for row in found["bounds"]), "#in all"]
-    heads[-2] = "#the end"
-    rows = []
-    for scenario in found["scenarios"]:
-        average = f"{scenario['expected_n']:.0f} children on average"
-        for what, words in SAID.items():
-            first = Cell(f"{scenario['words']}: {words}", average if what == "success" else "")
-            rows.append([first, *map(percent, scenario[what]), percent(sum(scenario[what]))])
-    return table(heads, rows)
+    known = {s["scenario"]: s for s in found["scenarios"]}
+    shown = {heading: known[of][what] for (of, what), heading in HEADS.items() if of in known}
+    columns = [[*map(percent, chances), percent(sum(chances))] for chances in shown.values()]
+    looks = [str(row["look"]) for row in found["bounds"]]
+    return table(["look", *shown], zip([*looks[:-1], "the end", "in all"], *columns, strict=True), [len(looks)])
 
 
 def looks_figure(found: dict, unit: str) -> Figure:

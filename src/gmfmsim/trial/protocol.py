@@ -188,6 +188,11 @@ def _success(design: Design) -> str:
     margin, claim = design.objective.margin, design.objective.claim
     if isinstance(design.analyses[0], ALONG_DOSES) and claim == "superiority":
         return f"The trial succeeds if the primary analysis finds a gain at two-sided alpha {design.alpha:g}."
+    if design.looks:
+        return (
+            f"The trial succeeds if the primary analysis finds a gain of {design.contrast_words} beyond the bound of a "
+            f"look or of the end (two-sided alpha {design.alpha:g} over all of them)."
+        )
     where = {
         "superiority": "above 0",
         "non_inferiority": f"above -{margin:g} points (non-inferiority)",

@@ -42,7 +42,7 @@ def simulate(
     if named not in ("two_arm", "looks"):
         return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
     # compiled code: loaded only where it is needed
-    from gmfmsim.trial.looks.law import level_in_looks
+    from gmfmsim.trial.exact.looks import level_in_looks
     from gmfmsim.trial.looks.simulate import HARM, SUCCESS, stopped
     from gmfmsim.trial.two_arm import significant
 

@@ -20,13 +20,13 @@ from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, sided, success_of_contrast
 from gmfmsim.trial.exact.largest import Largest
+from gmfmsim.trial.exact.looks import in_sds, level_in_looks, outcome_of, stopping
 from gmfmsim.trial.exact.rules import gauss
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.exact.unequal import chances_unequal
 from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
-from gmfmsim.trial.looks.law import in_sds, level_in_looks, outcome_of, stopping
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
@@ -88,7 +88,7 @@ class Assurance:
         return _share(self.largest.at(n)) if self.largest else self._over(n, self.sigma, self.share)
 
     def stopping(self, n: int) -> np.ndarray:
-        """Return P(OUTCOMES at each look), (3, K), of a design with looks at n; see `trial.looks.law`."""
+        """Return P(OUTCOMES at each look), (3, K), of a design with looks at n; see `trial.exact.looks`."""
         return stopping(self.design, self.test, self.in_sds, n)
 
     def at_sd(self, n: int, sd: float) -> float:

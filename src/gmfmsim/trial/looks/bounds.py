@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from gmfmsim.compute.algebra import dot, gauss_hermite
 from gmfmsim.compute.arguments import scalar
 from gmfmsim.compute.roots import root
+from gmfmsim.dist.mixture import NormalMixture, on_grids
 from gmfmsim.trial.looks.crossing import crossing
 from gmfmsim.trial.looks.declare import FORMED, Futility, Looks
 
@@ -17,6 +19,7 @@ FARTHEST = 38.0
 """A bound that is never met: 1 - Phi there is no number above 0."""
 
 WITHIN = 1e-11
+Z, Z_WEIGHTS = gauss_hermite(32)
 
 
 class Bounds(NamedTuple):
@@ -163,16 +166,33 @@ def inflation(looks: Looks, level: float, power: float) -> float:
     return (drift(looks, level, power) / float(special.ndtri(1 - level) + special.ndtri(power))) ** 2
 
 
-def conditional_power(found: Bounds, information: Sequence[float], look: int, z: float, drift: float) -> float:
-    """Return the probability that a trial with statistic z at a look (from 0) stops for success at a later one.
+def conditional_power(
+    found: Bounds, information: Sequence[float], look: int, z: float, drift: np.ndarray
+) -> np.ndarray:
+    """Return the probability (Q,) that a trial with statistic z at a look (from 0) stops for success at a later one.
 
-    information (K,); drift: the mean of Z at an information of 1. Futility bounds are kept. Source: Lan, Simon &
+    information (K,); drift (Q,): the mean of Z at an information of 1. Futility bounds are kept. Source: Lan, Simon &
     Halperin 1982.
     """
-    past, rest = information[look], np.array(information[look + 1 :]) - information[look]
-    here = z * math.sqrt(past)
-    later = slice(look + 1, None)
-    upper, lower = (
-        (bound[later] * np.sqrt(np.array(information[look + 1 :])) - here) / np.sqrt(rest) for bound in found
-    )
-    return float(crossing(rest, upper, lower, np.array([drift]))[0].sum())
+    past, whole = information[look], np.array(information[look + 1 :])
+    rest, here, later = whole - past, z * math.sqrt(past), slice(look + 1, None)
+    upper, lower = ((bound[later] * np.sqrt(whole) - here) / np.sqrt(rest) for bound in found)
+    return crossing(rest, upper, lower, drift)[0].sum(axis=1)
+
+
+def predictive_power(found: Bounds, information: Sequence[float], look: int, z: float, belief: NormalMixture) -> float:
+    """Return `conditional_power` over what a trial with statistic z at a look believes of its drift.
+
+    belief: in the drift before the trial; each component is updated by the estimate z / sqrt(information), which also
+    moves the weights. Source: Spiegelhalter, Freedman & Blackburn 1986.
+    """
+    precision = information[look]
+    estimate, own = z / math.sqrt(precision), belief.sds**2
+    total = own + 1 / precision
+    log = np.log(belief.weight) - np.log(total) / 2 - (estimate - belief.means) ** 2 / (2 * total)
+    weight = np.exp(log - special.logsumexp(log))
+    mean = belief.means + own / total * (estimate - belief.means)
+    few = on_grids(NormalMixture(weight, mean, np.sqrt(own / precision / total)))
+    at = (few.means[:, None] + few.sds[:, None] * Z).ravel()
+    power = conditional_power(found, information, look, z, at)
+    return float(dot(power, np.outer(few.weight, Z_WEIGHTS).ravel()))

@@ -1,5 +1,6 @@
 """What a trial declares of its looks before the end."""
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -84,6 +85,10 @@ class Looks(Spec):
     ]
     shape: Annotated[float, key(SHAPE, example=0.25)] | None = None
     futility: Annotated[Futility | None, key("where it stops since it would hardly succeed")] = None
+    lag: Annotated[
+        float,
+        key("from the last visit that a look needs to its decision, while recruitment goes on", "months", ge=0, le=24),
+    ] = 0
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -106,3 +111,8 @@ class Looks(Spec):
     def shares(self) -> tuple[float, ...]:
         """Shares of the children at all looks, the end among them."""
         return (*self.at, 1.0)
+
+    def due(self, sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Return how many children of each arm randomised (A,) are due at each look (K,): their share, rounded half
+        up, at least one."""
+        return [tuple(max(1, math.floor(share * size + 0.5)) for size in sizes) for share in self.shares]

@@ -9,11 +9,11 @@ from scipy import special
 
 from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.design import Design
+from gmfmsim.trial.generate.chi import chi, chi_table
 from gmfmsim.trial.looks.bounds import bounds
-from gmfmsim.trial.looks.law import planned_at
 
 SUCCESS, NOTHING, HARM = 0, 1, 2
-"""What a trial stops with: positions in law.OUTCOMES."""
+"""What a trial stops with: positions in exact.looks.OUTCOMES."""
 
 
 def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -23,15 +23,13 @@ def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator
     """
     sizes = design.sizes(n)
     of_arms = sizes[design.active.name], sizes[design.control.name]
-    due = np.diff(np.array(planned_at(design.looks, of_arms)), axis=0, prepend=0)
+    due = np.diff(np.array(design.looks.due(of_arms)), axis=0, prepend=0)
     trials, kept = effect.shape[1], 1 - design.dropout
     count = np.broadcast_to(due[..., None], (*due.shape, trials))
     if kept < 1:
         count = rng.binomial(count, kept)
-    means = rng.standard_normal(count.shape)
+    noise = rng.standard_normal((len(due), 3, trials))
     known = design.analyses[0].method == "z"
-    inside = np.maximum(count - 1, 0).sum(axis=1)
-    squares = np.zeros(inside.shape) if known else rng.chisquare(np.maximum(inside, 1)) * (inside > 0)
     found = bounds(design.looks, design.alpha / 2)
     df = np.array([[np.inf]]) if known else np.maximum(np.arange(sum(of_arms) + 1.0) - 2, 1)[None]
     levels = (special.ndtr(np.clip(bound, -37, 37))[:, None] for bound in found)
@@ -39,45 +37,45 @@ def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator
     lower = np.where(np.isinf(found.lower)[:, None], -np.inf, lower)
     idle = np.append((due[1:] == 0).all(axis=1), False)  # it sees no more children than the next
     upper[idle], lower[idle] = np.inf, -np.inf
-    return _stopped(effect, count, means, squares, np.ascontiguousarray(upper), np.ascontiguousarray(lower))
+    return _stopped(effect, count, noise, np.ascontiguousarray(upper), np.ascontiguousarray(lower), chi_table())
 
 
 @compiled
-def _stopped(effect, count, means, squares, upper, lower):
-    """Return look and outcome (S, R). count, means (K, 2, R): children of a stage in each arm, and their standardised
-    means; squares (K, R): sums of squares about these; upper, lower (K, children): critical values by children seen, or
-    (K, 1) where the SD is known."""
+def _stopped(effect, count, noise, upper, lower, table):
+    """Return look and outcome (S, R). count (K, 2, R): children of a stage in each arm; noise (K, 3, R): standardised
+    means of these, and the deviate whose chi quantile is the root of their squares about the means; upper, lower (K,
+    children): critical values by children seen, or (K, 1) where the SD is known; table: see `generate.chi`."""
     scenarios, trials = effect.shape
     looks, known = count.shape[0], upper.shape[1] == 1
     look = np.full((scenarios, trials), looks - 1)
     outcome = np.full((scenarios, trials), NOTHING)
     for s in range(scenarios):
         for r in range(trials):
-            seen, mean, total = np.zeros(2), np.zeros(2), 0.0
+            seen1, seen0, mean1, mean0, total = 0.0, 0.0, effect[s, r], 0.0, 0.0
             for k in range(looks):
-                total += squares[k, r]
-                for a in range(2):
-                    new = count[k, a, r]
-                    if new:
-                        here = means[k, a, r] / np.sqrt(new) + (effect[s, r] if a == 0 else 0.0)
-                        away = here - mean[a]
-                        total += seen[a] * new / (seen[a] + new) * away * away
-                        seen[a] += new
-                        mean[a] += away * new / seen[a]
-                if min(seen[0], seen[1]) < 2:
+                new1, new0 = count[k, 0, r], count[k, 1, r]
+                if not known:
+                    total += chi(max(new1 - 1, 0) + max(new0 - 1, 0), noise[k, 2, r], table) ** 2
+                if new1:
+                    away = effect[s, r] + noise[k, 0, r] / np.sqrt(new1) - mean1
+                    total += seen1 * new1 / (seen1 + new1) * away * away
+                    seen1 += new1
+                    mean1 += away * new1 / seen1
+                if new0:
+                    away = noise[k, 1, r] / np.sqrt(new0) - mean0
+                    total += seen0 * new0 / (seen0 + new0) * away * away
+                    seen0 += new0
+                    mean0 += away * new0 / seen0
+                if min(seen1, seen0) < 2:
                     continue
-                children = int(seen[0] + seen[1])
-                at = 0 if known else children
-                sd = 1.0 if known else np.sqrt(total / (children - 2))
-                statistic = (mean[0] - mean[1]) / (sd * np.sqrt(1 / seen[0] + 1 / seen[1]))
-                found = -1
-                if statistic > upper[k, at]:
-                    found = SUCCESS
-                elif statistic < -upper[k, at]:
-                    found = HARM
-                elif statistic < lower[k, at]:
-                    found = NOTHING
-                if found >= 0:
-                    look[s, r], outcome[s, r] = k, found
+                children = int(seen1 + seen0)
+                variance = 1.0 if known else total / (children - 2)
+                statistic = (mean1 - mean0) / np.sqrt(variance * (1 / seen1 + 1 / seen0))
+                high, low = (upper[k, 0], lower[k, 0]) if known else (upper[k, children], lower[k, children])
+                if statistic > high:
+                    look[s, r], outcome[s, r] = k, SUCCESS
+                    break
+                if statistic < max(low, -high):
+                    look[s, r], outcome[s, r] = k, HARM if statistic < -high else NOTHING
                     break
     return look, outcome

@@ -47,6 +47,8 @@ def in_sentences(looks: Looks, alpha: float) -> str:
         must = "It must stop" if looks.futility.binding else "It may stop"
         keeps = "" if looks.futility.binding else "; the type I error holds whether it does or not"
         sentences.append(f"{must} for futility below {below}{keeps}.")
+    if looks.lag:
+        sentences.append(f"A look is decided {looks.lag:g} months after its last visit.")
     return " ".join(sentences)
 
 

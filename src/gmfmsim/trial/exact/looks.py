@@ -171,17 +171,11 @@ def level_in_looks(design: Design, outcome: int) -> float:
     return float(outcomes(found, shares, np.full(shares.size, np.inf), at)[outcome].sum())
 
 
-def planned_at(looks: Looks, sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the children of each arm randomised (A,) who are due at each look (K,): their share, rounded half up, at
-    least one."""
-    return [tuple(max(1, math.floor(share * size + 0.5)) for size in sizes) for share in looks.shares]
-
-
 def seen_at(looks: Looks, sizes: tuple[int, ...], finished: np.ndarray) -> tuple[tuple[float, ...], ...]:
     """Return the children seen at each look, (K, A), where `finished` (A,) of `sizes` are seen at the end."""
-    planned = planned_at(looks, sizes)
     return tuple(
-        tuple(float(f) * due / size for f, due, size in zip(finished, row, sizes, strict=True)) for row in planned
+        tuple(float(f) * due / size for f, due, size in zip(finished, row, sizes, strict=True))
+        for row in looks.due(sizes)
     )
 
 
