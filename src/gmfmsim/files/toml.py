@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -157,11 +158,18 @@ def parse[T](cls: type[T], data: object, file: str) -> tuple[T | None, list[Faul
     Only the first are put into words as well as can be: the others will be counted.
     """
     try:
-        return TypeAdapter(cls).validate_python(data), []
+        value: T = _adapter(cls).validate_python(data)  # type: ignore[arg-type]  # mypy does not know that classes hash
+        return value, []
     except ValidationError as error:
         found = error.errors(include_url=False)
         faults = [_fault(cls, e, data, file) for e in found[:MOST_TOLD]]
         return None, faults + [Fault(file, key_of(e["loc"]), "is not allowed", e["msg"]) for e in found[MOST_TOLD:]]
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    """Return what validates a class or a union: of a union it is dear to make."""
+    return TypeAdapter(cls)
 
 
 def _fault(cls: type, error: ErrorDetails, data: Any, file: str) -> Fault:
