@@ -37,11 +37,10 @@ def looks_record(sizing: Sizing, n: int) -> dict[str, Any]:
     first centre on and children randomised by then, at the mean rate; upper and lower statistics, None where there is
     none, the one-sided level and, at the median SD of change, the estimate in points at the upper bound; at the lower
     bound conditional power at the planning value, and predictive power, over what the evidence and the trial until then
-    say of the effect. scenarios: of each that is known without sampling the probabilities
-    of OUTCOMES by look, and the children randomised, and months, on average when the trial stops. n_without_looks:
-    children in all who reach the same target with no look, None where that is not known without sampling, or none do.
-    over_effect: children on average and success at true effects. corrected: whether the law at the looks is, see
-    `trial.exact.looks`.
+    say of the effect. scenarios: of each that is known without sampling the probabilities of OUTCOMES by look, and the
+    children randomised, and months, on average when the trial stops. n_without_looks: children in all who reach the
+    same target with no look, None where that is not known without sampling, or none do. over_effect: children on
+    average and success at true effects. corrected: whether the law at the looks is, see `trial.exact.looks`.
     """
     plan = sizing.prepared.plan
     trial, looks = plan.trial, plan.trial.looks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -41,10 +41,7 @@ def simulate(
     named = engine_of(design, engine)
     if named not in ("two_arm", "looks"):
         return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
-    # compiled code: loaded only where it is needed
-    from gmfmsim.trial.exact.looks import level_in_looks
-    from gmfmsim.trial.looks.simulate import HARM, SUCCESS, stopped
-    from gmfmsim.trial.two_arm import significant
+    from gmfmsim.trial.exact.looks import OUTCOMES, level_in_looks  # compiled code: loaded only where it is needed
 
     n = [int(k) for k in n]
     per_round = truths.attrs["posterior_draws"]
@@ -57,19 +54,12 @@ def simulate(
     advance.expect(truths.attrs["rounds"] * len(n))
     for block in range(truths.attrs["rounds"]):
         rows = slice(block * per_round, (block + 1) * per_round)
-        rng = stream(seed, "trial", block)
-        z, u = rng.standard_normal(per_round), rng.random((3, per_round))
-        in_sds = effect[:, rows] / sd[rows]
-        for k, children in enumerate(n):
-            if named == "looks":
-                _, outcome = stopped(design, children, in_sds, stream(seed, "looks", block))
-                benefit, harm = outcome == SUCCESS, outcome == HARM
-            else:
-                benefit, harm = significant(design, children, in_sds, z, u)
+        shown = (_in_looks if named == "looks" else _at_the_end)(design, n, effect[:, rows] / sd[rows], seed, block)
+        for k, (benefit, harm) in enumerate(shown):
             hits[0, :, k] += _by_batch(benefit, starts)
             hits[1, :, k] += _by_batch(harm, starts)
             advance()
-    level = level_in_looks(design, SUCCESS) if design.looks else design.alpha / 2
+    level = level_in_looks(design, OUTCOMES.index("success")) if design.looks else design.alpha / 2
     limit = (effect > 0) + level * (effect == 0)
     blocks = np.split(limit, truths.attrs["rounds"], axis=1)
     certain = sum(_by_batch(block, starts) for block in blocks)
@@ -94,6 +84,28 @@ def simulate(
         attrs={"replicates": int(truths.sizes["draw"]), "alpha_two_sided": design.alpha}
         | {"seed": seed, "engine": named},
     )
+
+
+def _at_the_end(
+    design: Design, n: list[int], in_sds: np.ndarray, seed: int, block: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield benefit and harm (scenario, draw) at each n of trials of one test, with effects in SDs."""
+    from gmfmsim.trial.two_arm import significant  # compiled code: loaded only where it is needed
+
+    rng = stream(seed, "trial", block)
+    z, u = rng.standard_normal(in_sds.shape[1]), rng.random((3, in_sds.shape[1]))
+    yield from (significant(design, children, in_sds, z, u) for children in n)
+
+
+def _in_looks(
+    design: Design, n: list[int], in_sds: np.ndarray, seed: int, block: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield benefit and harm (scenario, draw) at each n of trials with looks, with effects in SDs."""
+    from gmfmsim.trial.looks.simulate import HARM, SUCCESS, stopped  # compiled code: loaded only where it is needed
+
+    for children in n:
+        _, outcome = stopped(design, children, in_sds, stream(seed, "looks", block))
+        yield outcome == SUCCESS, outcome == HARM
 
 
 def _by_batch(hit: np.ndarray, starts: np.ndarray) -> np.ndarray:

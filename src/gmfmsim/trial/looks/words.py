@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import special
 
+from gmfmsim.trial.analyse.spec import joined
 from gmfmsim.trial.looks.bounds import bounds
 from gmfmsim.trial.looks.declare import Looks
 
@@ -21,7 +22,7 @@ BOUNDS = {
 
 def name_of(looks: Looks) -> str:
     """Return looks in a few words."""
-    shares = _listed([f"{100 * share:g}" for share in looks.at])
+    shares = joined([f"{100 * share:g}" for share in looks.at])
     futility = (
         "" if looks.futility is None else ", futility " + ("binding" if looks.futility.binding else "non-binding")
     )
@@ -31,19 +32,19 @@ def name_of(looks: Looks) -> str:
 def in_sentences(looks: Looks, alpha: float) -> str:
     """Say when the looks are, and where the trial stops."""
     found = bounds(looks, alpha / 2)
-    shares = _listed([f"{100 * share:g}" for share in looks.at])
+    shares = joined([f"{100 * share:g}" for share in looks.at])
     one = len(looks.at) == 1
-    success = _listed([f"{z:.3f}" for z in found.upper if z < NEVER])
+    success = joined([f"{z:.3f}" for z in found.upper if z < NEVER])
     first = "the end" if looks.bounds == "none" else f"{'the look' if one else 'the looks'} and the end"
     sentences = [
         f"{'One look comes' if one else f'{NUMBERS[len(looks.at)]} looks come'} before the end, when {shares} % of the "
         f"children of each arm have reached the endpoint ({_made(looks)}).",
         f"At {first} the trial succeeds where the statistic lies beyond {success} (one-sided "
-        f"levels {_listed([f'{p:.2g}' for p in special.ndtr(-found.upper) if p > 0])}; of a t test the level counts), "
+        f"levels {joined([f'{p:.2g}' for p in special.ndtr(-found.upper) if p > 0])}; of a t test the level counts), "
         "and stops for harm beyond the same bounds on the other side.",
     ]
     if looks.futility is not None:
-        below = _listed([f"{z:.3f}" for z in found.lower[:-1] if np.isfinite(z)])
+        below = joined([f"{z:.3f}" for z in found.lower[:-1] if np.isfinite(z)])
         must = "It must stop" if looks.futility.binding else "It may stop"
         keeps = "" if looks.futility.binding else "; the type I error holds whether it does or not"
         sentences.append(f"{must} for futility below {below}{keeps}.")
@@ -60,7 +61,3 @@ NEVER = 30.0
 
 def _made(looks: Looks) -> str:
     return BOUNDS[looks.bounds].format(shape=looks.shape)
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
