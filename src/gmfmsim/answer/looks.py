@@ -15,7 +15,6 @@ from gmfmsim.trial import exact
 from gmfmsim.trial.exact.looks import OUTCOMES
 from gmfmsim.trial.exact.statistic import statistic
 from gmfmsim.trial.looks.bounds import bounds, conditional_power, predictive_power
-from gmfmsim.trial.looks.words import NEVER
 from gmfmsim.trial.recruitment import enrolled_by, months_to
 from gmfmsim.trial.size import SCENARIO
 
@@ -78,8 +77,8 @@ def _bound(sizing: Sizing, n: int, look: int, children: int) -> dict[str, Any]:
     sigma = float(test.sigma(np.array([median]))[0])
     se, df = sigma * math.sqrt(sum(1 / m for m in seen)), sum(seen) - len(seen)
     upper, lower, last = float(found.upper[look]), float(found.lower[look]), look == len(looks.at)
-    never = upper > NEVER
-    critical = upper if test.known else float(special.stdtrit(max(df, 1), special.ndtr(upper)))
+    never = math.isinf(upper)
+    critical = upper if test.known else -float(special.stdtrit(max(df, 1), special.ndtr(-upper)))
     row = {
         "look": look + 1,
         "share": looks.shares[look],

@@ -213,7 +213,8 @@ def stacking(log_density: np.ndarray) -> np.ndarray:
     """Return shares w (M,), at least 0 and summing to 1, that maximise sum_i log sum_m w_m exp(log_density_im).
 
     By expectation and maximisation (Dempster, Laird & Rubin 1977), which never lowers the sum: each share becomes the
-    mean of what it contributes to the predictions.
+    mean of what it contributes to the predictions. Where models are so alike that its steps come to nothing before one
+    of them has all, and that one alone is better, it has all.
     """
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
     share = np.full(density.shape[1], 1 / density.shape[1])
@@ -222,4 +223,6 @@ def stacking(log_density: np.ndarray) -> np.ndarray:
         before, share = share, (contributed / contributed.sum(axis=1, keepdims=True)).mean(axis=0)
         if np.abs(share - before).max() < 1e-12:
             break
-    return share
+    alone = log_density.sum(axis=0)
+    together = np.log(dot(density, share)).sum() + log_density.max(axis=1).sum()
+    return share if together >= alone.max() else (np.arange(alone.size) == alone.argmax()).astype(float)

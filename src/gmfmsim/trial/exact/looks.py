@@ -215,7 +215,7 @@ def _moved(bound: np.ndarray, df: np.ndarray, shift: np.ndarray) -> np.ndarray:
     if not estimated.any():
         return np.broadcast_to(bound, shift.shape)
     of = np.where(estimated, np.maximum(df, 1), 1)
-    t = special.stdtrit(of, special.ndtr(np.where(estimated, bound, 0)))
+    t = -special.stdtrit(of, special.ndtr(-np.where(estimated, bound, 0)))
     t = np.clip(t, -FARTHEST_T, FARTHEST_T)
     rough = shift - (shift - t) / np.sqrt(1 + t**2 / (2 * of))
     tail = special.nctdtr(of, np.clip(shift, -FARTHEST_SHIFT, FARTHEST_SHIFT), t)

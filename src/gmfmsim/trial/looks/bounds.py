@@ -23,7 +23,7 @@ Z, Z_WEIGHTS = gauss_hermite(32)
 
 
 class Bounds(NamedTuple):
-    """Statistics Z (K,) at and beyond which a trial stops: upper for success, lower for futility (-inf: never)."""
+    """Statistics Z (K,) beyond which a trial stops: upper for success, lower for futility; infinite: never."""
 
     upper: np.ndarray
     lower: np.ndarray
@@ -48,7 +48,11 @@ def spent(which: str, shape: float | None, total: float, share: float) -> float:
 
 @lru_cache(maxsize=256)
 def _bounds(looks: str, level: float) -> Bounds:
-    return _found(Looks.model_validate_json(looks), level)
+    placed = _found(Looks.model_validate_json(looks), level)
+    found = Bounds(*(np.where(abs(z) < FARTHEST - 1, z, np.copysign(np.inf, z)) for z in placed))
+    for bound in found:
+        bound.setflags(write=False)  # remembered, and shared by all who ask
+    return found
 
 
 def bounds(looks: Looks, level: float) -> Bounds:

@@ -31,13 +31,17 @@ def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator
     noise = rng.standard_normal((len(due), 3, trials))
     known = design.analyses[0].method == "z"
     found = bounds(design.looks, design.alpha / 2)
-    df = np.array([[np.inf]]) if known else np.maximum(np.arange(sum(of_arms) + 1.0) - 2, 1)[None]
-    levels = (special.ndtr(np.clip(bound, -37, 37))[:, None] for bound in found)
-    upper, lower = (special.stdtrit(df, level) if not known else special.ndtri(level) for level in levels)
-    lower = np.where(np.isinf(found.lower)[:, None], -np.inf, lower)
+    df = np.maximum(np.arange(sum(of_arms) + 1.0) - 2, 1)
+    upper, lower = (bound[:, None].copy() if known else _critical(bound, df) for bound in found)
     idle = np.append((due[1:] == 0).all(axis=1), False)  # it sees no more children than the next
     upper[idle], lower[idle] = np.inf, -np.inf
-    return _stopped(effect, count, noise, np.ascontiguousarray(upper), np.ascontiguousarray(lower), chi_table())
+    return _stopped(effect, count, noise, upper, lower, chi_table())
+
+
+def _critical(bound: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return the critical values (K, M) of t tests with df (M,) and the one-sided levels of bounds (K,)."""
+    critical = -special.stdtrit(df, special.ndtr(-bound)[:, None])
+    return np.where(np.isinf(bound)[:, None], bound[:, None], critical)
 
 
 @compiled
@@ -47,8 +51,8 @@ def _stopped(effect, count, noise, upper, lower, table):
     children): critical values by children seen, or (K, 1) where the SD is known; table: see `generate.chi`."""
     scenarios, trials = effect.shape
     looks, known = count.shape[0], upper.shape[1] == 1
-    look = np.full((scenarios, trials), looks - 1)
-    outcome = np.full((scenarios, trials), NOTHING)
+    look = np.full((scenarios, trials), looks - 1, np.int8)
+    outcome = np.full((scenarios, trials), NOTHING, np.int8)
     for s in range(scenarios):
         for r in range(trials):
             seen1, seen0, mean1, mean0, total = 0.0, 0.0, effect[s, r], 0.0, 0.0

@@ -34,7 +34,7 @@ def in_sentences(looks: Looks, alpha: float) -> str:
     found = bounds(looks, alpha / 2)
     shares = joined([f"{100 * share:g}" for share in looks.at])
     one = len(looks.at) == 1
-    success = joined([f"{z:.3f}" for z in found.upper if z < NEVER])
+    success = joined([f"{z:.3f}" for z in found.upper if np.isfinite(z)])
     first = "the end" if looks.bounds == "none" else f"{'the look' if one else 'the looks'} and the end"
     sentences = [
         f"{'One look comes' if one else f'{NUMBERS[len(looks.at)]} looks come'} before the end, when {shares} % of the "
@@ -54,9 +54,6 @@ def in_sentences(looks: Looks, alpha: float) -> str:
 
 
 NUMBERS = ("", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-
-NEVER = 30.0
-"""A bound from which on nothing is beyond it."""
 
 
 def _made(looks: Looks) -> str:
