@@ -16,7 +16,7 @@ from gmfmsim.evidence.formulas.classical import mantel_haenszel_risk_ratio
 from gmfmsim.evidence.formulas.rates import bound_when_none, children_to_see_one, clopper_pearson
 from gmfmsim.evidence.read import read_tables
 from gmfmsim.faults import InputError
-from gmfmsim.model.event_kernels import log_likelihoods
+from gmfmsim.model.event_kernels import log_likelihoods, softplus_table
 from gmfmsim.model.safety import COEFFICIENTS, POINTS, Asked, SafetyPosterior, loading, safety_posterior
 from gmfmsim.model.safety_priors import SafetyPriors
 from gmfmsim.streams import stream
@@ -244,7 +244,7 @@ def test_a_study_is_integrated_as_scipy_does():
     start, beta = np.array([0, 2]), np.array([[-3.0, 0.4, 0.0, 0.3], [2.0, -1.0, 0.0, -0.5], [-9.0, 0.0, 0.0, 1.0]])
     for r, n, tau in itertools.product(((0, 0), (0, 3), (20, 57), (57, 57)), ((57, 57),), (0.05, 1.0, 4.0)):
         events, children = np.array(r, float), np.array(n, float)
-        found = log_likelihoods(beta, tau, design, events, children, start, rule)
+        found = log_likelihoods(beta, tau, design, events, children, start, rule, softplus_table())
         for row, value in zip(beta, found, strict=True):
             eta = (design * row).sum(axis=1)
 
@@ -261,7 +261,7 @@ def test_a_study_whose_newton_steps_would_go_to_and_fro_is_integrated():
     design, rule, mu = loading(0, True)[None], np.stack(POINTS), np.linspace(-9, 9, 721)
     beta, children = np.stack([mu, *np.zeros((3, mu.size))], axis=1), np.array([40.0])
     for r in (0.0, 1.0, 21.0, 40.0):
-        found = log_likelihoods(beta, 4.867, design, np.array([r]), children, np.array([0, 1]), rule)
+        found = log_likelihoods(beta, 4.867, design, np.array([r]), children, np.array([0, 1]), rule, softplus_table())
         assert np.all(np.diff(found, 2) < 1e-6)  # log-concave, and without jumps
         theta = mu[::60, None] + 4.867 * np.linspace(-12, 12, 20_001)
         log = r * theta - 40 * np.logaddexp(0, theta) - np.linspace(-12, 12, 20_001) ** 2 / 2

@@ -20,7 +20,7 @@ from scipy import special
 from gmfmsim.compute.algebra import cholesky, dot, gauss_hermite, gauss_legendre, inverse, product, transposed
 from gmfmsim.compute.roots import root
 from gmfmsim.evidence.events import ArmCount
-from gmfmsim.model.event_kernels import log_likelihoods
+from gmfmsim.model.event_kernels import hermite_tails, log_likelihoods, softplus_table
 from gmfmsim.model.safety_priors import UNIT_DOSE, SafetyPriors
 from gmfmsim.model.terms import route
 
@@ -221,11 +221,11 @@ def _density_of(counts: Sequence[ArmCount], priors: SafetyPriors) -> Density:
     events, n = (np.array([getattr(c, name) for c in arms], float) for name in ("events", "n"))
     names = [c.children for c in arms]
     first = np.array([i for i, name in enumerate(names) if i == 0 or name != names[i - 1]] + [len(names)])
-    rule, of = np.stack(POINTS), [priors.of(name) for name in COEFFICIENTS]
+    rule, table, of = np.stack(POINTS), softplus_table(), [priors.of(name) for name in COEFFICIENTS]
 
     def density(beta: np.ndarray, tau: float) -> np.ndarray:
         prior = sum(one.logpdf(beta[:, k]) for k, one in enumerate(of))
-        return log_likelihoods(np.ascontiguousarray(beta), tau, design, events, n, first, rule) + prior
+        return log_likelihoods(np.ascontiguousarray(beta), tau, design, events, n, first, rule, table) + prior
 
     return density
 
@@ -312,5 +312,4 @@ def _distribution(series: np.ndarray, t: np.ndarray) -> np.ndarray:
     c_0 Phi(t) - phi(t) sum_m c_m h_(m - 1)(t) / sqrt(m).
     """
     t = np.clip(t, -12.0, 12.0)
-    tail = sum(series[:, m + 1] * h / np.sqrt(m + 1) for m, h in enumerate(_hermite(t, series.shape[-1] - 1)))
-    return series[:, 0] * special.ndtr(t) - tail * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+    return series[:, 0] * special.ndtr(t) - hermite_tails(series, t) * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
