@@ -164,13 +164,6 @@ def outcome_of(design: Design, claimed: Claim) -> int:
     raise ValueError(f"the looks of {design.title} have bounds for its own claim and for harm alone")
 
 
-def level_in_looks(design: Design, outcome: int) -> float:
-    """Return the probability of an outcome where there is no effect, as n grows without bound."""
-    looks, at = design.looks, np.zeros(1)
-    found, shares = bounds(looks, design.alpha / 2), np.array(looks.shares)
-    return float(outcomes(found, shares, np.full(shares.size, np.inf), at)[outcome].sum())
-
-
 def seen_at(looks: Looks, sizes: tuple[int, ...], finished: np.ndarray) -> tuple[tuple[float, ...], ...]:
     """Return the children seen at each look, (K, A), where `finished` (A,) of `sizes` are seen at the end."""
     return tuple(

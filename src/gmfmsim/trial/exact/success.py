@@ -20,13 +20,14 @@ from gmfmsim.trial.decide import Claim, claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.doses import Curve, one_criterion, plateau_along, sided, success_of_contrast
 from gmfmsim.trial.exact.largest import Largest
-from gmfmsim.trial.exact.looks import in_sds, level_in_looks, outcome_of, stopping
+from gmfmsim.trial.exact.looks import in_sds, outcome_of, stopping
 from gmfmsim.trial.exact.rules import gauss
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.exact.unequal import chances_unequal
 from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
+from gmfmsim.trial.looks.bounds import without_effect
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
@@ -164,7 +165,8 @@ class Assurance:
         over, under = np.round(mean - low, 9), np.round(high - mean, 9)
         levels = [min((c.level for c in self.claimed if c.threshold == end), default=0.0) for end in (low, high)]
         if self.outcome is not None:
-            levels = [level_in_looks(self.design, self.outcome)] * 2
+            success, harm = without_effect(self.design.looks, self.design.alpha / 2)
+            levels = [success if self.outcome == 0 else harm] * 2
         on_border = np.where(over == 0, levels[0], 0) + np.where(under == 0, levels[1], 0)
         at_once = np.where((over > 0) & (under > 0), 1.0, on_border)
         inside = _below((mean - low) / np.where(fixed, 1, sd), df) - _below((mean - high) / np.where(fixed, 1, sd), df)

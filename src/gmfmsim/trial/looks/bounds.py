@@ -150,6 +150,17 @@ def _spending_both(looks: Looks, futility: Futility, level: float, shares: np.nd
     return at(root(missing, 0.5 * least, 2.5 * least, within=1e-10))
 
 
+def without_effect(looks: Looks, level: float) -> tuple[float, float]:
+    """Return the probabilities of success and of a stop for harm where there is no effect, as n grows without bound.
+
+    Bounds of futility are kept, binding or not, and those of success on the other side.
+    """
+    upper, lower = bounds(looks, level)
+    stop = np.append(np.maximum(lower, -upper)[:-1], upper[-1])
+    above, _, far_below = crossing(np.array(looks.shares), upper, stop, np.zeros(1), -upper)
+    return float(above.sum()), float(far_below.sum())
+
+
 def drift(looks: Looks, level: float, power: float) -> float:
     """Return the drift at which a trial stops for success with a probability: the mean of Z at the end.
 
