@@ -18,18 +18,17 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate one trial a truth at each n, and return the share that succeeds.
 
-    engine: "auto" for that of `engine_of`, or one that it names. The children and their sufficient statistics are
-    simulated by `operate`, which returns more figures; what follows is about two arms and one test. n (children
-    randomised per arm, times the arm's ratio) is the only thing that differs between the trials at one truth: they
-    share the same noise (common random numbers), so curves over n are smooth, and scenarios and
-    runs are paired. With n1, n0 completers, df = n1 + n0 - 2 and delta = effect / (sd sqrt(1/n1 + 1/n0)):
+    engine: "auto" for that of `engine_of`, or one that it names. Children and their sufficient statistics are simulated
+    by `operate`, which returns more figures; what follows is about two arms and one test. n (children randomised per
+    arm, times the arm's ratio) is the only thing that differs between the trials at one truth: they share the same
+    noise (common random numbers), so curves over n are smooth, scenarios and runs paired. With n1, n0 completers,
+    df = n1 + n0 - 2 and delta = effect / (sd sqrt(1/n1 + 1/n0)):
 
     - t: succeeds if delta + Z > t(1 - alpha/2, df) sqrt(W / df), with Z ~ Normal(0, 1), W ~ chi2(df);
     - z: succeeds if delta + Z > z(1 - alpha/2).
 
-    (Z, W) are the standardised difference of means and pooled variance: for normal changes they are sufficient,
-    and no child needs to be drawn. A trial in which an arm keeps fewer than two children does not succeed. Of a design
-    with looks each stage has its own, see `looks.simulate`.
+    (Z, W), the standardised difference of means and pooled variance, suffice for normal changes: no child is drawn. A
+    trial with an arm of fewer than two children does not succeed. Of looks each stage has its own: `looks.simulate`.
 
     truths: effect (scenario, draw, arm), sd_change (draw), batch (draw); see model.truths.
     Returns success and harm (significant against treatment), each with its MCSE, dims (scenario, n, analysis);
