@@ -23,10 +23,10 @@ from gmfmsim.streams import stream
 from gmfmsim.trial import exact
 from gmfmsim.trial.closed_form import sample_size
 from gmfmsim.trial.estimates import Criterion
-from gmfmsim.trial.exact.looks import OUTCOMES, Stopping, in_sds, nodes_of, stopping
+from gmfmsim.trial.exact.looks import Stopping, in_sds, nodes_of, stopping
 from gmfmsim.trial.exact.statistic import statistic
 from gmfmsim.trial.looks.bounds import bounds, conditional_power, drift, inflation, predictive_power, spent
-from gmfmsim.trial.looks.crossing import crossing
+from gmfmsim.trial.looks.crossing import OUTCOMES, crossing
 from gmfmsim.trial.looks.declare import FORMED, Looks
 from gmfmsim.trial.looks.simulate import stopped
 from gmfmsim.trial.looks.words import in_sentences

@@ -9,12 +9,13 @@ from scipy import special
 
 from gmfmsim.answer.sizing import SUCCESS, Sizing
 from gmfmsim.compute.text import percent
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.truths import known
 from gmfmsim.question.plan import Plan
 from gmfmsim.trial import exact
-from gmfmsim.trial.exact.looks import OUTCOMES
 from gmfmsim.trial.exact.statistic import statistic
-from gmfmsim.trial.looks.bounds import bounds, conditional_power, predictive_power
+from gmfmsim.trial.looks.bounds import bounds, conditional_power, critical, predictive_power
+from gmfmsim.trial.looks.crossing import OUTCOMES
 from gmfmsim.trial.recruitment import enrolled_by, months_to
 from gmfmsim.trial.size import SCENARIO
 
@@ -45,17 +46,18 @@ def looks_record(sizing: Sizing, n: int) -> dict[str, Any]:
     trial, looks = plan.trial, plan.trial.looks
     test = statistic(trial, trial.analyses[0])
     due = [sum(row) for row in looks.due(test.sizes(n))]
-    rows = [_bound(sizing, n, k, children) for k, children in enumerate(due)]
+    computed = {SUCCESS[name]: words for name, words in WORDS.items() if sizing.computed(SUCCESS[name])}
+    over = {name: exact.Assurance(trial, trial.analyses[0], sizing.belief(name)) for name in computed}
+    believed = over["new_study"].mixture if "new_study" in over else None
+    rows = [_bound(plan, believed, n, k, children) for k, children in enumerate(due)]
     randomised, months = (np.array([row[name] for row in rows]) for name in ("randomised", "months"))
     scenarios = []
-    for name, words in WORDS.items():
-        if not sizing.computed(SUCCESS[name]):
-            continue
-        stops = exact.Assurance(trial, trial.analyses[0], sizing.belief(SUCCESS[name])).stopping(n)
+    for name, words in computed.items():
+        stops = over[name].stopping(n)
         of_outcomes = {what: row.tolist() for what, row in zip(OUTCOMES, stops, strict=True)}
         average = {"expected_n": _average(stops, randomised), "stops_early": float(stops[:, :-1].sum())}
         average["expected_months"] = _average(stops, months) if plan.recruitment else None
-        scenarios.append({"scenario": SUCCESS[name], "words": words} | of_outcomes | average)
+        scenarios.append({"scenario": name, "words": words} | of_outcomes | average)
     return {
         "n_total": trial.total(n),
         "n_without_looks": _without_looks(sizing),
@@ -67,18 +69,16 @@ def looks_record(sizing: Sizing, n: int) -> dict[str, Any]:
     }
 
 
-def _bound(sizing: Sizing, n: int, look: int, children: int) -> dict[str, Any]:
-    """Return the bounds of one look of a plan."""
-    plan = sizing.prepared.plan
+def _bound(plan: Plan, believed: NormalMixture | None, n: int, look: int, children: int) -> dict[str, Any]:
+    """Return the bounds of one look of a plan; believed: the effect in a new study, None where it is not computed."""
     trial, looks = plan.trial, plan.trial.looks
     found, test = bounds(looks, trial.alpha / 2), statistic(trial, trial.analyses[0])
     seen = [size * test.kept for size in looks.due(test.sizes(n))[look]]
     median = float(trial.sd_change.ppf(np.array(0.5)))
     sigma = float(test.sigma(np.array([median]))[0])
-    se, df = sigma * math.sqrt(sum(1 / m for m in seen)), sum(seen) - len(seen)
+    se, df = sigma * math.sqrt(sum(1 / m for m in seen)), math.inf if test.known else max(sum(seen) - len(seen), 1)
     upper, lower, last = float(found.upper[look]), float(found.lower[look]), look == len(looks.at)
     never = math.isinf(upper)
-    critical = upper if test.known else -float(special.stdtrit(max(df, 1), special.ndtr(-upper)))
     row = {
         "look": look + 1,
         "share": looks.shares[look],
@@ -87,7 +87,7 @@ def _bound(sizing: Sizing, n: int, look: int, children: int) -> dict[str, Any]:
         "randomised": children,
         "upper": None if never else upper,
         "level": None if never else float(special.ndtr(-upper)),
-        "estimate": None if never else critical * se,
+        "estimate": None if never else critical(upper, df).item() * se,
         "lower": lower if math.isfinite(lower) and not last else None,
         "conditional_power": None,
         "predictive_power": None,
@@ -97,8 +97,7 @@ def _bound(sizing: Sizing, n: int, look: int, children: int) -> dict[str, Any]:
         effect = test.intercept + test.slope * plan.search.planning_value
         at_value = conditional_power(found, information, look, lower, np.array([effect]))
         row["conditional_power"] = at_value.item()
-        if sizing.computed("new_study"):
-            believed = exact.Assurance(trial, trial.analyses[0], sizing.belief()).mixture
+        if believed is not None:
             row["predictive_power"] = predictive_power(found, information, look, lower, believed)
     if plan.recruitment:
         row["months"] = months_to(trial, children, plan.recruitment) + (0 if last else looks.lag)

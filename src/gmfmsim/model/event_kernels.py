@@ -116,13 +116,13 @@ def _softplus(x, table):
 
 
 @compiled
-def hermite_tails(series, t):
-    """Return sum_m c_(m + 1) h_m(t) / sqrt(m + 1), (L,), for series c (L, M) at t (L,): h_m Hermite polynomials scaled
-    so that their squares have mean 1 over Normal(0, 1)."""
-    out = np.zeros(t.size)
+def hermite(t, count):
+    """Return the first Hermite polynomials (count, L) at t (L,), scaled so that their squares have mean 1 over
+    Normal(0, 1)."""
+    out = np.ones((count, t.size))
     for i in range(t.size):
         before, value = 0.0, 1.0
-        for m in range(series.shape[1] - 1):
-            out[i] += series[i, m + 1] * value / math.sqrt(m + 1)
+        for m in range(count - 1):
             before, value = value, (t[i] * value - math.sqrt(m) * before) / math.sqrt(m + 1)
+            out[m + 1, i] = value
     return out

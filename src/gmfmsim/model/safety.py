@@ -20,7 +20,7 @@ from scipy import special
 from gmfmsim.compute.algebra import cholesky, dot, gauss_hermite, gauss_legendre, inverse, product, transposed
 from gmfmsim.compute.roots import root
 from gmfmsim.evidence.events import ArmCount
-from gmfmsim.model.event_kernels import hermite_tails, log_likelihoods, softplus_table
+from gmfmsim.model.event_kernels import hermite, log_likelihoods, softplus_table
 from gmfmsim.model.safety_priors import UNIT_DOSE, SafetyPriors
 from gmfmsim.model.terms import route
 
@@ -291,19 +291,11 @@ def _new_study(new: bool) -> Iterator[tuple[float, float]]:
     return zip(*(part.tolist() for part in gauss_hermite(NEW_NODES)), strict=True) if new else iter([(0.0, 1.0)])
 
 
-def _hermite(t: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """Yield the first Hermite polynomials at t, scaled so that their squares have mean 1 over Normal(0, 1)."""
-    before, value = np.zeros_like(t), np.ones_like(t)
-    for m in range(count):
-        yield value
-        before, value = value, (t * value - np.sqrt(m) * before) / np.sqrt(m + 1)
-
-
 def _series(mass: np.ndarray) -> np.ndarray:
     """Return the series (..., M) in Hermite polynomials of a density over Normal(0, 1) with masses (..., M) at the
     nodes of Gauss and Hermite's rule."""
     size = mass.shape[-1]
-    return np.stack([dot(mass, polynomial) for polynomial in _hermite(gauss_hermite(size)[0], size)], axis=-1)
+    return np.stack([dot(mass, polynomial) for polynomial in hermite(gauss_hermite(size)[0], size)], axis=-1)
 
 
 def _distribution(series: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -312,4 +304,6 @@ def _distribution(series: np.ndarray, t: np.ndarray) -> np.ndarray:
     c_0 Phi(t) - phi(t) sum_m c_m h_(m - 1)(t) / sqrt(m).
     """
     t = np.clip(t, -12.0, 12.0)
-    return series[:, 0] * special.ndtr(t) - hermite_tails(series, t) * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+    each = zip(series.T[1:], hermite(t, series.shape[-1] - 1), strict=True)
+    tail = sum(c * h / np.sqrt(m) for m, (c, h) in enumerate(each, 1))
+    return series[:, 0] * special.ndtr(t) - tail * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)

@@ -40,7 +40,7 @@ def simulate(
     named = engine_of(design, engine)
     if named not in ("two_arm", "looks"):
         return operate(truths, design, n=n, seed=seed, engine=engine, advance=advance)
-    from gmfmsim.trial.looks.bounds import without_effect  # compiled code: loaded only where it is needed
+    from gmfmsim.trial.looks.bounds import rates_without_effect  # compiled code: loaded only where it is needed
 
     n = [int(k) for k in n]
     per_round = truths.attrs["posterior_draws"]
@@ -58,7 +58,7 @@ def simulate(
             hits[0, :, k] += _by_batch(benefit, starts)
             hits[1, :, k] += _by_batch(harm, starts)
             advance()
-    level = without_effect(design.looks, design.alpha / 2)[0] if design.looks else design.alpha / 2
+    level = rates_without_effect(design.looks, design.alpha / 2)[0] if design.looks else design.alpha / 2
     limit = (effect > 0) + level * (effect == 0)
     blocks = np.split(limit, truths.attrs["rounds"], axis=1)
     certain = sum(_by_batch(block, starts) for block in blocks)

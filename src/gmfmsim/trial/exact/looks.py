@@ -24,8 +24,8 @@ from gmfmsim.trial.design import Design
 from gmfmsim.trial.estimates import Criterion
 from gmfmsim.trial.exact.rules import completers_of, product_rule
 from gmfmsim.trial.exact.statistic import NEEDS_TWO
-from gmfmsim.trial.looks.bounds import Bounds, bounds
-from gmfmsim.trial.looks.crossing import crossing
+from gmfmsim.trial.looks.bounds import Bounds, bounds, critical
+from gmfmsim.trial.looks.crossing import OUTCOMES, stops
 from gmfmsim.trial.looks.declare import Looks
 
 NODES, WEIGHTS = gauss_legendre(10)
@@ -47,9 +47,6 @@ FARTHEST_SHIFT, FARTHEST_T, NO_TAIL = 36.0, 1e6, 1e-12
 
 NO_MORE = 1e-9
 """The share of the information that counts as no more."""
-
-OUTCOMES = ("success", "futility", "harm")
-"""What a trial stops with: at the last look, futility is that it has shown nothing."""
 
 
 class Stopping(NamedTuple):
@@ -125,27 +122,25 @@ def stopping(design: Design, test: Statistic, truth: NormalMixture, n: int) -> n
     The probabilities miss from 1 what has too few children left. Children are lost evenly: of those due at a look the
     share that is lost in all.
     """
-    looks = design.looks.model_dump_json()
-    return stopping_of(looks, design.alpha / 2, test.sizes(n), test.kept, test.known).over(truth)
+    return stopping_of(design.looks, design.alpha / 2, test.sizes(n), test.kept, test.known).over(truth)
 
 
 @lru_cache(maxsize=512)
-def stopping_of(looks: str, level: float, sizes: tuple[int, ...], kept: float, known: bool) -> Stopping:
+def stopping_of(looks: Looks, level: float, sizes: tuple[int, ...], kept: float, known: bool) -> Stopping:
     """Return how a trial of `sizes` (A,) children, of whom a share is kept, stops; known: the SD, a z test."""
-    of = Looks.model_validate_json(looks)
-    found, rules = bounds(of, level), []
+    found, rules = bounds(looks, level), []
     for size in sizes:
         few = 4 if size * kept < FEW_COMPLETERS else 2
         rules.append(completers_of(size, kept, NEEDS_TWO, few))
     units, weight = product_rule(rules)
-    expected = seen_at(of, sizes, np.array(sizes) * kept)
+    expected = seen_at(looks, sizes, np.array(sizes) * kept)
     first, last = (math.sqrt(1 / _unit_variance(row)) for row in (expected[0], expected[-1]))
     reach = (SETTLED + min(float(found.upper[0]), SETTLED) + 2) / first
     panels = math.ceil(2 * reach * last / PANEL)
     edges = np.linspace(-reach, reach, panels + 1)
-    value = np.zeros((len(OUTCOMES), len(of.shares), panels * NODES.size))
+    value = np.zeros((len(OUTCOMES), len(looks.shares), panels * NODES.size))
     for finished, chance in zip(units.T, weight.tolist(), strict=True):
-        seen = seen_at(of, sizes, finished)
+        seen = seen_at(looks, sizes, finished)
         information = np.array([1 / _unit_variance(row) for row in seen])
         df = np.array([math.inf if known else sum(row) - len(row) for row in seen])
         value += chance * outcomes(found, information, df, nodes_of(edges))
@@ -193,10 +188,8 @@ def outcomes(found: Bounds, information: np.ndarray, df: np.ndarray, effect: np.
     can = df > 1 - 1e-9
     upper = np.where(can, _moved(found.upper, df, shift), np.inf)
     harm = np.where(can, -_moved(found.upper, df, -shift), -np.inf)
-    lower = np.maximum(np.where(can, -_moved(-found.lower, df, -shift), -np.inf), harm)
-    lower[:, -1] = upper[:, -1]
-    above, below, far_below = crossing(information, upper, lower, effect, harm)
-    return np.stack([above.T, (below - far_below).T, far_below.T])
+    lower = np.where(can, -_moved(-found.lower, df, -shift), -np.inf)
+    return stops(information, upper, lower, harm, effect).transpose(0, 2, 1)
 
 
 def _moved(bound: np.ndarray, df: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -208,8 +201,7 @@ def _moved(bound: np.ndarray, df: np.ndarray, shift: np.ndarray) -> np.ndarray:
     if not estimated.any():
         return np.broadcast_to(bound, shift.shape)
     of = np.where(estimated, np.maximum(df, 1), 1)
-    t = -special.stdtrit(of, special.ndtr(-np.where(estimated, bound, 0)))
-    t = np.clip(t, -FARTHEST_T, FARTHEST_T)
+    t = np.clip(critical(bound, of), -FARTHEST_T, FARTHEST_T)
     rough = shift - (shift - t) / np.sqrt(1 + t**2 / (2 * of))
     tail = special.nctdtr(of, np.clip(shift, -FARTHEST_SHIFT, FARTHEST_SHIFT), t)
     counts = (tail > NO_TAIL) & (tail < 1 - NO_TAIL) & (np.abs(shift) < FARTHEST_SHIFT)

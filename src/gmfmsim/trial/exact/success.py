@@ -27,7 +27,7 @@ from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
 from gmfmsim.trial.exact.unequal import chances_unequal
 from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
-from gmfmsim.trial.looks.bounds import without_effect
+from gmfmsim.trial.looks.bounds import rates_without_effect
 
 MIXING, FEW_DF = 24, 4
 """Normal components that stand for one Student-t one, from these degrees of freedom on; below, eight times more."""
@@ -86,6 +86,8 @@ class Assurance:
 
     def at(self, n: int) -> float:
         """Return the probability of success at n. Raises ValueError for an n that the design cannot have."""
+        if self.outcome is not None:
+            return _share(float(self.stopping(n)[self.outcome].sum()))
         return _share(self.largest.at(n)) if self.largest else self._over(n, self.sigma, self.share)
 
     def stopping(self, n: int) -> np.ndarray:
@@ -95,13 +97,13 @@ class Assurance:
     def at_sd(self, n: int, sd: float) -> float:
         """Return success at n where the SD of change is known. Raises ValueError as `at`, and for an SD not above 0."""
         sigma, share = unit_sds(self.design, self.analysis, Fixed(dist="fixed", value=sd))
+        if self.outcome is not None:
+            stops = stopping(self.design, self.test, in_sds(self.mixture, sigma, share), n)
+            return _share(float(stops[self.outcome].sum()))
         return _share(self._of_largest(sigma, share).at(n)) if self.largest else self._over(n, sigma, share)
 
     def _over(self, n: int, sigma: np.ndarray, share: np.ndarray) -> float:
         """Return success at n over SDs of a unit (J,) with these shares."""
-        if self.outcome is not None:
-            truth = self.in_sds if sigma is self.sigma else in_sds(self.mixture, sigma, share)
-            return _share(float(stopping(self.design, self.test, truth, n)[self.outcome].sum()))
         left = completed(self.test, n)
         if not left.weight.size:
             return 0.0
@@ -165,7 +167,7 @@ class Assurance:
         over, under = np.round(mean - low, 9), np.round(high - mean, 9)
         levels = [min((c.level for c in self.claimed if c.threshold == end), default=0.0) for end in (low, high)]
         if self.outcome is not None:
-            success, harm = without_effect(self.design.looks, self.design.alpha / 2)
+            success, harm = rates_without_effect(self.design.looks, self.design.alpha / 2)
             levels = [success if self.outcome == 0 else harm] * 2
         on_border = np.where(over == 0, levels[0], 0) + np.where(under == 0, levels[1], 0)
         at_once = np.where((over > 0) & (under > 0), 1.0, on_border)

@@ -12,7 +12,7 @@ from gmfmsim.compute.algebra import dot, gauss_hermite
 from gmfmsim.compute.arguments import scalar
 from gmfmsim.compute.roots import root
 from gmfmsim.dist.mixture import NormalMixture, on_grids
-from gmfmsim.trial.looks.crossing import crossing
+from gmfmsim.trial.looks.crossing import crossing, stops
 from gmfmsim.trial.looks.declare import FORMED, Futility, Looks
 
 FARTHEST = 38.0
@@ -47,14 +47,6 @@ def spent(which: str, shape: float | None, total: float, share: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _bounds(looks: str, level: float) -> Bounds:
-    placed = _found(Looks.model_validate_json(looks), level)
-    found = Bounds(*(np.where(abs(z) < FARTHEST - 1, z, np.copysign(np.inf, z)) for z in placed))
-    for bound in found:
-        bound.setflags(write=False)  # remembered, and shared by all who ask
-    return found
-
-
 def bounds(looks: Looks, level: float) -> Bounds:
     """Return the bounds of looks at a one-sided level, which all of them together keep where there is no effect.
 
@@ -63,7 +55,21 @@ def bounds(looks: Looks, level: float) -> Bounds:
     Raises ValueError for a level that is not between 0 and a half, or where bounds of futility would cross those of
     success.
     """
-    return _bounds(looks.model_dump_json(), scalar("level", level, above=0, below=0.5))
+    placed = _found(looks, scalar("level", level, above=0, below=0.5))
+    found = Bounds(*(np.where(abs(z) < FARTHEST - 1, z, np.copysign(np.inf, z)) for z in placed))
+    for bound in found:
+        bound.setflags(write=False)  # remembered, and shared by all who ask
+    return found
+
+
+def critical(bound: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Return the critical values (...) of t tests with df (...) and the one-sided levels of bounds (...).
+
+    Infinite bounds stay as they are, and all of them at infinite df.
+    """
+    finite = np.isfinite(bound) & np.isfinite(df)
+    t = -special.stdtrit(np.where(finite, df, 1), special.ndtr(-np.where(finite, bound, 0)))
+    return np.where(finite, t, bound)
 
 
 def _found(looks: Looks, level: float) -> Bounds:
@@ -150,15 +156,14 @@ def _spending_both(looks: Looks, futility: Futility, level: float, shares: np.nd
     return at(root(missing, 0.5 * least, 2.5 * least, within=1e-10))
 
 
-def without_effect(looks: Looks, level: float) -> tuple[float, float]:
+def rates_without_effect(looks: Looks, level: float) -> tuple[float, float]:
     """Return the probabilities of success and of a stop for harm where there is no effect, as n grows without bound.
 
     Bounds of futility are kept, binding or not, and those of success on the other side.
     """
     upper, lower = bounds(looks, level)
-    stop = np.append(np.maximum(lower, -upper)[:-1], upper[-1])
-    above, _, far_below = crossing(np.array(looks.shares), upper, stop, np.zeros(1), -upper)
-    return float(above.sum()), float(far_below.sum())
+    success, _, harm = stops(np.array(looks.shares), upper, lower, -upper, np.zeros(1)).sum(axis=(1, 2))
+    return float(success), float(harm)
 
 
 def drift(looks: Looks, level: float, power: float) -> float:

@@ -16,6 +16,9 @@ NODES, WEIGHTS = gauss_legendre(10)
 PANEL = 2.0
 """The width of a panel in SDs of what changes fastest there."""
 
+OUTCOMES = ("success", "futility", "harm")
+"""What a trial stops with: at the last look, futility is that it has shown nothing."""
+
 REACH = 8.5
 """How far from its mean a statistic is followed, in SDs: 2e-17 lies beyond."""
 
@@ -39,6 +42,20 @@ def crossing(
     found = np.zeros((3, *shape))
     _cross(np.asarray(information, float), *bounds, drift, found, NODES, WEIGHTS)
     return found
+
+
+def stops(
+    information: np.ndarray, upper: np.ndarray, lower: np.ndarray, harm: np.ndarray, drift: np.ndarray
+) -> np.ndarray:
+    """Return P(a trial stops with OUTCOMES at look k), (3, Q, K), at drifts (Q,).
+
+    It stops above upper with success, below harm with harm, else below lower for futility; all of it (Q, K) or (K,).
+    """
+    shape = drift.size, information.size
+    stop = np.broadcast_to(np.maximum(lower, harm), shape).copy()
+    stop[:, -1] = np.broadcast_to(upper, shape)[:, -1]
+    above, below, far_below = crossing(information, upper, stop, drift, harm)
+    return np.stack([above, below - far_below, far_below])
 
 
 @compiled

@@ -107,6 +107,9 @@ class Looks(Spec):
             raise PydanticCustomError("looks", "{words}", {"words": "; ".join(problems)})
         return self
 
+    def __hash__(self):
+        return hash(self.model_dump_json())  # lists have none: what is found of looks is remembered by them
+
     @property
     def shares(self) -> tuple[float, ...]:
         """Shares of the children at all looks, the end among them."""

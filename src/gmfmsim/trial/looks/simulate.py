@@ -5,15 +5,14 @@ is drawn. The SD is estimated at every look from all children seen by then.
 """
 
 import numpy as np
-from scipy import special
 
 from gmfmsim.compute.compiled import compiled
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.generate.chi import chi, chi_table
-from gmfmsim.trial.looks.bounds import bounds
+from gmfmsim.trial.looks.bounds import bounds, critical
 
 SUCCESS, NOTHING, HARM = 0, 1, 2
-"""What a trial stops with: positions in exact.looks.OUTCOMES."""
+"""What a trial stops with: positions in crossing.OUTCOMES."""
 
 
 def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -31,17 +30,11 @@ def stopped(design: Design, n: int, effect: np.ndarray, rng: np.random.Generator
     noise = rng.standard_normal((len(due), 3, trials))
     known = design.analyses[0].method == "z"
     found = bounds(design.looks, design.alpha / 2)
-    df = np.maximum(np.arange(sum(of_arms) + 1.0) - 2, 1)
-    upper, lower = (bound[:, None].copy() if known else _critical(bound, df) for bound in found)
+    df = np.full(1, np.inf) if known else np.maximum(np.arange(sum(of_arms) + 1.0) - 2, 1)
+    upper, lower = (critical(bound[:, None], df) for bound in found)
     idle = np.append((due[1:] == 0).all(axis=1), False)  # it sees no more children than the next
     upper[idle], lower[idle] = np.inf, -np.inf
     return _stopped(effect, count, noise, upper, lower, chi_table())
-
-
-def _critical(bound: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """Return the critical values (K, M) of t tests with df (M,) and the one-sided levels of bounds (K,)."""
-    critical = -special.stdtrit(df, special.ndtr(-bound)[:, None])
-    return np.where(np.isinf(bound)[:, None], bound[:, None], critical)
 
 
 @compiled
