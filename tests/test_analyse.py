@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.trial.analyse.contrast import changes
 from gmfmsim.trial.analyse.kernels.ancova import ancova
 from gmfmsim.trial.analyse.kernels.moments import moments_of, until
@@ -221,18 +222,26 @@ def test_known_responders_fail_where_all_are_alike():
 
 @pytest.mark.parametrize("df", [12, *(pytest.param(df, marks=pytest.mark.slow) for df in (1, 3, 97, 800))])
 @pytest.mark.parametrize(
-    ("estimate", "prior"), [(1.4, (0.0, 1.0)), (3.0, (0.0, 0.4)), (-2.0, (1.0, 5.0)), (20.0, (0.0, 0.3))]
+    ("estimate", "prior"),
+    [
+        (1.4, ([1], [0.0], [1.0])),
+        (3.0, ([1], [0.0], [0.4])),
+        (-2.0, ([1], [1.0], [5.0])),
+        (20.0, ([1], [0.0], [0.3])),
+        (-1.0, ([0.5, 0.3, 0.2], [2.0, 2.5, 0.0], [0.7, 2.0, 8.0])),
+    ],
 )
 def test_reference_posterior_equals_quadrature(df, estimate, prior):
-    """The last estimate is 21 standard deviations of the difference from its prior mean."""
-    se = 0.9
-    mean, sd, low, high = (x[0] for x in posterior([estimate], [se], [df], *prior, 0.025))
+    """The last estimate of one component is 21 standard deviations of the difference from its prior mean."""
+    se, prior = 0.9, NormalMixture(*map(np.array, prior))
+    mean, sd, low, high = (x[0] for x in posterior([estimate], [se], [df], prior, 0.025))
 
     def density(x):
-        return np.exp(stats.t.logpdf((x - estimate) / se, df) + stats.norm.logpdf(x, *prior) - top)
+        of_prior = special.logsumexp(stats.norm.logpdf(np.expand_dims(x, -1), prior.means, prior.sds), -1, prior.weight)
+        return np.exp(stats.t.logpdf((x - estimate) / se, df) + of_prior - top)
 
     top = 0.0
-    grid = np.linspace(prior[0] - 12 * prior[1], prior[0] + 12 * prior[1], 20001)
+    grid = np.linspace((prior.means - 12 * prior.sds).min(), (prior.means + 12 * prior.sds).max(), 20001)
     top = np.log(density(grid).max())
     ends, points = (grid[0], grid[-1]), sorted([low, mean, high])
 
@@ -250,7 +259,7 @@ def test_reference_posterior_equals_quadrature(df, estimate, prior):
 
 def test_known_flat_posterior_is_the_ancova_and_a_wide_prior_is_nearly_flat():
     trials = made(np.random.default_rng(9), (12, 12), 50, effect=3)
-    wide, sceptical = ({"method": "bayes", "prior_sd": sd} for sd in (1000, 1.0))
+    wide, sceptical = ({"method": "bayes", "prior": [{"mean": 0, "sd": sd}]} for sd in (1000, 1.0))
     found = analyse(trials, design_of("ancova", "bayes", wide, sceptical))
     for part in ("estimate", "se", "low", "high", "benefit"):
         np.testing.assert_array_equal(getattr(found["bayes (flat)"], part), getattr(found["ancova"], part))
@@ -402,7 +411,7 @@ ALL_BETWEEN = (
     "ancova",
     "wilcoxon",
     {"method": "responder", "margin": 3},
-    {"method": "bayes", "prior_sd": 2},
+    {"method": "bayes", "prior": [{"mean": 0, "sd": 2}]},
 )
 
 

@@ -181,7 +181,7 @@ SHORT = {"month": 6, "ratio": 2.0, "dropout": 0.1, "sd_change": 6, "baseline_cor
         ({"evidence": {"select": {}, "readings": {"Huang2018": "as_printed"}}}, True),
         ({"alternatives": [{"label": "other", "search": {"target": {"value": 0.9}}}]}, True),
         ({"alternatives": [{"model": {"name": "emax"}, "trial": {"dropout": 0.3}}]}, True),
-        ({"analysis": {"method": "bayes", "prior_sd": 2.0, "alpha": 0.1}}, True),
+        ({"analysis": {"method": "bayes", "prior": [{"mean": 0, "sd": 2.0}], "alpha": 0.1}}, True),
         ({"trial": {"dropout": 1.5}}, False),
         ({"trial": {"month": "twelve"}}, False),
         ({"trial": {"sd_change": {"dist": "fixed", "mean": 6.0}}}, False),

@@ -27,6 +27,12 @@ from gmfmsim.trial.simulate import simulate
 
 SPREAD = {"dist": "lognormal", "median": 6.0, "sigma": 0.3}
 MIXED = belief(np.array([0.5, 0.3, 0.2]), np.array([2.0, 3.5, 0.5]), np.array([1.0, 0.4, 0.0]))
+INFORMED = {
+    "method": "bayes",
+    "prior": [{"weight": 0.6, "mean": 2.2, "sd": 1.2}, {"weight": 0.4, "mean": 2.4, "sd": 3}],
+    "robust": {"weight": 0.2, "sd": 8},
+}
+WRONG = {"method": "bayes", "prior": [{"mean": 6, "sd": 0.8}]}
 MARGIN = {"claim": "equivalence", "margin": 3}
 UNEQUAL = [arm("control"), arm("cells", 5e7, ratio=2)]
 
@@ -205,6 +211,13 @@ CASES = {
         20_000,
     ),
     "bayes, flat": (normal_design(analyses=[{"method": "bayes"}]), (20,), 10_000),
+    "bayes, a prior": (normal_design(analyses=[INFORMED], children={"dropout": 0.2}), (12, 30), 10_000),
+    "bayes, a prior that is wrong": (normal_design(analyses=[WRONG], children={"dropout": 0.1}), (10, 40), 10_000),
+    "non-inferiority, a prior": (
+        normal_design(analyses=[INFORMED], objective={"claim": "non_inferiority", "margin": 2}),
+        (20,),
+        10_000,
+    ),
     "non-inferiority": (
         normal_design(analyses=[{"method": "t"}], objective={"claim": "non_inferiority", "margin": 2}),
         (20,),
@@ -311,7 +324,8 @@ def test_required_n_is_the_smallest_that_the_design_can_have(kind):
         (population_design(), "growth curves"),
         (normal_design(analyses=[{"method": "wilcoxon"}]), "no law"),
         (normal_design(analyses=[{"method": "z"}]), "estimated"),
-        (normal_design(analyses=[{"method": "bayes", "prior_sd": 2}]), "prior"),
+        (normal_design(analyses=[{"method": "bayes", "prior": "evidence"}]), "prior"),
+        (normal_design(analyses=[INFORMED], objective=MARGIN), "two criteria"),
         (normal_design("cluster", children={"dropout": 0.1}), "different sizes"),
         (normal_design(randomisation={"method": "simple"}), "arm sizes vary"),
         (normal_design(children={"response_sd": 2}), "respond differently"),

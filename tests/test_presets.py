@@ -224,7 +224,9 @@ def test_a_protocol_says_every_number_of_its_design(designs, name):
     assert all(f"({size}" in text or f", {size} ch" in text for size in design.sizes(n).values())
     said = [*design.visits, design.month, design.alpha, design.objective.margin, 100 * design.dropout]
     said += [v for a in design.analyses for k, v in a.model_dump().items() if k in ("margin", "n", "mean", "sd") and v]
-    said += [v for a in design.analyses for k, v in a.model_dump().items() if k in ("allowance", "prior_sd") and v]
+    said += [a.allowance for a in design.analyses if hasattr(a, "allowance")]
+    priors = [a.prior for a in design.analyses if isinstance(getattr(a, "prior", None), list)]
+    said += [value for prior in priors for component in prior for value in (component.mean, component.sd)]
     said += [arm.ratio for arm in design.arms if arm.ratio > 1]
     said += [getattr(design, key) for key in ("cluster_size",) if hasattr(design, key)]
     said += [getattr(design, k).value for k in ("icc", "pair_correlation", "carry_over") if hasattr(design, k)]

@@ -92,7 +92,7 @@ def test_what_promises_no_rate_is_known_and_why():
     def pulled(design: Design, analysis) -> bool:
         if isinstance(analysis, OneSample):
             return abs(design.children.volunteer_gain.value * min(design.month / 12, 1) - analysis.allowance) > 1e-9
-        return isinstance(analysis, Historical) or (isinstance(analysis, Bayes) and analysis.prior_sd is not None)
+        return isinstance(analysis, Historical) or (isinstance(analysis, Bayes) and analysis.prior != "flat")
 
     for name, analysis in PAIRS:
         assert (rows(name)[analysis.label]["nominal"] is None) == pulled(DESIGNS[name], analysis), (

@@ -128,7 +128,7 @@ def _all_on_the_border(design: Design) -> Design:
 
 def _promises(design: Design, analysis: AnalysisSpec) -> bool:
     """Whether an analysis promises the nominal rate: what it estimates tends to the effect."""
-    if isinstance(analysis, Historical) or (isinstance(analysis, Bayes) and analysis.prior_sd is not None):
+    if isinstance(analysis, Historical) or (isinstance(analysis, Bayes) and analysis.prior != "flat"):
         return False
     alone = design.model_copy(update={"analyses": [analysis], "objective": Objective()})
     return limit(alone, np.zeros((len(design.arms), 1)), SEED).item() == design.alpha / 2

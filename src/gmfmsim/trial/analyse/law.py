@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gmfmsim.dist.mixture import NormalMixture
+
 Factors = Callable[[np.ndarray], np.ndarray]
 """From SDs of change (J,) to the lower Cholesky factors (1 + V, 1 + V, J) of the covariance of a child's scores."""
 
@@ -32,7 +34,8 @@ class Statistic(NamedTuple):
     cells do to the units of a group, () for none. adjusted: for the baseline, which takes a degree of freedom and
     inflates the standard error by its imbalance (Wald's test in the linear model; Cochran 1957). known: the SD needs no
     estimate. separate: each group's variance is estimated by itself (Welch 1947), not one of all groups. doses: a test
-    along doses, whose weights are its own; then slope is the share of effects that is present.
+    along doses, whose weights are its own; then slope is the share of effects that is present. prior: of what is
+    estimated; a criterion then holds by its posterior probability.
     """
 
     weights: tuple[float, ...]
@@ -47,6 +50,7 @@ class Statistic(NamedTuple):
     known: bool = False
     separate: bool = False
     doses: AlongDoses | None = None
+    prior: NormalMixture | None = None
 
     @property
     def unequal(self) -> bool:

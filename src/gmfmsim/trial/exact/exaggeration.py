@@ -29,11 +29,11 @@ def exaggeration(design: Design, analysis, effect: float, n: int) -> Exaggeratio
     the mean correlation within units: over a law of SDs with heavy tails the mean size of an estimate has no meaning.
     Source: Gelman & Carlin 2014.
 
-    None of an effect that is not above 0, and where the law is not known, of unequal variances, along doses or with
-    looks, whose estimates are biased by them.
+    None of an effect that is not above 0, and where the law is not known, of unequal variances, along doses, under a
+    prior or with looks, whose estimates are biased by them.
     """
     test = law(design, analysis)
-    if isinstance(test, str) or test.doses or test.unequal or design.looks:
+    if isinstance(test, str) or test.doses or test.unequal or test.prior or design.looks:
         return None
     theta = test.intercept + test.slope * effect
     if not theta > 0:

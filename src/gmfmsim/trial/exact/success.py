@@ -25,6 +25,7 @@ from gmfmsim.trial.exact.rules import gauss
 from gmfmsim.trial.exact.statistic import Completed, Statistic, completed, standard_error, statistic
 from gmfmsim.trial.exact.table import WIDTH, Table
 from gmfmsim.trial.exact.tails import Truth, chances
+from gmfmsim.trial.exact.under_prior import chances_under
 from gmfmsim.trial.exact.unequal import chances_unequal
 from gmfmsim.trial.exact.unit_sds import by_correlation, unit_sd, unit_sds
 from gmfmsim.trial.looks.bounds import rates_without_effect
@@ -69,7 +70,7 @@ class Assurance:
     def _given(self, se: np.ndarray, df: float) -> np.ndarray:
         """Return success (M,) at standard errors se (M,) and degrees of freedom."""
         truth, weight = self._smeared(float(se.min()))
-        return dot(chances(truth, self.claimed, se, df, self.test.adjusted), weight)
+        return dot(met(self.test, truth, self.claimed, se, df), weight)
 
     def _smeared(self, se: float) -> tuple[Truth, np.ndarray]:
         """Return components of the truth for standard errors from `se` on, and their weights.
@@ -148,7 +149,7 @@ class Assurance:
             return self._of_contrast(one, self.sigma, self.share)
         se = standard_error(self.test, units, self.sigma)
         truth, share = self._smeared(float(se.min()))
-        found = dot(chances(truth, self.claimed, se, math.inf, False), share)
+        found = dot(met(self.test._replace(adjusted=False), truth, self.claimed, se, math.inf), share)
         return _share(float(dot(found, self.share)))
 
     def plateau(self) -> float:
@@ -232,9 +233,17 @@ def _power(test: Statistic, at: tuple[list[int], np.ndarray, np.ndarray], criter
             if test.unequal:
                 found = np.array([chances_unequal(truth, criteria, test, units, s) for s in sigma.tolist()])
             else:
-                found = chances(truth, criteria, math.sqrt(scale) * sigma, float(df), test.adjusted)
+                found = met(test, truth, criteria, math.sqrt(scale) * sigma, float(df))
             values[i] += weight * found
     return values
+
+
+def met(test: Statistic, truth: Truth, claimed: Claim, se: np.ndarray, df: float) -> np.ndarray:
+    """Return P(the claim is made) (M, K) at standard errors se (M,), of an interval or of a posterior."""
+    if test.prior is None:
+        return chances(truth, claimed, se, df, test.adjusted)
+    (only,) = claimed
+    return chances_under(truth, only, se, df, test.adjusted, test.prior)
 
 
 def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:

@@ -1,4 +1,4 @@
-"""Posterior of the effect from a linear model and a normal prior."""
+"""Posterior of the effect from a linear model and a prior that is a mixture of normals."""
 
 import math
 
@@ -6,36 +6,42 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.compiled import compiled
+from gmfmsim.dist.mixture import NormalMixture
 
 DEEP = 37.0
 """Minus the logarithm of the weight, against the largest, below which a node of the mixture counts for nothing."""
 
+NODES = 4096
+"""Nodes of log W at most."""
 
-def posterior(estimate, se, df, prior_mean: float, prior_sd: float, tail: float) -> tuple[np.ndarray, ...]:
+
+def posterior(estimate, se, df, prior: NormalMixture, tail: float) -> tuple[np.ndarray, ...]:
     """Return mean, SD, and the quantiles at tail and 1 - tail of the posterior of the effect, (R,) each.
 
     Under a flat prior of the other coefficients and 1 / sigma, the likelihood of the effect theta is that of Student's
-    t: (theta - estimate) / se on df; here times Normal(prior_mean, prior_sd^2). As a scale mixture, theta given
-    W ~ chi2(df) is normal with precision W / (df se^2), and W counts with weight chi2(W; df)
-    Normal(estimate; prior_mean, prior_sd^2 + df se^2 / W). The mixture is summed by the trapezoidal rule on log W,
+    t: (theta - estimate) / se on df; here times a mixture of Normal(mean_m, sd_m^2). As a scale mixture, theta given
+    m and W ~ chi2(df) is normal with precision 1 / sd_m^2 + W / (df se^2), and W and m count with weight chi2(W; df)
+    weight_m Normal(estimate; mean_m, sd_m^2 + df se^2 / W). The mixture is summed by the trapezoidal rule on log W,
     whose error falls exponentially with the number of nodes: tail probabilities agree with quadrature to 1e-9.
     """
     z = float(special.ndtri(1 - tail))
     parts = (np.asarray(x, float) for x in (estimate, se, df))
-    return _posterior(*parts, float(prior_mean), float(prior_sd), float(tail), z)
+    return _posterior(*parts, np.log(prior.weight), prior.means, prior.sds, float(tail), z)
 
 
 @compiled
-def _posterior(estimate, se, df, prior_mean, prior_sd, tail, z):
+def _posterior(estimate, se, df, log_weight, means, sds, tail, z):
     trials = estimate.size
     mean, sd, low, high = np.empty(trials), np.empty(trials), np.empty(trials), np.empty(trials)
-    room = 4096
+    room = NODES * means.size
     weight, centre, spread = np.empty(room), np.empty(room), np.empty(room)
     for r in range(trials):
-        half, apart, prior = df[r] / 2, (estimate[r] - prior_mean) ** 2, prior_sd * prior_sd
+        half, least = df[r] / 2, se[r] * se[r]
         # No node can gain more than this over the weight that its W has under chi2 alone.
-        gain = min(apart / (2 * (prior + se[r] * se[r])), 300.0)
-        step = min(0.6 / math.sqrt(half), 0.25)
+        gain = 0.0
+        for m in range(means.size):
+            gain = max(gain, min((estimate[r] - means[m]) ** 2 / (2 * (sds[m] * sds[m] + least)), 300.0))
+        step = min(0.8 / math.sqrt(half), 0.25)
         count, largest = 0, -np.inf
         for side in (-1, 1):
             i = 0 if side < 0 else 1
@@ -44,13 +50,16 @@ def _posterior(estimate, se, df, prior_mean, prior_sd, tail, z):
                 under_chi2 = half * (u - math.exp(u) + 1)
                 if under_chi2 < -DEEP - gain:
                     break
-                data = se[r] * se[r] * math.exp(-u)
-                total = prior + data
-                weight[count] = under_chi2 - 0.5 * (math.log(total) + apart / total)
-                centre[count] = (estimate[r] * prior + prior_mean * data) / total
-                spread[count] = math.sqrt(prior * data / total)
-                largest = max(largest, weight[count])
-                count += 1
+                data = least * math.exp(-u)
+                for m in range(means.size):
+                    prior = sds[m] * sds[m]
+                    total = prior + data
+                    apart = (estimate[r] - means[m]) ** 2
+                    weight[count] = under_chi2 + log_weight[m] - 0.5 * (math.log(total) + apart / total)
+                    centre[count] = (estimate[r] * prior + means[m] * data) / total
+                    spread[count] = math.sqrt(prior * data / total)
+                    largest = max(largest, weight[count])
+                    count += 1
                 i += 1
         kept, total, first, second = 0, 0.0, 0.0, 0.0
         for k in range(count):
