@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from gmfmsim.answer.prior import informed
 from gmfmsim.answer.sizing import Sizing, in_figures
 from gmfmsim.answer.truths import at_months
 from gmfmsim.compute.executors import in_order
@@ -36,14 +37,14 @@ def sizing_of(prepared: Prepared, fitting: Callable[[], list[Member]]) -> Sizing
     """Return a plan with its models, fitted once they are asked for.
 
     Where a model has a course in time and the design several visits and no onset of its own, the share of the effect
-    that is present at each visit is that of the models.
+    that is present at each visit is that of the models; analyses that take the evidence as prior know it.
     """
     sizing, trial = Sizing(prepared, fitting, remembers=True), prepared.plan.trial
     if not (prepared.has_course and trial.TAKES_ONSET and trial.onset is None and len(trial.visits) > 1):
-        return sizing
+        return informed(sizing)
     members = sizing.members
     trial = trial.model_copy(update={"onset": onset_of(prepared, members)})
-    return Sizing(_with(prepared, trial), lambda: members, remembers=True)
+    return informed(Sizing(_with(prepared, trial), lambda: members, remembers=True))
 
 
 def onset_of(prepared: Prepared, members: list[Member]) -> list[float]:

@@ -51,7 +51,7 @@ class Assurance:
         self.test = statistic(design, analysis)
         self.curves = _curves(belief, self.test, design) if self.test.doses else []
         self.belief = _estimated(belief, self.test)
-        self.mixture = _normals(*self.belief)
+        self.mixture = normals(*self.belief)
         self.smeared: dict[int, tuple[Truth, np.ndarray]] = {}
         self.analysis = analysis
         self.sigma, self.share = unit_sds(design, analysis, design.sd_change)
@@ -256,7 +256,7 @@ def _curves(belief: Belief, test: Statistic, design: Design) -> list[Curve]:
     loading, of_loading = np.unique(belief.loading, axis=0, return_inverse=True)
     for number, row in enumerate(valid("loading", loading)):
         mine = of_loading.ravel() == number
-        parts.append(Curve(float(weight[mine].sum()), row, _normals(weight[mine], *(x[mine] for x in rest))))
+        parts.append(Curve(float(weight[mine].sum()), row, normals(weight[mine], *(x[mine] for x in rest))))
     return parts
 
 
@@ -269,7 +269,7 @@ def _estimated(belief: Belief, test: Statistic) -> tuple[np.ndarray, ...]:
     return weight, mean, abs(test.slope) * valid("sd", belief.sd, least=0), belief.df
 
 
-def _normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> NormalMixture:
+def normals(weight: np.ndarray, mean: np.ndarray, sd: np.ndarray, df: np.ndarray) -> NormalMixture:
     """Return normal components, as few as do.
 
     A Student-t one is Normal(mean, sd^2 / S^2), S^2 ~ chi^2(df) / df.

@@ -1,0 +1,238 @@
+"""The evidence as prior of a trial's own analysis: what it is worth in children, what it moves, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from gmfmsim.answer.sizing import Sizing
+from gmfmsim.compute.roots import root
+from gmfmsim.compute.text import percent
+from gmfmsim.dist.fewer import fewer
+from gmfmsim.dist.mixture import NormalMixture, on_grids
+from gmfmsim.model.priors.ess import ess_elir, ess_moment, ess_morita
+from gmfmsim.model.truths import belief, known
+from gmfmsim.trial import exact
+from gmfmsim.trial.analyse.bayes import Bayes
+from gmfmsim.trial.decide import claim
+from gmfmsim.trial.design import Design
+from gmfmsim.trial.exact.statistic import completed, statistic
+from gmfmsim.trial.exact.success import normals
+from gmfmsim.trial.exact.under_prior import needed
+from gmfmsim.trial.size import SCENARIO
+
+COMPONENTS = 4
+"""Normals that stand for what the evidence says, in an analysis: as many as a protocol can print."""
+
+DRIFTS = 25
+"""True effects at which success with a prior is shown."""
+
+INTERVAL_PROB = 0.95
+"""Of the prior, and of the estimates that agree with it."""
+
+
+def informed(sizing: Sizing) -> Sizing:
+    """Return a plan whose analyses know the prior that they take from the evidence, if any does.
+
+    The prior is what the models say of the effect in the planned trial, heterogeneity included, as COMPONENTS normals.
+    """
+    trial = sizing.prepared.plan.trial
+    if not any(isinstance(a, Bayes) and a.open for a in trial.analyses):
+        return sizing
+    prior, _ = _few(sizing)
+    analyses = [a.informed(prior) if isinstance(a, Bayes) and a.open else a for a in trial.analyses]
+    plan = sizing.prepared.plan.model_copy(update={"trial": trial.model_copy(update={"analyses": analyses})})
+    return replace(sizing, prepared=replace(sizing.prepared, plan=plan))
+
+
+def _few(sizing: Sizing) -> tuple[NormalMixture, float]:
+    """Return the prior of the evidence as few normals, and how far their distribution function is off; from the user's
+    cache where it is there."""
+
+    def found() -> dict[str, np.ndarray]:
+        few, error, _ = fewer(of_evidence(sizing), COMPONENTS)
+        return {"weight": few.weight, "means": few.means, "sds": few.sds, "error": np.array(error)}
+
+    prepared = sizing.prepared
+    arms = [(arm.name, arm.dose) for arm in prepared.plan.trial.arms]
+    few = prepared.recalled(f"prior {COMPONENTS} {arms}", found) if prepared.models else found()
+    return NormalMixture(few["weight"], few["means"], few["sds"]), float(few["error"])
+
+
+def of_evidence(sizing: Sizing) -> NormalMixture:
+    """Return what the models of a plan say of the effect in its trial: exactly, or by their draws where they are
+    sampled, each of which is a distribution over studies."""
+    prepared = sizing.prepared
+    if not prepared.models or (prepared.plan.sampler.engine != "nuts" and not prepared.refused):
+        of = sizing.belief()
+    else:
+        drawn = sizing.effects.sel(arm=prepared.plan.trial.active.name)
+        mean, scatter = (drawn[name].values.ravel() for name in ("mean", "scatter"))
+        df = np.broadcast_to(drawn["df"].values, drawn["mean"].shape).ravel()
+        of = belief(np.full(mean.size, 1 / mean.size), mean, np.abs(scatter), df)
+    return on_grids(normals(of.weight, of.mean, of.sd, of.df))
+
+
+def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
+    """Return what the prior of the primary analysis is, and what it does at n; None of an analysis without one.
+
+    components with their weights; mean, sd, interval and probability of an effect above 0; of the evidence how far its
+    few components are off (cdf_error); children: how many it is worth (`model.priors.ess`), all arms together, at the
+    median SD; agrees: between which estimates the trial agrees with the prior; needed: the estimate that the claim
+    takes, with and without prior. n_without: children in all without prior; rows over true effects, success with and
+    without; calibrated: the probability to ask for so that false claims are at their level, and success then. Where the
+    law is not known, what the prior is alone.
+    """
+    trial = sizing.prepared.plan.trial
+    analysis = trial.analyses[0]
+    if not isinstance(analysis, Bayes) or (prior := analysis.mixture) is None:
+        return None
+    low, high = prior.interval(INTERVAL_PROB)
+    found: dict[str, Any] = {
+        "of": analysis.prior if isinstance(analysis.prior, str) else "declared",
+        "robust": analysis.robust.weight if analysis.robust else None,
+        "components": [
+            {"weight": w, "mean": m, "sd": s}
+            for w, m, s in zip(prior.weight.tolist(), prior.means.tolist(), prior.sds.tolist(), strict=True)
+        ],
+        "mean": prior.mean,
+        "sd": prior.sd,
+        "low": low,
+        "high": high,
+        "above_0": prior.above(),
+        "cdf_error": _few(sizing)[1] if analysis.prior == "evidence" else None,
+        "n_total": trial.total(n),
+    }
+    if not sizing.known_law:
+        return found
+    found["children"] = _worth(trial, prior, n)
+    flat = _without(trial)
+    with_prior, without = (exact.Assurance(t, t.analyses[0], known(0.0)) for t in (trial, flat))
+    found |= _at_median(trial, prior, n)
+    found["n_without"] = _n_without(sizing, flat)
+    found["rows"] = list(_over_effects(trial, flat, prior, n))
+    found["false_claims"] = {"with": with_prior.at(n), "without": without.at(n), "nominal": trial.alpha / 2}
+    found["calibrated"] = _calibrated(sizing, flat, n)
+    return found
+
+
+def _without(trial: Design) -> Design:
+    """Return the trial with a flat prior in its primary analysis."""
+    flat = trial.analyses[0].model_copy(update={"prior": "flat", "robust": None})
+    return trial.model_copy(update={"analyses": [flat]})
+
+
+def _median_error(trial: Design, n: int) -> tuple[float, float]:
+    """Return standard error and degrees of freedom at n, at the median SD and as many children left as expected."""
+    test = statistic(trial, trial.analyses[0])
+    left = completed(test, n)
+    sigma = float(test.sigma(trial.sd_change.ppf(np.array([0.5])))[0])
+    scale, df = (float((part * left.weight).sum() / left.weight.sum()) for part in (left.scale, left.df))
+    return math.sqrt(scale) * sigma, df
+
+
+def _worth(trial: Design, prior: NormalMixture, n: int) -> dict[str, float]:
+    """Return how many children, all arms together, a prior is worth."""
+    se, _ = _median_error(trial, n)
+    unit = se * math.sqrt(trial.total(n))
+    parts = prior.weight, prior.means, prior.sds
+    measures = {"elir": ess_elir, "moment": ess_moment, "morita": ess_morita}
+    return {name: of(*parts, unit_sd=unit) for name, of in measures.items()}
+
+
+def _at_median(trial: Design, prior: NormalMixture, n: int) -> dict[str, Any]:
+    """Return the estimate that a claim takes at n, with and without prior, and which agree with the prior."""
+    se, df = _median_error(trial, n)
+    (criterion,) = claim(trial)
+    flat = criterion.threshold - float(special.stdtrit(df, criterion.level)) * se
+    predicted = NormalMixture(prior.weight, prior.means, np.hypot(prior.sds, se))
+    return {
+        "needed": {"with": needed(criterion, se, df, prior), "without": flat},
+        "agrees": list(predicted.interval(INTERVAL_PROB)),
+    }
+
+
+def _n_without(sizing: Sizing, flat: Design) -> int | None:
+    """Return the children in all who reach the target of the plan without prior; None where none do."""
+    search = sizing.prepared.plan.search
+    scenario = SCENARIO[search.target.metric]
+    if not sizing.computed(scenario):
+        return None
+    whole = exact.Assurance(flat, flat.analyses[0], sizing.belief(scenario))
+    n = exact.smallest(whole, search.target.value, search.max_n_per_arm)
+    return None if n is None else flat.total(n)
+
+
+def _over_effects(trial: Design, flat: Design, prior: NormalMixture, n: int) -> Iterator[dict[str, float]]:
+    """Yield success at n with and without prior at true effects about those that the prior holds for likely."""
+    low, high = prior.interval(INTERVAL_PROB)
+    first, last = min(math.floor(low), -1), max(math.ceil(high), 1)
+    for effect in sorted({0.0, *np.linspace(first, last, DRIFTS).round(2).tolist()}):
+        row = {"effect": effect, "drift": effect - prior.mean}
+        row["with"] = exact.Assurance(trial, trial.analyses[0], known(effect)).at(n)
+        row["without"] = exact.Assurance(flat, flat.analyses[0], known(effect)).at(n)
+        yield row
+
+
+def _calibrated(sizing: Sizing, flat: Design, n: int) -> dict[str, Any] | None:
+    """Return the probability to ask of the posterior so that false claims are at alpha / 2, and success then; beside it
+    success without prior. None where no probability does it, or success is not computed."""
+    trial, scenario = sizing.prepared.plan.trial, SCENARIO[sizing.prepared.plan.search.target.metric]
+    analysis, nominal = trial.analyses[0], trial.alpha / 2
+    (criterion,) = claim(trial)
+    border = known(criterion.threshold)
+
+    def false_claims(log_level: float) -> float:
+        asked = (criterion._replace(level=math.exp(log_level)),)
+        return exact.Assurance(trial, analysis, border, asked).at(n)
+
+    low, high = math.log(1e-9), math.log(0.5)
+    if not sizing.computed(scenario) or not false_claims(low) < nominal < false_claims(high):
+        return None
+    level = math.exp(root(lambda x: false_claims(x) - nominal, low, high, within=1e-6))
+    asked, of = (criterion._replace(level=level),), sizing.belief(scenario)
+    return {
+        "probability": 1 - level,
+        "success": exact.Assurance(trial, analysis, of, asked).at(n),
+        "without": exact.Assurance(flat, flat.analyses[0], of).at(n),
+    }
+
+
+def in_sentences(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what `prior_record` found as sentences."""
+    source = {"evidence": "what the evidence says of the effect in this trial"}.get(found["of"], "as declared")
+    vague = f", {percent(found['robust'])} of it vague" if found["robust"] else ""
+    yield (
+        f"Prior of the analysis: {source}{vague}; mean {found['mean']:.2f} points, SD {found['sd']:.2f}, above 0 with "
+        f"{percent(found['above_0'])} probability."
+    )
+    if "children" not in found:
+        return
+    worth, claims = found["children"], found["false_claims"]
+    yield (
+        f"It is worth {worth['elir']:.0f} children of this trial (expected local-information ratio; by its moments "
+        f"{worth['moment']:.0f}, by its mode {worth['morita']:.0f})."
+    )
+    without = f"{found['n_without']} children reach" if found["n_without"] else "no number of children reaches"
+    yield (
+        f"Without it {without} the same target. With it false claims are {percent(claims['with'])} where there is no "
+        f"effect ({percent(claims['without'])} without): evidence that is wrong is believed."
+    )
+    needs = found["needed"]
+    if needs["with"] is not None:
+        yield (
+            f"At {found['n_total']} children an estimate of {needs['with']:.2f} points is enough, "
+            f"{needs['without']:.2f} without the prior; estimates outside {found['agrees'][0]:.1f} to "
+            f"{found['agrees'][1]:.1f} contradict it."
+        )
+    if fair := found["calibrated"]:
+        yield (
+            f"If false claims must stay at {percent(claims['nominal'])}, the posterior probability to ask for is "
+            f"{percent(fair['probability'])}; success is then {percent(fair['success'])}, "
+            f"{percent(fair['without'])} without prior: what is gained by borrowing is paid for in false claims."
+        )
