@@ -7,6 +7,8 @@ from typing import Any
 from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.looks import in_sentences, looks_record
 from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.prior import in_sentences as of_prior
+from gmfmsim.answer.prior import prior_record
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import SUCCESS, assumed, in_words, of_plans
 from gmfmsim.compute.text import percent
@@ -50,9 +52,10 @@ def enough(question: Question, children: int) -> None:
 
 def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) -> dict[str, Any]:
     """Return the figures of one plan."""
+    sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
+    prepared = sizing.prepared
     plan, trial = prepared.plan, prepared.plan.trial
     n = largest_n(trial, children)
-    sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
     with progress.steps(f"{plan.label}: success") as advance:
         success, (plateau, plateau_mcse) = sizing.at(n, advance)
     found = {}
@@ -74,6 +77,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "type_m": erring and erring.type_m,
         **resources(sizing, n),
         **({"looks": looks_record(sizing, n)} if trial.looks else {}),
+        **({"prior": prior} if (prior := prior_record(sizing, n)) else {}),
         "assumed": assumed(prepared),
     }
 
@@ -99,6 +103,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
             )
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
+        yield from (f"  {line}" for line in (of_prior(row["prior"]) if "prior" in row else ()))
         yield from in_words(taken)
 
 

@@ -113,6 +113,7 @@ def _sides(one: Question | Result, results: Path, fits: dict, progress: Silent) 
 def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
     """Return a plan with its required n and success over n, exactly where that is possible, and false claims."""
     sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
+    prepared = sizing.prepared
     with progress.steps(f"{prepared.plan.label}: search for n") as advance:
         required = sizing.required(advance)
     with progress.steps(f"{prepared.plan.label}: curves") as advance:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from gmfmsim.answer.prior import informed
+from gmfmsim.answer.prior import informed, uninformed
 from gmfmsim.answer.sizing import Sizing, in_figures
 from gmfmsim.answer.truths import at_months
 from gmfmsim.compute.executors import in_order
@@ -179,7 +179,8 @@ def n_by_month(sizing: Sizing, months: list[float], advance: Steps) -> list[dict
     for month in months:
         visits = [*(v for v in trial.visits if v < month), month]
         children = _at_month(trial, sds, month)
-        moved = trial.model_copy(update={"visits": visits, "onset": None, "children": children})
+        there = {"visits": visits, "onset": None, "children": children, "analyses": uninformed(trial)}
+        moved = trial.model_copy(update=there)
         at = sizing_of(_with(prepared, moved), lambda: members)
         found = in_figures(at.prepared, at.required(advance))
         rows.append({"month": month} | {name: found[name] for name in known})

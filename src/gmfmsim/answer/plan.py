@@ -13,6 +13,7 @@ from gmfmsim.answer.children import Reported, reported_changes
 from gmfmsim.answer.course import n_by_month, over_months, sizing_of
 from gmfmsim.answer.looks import looks_record
 from gmfmsim.answer.posterior import checks_of, confirmed, fitted_models
+from gmfmsim.answer.prior import prior_record
 from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
@@ -52,8 +53,8 @@ class Answered:
     `readings` has the answer
     under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
     and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
-    beside n: detectable, precision, optimise, looks, cost and duration; `type_one`, of a design, its false claims over
-    nuisance settings.
+    beside n: detectable, precision, optimise, looks, prior, cost and duration; `type_one`, of a design, its false
+    claims over nuisance settings.
     """
 
     prepared: Prepared
@@ -201,7 +202,7 @@ def _over_doses(prepared: Prepared, members: list[Member]) -> xr.Dataset | None:
 
 def _asked(prepared: Prepared, sizing: Sizing, n: int, advance: Steps) -> dict[str, object]:
     """Return what a plan asks beside its required n: detectable effect, n of a precision, allocation and dose; of a
-    design with looks what these do at n."""
+    design with looks, or a prior, what these do at n."""
     plan, found = prepared.plan, {}
     effort = Effort(plan.search.replicates, plan.seed, plan.search.z, advance)
     if plan.detectable:
@@ -210,6 +211,8 @@ def _asked(prepared: Prepared, sizing: Sizing, n: int, advance: Steps) -> dict[s
         found["precision"] = n_for_width(plan.trial, plan.precision, plan.search.max_n_per_arm, effort)
     if plan.trial.looks:
         found["looks"] = looks_record(sizing, n)
+    if (prior := prior_record(sizing, n)) is not None:
+        found["prior"] = prior
     if plan.by_month and sizing.exact:
         found["by_month"] = n_by_month(sizing, plan.by_month, advance)
     if plan.optimise:

@@ -19,6 +19,7 @@ from gmfmsim.model.priors.ess import ess_elir, ess_moment, ess_morita
 from gmfmsim.model.truths import belief, known
 from gmfmsim.trial import exact
 from gmfmsim.trial.analyse.bayes import Bayes
+from gmfmsim.trial.analyses import AnyAnalysis
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.statistic import completed, statistic
@@ -35,6 +36,12 @@ DRIFTS = 25
 INTERVAL_PROB = 0.95
 """Of the prior, and of the estimates that agree with it."""
 
+SHOWN = 0.8
+"""Of the prior, between whose ends true effects are shown."""
+
+MOST_ASKED, LEAST_ASKED = 1e-9, 0.4
+"""1 - the posterior probabilities that a calibrated claim may ask for."""
+
 
 def informed(sizing: Sizing) -> Sizing:
     """Return a plan whose analyses know the prior that they take from the evidence, if any does.
@@ -50,6 +57,11 @@ def informed(sizing: Sizing) -> Sizing:
     return replace(sizing, prepared=replace(sizing.prepared, plan=plan))
 
 
+def uninformed(trial: Design) -> list[AnyAnalysis]:
+    """Return the analyses of a trial as they are declared, without what `informed` told them."""
+    return [a.informed(None) if isinstance(a, Bayes) else a for a in trial.analyses]
+
+
 def _few(sizing: Sizing) -> tuple[NormalMixture, float]:
     """Return the prior of the evidence as few normals, and how far their distribution function is off; from the user's
     cache where it is there."""
@@ -60,7 +72,8 @@ def _few(sizing: Sizing) -> tuple[NormalMixture, float]:
 
     prepared = sizing.prepared
     arms = [(arm.name, arm.dose) for arm in prepared.plan.trial.arms]
-    few = prepared.recalled(f"prior {COMPONENTS} {arms}", found) if prepared.models else found()
+    known = sizing.remembers and bool(prepared.models)
+    few = prepared.recalled(f"prior {COMPONENTS} {arms}", found) if known else found()
     return NormalMixture(few["weight"], few["means"], few["sds"]), float(few["error"])
 
 
@@ -170,7 +183,7 @@ def _n_without(sizing: Sizing, flat: Design) -> int | None:
 
 def _over_effects(trial: Design, flat: Design, prior: NormalMixture, n: int) -> Iterator[dict[str, float]]:
     """Yield success at n with and without prior at true effects about those that the prior holds for likely."""
-    low, high = prior.interval(INTERVAL_PROB)
+    low, high = prior.interval(SHOWN)
     first, last = min(math.floor(low), -1), max(math.ceil(high), 1)
     for effect in sorted({0.0, *np.linspace(first, last, DRIFTS).round(2).tolist()}):
         row = {"effect": effect, "drift": effect - prior.mean}
@@ -191,7 +204,7 @@ def _calibrated(sizing: Sizing, flat: Design, n: int) -> dict[str, Any] | None:
         asked = (criterion._replace(level=math.exp(log_level)),)
         return exact.Assurance(trial, analysis, border, asked).at(n)
 
-    low, high = math.log(1e-9), math.log(0.5)
+    low, high = math.log(MOST_ASKED), math.log(LEAST_ASKED)
     if not sizing.computed(scenario) or not false_claims(low) < nominal < false_claims(high):
         return None
     level = math.exp(root(lambda x: false_claims(x) - nominal, low, high, within=1e-6))
@@ -221,7 +234,8 @@ def in_sentences(found: dict[str, Any]) -> Iterator[str]:
     without = f"{found['n_without']} children reach" if found["n_without"] else "no number of children reaches"
     yield (
         f"Without it {without} the same target. With it false claims are {percent(claims['with'])} where there is no "
-        f"effect ({percent(claims['without'])} without): evidence that is wrong is believed."
+        f"effect ({percent(claims['without'])} without)"
+        + (": evidence that is wrong is believed." if claims["with"] > claims["without"] else ".")
     )
     needs = found["needed"]
     if needs["with"] is not None:

@@ -7,6 +7,8 @@ from typing import Any
 from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.looks import in_sentences, looks_record
 from gmfmsim.answer.posterior import fitted_models
+from gmfmsim.answer.prior import in_sentences as of_prior
+from gmfmsim.answer.prior import prior_record
 from gmfmsim.answer.resources import compared, compared_in_words, resources
 from gmfmsim.answer.sizing import assumed, at_answer, in_figures, in_short, in_words, of_plans
 from gmfmsim.answer.what_moves import in_children, what_moves
@@ -28,6 +30,7 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
 
     def figures(prepared: Prepared) -> dict[str, Any]:
         sizing = sizing_of(prepared, partial(fitted_models, prepared, fits, progress))
+        prepared = sizing.prepared
         label, trial = prepared.plan.label, prepared.plan.trial
         with progress.steps(f"{label}: search for n") as advance:
             required = sizing.required(advance)
@@ -35,6 +38,8 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
         row |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
         if trial.looks and required.reference_n:
             row["looks"] = looks_record(sizing, required.reference_n)
+        if required.reference_n and (prior := prior_record(sizing, required.reference_n)):
+            row["prior"] = prior
         if moves:
             with progress.steps(f"{label}: what moves n") as advance:
                 row["sensitivity"] = in_children(what_moves(sizing, required, advance), trial)
@@ -51,6 +56,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
         yield in_short(row)
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
+        yield from (f"  {line}" for line in (of_prior(row["prior"]) if "prior" in row else ()))
         yield from in_words(row["assumed"])
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"

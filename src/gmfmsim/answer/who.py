@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from gmfmsim.answer.posterior import posterior_of
+from gmfmsim.answer.prior import informed
 from gmfmsim.answer.result import Outcome
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.answer.truths import target_of
@@ -116,7 +117,7 @@ def _part(part: Part, member: Member, advance: Steps) -> dict[str, Any]:
 def _trial(prepared: Prepared, member: Member, term: str) -> dict[str, Any]:
     """Return a trial of children of one mean: the effect there, and how many children it needs."""
     trial, mean = prepared.plan.trial, getattr(prepared.plan.trial.setting, term)
-    sizing = Sizing(prepared, lambda: [member])
+    sizing = informed(Sizing(prepared, lambda: [member]))
     required, effect = sizing.required(), _figures(sizing.belief("pooled_mean"), sizing.belief("new_study"))
     said = {"mean": mean, "outside": not reach(prepared.contrasts, term).holds(mean)} | effect
     n = {"n": required.n, "n_total": trial.total(required.n) if required.n else None}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gmfmsim.answer.looks import in_sentences
+from gmfmsim.answer.prior import in_sentences as of_prior
 from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters, thresholds
@@ -27,6 +28,8 @@ CAPTIONS = {
     "stands first. Upright lines: the answer. Orange: more children, blue: fewer.",
     "looks": "A trial that may stop at its looks: children randomised on average, and probability of success, against "
     "the true effect. Dashed: the largest trial.",
+    "prior": "Success of the analysis with its prior, and without, against the true effect. Shaded: the prior. Left of "
+    "no effect success is a false claim.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
@@ -112,6 +115,7 @@ def _section(result: Result, position: int, advance: Steps) -> dict:
         "figures": figures,
         "design": design,
         "looks_in_words": list(in_sentences(answer["looks"])) if answer.get("looks") else [],
+        "prior_in_words": list(of_prior(answer["prior"])) if answer.get("prior") else [],
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
             m | {"tables": {"parameters": parameters(m), "threshold": thresholds(m), "gate": gate(m["gate"])}}

@@ -6,6 +6,7 @@ import xarray as xr
 from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, written
 from gmfmsim.compute.text import Written, decimals, money, percent
 from gmfmsim.report.looks import bounds_table, stopping_table
+from gmfmsim.report.prior import components_table, drift_table
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -25,6 +26,8 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "behind": _behind(answer["distribution"]),
         "bounds": bounds_table(answer.get("looks")),
         "stopping": stopping_table(answer.get("looks")),
+        "prior": components_table(answer.get("prior")),
+        "drift": drift_table(answer.get("prior")),
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
         "within": _within(answer.get("course")),

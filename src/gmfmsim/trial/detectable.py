@@ -11,6 +11,7 @@ from gmfmsim.files.toml import Spec, key
 from gmfmsim.model.truths import along_doses, known
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.streams import stream
+from gmfmsim.trial.analyse.bayes import Bayes
 from gmfmsim.trial.change_sd import INTERVAL
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact import Assurance, qualifies
@@ -108,6 +109,8 @@ def no_width(trial: Design) -> str | None:
     """Return what has to be asked in place of the width of an interval in points; None where there is one."""
     if trial.looks:
         return "a trial without looks, which is not sure to come to its end"
+    if isinstance(trial.analyses[0], Bayes) and trial.analyses[0].open:
+        return "a prior in numbers, or none: nothing is fitted for the width of an interval"
     if trial.analyses[0].scale == "points":
         return None
     return f"a primary analysis of the effect in points, which {trial.analyses[0].label} is not"

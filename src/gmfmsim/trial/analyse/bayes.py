@@ -73,8 +73,8 @@ class Bayes(AnalysisSpec):
         """Whether the prior is that of the evidence, which is not known yet."""
         return self.prior == "evidence" and self._evidence is None
 
-    def informed(self, evidence: NormalMixture) -> Self:
-        """Return the analysis with what the evidence says of the effect."""
+    def informed(self, evidence: NormalMixture | None) -> Self:
+        """Return the analysis with what the evidence says of the effect; None: without."""
         found = self.model_copy()
         found._evidence = evidence
         return found
@@ -98,6 +98,8 @@ class Bayes(AnalysisSpec):
             prior = "flat prior"
         elif self.prior == "evidence":
             prior = "prior: what the evidence says of the effect"
+            if self._evidence is not None:
+                prior += ", " + joined(_as_components(self._evidence))
         else:
             prior = "prior of the effect " + joined([_in_words(c) for c in self.prior])
         if self.robust:
@@ -144,6 +146,12 @@ def _mixed(components: list[Component]) -> NormalMixture:
 def _said(component: Component) -> str:
     share = "" if component.weight == 1 else f"{component.weight:g} x "
     return f"{share}{component.mean:g}, {component.sd:g}"
+
+
+def _as_components(mixture: NormalMixture) -> list[str]:
+    """Return a mixture in the words of a protocol."""
+    parts = zip(mixture.weight.tolist(), mixture.means.tolist(), mixture.sds.tolist(), strict=True)
+    return [f"{percent(w)} of mean {m:.2f} and SD {s:.2f} points" for w, m, s in parts]
 
 
 def _in_words(component: Component) -> str:

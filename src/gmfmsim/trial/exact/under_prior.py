@@ -61,8 +61,8 @@ def chances_under(
 
     estimate ~ Normal(theta, (q se)^2), its standard error q se S (see `rules.error`), and the criterion holds where the
     posterior probability of what is beyond the threshold is above 1 - level, given a prior of theta; df infinite: the
-    SD is known. Errors are below 1e-6, of fewer than 10 degrees of freedom up to 1e-4. Source: Neuenschwander, Roychoudhury
-    & Schmidli 2016.
+    SD is known. Errors are below 1e-6, of fewer than 10 degrees of freedom up to 1e-4. Source: Neuenschwander,
+    Roychoudhury & Schmidli 2016.
     """
     sign = 1.0 if criterion.direction == "above" else -1.0
     apart = sign * (truth.mean - criterion.threshold)
@@ -143,7 +143,7 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
         for j in range(weight.size):
             own, found = inflate[j] * se[i], error_of_sd[j] * se[i]
             at = (math.log(found) - first) / STEP
-            cell = int(math.floor(at))
+            cell = math.floor(at)
             known = 1 <= cell < count.size - 2
             if known:
                 for k in range(cell - 1, cell + 3):

@@ -20,7 +20,8 @@ def mean_width(design: Design, analysis, n: int, sd: float) -> float | None:
     Gamma((df + 1) / 2) / Gamma(df / 2) and, of an analysis adjusted for the baseline, E[q] = 1 / E[S]^2 (see
     `rules.error`). Of unequal variances t is one over B, see `critical_unequal`. Source: Kupper & Hafner 1989.
 
-    None where the law is not known, along doses, or under a prior. Raises ValueError for an n that the design cannot have.
+    None where the law is not known, along doses, or under a prior. Raises ValueError for an n that the design cannot
+    have.
     """
     test = law(design, analysis)
     if isinstance(test, str) or test.doses or test.prior:

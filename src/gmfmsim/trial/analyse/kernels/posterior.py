@@ -8,7 +8,7 @@ from scipy import special
 from gmfmsim.compute.compiled import compiled
 from gmfmsim.dist.mixture import NormalMixture
 
-DEEP = 37.0
+DEEP = 26.0
 """Minus the logarithm of the weight, against the largest, below which a node of the mixture counts for nothing."""
 
 NODES = 4096
@@ -41,7 +41,7 @@ def _posterior(estimate, se, df, log_weight, means, sds, tail, z):
         gain = 0.0
         for m in range(means.size):
             gain = max(gain, min((estimate[r] - means[m]) ** 2 / (2 * (sds[m] * sds[m] + least)), 300.0))
-        step = min(0.8 / math.sqrt(half), 0.25)
+        step = min(0.9 / math.sqrt(half), 0.25)
         count, largest = 0, -np.inf
         for side in (-1, 1):
             i = 0 if side < 0 else 1
@@ -96,7 +96,7 @@ def _quantile(p, weight, centre, spread, count, mean, sd, z):
         after = x - cdf / density if density > 0 else 0.5 * (below + above)
         if not below < after < above:
             after = 0.5 * (below + above)
-        if abs(after - x) < 1e-12 * (abs(x) + sd):
+        if abs(after - x) < 1e-7 * (abs(x) + sd):  # the next step would be some 1e-14
             return after
         x = after
     return x
