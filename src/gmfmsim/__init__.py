@@ -50,6 +50,7 @@ __all__ = [
     "new_evidence",
     "power",
     "precision",
+    "prior",
     "protocol",
     "run",
     "shipped",
@@ -162,6 +163,27 @@ def precision(
     from gmfmsim.answer.precision import precision as widths
 
     return widths(_question_of(source), width, n, progress or Silent())
+
+
+def prior(
+    source: "Source | Experiment",
+    *,
+    components: int = 4,
+    robust: float | None = None,
+    estimate: float | None = None,
+    se: float | None = None,
+    progress: Silent | None = None,
+) -> dict[str, Any]:
+    """Return what the evidence of every plan of an experiment says of its trial, as a prior; write nothing.
+
+    components: normals that stand for it; robust: the weight of a vague one beside them; estimate and se: of a trial
+    that is over, after which the prior is told anew. See `answer.as_prior`. Raises InputError for faults in the inputs
+    or where there is no plan, and GateFailed as `size`.
+    """
+    from gmfmsim.answer.as_prior import as_prior
+
+    asked = {"robust": robust, "estimate": estimate, "se": se}
+    return as_prior(_question_of(source), asked, components, progress or Silent())
 
 
 def compare(

@@ -176,6 +176,25 @@ def precision(
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim prior; gmfmsim prior --robust 0.2 --estimate 0.4 --se 1.1 --json")
+def prior(
+    name: Asked = "quickstart",
+    components: Annotated[int, typer.Option(help="Normals that stand for what the evidence says.")] = 4,
+    robust: Annotated[float | None, typer.Option(help="Weight of a vague component beside them.")] = None,
+    estimate: Annotated[float | None, typer.Option(help="The effect that a trial found, in points.")] = None,
+    se: Annotated[float | None, typer.Option(help="Its standard error, in points.")] = None,
+    changed: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the evidence knows of the next trial's effect, as a prior: a mixture of normals, what it is worth in
+    children, and what holds after a trial has found an estimate; with the same for its control arm."""
+    asked: dict[str, Any] = {"components": components, "robust": robust, "estimate": estimate, "se": se}
+    found = gmfmsim.prior(_loaded(name, changed), **asked, progress=Console())
+    from gmfmsim.answer.as_prior import in_lines
+
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
     """Return an experiment with the changes that a command line says."""
     changes = _changes(changed, seed, **short)

@@ -20,9 +20,10 @@ from gmfmsim.model.truths import belief, known
 from gmfmsim.trial import exact
 from gmfmsim.trial.analyse.bayes import Bayes
 from gmfmsim.trial.analyses import AnyAnalysis
+from gmfmsim.trial.change_sd import change_sd
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
-from gmfmsim.trial.exact.statistic import completed, statistic
+from gmfmsim.trial.exact.statistic import completed, law, statistic
 from gmfmsim.trial.exact.success import normals
 from gmfmsim.trial.exact.under_prior import needed
 from gmfmsim.trial.size import SCENARIO
@@ -38,6 +39,9 @@ INTERVAL_PROB = 0.95
 
 SHOWN = 0.8
 """Of the prior, between whose ends true effects are shown."""
+
+MANY = 1_000
+"""Children an arm by whom the standard error of one is told."""
 
 MOST_ASKED, LEAST_ASKED = 1e-9, 0.4
 """1 - the posterior probabilities that a calibrated claim may ask for."""
@@ -123,7 +127,7 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
     }
     if not sizing.known_law:
         return found
-    found["children"] = _worth(trial, prior, n)
+    found["children"] = worth(trial, prior)
     flat = _without(trial)
     with_prior, without = (exact.Assurance(t, t.analyses[0], known(0.0)) for t in (trial, flat))
     found |= _at_median(trial, prior, n)
@@ -149,13 +153,25 @@ def _median_error(trial: Design, n: int) -> tuple[float, float]:
     return math.sqrt(scale) * sigma, df
 
 
-def _worth(trial: Design, prior: NormalMixture, n: int) -> dict[str, float]:
-    """Return how many children, all arms together, a prior is worth."""
-    se, _ = _median_error(trial, n)
-    unit = se * math.sqrt(trial.total(n))
-    parts = prior.weight, prior.means, prior.sds
+def worth(trial: Design, prior: NormalMixture) -> dict[str, float]:
+    """Return how many children, all arms together, a prior of few normals is worth."""
+    parts, unit = (prior.weight, prior.means, prior.sds), unit_of(trial)
     measures = {"elir": ess_elir, "moment": ess_moment, "morita": ess_morita}
     return {name: of(*parts, unit_sd=unit) for name, of in measures.items()}
+
+
+def unit_of(trial: Design) -> float:
+    """Return the standard error that one child has, all arms together: that of so many is this over their root.
+
+    By the primary analysis, of MANY children and those left of them; where its law is not known, by a comparison of
+    changes. At the median SD.
+    """
+    n = trial.at_least(MANY)
+    if not isinstance(law(trial, trial.analyses[0]), str):
+        return _median_error(trial, n)[0] * math.sqrt(trial.total(n))
+    sizes = [trial.sizes(n)[arm.name] for arm in (trial.active, trial.control) if arm]
+    left = sum(1 / size for size in sizes) / (1 - trial.dropout)
+    return change_sd(trial).median * math.sqrt(left * trial.total(n))
 
 
 def _at_median(trial: Design, prior: NormalMixture, n: int) -> dict[str, Any]:
@@ -163,10 +179,9 @@ def _at_median(trial: Design, prior: NormalMixture, n: int) -> dict[str, Any]:
     se, df = _median_error(trial, n)
     (criterion,) = claim(trial)
     flat = criterion.threshold - float(special.stdtrit(df, criterion.level)) * se
-    predicted = NormalMixture(prior.weight, prior.means, np.hypot(prior.sds, se))
     return {
         "needed": {"with": needed(criterion, se, df, prior), "without": flat},
-        "agrees": list(predicted.interval(INTERVAL_PROB)),
+        "agrees": list(prior.plus(se).interval(INTERVAL_PROB)),
     }
 
 

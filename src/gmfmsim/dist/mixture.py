@@ -81,6 +81,25 @@ class NormalMixture:
         fewer = on_grids(self)
         return fewer if fewer.weight.size < self.weight.size else self  # far apart and narrow they stay as they are
 
+    def given(self, estimate: float, se: float) -> "NormalMixture":
+        """Return the posterior after an estimate ~ Normal(value, se^2): each component moves and is weighed anew.
+
+        weight_m is multiplied by Normal(estimate; mean_m, sd_m^2 + se^2), and component m becomes normal with precision
+        1 / sd_m^2 + 1 / se^2. Raises ValueError for an estimate that is no number, or an se not above 0.
+        """
+        if not (np.isfinite(estimate) and np.isfinite(se) and se > 0):
+            raise ValueError(f"estimate = {estimate}, se = {se}: must be finite, se above 0")
+        whole = self.sds**2 + se**2
+        with np.errstate(divide="ignore"):
+            log = np.log(self.weight) - np.log(whole) / 2 - (estimate - self.means) ** 2 / (2 * whole)
+        weight = np.exp(log - log.max())
+        means = (estimate * self.sds**2 + self.means * se**2) / whole
+        return NormalMixture(weight / weight.sum(), means, self.sds * se / np.sqrt(whole))
+
+    def plus(self, sd: float) -> "NormalMixture":
+        """Return the distribution of the value with an independent normal error of this SD."""
+        return NormalMixture(self.weight, self.means, np.hypot(self.sds, sd))
+
     def interval(self, prob: float = 0.95) -> tuple[float, float]:
         """Return the equal-tailed interval with probability prob."""
         return self.quantile((1 - prob) / 2), self.quantile((1 + prob) / 2)
