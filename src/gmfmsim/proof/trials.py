@@ -1,23 +1,31 @@
 """How many trials a second one core simulates, through the functions that users call."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
+import numpy as np
+
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.truths import known
 from gmfmsim.progress import Silent
 from gmfmsim.proof.fits import shortest
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
+from gmfmsim.trial.estimates import Criterion
 from gmfmsim.trial.exact import Assurance
+from gmfmsim.trial.exact.tails import Truth
+from gmfmsim.trial.exact.under_prior import chances_under
 from gmfmsim.trial.presets import read_design
 from gmfmsim.trial.simulate import simulate
 
 SEED = 1
 REPLICATES = 1_000_000
 CHILDREN_PER_ARM = 100
+SD = 5.5
 
 
 def trials(*, progress: Silent | None = None) -> dict[str, float]:
@@ -54,7 +62,8 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
     """Measure trials with looks on one core, after one call to warm up, best of three.
 
     three_look_t_per_s: simulated t tests of two arms of 100 at two looks and the end, nobody lost; three_look_exact_ms:
-    success at a number that was not asked before, over one known effect, with the law of the SD of change.
+    success at a number that was not asked before, over one known effect, with the law of the SD of change;
+    mixture_grid_ms: success under a robust mixture prior at 30 numbers of children and 6 effects, the SD known.
     """
     progress = progress or Silent()
     trial = _losing(read_design("next_three_looks"), 0.0)
@@ -64,7 +73,17 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
         per_s = REPLICATES / shortest(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED), 3)
         whole, sizes = Assurance(trial, trial.analyses[0], known(1.42)), count(CHILDREN_PER_ARM)
         seconds = shortest(lambda: whole.at(next(sizes)), 3)
-    return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds}
+        progress.stage("mixture prior")
+        grid = shortest(_mixture_grid, 3)
+    return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds, "mixture_grid_ms": 1000 * grid}
+
+
+def _mixture_grid() -> np.ndarray:
+    """Return success (n, effect) of two arms under a prior of three normals."""
+    prior = NormalMixture(np.array([0.5, 0.3, 0.2]), np.array([2.2, 2.4, 0.0]), np.array([1.2, 2.5, 8.0]))
+    se = SD * np.sqrt(2 / np.arange(20, 320, 10))
+    truth = Truth(np.array([0, 1, 1.42, 2, 3, 4]), np.zeros(6))
+    return chances_under(truth, Criterion(0.025, 0, "above"), se, math.inf, False, prior)
 
 
 def _only(design: Design, method: str, **changes) -> Design:

@@ -39,10 +39,15 @@ STEP, LEAST, MOST = 0.05, 1e-3, 100.0
 """Standard errors at which ends are found, along their logarithm: from LEAST to MOST SDs of the prior."""
 
 
+NOT_YET = -1
+"""The count of ends that have not been looked for."""
+
+
 class Ends(NamedTuple):
     """Where a criterion above 0 begins or ends to hold, by the logarithm of the standard error: `first` + k STEP.
 
-    ends (K, MOST_ENDS) in standard errors, of which count (K,) are meant; below (K,): whether it holds below the first.
+    ends (K, MOST_ENDS) in standard errors, of which count (K,) are meant, NOT_YET where nobody asked; below (K,):
+    whether it holds below the first.
     given: what the posterior follows from, see `_failing`; level: the logarithm of that of the criterion.
     """
 
@@ -85,8 +90,9 @@ def needed(criterion: Criterion, se: float, df: float, prior: NormalMixture) -> 
     """Return the least estimate at which the posterior meets a criterion from above, at a standard error as estimated;
     None where no estimate does, or every one."""
     found = _ends_of(prior, 1.0, criterion, df)
-    ends, below = _ends(se, found.given, found.level)
-    return None if below or not ends.size else float(ends[0]) + criterion.threshold
+    ends = np.zeros(MOST_ENDS)
+    count, below = _ends(se, found.given, found.level, ends)
+    return None if below or not count else float(ends[0]) + criterion.threshold
 
 
 def _ends_of(prior: NormalMixture, sign: float, criterion: Criterion, df: float) -> Ends:
@@ -104,7 +110,8 @@ def _tabled(weight: bytes, means: bytes, sds: bytes, level: float, df: float) ->
     whole = NormalMixture(weights, centres, spreads).sd
     first = math.log(LEAST * whole)
     size = math.ceil(math.log(MOST / LEAST) / STEP) + 1
-    return Ends(first, *_fill(first, size, given, math.log(level)), given, math.log(level))
+    table = np.zeros((size, MOST_ENDS)), np.full(size, NOT_YET), np.zeros(size, bool)
+    return Ends(first, *table, given, math.log(level))
 
 
 def _precision(df: float) -> Rule:
@@ -121,15 +128,14 @@ def _estimated(df: float) -> Rule:
 
 
 @compiled
-def _fill(first, size, given, level):
-    """Return ends in standard errors (size, MOST_ENDS), their count (size,) and whether it holds below them (size,)."""
-    ends, count, below = np.zeros((size, MOST_ENDS)), np.zeros(size, np.int64), np.zeros(size, np.bool_)
-    for k in range(size):
-        se = math.exp(first + k * STEP)
-        found, below[k] = _ends(se, given, level)
-        count[k] = found.size
-        ends[k, : found.size] = found / se
-    return ends, count, below
+def _fill(k, first, table, given, level):
+    """Find the ends at the k-th standard error of a table; its count last, which says that they are there."""
+    ends, count, below = table
+    se = math.exp(first + k * STEP)
+    found, below[k] = _ends(se, given, level, ends[k])
+    for i in range(found):
+        ends[k, i] /= se
+    count[k] = found
 
 
 @compiled
@@ -147,6 +153,9 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
             known = 1 <= cell < count.size - 2
             if known:
                 for k in range(cell - 1, cell + 3):
+                    if count[k] == NOT_YET:
+                        _fill(k, first, table, given, level)
+                for k in range(cell - 1, cell + 3):
                     known = known and count[k] == count[cell] and below[k] == below[cell]
             if known:
                 size, holds = count[cell], below[cell]
@@ -157,9 +166,7 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
                     on = a * ends[cell - 1, k] + b * ends[cell, k] + c * ends[cell + 1, k] + d * ends[cell + 2, k]
                     own_ends[k] = on * found
             else:
-                exact, holds = _ends(found, given, level)
-                size = exact.size
-                own_ends[:size] = exact
+                size, holds = _ends(found, given, level, own_ends)
             for k in range(apart.size):
                 root = 1 / math.sqrt(variance[k] + own * own)
                 total, meets = 1.0 if holds else 0.0, holds
@@ -172,20 +179,22 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
 
 
 @compiled
-def _ends(se, given, level):
-    """Return the estimates at which the criterion begins or ends to hold, and whether it does below all of them.
+def _ends(se, given, level, ends):
+    """Put into `ends` the estimates at which the criterion begins or ends to hold; return how many, and whether it does
+    below all of them.
 
     It holds where the logarithm of the posterior probability of what lies below 0 is less than `level`. Where it does
     not begin once and for all, estimates are looked at that are denser about 0.
     """
-    means, variances = given[3], given[4]
-    far = np.abs(means).max() + FARTHEST * (math.sqrt(variances.max()) + se)
+    centre, widest = 0.0, 0.0
+    for m in range(given[3].size):
+        centre, widest = max(centre, abs(given[3][m])), max(widest, given[4][m])
+    far = centre + FARTHEST * (math.sqrt(widest) + se)
     at_low = _failing(-far, se, given)[0] < level
     at_high = _failing(far, se, given)[0] < level
-    ends = np.empty(MOST_ENDS)
     if at_high and not at_low:
         ends[0] = _end(-far, far, se, given, level)
-        return ends[:1], at_low
+        return 1, at_low
     reach = math.asinh(far / se)
     count, before, holds = 0, -far, at_low
     for i in range(1, SCANNED + 1):
@@ -195,7 +204,7 @@ def _ends(se, given, level):
             ends[count] = _end(before, x, se, given, level)
             count += 1
         before, holds = x, now
-    return ends[:count], at_low
+    return count, at_low
 
 
 @compiled
