@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import gmfmsim
 from gmfmsim import cli
 from gmfmsim.answer.as_prior import control_changes
 from gmfmsim.answer.prior import COMPONENTS
+from gmfmsim.compute.text import percent
 from gmfmsim.dist.fewer import fewer
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.evidence.spread import shipped_tables
@@ -27,6 +29,7 @@ from gmfmsim.trial.exact import Assurance
 from gmfmsim.trial.exact.tails import Truth
 from gmfmsim.trial.exact.under_prior import chances_under, needed
 
+ROOT = Path(__file__).parents[1]
 ABOVE_0 = Criterion(0.025, 0, "above")
 PRIOR = NormalMixture(np.array([0.2, 0.4, 0.3, 0.1]), np.array([2.2, 2.1, 2.4, 0]), np.array([0.7, 1.4, 2.2, 8]))
 
@@ -275,3 +278,68 @@ def test_every_fault_of_the_verb_is_told_at_once():
     with pytest.raises(InputError) as error:
         gmfmsim.prior("quickstart_one_mean", components=0, robust=1.0, se=-1)
     assert [fault.where for fault in error.value.faults] == ["--components", "--robust", "--estimate", "--se"]
+
+
+# the shipped experiment
+
+
+def committed(name):
+    (file,) = (ROOT / "results" / name).glob("*/answer.json")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_readme_shows_the_committed_answer():
+    readme, answer = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()), committed("robust_map")
+    assert f"results/robust_map/{answer['key']}/report.html" in readme
+    as_it_is, sceptic, without = answer["alternatives"]
+    prior, fair = answer["prior"], answer["prior"]["calibrated"]
+    assert prior["n_without"] == without["n_total"]
+    assert as_it_is["n_total"] < answer["n_total"] < without["n_total"] < sceptic["n_total"]
+    assert fair["success"] == pytest.approx(fair["without"], abs=2e-3)
+    for words in (
+        f"worth {prior['children']['elir']:.0f} children of the trial, and {answer['n_total']} children reach 80 %",
+        f"where {without['n_total']} do without it",
+        f"{percent(prior['false_claims']['with'])} of such trials claim one",
+        f"in {percent(fair['success'])} of new studies, and in {percent(fair['without'])} without a prior",
+        f"takes {sceptic['n_total']} children and errs in {percent(sceptic['prior']['false_claims']['with'])}",
+    ):
+        assert words in readme
+
+
+def test_the_committed_answer_is_that_of_the_shipped_experiment():
+    old, now = committed("robust_map"), gmfmsim.size("robust_map")
+    for before, after in zip((old, *old["alternatives"]), (now, *now["alternatives"]), strict=True):
+        assert (before["label"], before["n_total"]) == (after["label"], after["n_total"])
+        if "prior" in before:
+            assert before["prior"]["false_claims"] == pytest.approx(after["prior"]["false_claims"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "words"),
+    [
+        ({"prior": [{"weight": 0.5, "mean": 0, "sd": 2}]}, "weights of the prior that sum to 1"),
+        ({"prior": "flat", "robust": {"weight": 0.2, "sd": 8}}, "robust beside a prior that is not flat"),
+        ({"prior": "mine"}, "prior"),
+        ({"prior": []}, "prior"),
+        ({"prior": [{"mean": 0, "sd": 0}]}, "sd"),
+        ({"prior": [{"mean": 0}]}, "sd"),
+        ({"prior": "evidence", "robust": {"weight": 1.0, "sd": 8}}, "weight"),
+    ],
+)
+def test_a_prior_that_cannot_be_is_refused_in_words(analysis, words):
+    with pytest.raises(InputError, match=words):
+        gmfmsim.load("robust_map", {"trial.analyses": [{"method": "bayes"} | analysis]})
+
+
+def test_any_plan_takes_the_evidence_as_prior():
+    """Averaged curves of dose, an SD whose law has tails; more is claimed with the prior than without."""
+    changes = {"analysis.method": "bayes", "analysis.prior": "evidence"}
+    wide = {"trial.sd_change": {"dist": "log_student_t", "location": 1.78, "scale": 0.4, "df": 9.0}}
+    found = gmfmsim.size(gmfmsim.load("curve_average", changes | wide))
+    assert found["n_total"] < found["prior"]["n_without"]
+    assert found["prior"]["false_claims"]["with"] > 2 * found["prior"]["false_claims"]["without"]
+
+
+def test_an_analysis_is_said_once():
+    with pytest.raises(InputError, match=r"says what trial\.analyses says too"):
+        gmfmsim.load("quickstart", {"trial.analyses": [{"method": "ancova"}]})

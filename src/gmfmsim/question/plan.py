@@ -435,6 +435,9 @@ def _with_design(raw: dict, path: Path) -> tuple[dict, list[Fault]]:
         whole = whole | {"design": Path(name).name}
     if isinstance(analysis, dict):
         one = {k: v for k, v in analysis.items() if k != "alpha"}
+        if one and "analyses" in trial:
+            problem, allowed = "says what trial.analyses says too", "one of them; of the other, alpha alone"
+            return rest, [Fault(path.name, "key analysis", problem, allowed)]
         if one.get("method") == "z" and whole.get("design") == PLAINEST:
             one = {"sd": "known"} | one
         whole |= {"analyses": [one]} if one else {}

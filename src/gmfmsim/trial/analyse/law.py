@@ -12,6 +12,10 @@ Factors = Callable[[np.ndarray], np.ndarray]
 """From SDs of change (J,) to the lower Cholesky factors (1 + V, 1 + V, J) of the covariance of a child's scores."""
 
 
+ROUNDED = 1e-5
+"""SDs of change, as a share of that of scores, below which scores no longer tell them: a baseline leaves all of it."""
+
+
 class AlongDoses(NamedTuple):
     """A test of the means of all arms (A,), of children alike, in the order of the design: one of two kinds.
 
@@ -117,7 +121,9 @@ def of_residual(analysis, design, factors: Factors) -> Statistic | str:
 
     def sigma(sd: np.ndarray) -> np.ndarray:
         factor = factors(sd)[1 + design.endpoint]
-        return np.sqrt((factor[1:] ** 2).sum(axis=0))  # the first column is the baseline
+        residual = np.sqrt((factor[1:] ** 2).sum(axis=0))  # the first column is the baseline
+        lost = (residual == 0) & (sd < ROUNDED * design.children.score_sd(sd))
+        return np.where(lost, sd, residual)
 
     return dependent(design) or of_contrast(analysis, design, sigma, lent=True)._replace(adjusted=True)
 
