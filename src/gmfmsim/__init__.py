@@ -44,6 +44,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "doses",
     "draw",
     "fit",
     "load",
@@ -184,6 +185,27 @@ def prior(
 
     asked = {"robust": robust, "estimate": estimate, "se": se}
     return as_prior(_question_of(source), asked, components, progress or Silent())
+
+
+def doses(
+    design: str | Path,
+    effect: float,
+    *,
+    sd: float | None = None,
+    power: float = 0.8,
+    n: int | None = None,
+    share: float = 0.9,
+    data: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return how a trial of several doses is planned by formula: contrasts, children, allocation; write nothing.
+
+    design: a shipped one, or the path of a .toml file; data: a CSV file with the means of arms, to which curves are
+    fitted. See `answer.doses.dose_finding`. Raises InputError for faults in the inputs.
+    """
+    from gmfmsim.answer.doses import dose_finding
+    from gmfmsim.trial.presets import read_design
+
+    return dose_finding(read_design(str(design)), effect, sd=sd, power=power, n=n, share=share, data=data)
 
 
 def compare(

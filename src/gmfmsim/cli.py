@@ -195,6 +195,29 @@ def prior(
     _tell(as_json, found, *in_lines(found), DISCLAIMER)
 
 
+@app.command(epilog="Examples: gmfmsim doses --effect 3; gmfmsim doses next_doses --effect 3 --n 240 --data arms.csv")
+def doses(
+    effect: Annotated[float, typer.Option(help="The largest effect at any dose, in points.")],
+    design: Annotated[
+        str, typer.Argument(help="A shipped design, or the path of a .toml file.", metavar="[DESIGN|PATH]")
+    ] = "next_doses",
+    sd: Sd = None,
+    power: Annotated[float, typer.Option(help="Under the shape that is hardest to see.")] = 0.8,
+    n: Annotated[int | None, typer.Option("--n", min=2, max=10_000_000, help="Or children in all.")] = None,
+    share: Annotated[float, typer.Option(help="Of the largest effect, whose dose is to be estimated.")] = 0.9,
+    data: Annotated[
+        Path | None, typer.Option(help="A CSV file with dose, mean, sd, n of arms: curves are fitted to it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Plan a trial of several doses by formula (MCP-Mod): contrasts of its shapes and their power, children, the
+    allocation that estimates a dose best; and fit curves to the arms of a trial that is over."""
+    found = gmfmsim.doses(design, effect, sd=sd, power=power, n=n, share=share, data=data)
+    from gmfmsim.answer.doses import in_lines
+
+    _tell(as_json, found, *in_lines(found), DISCLAIMER)
+
+
 def _loaded(name: str, changed: list[str] | None, seed: int | None = None, **short: float | None) -> "Experiment":
     """Return an experiment with the changes that a command line says."""
     changes = _changes(changed, seed, **short)

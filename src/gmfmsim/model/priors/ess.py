@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from gmfmsim.compute.algebra import dot
+
 STEPS = np.arange(-12.0, 13.0)
 """Where the panels of the quadrature may break, in standard deviations from the mean of a component."""
 
@@ -35,7 +37,7 @@ def ess_elir(
     theta, width = _nodes(mean, sd)
     blocks = -(-theta.size * mean.size // 10**6)  # of about a million densities
     parts = zip(np.array_split(theta, blocks), np.array_split(width, blocks), strict=True)
-    return float(sum(w @ _information_ratio(t, weight, mean, sd, unit_sd) for t, w in parts))
+    return float(sum(dot(w, _information_ratio(t, weight, mean, sd, unit_sd)) for t, w in parts))
 
 
 def ess_moment(weight: ArrayLike, mean: ArrayLike, sd: ArrayLike, *, unit_sd: float) -> float:
@@ -44,15 +46,15 @@ def ess_moment(weight: ArrayLike, mean: ArrayLike, sd: ArrayLike, *, unit_sd: fl
     Wide tails count in full, so that it is the least of the three measures. Raises ValueError as `ess_elir`.
     """
     weight, mean, sd = _checked(weight, mean, sd)
-    centre = weight @ mean
-    return _unit(unit_sd) ** 2 / float(weight @ (sd**2 + (mean - centre) ** 2))
+    centre = dot(weight, mean)
+    return _unit(unit_sd) ** 2 / float(dot(weight, sd**2 + (mean - centre) ** 2))
 
 
 def ess_morita(weight: ArrayLike, mean: ArrayLike, sd: ArrayLike, *, unit_sd: float) -> float:
     """Return the effective sample size by the curvature of the prior at its mode: (i(mode) - i_0) unit_sd^2.
 
-    i_0 = 1 / (VAGUE max(sd)^2) is the information of a vague prior. What lies in the tails does not count, so that it
-    is the largest of the three measures. Raises ValueError as `ess_elir`.
+    i_0 = 1 / (VAGUE max(sd)^2) is the information of a vague prior. What lies in the tails does not count: of a prior
+    with a peak it is the largest of the three measures. Raises ValueError as `ess_elir`.
     Source: Morita, Thall & Mueller (2008), at the mode as Neuenschwander et al. (2020) have it.
     """
     weight, mean, sd = _checked(weight, mean, sd)
@@ -64,7 +66,7 @@ def ess_morita(weight: ArrayLike, mean: ArrayLike, sd: ArrayLike, *, unit_sd: fl
         z = (mode - mean) / sd
         log = np.log(weight / sd) - z**2 / 2
         pull = np.exp(log - log.max()) / sd**2
-        mode = (pull @ mean) / pull.sum()
+        mode = dot(pull, mean) / pull.sum()
     at_mode = _information_ratio(np.array([mode]), weight, mean, sd, 1.0)[0]
     log = np.log(weight / sd) - ((mode - mean) / sd) ** 2 / 2
     density = np.exp(special.logsumexp(log)) / np.sqrt(2 * np.pi)
