@@ -261,10 +261,11 @@ def report(
 def _tell_result(result: "Result", as_json: bool) -> None:
     """Print the answer of a run, and where its page is."""
     from gmfmsim.answer.resources import in_lines
+    from gmfmsim.answer.value import in_lines as of_value
 
     found = result.answer | {"folder": str(result.folder), "reused": result.reused}
     again = " (computed before, same key)" if result.reused else ""
-    taken = in_lines(result.answer)
+    taken = [*in_lines(result.answer), *of_value(result.answer)]
     _tell(as_json, found, result.answer["sentence"], *taken, f"report: {result.report}{again}", DISCLAIMER)
 
 

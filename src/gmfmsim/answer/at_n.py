@@ -9,6 +9,8 @@ from gmfmsim.answer.looks import in_sentences, looks_record
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import SUCCESS, assumed, in_words, of_plans
+from gmfmsim.answer.value import in_sentences as of_value
+from gmfmsim.answer.value import value_record
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
@@ -74,6 +76,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         "type_m": erring and erring.type_m,
         **resources(sizing, n),
         **({"looks": looks_record(sizing, n)} if trial.looks else {}),
+        **({"value": value_record(sizing, n, search=False)} if plan.value else {}),
         "assumed": assumed(prepared),
     }
 
@@ -99,6 +102,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
             )
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
+        yield from (f"  {line}" for line in (of_value(row["value"]) if "value" in row else ()))
         yield from in_words(taken)
 
 

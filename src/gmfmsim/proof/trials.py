@@ -8,6 +8,7 @@ from itertools import count
 from gmfmsim.model.truths import known
 from gmfmsim.progress import Silent
 from gmfmsim.proof.fits import shortest
+from gmfmsim.proof.worth import worth
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
@@ -54,7 +55,8 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
     """Measure trials with looks on one core, after one call to warm up, best of three.
 
     three_look_t_per_s: simulated t tests of two arms of 100 at two looks and the end, nobody lost; three_look_exact_ms:
-    success at a number that was not asked before, over one known effect, with the law of the SD of change.
+    success at a number that was not asked before, over one known effect, with the law of the SD of change. And what
+    `proof.worth.worth` measures: re-analyses with the evidence, and what trials are worth.
     """
     progress = progress or Silent()
     trial = _losing(read_design("next_three_looks"), 0.0)
@@ -64,7 +66,8 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
         per_s = REPLICATES / shortest(lambda: simulate(truths, trial, n=[CHILDREN_PER_ARM], seed=SEED), 3)
         whole, sizes = Assurance(trial, trial.analyses[0], known(1.42)), count(CHILDREN_PER_ARM)
         seconds = shortest(lambda: whole.at(next(sizes)), 3)
-    return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds}
+        progress.stage("re-analyses with the evidence, worth of trials")
+        return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds} | worth()
 
 
 def _only(design: Design, method: str, **changes) -> Design:

@@ -30,6 +30,7 @@ from gmfmsim.report.look import (
     without_left_axis,
 )
 from gmfmsim.report.looks import looks_figure
+from gmfmsim.report.value import value_figure
 
 REPORTED = {"fmt": "s", "color": GREY, "ms": 4, "lw": 1, "label": "as reported, 95 % CI"}
 SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the model, 95 %"}
@@ -57,7 +58,9 @@ class Drawn(NamedTuple):
 
 def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    return {f.__name__: partial(f, plan) for f in (curves, tornado, looks, dose_response, course, funnel, forest)}
+    return {
+        f.__name__: partial(f, plan) for f in (curves, tornado, looks, value, dose_response, course, funnel, forest)
+    }
 
 
 def curves(plan: Drawn) -> Figure:
@@ -96,6 +99,12 @@ def looks(plan: Drawn) -> Figure | None:
     """Children on average and success against the true effect, of a design with looks."""
     found, unit = plan.answer.get("looks"), plan.answer["unit"]
     return looks_figure(found, SHORT.get(unit, unit)) if found else None
+
+
+def value(plan: Drawn) -> Figure | None:
+    """What a trial is worth, costs and gains against children in all, and by dose, where the plan asks."""
+    found = plan.answer.get("value")
+    return value_figure(found) if found else None
 
 
 def tornado(plan: Drawn) -> Figure | None:

@@ -7,6 +7,7 @@ from gmfmsim.answer.looks import in_sentences
 from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters, thresholds
+from gmfmsim.answer.value import in_sentences as of_value
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Steps
 from gmfmsim.report.compared import compared_figure, compared_table, differs_table
@@ -27,6 +28,8 @@ CAPTIONS = {
     "stands first. Upright lines: the answer. Orange: more children, blue: fewer.",
     "looks": "A trial that may stop at its looks: children randomised on average, and probability of success, against "
     "the true effect. Dashed: the largest trial.",
+    "value": "What a trial is expected to be worth (blue), what it costs (orange, from low to high) and what is left "
+    "(green, at the high ends of costs) against children in all. Below: the same by dose, each decided on by itself.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
@@ -112,6 +115,7 @@ def _section(result: Result, position: int, advance: Steps) -> dict:
         "figures": figures,
         "design": design,
         "looks_in_words": list(in_sentences(answer["looks"])) if answer.get("looks") else [],
+        "value_in_words": list(of_value(answer["value"])) if answer.get("value") else [],
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
             m | {"tables": {"parameters": parameters(m), "threshold": thresholds(m), "gate": gate(m["gate"])}}

@@ -6,6 +6,7 @@ import xarray as xr
 from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, written
 from gmfmsim.compute.text import Written, decimals, money, percent
 from gmfmsim.report.looks import bounds_table, stopping_table
+from gmfmsim.report.value import after_table, doses_table, worth_table
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -25,6 +26,9 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "behind": _behind(answer["distribution"]),
         "bounds": bounds_table(answer.get("looks")),
         "stopping": stopping_table(answer.get("looks")),
+        "worth": worth_table(answer.get("value")),
+        "worth_by_dose": doses_table(answer.get("value"), evidence["observed_doses"]),
+        "known_after": after_table(answer.get("value")),
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
         "within": _within(answer.get("course")),
