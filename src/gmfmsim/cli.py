@@ -51,7 +51,8 @@ Month = Annotated[float | None, typer.Option(help="The month of the endpoint.")]
 Asked = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="[NAME|PATH]")]
 LINE = ("file", "row")
 """What stands before a row and in no column of it."""
-MEASURES = "exact: the exact engine beside sampling; trials: simulated trials; sequential: trials with looks."
+MEASURES = "exact: the exact engine beside sampling; trials: simulated trials; sequential: trials with looks, "
+MEASURES += "trials analysed with the evidence, their worth."
 STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
 

@@ -178,17 +178,17 @@ def in_sentences(found: dict[str, Any]) -> Iterator[str]:
     """Yield what `value_record` found as sentences."""
     now, currency = found["now"], found["currency"]
     paid = f"costs {_money(found['treatment_cost'], currency)} a child and " if found["treatment_cost"] else ""
-    taken = "treatment is taken" if now["treat"] else "treatment is not taken"
+    taken = "it would be taken" if now["treat"] else "it would not be taken"
     yield (
         f"With a benefit of {_money(found['benefit'], currency)} a point, {found['reach']:,.0f} children a year for "
         f"{found['horizon']:g} years, later ones discounted by {percent(found['discount'])} a year: figures of whoever "
         "asks, not advice."
     )
+    known, own = (_money(found["evpi"][name], currency) for name in ("mean_of_studies", "own_effect"))
     yield (
         f"Treatment at {_per_kg(found['dose'])} {paid}is expected to gain {now['mean']:.2f} points; above "
-        f"{now['border']:.2f} it pays, with {percent(now['pays'])} probability: on what is known {taken}. To know the "
-        f"mean of studies is worth {_money(found['evpi']['mean_of_studies'], currency)}, one study's own effect "
-        f"{_money(found['evpi']['own_effect'], currency)}."
+        f"{now['border']:.2f} it pays, with {percent(now['pays'])} probability: by these figures {taken} on what is "
+        f"known. To know the mean of studies is worth {known}, one study's own effect {own}."
     )
     best = found.get("largest")
     if (row := found["at_answer"]) and row["n_total"] != (best or {}).get("n_total"):

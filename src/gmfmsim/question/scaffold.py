@@ -110,6 +110,11 @@ replicates = 100_000
 # treated = 20_000                       # a child with cells; or scenario = "...": gmfmsim show prices
 # visit = 500                            # also screened, control, infusion, centre, month, fixed
 # budget = 3_000_000                     # how many children does it pay?
+# What the trial is worth, and whether one pays: judgements that only you can make.
+# [value]
+# benefit = 10_000                       # a GMFM-66 point gained, of one child
+# reach = 1_000                          # children a year whom the decision reaches
+# treatment_cost = 20_000                # of a treated child
 """
 )
 

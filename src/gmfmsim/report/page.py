@@ -29,7 +29,8 @@ CAPTIONS = {
     "looks": "A trial that may stop at its looks: children randomised on average, and probability of success, against "
     "the true effect. Dashed: the largest trial.",
     "value": "What a trial is expected to be worth (blue), what it costs (orange, from low to high) and what is left "
-    "(green, at the high ends of costs) against children in all. Below: the same by dose, each decided on by itself.",
+    "(green, at the high ends of costs) against children in all. Below, of several doses: what is left of each by "
+    "itself, without costs its worth.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "

@@ -111,8 +111,8 @@ def _over_n(ax: Axes, found: dict) -> None:
         ax.plot(n, high, color=ORANGE, lw=1.4, ls="--", label="cost")
         net = evsi / MILLION - high
         ax.plot(*smooth(n, net), color=GREEN, lw=1.8, label="net gain")
-        best = found["largest"]
-        least = -0.6 * top
+        best, least = found["largest"], -max(0.6 * top, 2 * high[0])
+        top = max(top, 1.5 * high[0])
         if best["n_total"]:
             at = best["n_total"], best["net_gain"]["low"] / MILLION
             ax.plot(*at, "o", color=GREEN, ms=7)
@@ -123,14 +123,14 @@ def _over_n(ax: Axes, found: dict) -> None:
 
 def _by_dose(ax: Axes, found: dict) -> None:
     paid = found["largest"] is not None
-    name, top, n = ("net_gain" if paid else "evsi"), 0.0, np.ones(1)
+    name, top, first, n = ("net_gain" if paid else "evsi"), 0.0, 0.0, np.ones(1)
     for dose, colour in zip([row["dose"] for row in found["by_dose"]], COLOURS * 2, strict=False):
         rows = [row for row in found["surface"] if row["dose"] == dose]
         n, y = (np.array([row[key] for row in rows], float) for key in ("n_total", name))
         own = dose == found["dose"]
         ax.plot(*smooth(n, y / MILLION), color=colour, lw=2.4 if own else 1.4, label=f"{_dose(dose)}/kg")
-        top = max(top, y.max() / MILLION)
-    _framed(ax, n, ((-0.6 if paid else 0) * max(top, 0.1), 1.35 * max(top, 0.1)), found)
+        top, first = max(top, y.max() / MILLION), max(first, abs(y[0]) / MILLION)
+    _framed(ax, n, (-max(0.6 * top, 2 * first) if paid else 0.0, 1.35 * max(top, first)), found)
     ax.set_ylabel(f"{'net gain' if paid else 'worth'}, million {found['currency']}")
     ax.legend(frameon=False, fontsize=9, loc="upper left", ncols=3)
 

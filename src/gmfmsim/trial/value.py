@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from gmfmsim.evidence.formulas.dose import Dose
@@ -16,7 +16,7 @@ MONTHS_A_YEAR = 12
 
 
 class Value(Spec):
-    """What a gain is worth and to how many: judgements of whoever asks. None of them has a default that says so.
+    """What a gain is worth and to how many: judgements of whoever asks, for which there is no default.
 
     Treatment is taken at a dose where benefit x the mean of studies there pays for it. A trial is worth what it gains,
     after it has been read out, by changing that decision.
@@ -80,11 +80,12 @@ class Value(Spec):
     ] = None
     note: Annotated[str | None, key("what to know of them", example="assumed", min_length=3, max_length=600)] = None
 
-    @model_validator(mode="after")
-    def _doses_with_cells(self):
-        if any(dose <= 0 for dose in self.doses or ()):
-            raise PydanticCustomError("value", "doses above 0 cells/kg: treatment, not control, is decided on")
-        return self
+    @field_validator("doses")
+    @classmethod
+    def _with_cells(cls, doses: list[float] | None) -> list[float] | None:
+        if any(dose <= 0 for dose in doses or ()):
+            raise PydanticCustomError("doses", "doses above 0 cells/kg: treatment, not control, is decided on")
+        return doses
 
     def of(self, cost: Cost | None) -> "Value":
         """Return the declaration with what it leaves to [cost] written out: treatment cost, currency and margin."""
