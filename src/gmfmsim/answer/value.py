@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from gmfmsim.answer.truths import conditions_of
 from gmfmsim.compute.executors import in_order
 from gmfmsim.compute.text import money, percent
 from gmfmsim.model.after import Joint, joint, merged, mixed_joint
+from gmfmsim.model.effect import BETWEEN
+from gmfmsim.model.structure import structure
 from gmfmsim.progress import UNSEEN, Steps
 from gmfmsim.question.plan import Prepared
 from gmfmsim.trial.optimise import largest_n
@@ -51,8 +54,10 @@ def value_record(
         advance()
     own = worths[plan.trial.active.dose]
     found = _declared(own) | {"at_answer": None if n is None else _row(own, n)}
+    if not _has_moments(sizing.prepared):
+        found["now"] |= NO_MOMENTS
     if not search:
-        return found | {"after": [] if n is None else [_after(own, n)]}
+        return found | {"after": _after(own, [n] if n else [], found)}
     rows = []
     for dose, worth in worths.items():
         rows.append(_of_dose(worth, dose, plan.search.max_n_per_arm))
@@ -61,12 +66,12 @@ def value_record(
     found |= {name: mine[name] for name in ("largest", "worthwhile")} | {"by_dose": rows, "next_dose": _next(rows)}
     marks = {k for k in (n, _n_of(own, mine["largest"])) if k}
     if not over:
-        return found | {"after": [_after(own, k) for k in sorted(marks)]}
+        return found | {"after": _after(own, marks, found)}
     grid = _grid(sizing.prepared, [*marks, _n_of(own, mine, "worthwhile") or 0])
     found["over_n"] = [_row(own, k) for k in sorted({*grid, *marks})]
     found["surface"] = [_short(worth, dose, k) for dose, worth in worths.items() for k in grid]
     shown = {grid[min(round(share * len(grid)), len(grid) - 1)] for share in AFTER}
-    return found | {"after": [_after(own, k) for k in sorted({*marks, *shown})]}
+    return found | {"after": _after(own, {*marks, *shown}, found)}
 
 
 def _doses(prepared: Prepared) -> list[float]:
@@ -126,6 +131,12 @@ def _row(worth: Worth, n: int) -> dict[str, Any]:
     }
 
 
+NO_MOMENTS = {"between": None, "between_sd": None}
+"""What is said of the SD between studies where few studies and a prior with heavy tails leave it no mean or no SD."""
+
+LEAST_ORDER = 2
+"""Moments exist below the order of a posterior: mean and SD from more than this on."""
+
 NO_TRIAL = {"n_total": 0, "n_by_arm": None, "months": 0.0, "children_reached": None, "evsi": 0.0} | {
     name: {"low": 0.0, "high": 0.0} for name in ("cost", "net_gain")
 }
@@ -170,8 +181,28 @@ def _short(worth: Worth, dose: float, n: int) -> dict[str, Any]:
     return {"dose": dose, "n_total": worth.design.total(n), "evsi": evsi, "net_gain": net}
 
 
-def _after(worth: Worth, n: int) -> dict[str, Any]:
-    return {"n_total": worth.design.total(n)} | worth.after(n)
+def _after(worth: Worth, sizes: Iterable[int], found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return rows of what is expected to be known after trials of several sizes, as far as it is known now."""
+    lost = {"between_sd": None} if found["now"]["between_sd"] is None else {}
+    return [{"n_total": worth.design.total(n)} | worth.after(n) | lost for n in sorted(sizes)]
+
+
+def _has_moments(prepared: Prepared) -> bool:
+    """Return whether mean and SD of the SD between studies exist in every model."""
+    for model in prepared.models.values():
+        heavy = [name for name in BETWEEN if name in model.priors and not _light(model.priors[name])]
+        if heavy:
+            from gmfmsim.model.exact import orders  # compiled code: loaded where it is needed
+
+            found = orders(structure(model, prepared.contrasts))
+            if any(found.get(name, math.inf) <= LEAST_ORDER for name in heavy):
+                return False
+    return True
+
+
+def _light(prior: Any) -> bool:
+    """Return whether all moments of a prior exist."""
+    return prior.proper and prior.tail == math.inf
 
 
 def in_sentences(found: dict[str, Any]) -> Iterator[str]:
@@ -197,7 +228,7 @@ def in_sentences(found: dict[str, Any]) -> Iterator[str]:
     if best:
         yield from _of_largest(found, best)
     yield from _of_doses(found)
-    for row in found["after"][:1] if not found.get("over_n") else _named(found):
+    for row in _named(found):
         yield _known_then(row, found)
 
 

@@ -22,8 +22,9 @@ from gmfmsim.trial.exact.unit_sds import unit_sds
 from gmfmsim.trial.recruitment import Recruitment, duration, follow_up
 from gmfmsim.trial.value import Value, reached
 
-SDS = 9
-"""Nodes that stand for the SD of change: what a trial is worth changes by less than 1e-4 of itself with more."""
+SDS, RARE = 9, 1e-5
+"""Nodes that stand for the SD of change, and the weight below which one of its law is left out: what a trial is worth
+changes by less than 2e-4 of itself with all of them, under a law with heavy tails too."""
 COARSE, FINE = 25, 7
 """Numbers of children that a search looks at first, from the fewest to the most, and in each narrower stretch."""
 ESTIMATES = np.sinh(np.linspace(-6, 6, 241)) / math.sinh(6) * POINTS[-1]
@@ -63,8 +64,9 @@ class Worth:
     def _sds(self) -> tuple[np.ndarray, np.ndarray]:
         """The SD of a unit, a few nodes and their weights."""
         sigma, share = unit_sds(self.design, self.design.analyses[0], self.design.sd_change)
-        order = np.argsort(sigma)
-        log_sd, share = gauss(np.log(sigma[order]), share[order], SDS)
+        kept = np.argsort(sigma)
+        kept = kept[share[kept] > RARE]
+        log_sd, share = gauss(np.log(sigma[kept]), share[kept], SDS)
         return np.exp(log_sd), share / share.sum()
 
     @cached_property
@@ -142,9 +144,9 @@ class Worth:
     def after(self, n: int) -> dict[str, object]:
         """Return what is expected to be known after a trial of n.
 
-        sd, between_sd: of the mean of studies and of the SD between studies, on average; own_above: P(own effect of the
-        trial > margin); sure, doubtful: how probably P(mean of studies > margin) is above SURE, below DOUBTFUL then;
-        quantiles of that probability. Averaged over estimates on a grid, and over the SD of change.
+        sd, between_sd: of the mean of studies and of the SD between studies, on average; sure, doubtful: how probably
+        P(mean of studies > margin) is above SURE, below DOUBTFUL then; quantiles of that probability. Averaged over
+        estimates on a grid, and over the SD of change.
         """
         ses, shares = self.se(n), self._sds[1]
         rows = [self._over_estimates(float(se)) for se in ses]
