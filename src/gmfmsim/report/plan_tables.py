@@ -27,7 +27,7 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "bounds": bounds_table(answer.get("looks")),
         "stopping": stopping_table(answer.get("looks")),
         "worth": worth_table(answer.get("value")),
-        "worth_by_dose": doses_table(answer.get("value"), evidence["observed_doses"]),
+        "worth_by_dose": doses_table(answer.get("value"), evidence.get("observed_doses")),
         "known_after": after_table(answer.get("value")),
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
