@@ -350,6 +350,7 @@ def test_the_sections_of_the_template_are_valid_once_their_marks_are_out(tmp_pat
     plan = read_question(str(path)).plans[0].plan
     assert plan.recruitment.rate.shape > 1
     assert {"treated", "visit"} == plan.cost.amounts.keys()
+    assert plan.value.of(plan.cost).border == 2.0
 
 
 def test_prices_are_shown_with_their_source(monkeypatch, capsys):

@@ -51,7 +51,8 @@ Month = Annotated[float | None, typer.Option(help="The month of the endpoint.")]
 Asked = Annotated[str, typer.Argument(help="A shipped experiment, or the path of a .toml file.", metavar="[NAME|PATH]")]
 LINE = ("file", "row")
 """What stands before a row and in no column of it."""
-MEASURES = "exact: the exact engine beside sampling; trials: simulated trials; sequential: trials with looks."
+MEASURES = "exact: the exact engine beside sampling; trials: simulated trials; sequential: trials with looks, "
+MEASURES += "trials analysed with the evidence, their worth."
 STUDIES = "exact, exact_readings, next_study, nuts or divergences; all of them by default."
 
 
@@ -303,10 +304,11 @@ def report(
 def _tell_result(result: "Result", as_json: bool) -> None:
     """Print the answer of a run, and where its page is."""
     from gmfmsim.answer.resources import in_lines
+    from gmfmsim.answer.value import in_lines as of_value
 
     found = result.answer | {"folder": str(result.folder), "reused": result.reused}
     again = " (computed before, same key)" if result.reused else ""
-    taken = in_lines(result.answer)
+    taken = [*in_lines(result.answer), *of_value(result.answer)]
     _tell(as_json, found, result.answer["sentence"], *taken, f"report: {result.report}{again}", DISCLAIMER)
 
 

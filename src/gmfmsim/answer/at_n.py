@@ -11,6 +11,8 @@ from gmfmsim.answer.prior import in_sentences as of_prior
 from gmfmsim.answer.prior import prior_record
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import SUCCESS, assumed, in_words, of_plans
+from gmfmsim.answer.value import in_sentences as of_value
+from gmfmsim.answer.value import value_record
 from gmfmsim.compute.text import percent
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.progress import Silent
@@ -78,6 +80,7 @@ def _of_plan(prepared: Prepared, children: int, fits: dict, progress: Silent) ->
         **resources(sizing, n),
         **({"looks": looks_record(sizing, n)} if trial.looks else {}),
         **({"prior": prior} if (prior := prior_record(sizing, n)) else {}),
+        **({"value": value_record(sizing, n, search=False)} if plan.value else {}),
         "assumed": assumed(prepared),
     }
 
@@ -104,6 +107,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
         yield from (f"  {line}" for line in (of_prior(row["prior"]) if "prior" in row else ()))
+        yield from (f"  {line}" for line in (of_value(row["value"]) if "value" in row else ()))
         yield from in_words(taken)
 
 

@@ -16,6 +16,7 @@ from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.result import Datasets, Draw, Head, Outcome, Result, write
 from gmfmsim.answer.sizing import assumed, grid_of, in_figures, is_design, shown_n, success_at, without_n
+from gmfmsim.answer.value import value_record
 from gmfmsim.compute.text import plain
 from gmfmsim.faults import Fault, InputError
 from gmfmsim.files import store
@@ -120,6 +121,8 @@ def _computed(prepared: Prepared, fits: dict, progress: Silent) -> Side:
         surface = sizing.primary(grid_of(prepared, required), advance, answer=required.reference_n)
     figures = in_figures(prepared, required) | success_at(surface, required.reference_n)
     figures |= resources(sizing, required.n) | {"assumed": assumed(prepared)}
+    if prepared.plan.value:
+        figures["value"] = value_record(sizing, required.n)
     type_one, n = None, shown_n(required, surface)
     if is_design(prepared):
         with progress.steps(f"{prepared.plan.label}: false claims over nuisance settings") as advance:

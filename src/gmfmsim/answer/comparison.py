@@ -48,7 +48,8 @@ def comparison(sides: Sequence[Side]) -> dict[str, Any]:
     Of a row: label, n_total, n_by_arm, why, target, assurance and power at that n, plateau, false_claims without an
     effect, expected (children on average in a new study, with looks: None without), most_false_claims over settings of
     children (of a design: setting, rate, mcse, nominal, above), exposed (children with cells), range over assumptions
-    (low, high, none), and where the plan says so months to the last visit and cost.
+    (low, high, none), and where the plan says so months to the last visit, cost, and worth: of the trial that gains
+    most (n_total, 0 for none, evsi, net), without costs of that of n_total.
 
     more_children: n_total less that of the first. more_assurance: at the n_total of the first, read off the curves
     between the n that were computed (monotone cubic interpolation, Fritsch & Carlson 1980), less that of the first; its
@@ -81,6 +82,10 @@ def _row(side: Side) -> dict[str, Any]:
     row["expected"] = known[0]["expected_n"] if known else None
     duration, cost = found.get("duration") or {}, found.get("cost") or {}
     row |= {"months": duration.get("months"), "cost": cost.get("total"), "currency": cost.get("currency")}
+    if value := found.get("value"):
+        best = value["largest"] or value["at_answer"]
+        net = best["net_gain"]["low"] if best and best["net_gain"] else None
+        row["worth"] = best and {k: best[k] for k in ("n_total", "evsi")} | {"net": net, "currency": value["currency"]}
     return {"label": side.label, "planning_value": found["assumed"]["planning_value"]} | row
 
 

@@ -18,6 +18,7 @@ from gmfmsim.answer.readings import under_readings
 from gmfmsim.answer.resources import resources
 from gmfmsim.answer.sizing import Sizing, grid_of, in_figures, in_short, is_design, shown_n
 from gmfmsim.answer.truths import effects_of, target_of
+from gmfmsim.answer.value import value_record
 from gmfmsim.answer.what_moves import what_moves
 from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import GateFailed
@@ -53,7 +54,7 @@ class Answered:
     `readings` has the answer
     under each reading of a suspect figure, `moves` under each changed assumption; `behind` the distributions of power
     and of n over truths, None where n is simulated; `checks` those of each fitted model. `asked` has what the plan asks
-    beside n: detectable, precision, optimise, looks, prior, cost and duration; `type_one`, of a design, its false
+    beside n: detectable, precision, optimise, looks, prior, cost, duration, value; `type_one`, of a design, its false
     claims over nuisance settings.
     """
 
@@ -150,6 +151,8 @@ def answered(prepared: Prepared, fits: dict, progress: Silent) -> Answered:
         with timed("further questions") as advance:
             asked = _asked(prepared, sizing, n, advance)
             asked |= resources(sizing, required.n, surface["n"].values.tolist())
+            if plan.value:
+                asked["value"] = value_record(sizing, required.n, advance, over=True)
         if is_design(prepared):
             with timed("false claims over nuisance settings") as advance:
                 type_one = nuisance.type_one(plan.trial, n, advance=advance, **drawn_at_settings(plan))

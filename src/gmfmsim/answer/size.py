@@ -11,6 +11,8 @@ from gmfmsim.answer.prior import in_sentences as of_prior
 from gmfmsim.answer.prior import prior_record
 from gmfmsim.answer.resources import compared, compared_in_words, resources
 from gmfmsim.answer.sizing import assumed, at_answer, in_figures, in_short, in_words, of_plans
+from gmfmsim.answer.value import in_sentences as of_value
+from gmfmsim.answer.value import value_record
 from gmfmsim.answer.what_moves import in_children, what_moves
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Silent
@@ -19,8 +21,8 @@ from gmfmsim.question.question import Question
 
 
 def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
-    """Return the required n of every plan, with what it costs and how long it takes where the plan says so, and with
-    `moves` what moves it and what lies behind it.
+    """Return the required n of every plan, with what it costs, how long it takes and what it is worth where the plan
+    says so, and with `moves` what moves it and what lies behind it.
 
     As answer.json of a run: the first plan's figures first, the others' under `alternatives`; beside n its power at the
     planning value and its assurance (see `at_answer`). From exact posteriors where there are; a posterior that must be
@@ -40,6 +42,9 @@ def size(question: Question, moves: bool, progress: Silent) -> dict[str, Any]:
             row["looks"] = looks_record(sizing, required.reference_n)
         if required.reference_n and (prior := prior_record(sizing, required.reference_n)):
             row["prior"] = prior
+        if prepared.plan.value:
+            with progress.steps(f"{label}: what it is worth") as advance:
+                row["value"] = value_record(sizing, required.n, advance)
         if moves:
             with progress.steps(f"{label}: what moves n") as advance:
                 row["sensitivity"] = in_children(what_moves(sizing, required, advance), trial)
@@ -57,6 +62,7 @@ def in_lines(found: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {line}" for line in row.get("resources_in_words", ()))
         yield from (f"  {line}" for line in (in_sentences(row["looks"]) if "looks" in row else ()))
         yield from (f"  {line}" for line in (of_prior(row["prior"]) if "prior" in row else ()))
+        yield from (f"  {line}" for line in (of_value(row["value"]) if "value" in row else ()))
         yield from in_words(row["assumed"])
         for moved in row.get("sensitivity", []):
             n = moved["n_total"] or "none"

@@ -12,6 +12,7 @@ from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.truths import known
 from gmfmsim.progress import Silent
 from gmfmsim.proof.fits import shortest
+from gmfmsim.proof.worth import worth
 from gmfmsim.streams import stream
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.detectable import fixed_truths
@@ -63,7 +64,8 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
 
     three_look_t_per_s: simulated t tests of two arms of 100 at two looks and the end, nobody lost; three_look_exact_ms:
     success at a number that was not asked before, over one known effect, with the law of the SD of change;
-    mixture_grid_ms: success under a robust mixture prior at 30 numbers of children and 6 effects, the SD known.
+    mixture_grid_ms: success under a robust mixture prior at 30 numbers of children and 6 effects, the SD known. And
+    what `proof.worth.worth` measures: re-analyses with the evidence, and what trials are worth.
     """
     progress = progress or Silent()
     trial = _losing(read_design("next_three_looks"), 0.0)
@@ -75,7 +77,9 @@ def sequential(*, progress: Silent | None = None) -> dict[str, float]:
         seconds = shortest(lambda: whole.at(next(sizes)), 3)
         progress.stage("mixture prior")
         grid = shortest(_mixture_grid, 3)
-    return {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds, "mixture_grid_ms": 1000 * grid}
+        progress.stage("re-analyses with the evidence, worth of trials")
+        found = {"three_look_t_per_s": per_s, "three_look_exact_ms": 1000 * seconds, "mixture_grid_ms": 1000 * grid}
+        return found | worth()
 
 
 def _mixture_grid() -> np.ndarray:

@@ -51,6 +51,7 @@ from gmfmsim.trial.presets import resolve
 from gmfmsim.trial.recruitment import Recruitment
 from gmfmsim.trial.short import PLAINEST, SOURCE
 from gmfmsim.trial.size import Search
+from gmfmsim.trial.value import Value, no_worth
 
 DESIGN_REPLICATES = 10_000
 """Trials at each n and scenario of a design where the search does not say: children cost more than two numbers."""
@@ -88,6 +89,7 @@ class Plan(Spec):
     ] = Asked
     recruitment: Annotated[Recruitment | None, key("asks how long it takes")] = Asked
     cost: Annotated[Cost | None, key("asks what it costs")] = Asked
+    value: Annotated[Value | None, key("asks what it is worth, to which n and dose it pays")] = Asked
 
     @model_validator(mode="after")
     def _fits_the_trial(self):
@@ -393,7 +395,9 @@ def prepare(raw: dict, sources: Sources) -> tuple[Prepared | None, list[Fault]]:
             faultless()
     except InputError as error:
         faults += [f for f in error.faults if f not in faults]
-    faults += _size_faults(plan, path.name) if plan else []
+    faults += _size_faults(plan, path.name) + _value_faults(plan, models, path.name) if plan else []
+    if prepared and plan.value and not faults:
+        faults += _unknown_value(prepared, path.name)
     return (None, faults) if faults else (prepared, [])
 
 
@@ -498,6 +502,42 @@ def _size_faults(plan: Plan, file: str) -> list[Fault]:
         allowed = f"{units}; nearest: {trial.in_words(asked.n_per_arm)}"
         faults.append(Fault(file, "key detectable.n_per_arm", problem, allowed))
     return faults
+
+
+def _value_faults(plan: Plan, models: Mapping[str, ModelSpec], file: str) -> list[Fault]:
+    """Return why what a trial is worth cannot be said, as far as the plan and its models tell."""
+    trial, asked, faults = plan.trial, plan.value, []
+    if asked is None:
+        return faults
+    if why := no_worth(trial):
+        allowed = "a control group, no looks, and a primary analysis in points with a known error, such as t or ancova"
+        faults.append(Fault(file, "key value", f"what the trial is worth is not known: {why}", allowed))
+    if plan.cost and asked.currency not in (None, plan.cost.currency):
+        problem = f"{shown(asked.currency)} is not that of [cost]"
+        faults.append(Fault(file, "key value.currency", problem, f"{plan.cost.currency}: one currency"))
+    fewest = trial.total(trial.fewest)
+    if few := [n for n in asked.n or () if n < fewest]:
+        problem = f"{', '.join(map(str, few))} are too few children"
+        faults.append(Fault(file, "key value.n", problem, f"at least {fewest} in all"))
+    if asked.doses and not any(model.shape.uses_dose for model in models.values()):
+        problem = "no model tells doses apart"
+        allowed = "a model with a curve of dose, such as emax; or no doses"
+        faults.append(Fault(file, "key value.doses", problem, allowed))
+    if plan.sampler.engine == "nuts":
+        allowed = 'sampler.engine "auto" or "exact"'
+        faults.append(Fault(file, "key value", "it follows from exact posteriors, and this one is sampled", allowed))
+    return faults
+
+
+def _unknown_value(prepared: Prepared, file: str) -> list[Fault]:
+    """Return why the evidence, as models or a published estimate have it, does not say what a trial is worth."""
+    if prepared.published and prepared.unit != "GMFM-66 points":
+        problem = f"the published effect is in {prepared.unit}"
+        return [Fault(file, "key value", problem, "an effect in GMFM-66 points, which benefit is counted in")]
+    if prepared.models and prepared.refused:
+        allowed = "models that the exact engine fits (gmfmsim show model NAME says why one is not)"
+        return [Fault(file, "key value", "it follows from exact posteriors, and a model has to be sampled", allowed)]
+    return []
 
 
 def _supposed_faults(plan: Plan, sources: Sources) -> list[Fault]:

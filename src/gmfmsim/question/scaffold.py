@@ -99,7 +99,8 @@ target = { metric = "assurance", value = 0.80 }
 planning_value = 1.42                    # GMFM-66 points: the effect of a plan without uncertainty
 replicates = 100_000
 
-# How long it takes, and what it costs: take out the marks, and put your own figures.
+# How long it takes, what it costs, and what it is worth: take out the marks, and put your own figures. What a gain is
+# worth, and to how many, only you can judge.
 # [recruitment]
 # centres = 6
 # rate = { mean = 1.5, low = 0.8, high = 2.5 }   # children screened a month at one centre; 95 % range, or a number
@@ -110,6 +111,10 @@ replicates = 100_000
 # treated = 20_000                       # a child with cells; or scenario = "...": gmfmsim show prices
 # visit = 500                            # also screened, control, infusion, centre, month, fixed
 # budget = 3_000_000                     # how many children does it pay?
+# [value]
+# benefit = 10_000                       # a GMFM-66 point gained, of one child; a judgement
+# reach = 1_000                          # children a year whom the decision reaches
+# treatment_cost = 20_000                # of a treated child
 """
 )
 

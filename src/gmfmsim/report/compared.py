@@ -42,7 +42,12 @@ def compared_table(found: dict) -> Table:
     headings += ["#with cells", "#beside the first"]
     told = any(row["months"] or row["cost"] for row in rows)
     headings += ["#cost, months"] if told else []
-    cells = [[*_row(row, looks, ranged, settings), *([_resources(row)] if told else [])] for row in rows]
+    asked = any(row.get("worth") for row in rows)
+    headings += ["#worth most"] if asked else []
+    cells = [
+        [*_row(row, looks, ranged, settings), *([_resources(row)] if told else []), *([_worth(row)] if asked else [])]
+        for row in rows
+    ]
     return table(headings, cells, [0])
 
 
@@ -104,6 +109,17 @@ def _resources(row: dict) -> Cell:
     cost, months = row["cost"], row["months"]
     time = f"{months['median']:,.0f} months, {months['low']:,.0f} to {months['high']:,.0f}" if months else ""
     return Cell(money(cost["low"], cost["high"], row["currency"]) if cost else "", time)
+
+
+def _worth(row: dict) -> Cell:
+    """Return the trial of a plan that gains most, and below it what it gains, or without costs what it is worth."""
+    if not (found := row.get("worth")):
+        return Cell("")
+    if not found["n_total"]:
+        return Cell("no trial pays")
+    amount = found["evsi"] if found["net"] is None else found["net"]
+    said = money(amount, amount, found["currency"]).removeprefix("about ")
+    return Cell(f"{found['n_total']} children", said if found["net"] is None else f"net {said}")
 
 
 def _share(value: float | None, mcse: float | None) -> Cell:

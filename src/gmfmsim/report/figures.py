@@ -31,6 +31,7 @@ from gmfmsim.report.look import (
 )
 from gmfmsim.report.looks import looks_figure
 from gmfmsim.report.prior import prior_figure
+from gmfmsim.report.value import value_figure
 
 REPORTED = {"fmt": "s", "color": GREY, "ms": 4, "lw": 1, "label": "as reported, 95 % CI"}
 SHRUNK = {"fmt": "o", "color": BLUE, "ms": 4, "lw": 1.8, "label": "shrunk by the model, 95 %"}
@@ -58,7 +59,7 @@ class Drawn(NamedTuple):
 
 def figures_of(plan: Drawn) -> dict[str, Callable[[], Figure | None]]:
     """Return how to draw each figure of a plan, by name."""
-    drawn = (curves, tornado, looks, prior, dose_response, course, funnel, forest)
+    drawn = (curves, tornado, looks, prior, value, dose_response, course, funnel, forest)
     return {f.__name__: partial(f, plan) for f in drawn}
 
 
@@ -104,6 +105,12 @@ def prior(plan: Drawn) -> Figure | None:
     """Success against the true effect, of an analysis with a prior and without."""
     found, unit = plan.answer.get("prior"), plan.answer["unit"]
     return prior_figure(found, SHORT.get(unit, unit)) if found else None
+
+
+def value(plan: Drawn) -> Figure | None:
+    """What a trial is worth, costs and gains against children in all, and by dose, where the plan asks."""
+    found = plan.answer.get("value")
+    return value_figure(found) if found else None
 
 
 def tornado(plan: Drawn) -> Figure | None:

@@ -8,6 +8,7 @@ from gmfmsim.answer.prior import in_sentences as of_prior
 from gmfmsim.answer.resources import compared_in_words
 from gmfmsim.answer.result import Result
 from gmfmsim.answer.tables import checks, gate, parameters, thresholds
+from gmfmsim.answer.value import in_sentences as of_value
 from gmfmsim.compute.text import percent
 from gmfmsim.progress import Steps
 from gmfmsim.report.compared import compared_figure, compared_table, differs_table
@@ -30,6 +31,9 @@ CAPTIONS = {
     "the true effect. Dashed: the largest trial.",
     "prior": "Success of the analysis with its prior, and without, against the true effect. Shaded: the prior. Left of "
     "no effect success is a false claim.",
+    "value": "What a trial is expected to be worth (blue), what it costs (orange, from low to high) and what is left "
+    "(green, at the high ends of costs) against children in all. Below, of several doses: what is left of each by "
+    "itself, without costs its worth.",
     "forest": "Every contrast as reported (grey), by cells and route, and as the model sees it (blue), which borrows "
     "strength from the other studies. A new study: 95 % prediction interval for the effect in the next trial. "
     "* reported on another GMFM scale: drawn after multiplication with the posterior mean of r. "
@@ -116,6 +120,7 @@ def _section(result: Result, position: int, advance: Steps) -> dict:
         "design": design,
         "looks_in_words": list(in_sentences(answer["looks"])) if answer.get("looks") else [],
         "prior_in_words": list(of_prior(answer["prior"])) if answer.get("prior") else [],
+        "value_in_words": list(of_value(answer["value"])) if answer.get("value") else [],
         "tables": tables_of(answer, plan.data["surface"]),
         "fitted": [
             m | {"tables": {"parameters": parameters(m), "threshold": thresholds(m), "gate": gate(m["gate"])}}

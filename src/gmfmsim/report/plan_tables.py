@@ -7,6 +7,7 @@ from gmfmsim.answer.tables import Cell, Table, gate, shares, simulated, table, w
 from gmfmsim.compute.text import Written, decimals, money, percent
 from gmfmsim.report.looks import bounds_table, stopping_table
 from gmfmsim.report.prior import components_table, drift_table
+from gmfmsim.report.value import after_table, doses_table, worth_table
 
 
 def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
@@ -28,6 +29,9 @@ def tables_of(answer: dict, surface: xr.Dataset) -> dict[str, Table | None]:
         "stopping": stopping_table(answer.get("looks")),
         "prior": components_table(answer.get("prior")),
         "drift": drift_table(answer.get("prior")),
+        "worth": worth_table(answer.get("value")),
+        "worth_by_dose": doses_table(answer.get("value"), evidence.get("observed_doses")),
+        "known_after": after_table(answer.get("value")),
         "trial_gate": gate(answer["trial_gate"]),
         "statements": _statements(answer.get("course")),
         "within": _within(answer.get("course")),
