@@ -69,9 +69,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Keep the collector of garbage from looking through all that was collected, again and again."""
+    """Keep the collector of garbage from looking through all that was collected, and too often through the rest."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(scope="session")
