@@ -103,6 +103,7 @@ def test_the_page_of_an_experiment_with_alternatives_compares_them(results):
 def test_a_comparison_alone_computes_what_a_run_does(tmp_path, monkeypatch, blank_figures):
     """Of designs on simulated children: n, curves, and false claims over settings of children."""
     monkeypatch.setattr("gmfmsim.answer.plan.NUISANCE_REPLICATES", 500)
+    monkeypatch.setattr("gmfmsim.trial.change_sd.CHILDREN", 200)
     raw = read_toml(small("designs_compared", tmp_path))
     raw["search"]["replicates"], raw["evidence"]["readings"] = 1000, "as_tabled"
     raw["alternatives"] = raw["alternatives"][-1:]

@@ -163,16 +163,23 @@ def of_few():
     return spec, fit_exact(spec, data)
 
 
-@pytest.mark.parametrize(("quick", "limit"), [(False, 0.01), (True, 0.03)])
-def test_more_points_on_every_axis_move_little(monkeypatch, quick, limit):
-    """Of the shipped evidence as tabled; log marginal likelihood, mean and SD, in SDs of the mean amplitude."""
+@pytest.fixture(scope="module")
+def of_many_points():
+    """The course on the shipped evidence as tabled, and its posterior with more points on every axis."""
     plan = gmfmsim.load("time_course", {"evidence": {"readings": "as_tabled"}, "alternatives": []}).question.plans[0]
     model = structure(plan.models["course"], plan.contrasts)
-    found = posterior(model, quick=quick)
     many = {"line": 24, "even": 12, "quantile": 8, "peak": 9, "decline": 4, "rho": 5}
     effort = EFFORT[6]._replace(points=many, sizes=8)
-    monkeypatch.setattr("gmfmsim.model.exact.exact_posterior.EFFORT", {6: effort})
-    closer = posterior(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gmfmsim.model.exact.exact_posterior.EFFORT", {6: effort})
+        return model, posterior(model)
+
+
+@pytest.mark.parametrize(("quick", "limit"), [(False, 0.01), (True, 0.03)])
+def test_more_points_on_every_axis_move_little(of_many_points, quick, limit):
+    """Log marginal likelihood, mean and SD, in SDs of the mean amplitude."""
+    model, closer = of_many_points
+    found = posterior(model, quick=quick)
     assert np.prod(closer.box.points) > 8 * np.prod(found.box.points)
     own, finer = (fit.coefficient("mu") for fit in (found, closer))
     moved = [found.log_marginal - closer.log_marginal, (own.mean - finer.mean) / finer.sd, own.sd / finer.sd - 1]

@@ -378,6 +378,7 @@ def small(monkeypatch, tmp_path):
     """Designs meet a small evidence and few replicates in place of the quick start."""
     base = write(tmp_path / "base", BASE | {"trial": INLINE})
     monkeypatch.setattr(Figure, "savefig", blank)
+    monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 100)
     monkeypatch.setattr("gmfmsim.question.plan.DESIGN_REPLICATES", 1000)
     monkeypatch.setattr("gmfmsim.question.question.BASE", base)
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from conftest import blank, svg_alone
 from matplotlib.figure import Figure
 
 import gmfmsim
+from gmfmsim.answer import children as seen
 from gmfmsim.answer import plan as answering
 from gmfmsim.answer import record
 from gmfmsim.answer.experiment import Experiment
+from gmfmsim.compute import executors
 from gmfmsim.files.shelf import names
 from gmfmsim.model.average import Member
+from gmfmsim.model.checks import left_out
 from gmfmsim.progress import Silent
 from gmfmsim.question.plans import Plans
 from gmfmsim.question.question import question_of_design, read_question
@@ -26,7 +29,7 @@ from gmfmsim.trial import change_sd as spread
 from gmfmsim.trial.exact import qualifies
 from gmfmsim.trial.presets import read_children, read_design
 
-SMALL = {"replicates": 200, "max_n_per_arm": 200}
+SMALL = {"replicates": 100, "max_n_per_arm": 200}
 FIT = {"draws": 250, "cross_check": False}
 DRAWN = {read_design(name).kind: name for name in names("designs")}.values()
 """One design of each kind, whose figures are drawn; those of the others are made."""
@@ -68,10 +71,15 @@ def once():
 def test_every_design_is_checked_shown_and_simulated(tmp_path, monkeypatch, once, name):
     experiment = small(name)
     (prepared,) = experiment.plans
+    monkeypatch.setattr(left_out, "EXACT_PARAMETERS", 0)  # refits without a study by fewer nodes
     members, checks, models = once(prepared.contrasts.sizes["reading"])
     monkeypatch.setattr(Figure, "savefig", svg_alone if name in DRAWN else blank)
-    monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 64)
+    monkeypatch.setattr(executors, "cores", lambda: 1)  # what takes a moment takes longer on two threads
+    monkeypatch.setattr(answering, "NUISANCE_REPLICATES", 16)
     monkeypatch.setattr(spread, "TRIALS", 4)
+    monkeypatch.setattr(spread, "CHILDREN", 200)
+    monkeypatch.setattr(seen, "AGES", 20)
+    monkeypatch.setattr(record, "children_seen", partial(seen.children_seen, trials=40))
     monkeypatch.setattr(answering, "fitted_models", lambda prepared, fits, progress: members)
     monkeypatch.setattr(answering, "checks_of", lambda prepared, member: checks)
     monkeypatch.setattr(page, "figures_of", lambda plan: {})

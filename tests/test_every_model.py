@@ -11,15 +11,19 @@ import xarray as xr
 import gmfmsim
 from gmfmsim import check
 from gmfmsim.answer import fit as fitting
+from gmfmsim.answer import parameters
 from gmfmsim.answer import plan as answering
 from gmfmsim.answer import posterior as gated
+from gmfmsim.compute import executors
 from gmfmsim.files.remembered import PLACE
 from gmfmsim.files.shelf import find, names
 from gmfmsim.files.toml import read_toml
 from gmfmsim.model import engine
+from gmfmsim.model.checks import left_out
 from gmfmsim.model.declare import ModelChoice, read_model
 from gmfmsim.model.exact import refusal
 from gmfmsim.model.nuts import Sampled, Sampler, build
+from gmfmsim.model.priors import words
 from gmfmsim.model.terms import TERMS
 from gmfmsim.question.question import read_question
 
@@ -84,7 +88,7 @@ def written(folder: Path, model: dict, sampler: dict, term: str = "") -> str:
         "evidence": evidence,
         "model": model,
         "sampler": sampler,
-        "trial": raw["trial"] | {"setting": SETTING},
+        "trial": raw["trial"] | {"setting": SETTING, "sd_change": {"dist": "fixed", "value": 5.5}},
         "search": raw["search"] | {"replicates": 1000, "max_n_per_arm": 2000},
         "sensitivity": {"changed": ["dropout"]},
     }
@@ -138,8 +142,11 @@ def taken_as_it_comes(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def fitted_once(monkeypatch):
-    """What `fit` has fitted and checked of a plan, `run` takes: each model is worked on once a test."""
-    fit, checks_of, known = gated.fit, gated.checks_of, {}
+    """What `fit` has fitted, checked and said of a plan, `run` takes: each model is worked on once, on one thread."""
+    monkeypatch.setattr(executors, "cores", lambda: 1)
+    monkeypatch.setattr(words, "SIZE", 2_000)
+    monkeypatch.setattr(left_out, "EXACT_PARAMETERS", 0)  # refits without a study by fewer nodes
+    fit, checks_of, of_model, known = gated.fit, gated.checks_of, parameters._fitted, {}
 
     def fitted(spec, data, sampler, seed, **more):
         key = spec.model_dump_json(), sampler, seed
@@ -153,7 +160,14 @@ def fitted_once(monkeypatch):
             known[key] = checks_of(prepared, member)
         return known[key]
 
+    def said(member):
+        key = "said", id(member.fit)
+        if key not in known:
+            known[key] = of_model(member)
+        return known[key]
+
     monkeypatch.setattr(gated, "fit", fitted)
+    monkeypatch.setattr(parameters, "_fitted", said)
     monkeypatch.setattr(fitting, "checks_of", checked)
     monkeypatch.setattr(answering, "checks_of", checked)
 

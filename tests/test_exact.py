@@ -301,7 +301,7 @@ def test_reference_more_points_for_unknown_errors_change_nothing(quickstart, mon
             assert abs(ours.quantile(p) - theirs.quantile(p)) < limit * theirs.sd
 
 
-@pytest.mark.parametrize("left", ["Sun2017", "Huang2018"])
+@pytest.mark.parametrize("left", [pytest.param("Sun2017", marks=pytest.mark.slow), "Huang2018"])
 def test_a_fit_that_starts_from_another_is_the_same(evidence, quickstart, left):
     """Without a study, from the fit with it; with a wider prior of tau, from that of the narrower one."""
     data = evidence["quickstart_one_mean"]

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
-from conftest import AS_TABLED, PLANS, REPLANNED, ROOT, committed
+from conftest import AS_TABLED, PLANS, REPLANNED, ROOT, committed, svg_alone
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 import gmfmsim
 from gmfmsim.answer import posterior as gated
@@ -62,8 +63,9 @@ max_n_per_arm = 2000
 
 
 @pytest.fixture
-def quick(tmp_path):
-    """Write a small experiment that needs no sampling, and return its path."""
+def quick(tmp_path, monkeypatch):
+    """Write a small experiment that needs no sampling, and return its path; its figures are drawn once."""
+    monkeypatch.setattr(Figure, "savefig", svg_alone)
 
     def write(target=0.7) -> str:
         path = tmp_path / "quick.toml"
@@ -174,7 +176,7 @@ def test_the_resolved_config_runs_again_under_the_same_key(results):
         assert again.config == tomllib.loads((results[name].folder / "config.toml").read_text(encoding="utf-8"))
 
 
-def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, tmp_path):
+def test_a_complete_result_is_reused_and_a_damaged_one_made_anew(quick, blank_figures, tmp_path):
     first = gmfmsim.run(quick(), tmp_path / "r")
     assert not first.reused
     before = (first.folder / "manifest.json").read_bytes()
@@ -229,7 +231,7 @@ trial.sd_change = { dist = "fixed", value = 1 }
     assert published.published.row["meta_id"] == "Eggenberger2019"
 
 
-def test_a_result_that_another_run_completed_meanwhile_stays(quick, tmp_path):
+def test_a_result_that_another_run_completed_meanwhile_stays(quick, blank_figures, tmp_path):
     result = gmfmsim.run(quick(), tmp_path / "r")
     before = (result.folder / "manifest.json").read_bytes()
     with store.writing(result.folder) as draft:
@@ -308,7 +310,7 @@ def test_dollars_in_a_study_name_are_drawn_as_text(quickstart_fit):
     assert r"$\foo$ 2015" in "".join(t.get_text() for t in figures.forest(drawn).axes[0].texts)
 
 
-def test_uneven_arms_are_counted_and_said(quick, tmp_path):
+def test_uneven_arms_are_counted_and_said(quick, blank_figures, tmp_path):
     answer = gmfmsim.run(quick(0.7), tmp_path / "r").answer
     n = answer["n_per_arm"]
     assert answer["n_total"] == 3 * n
@@ -559,7 +561,9 @@ def own_evidence(tmp_path_factory):
     quick = trial.read_text(encoding="utf-8").replace("[trial]", "[sampler]\ncross_check = false\n\n[trial]", 1)
     few = "\n[sensitivity]\nchanged = ['sd']\n"
     trial.write_text(quick.replace("100_000", "10_000") + few, encoding="utf-8")
-    return gmfmsim.run(str(trial), folder / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", svg_alone)
+        return gmfmsim.run(str(trial), folder / "results")
 
 
 def test_a_run_on_a_flat_file_carries_it_along(own_evidence):
