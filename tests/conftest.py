@@ -102,7 +102,7 @@ ROOT = Path(__file__).parents[1]
 REPLANNED = ("min2013", "sun2017", "sun2022", "rah2017", "liu2017", "amanat2021", "wang2015")
 """The trials of the past that are planned again: two arms and more, crossover, responders, no control group."""
 DRAWN = {
-    "quickstart": ("course",),
+    "quickstart": ("course", "forest", "curves", "tornado"),
     "cord_blood_dose": ("dose_response", "comparison"),
     "past_trials": ("past",),
     "claim_of_80_percent": ("reports", "untreated", "false_claims"),
