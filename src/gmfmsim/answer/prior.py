@@ -43,8 +43,11 @@ SHOWN = 0.8
 MANY = 1_000
 """Children an arm by whom the standard error of one is told."""
 
-MOST_ASKED, LEAST_ASKED = 1e-9, 0.4
-"""1 - the posterior probabilities that a calibrated claim may ask for."""
+STRICTER, LEAST_ASKED = 1e-3, 0.4
+"""1 - the posterior probability that a calibrated claim asks for: from so much of its level on, and at most."""
+
+FEWEST = 10
+"""Degrees of freedom from which on a claim is calibrated."""
 
 
 def informed(sizing: Sizing) -> Sizing:
@@ -219,10 +222,12 @@ def _calibrated(sizing: Sizing, flat: Design, n: int) -> dict[str, Any] | None:
         asked = (criterion._replace(level=math.exp(log_level)),)
         return exact.Assurance(trial, analysis, border, asked).at(n)
 
-    low, high = math.log(MOST_ASKED), math.log(LEAST_ASKED)
-    if not sizing.computed(scenario) or not false_claims(low) < nominal < false_claims(high):
+    low, high = math.log(STRICTER * nominal), math.log(LEAST_ASKED)
+    if _median_error(trial, n)[1] < FEWEST or not sizing.computed(scenario):
         return None
-    level = math.exp(root(lambda x: false_claims(x) - nominal, low, high, within=1e-6))
+    if not false_claims(low) < nominal < false_claims(high):
+        return None
+    level = math.exp(root(lambda x: false_claims(x) - nominal, low, high, within=1e-5))
     asked, of = (criterion._replace(level=level),), sizing.belief(scenario)
     return {
         "probability": 1 - level,

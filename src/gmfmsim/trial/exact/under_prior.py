@@ -32,9 +32,6 @@ SCANNED = 48
 MANY_DF, FEW, SEVERAL = 30, 10, 24
 """Degrees of freedom from which on few nodes stand for the error of the SD; below, several."""
 
-LEAST_DF = 4
-"""Degrees of freedom from which on that error is followed into its tails."""
-
 STEP, LEAST, MOST = 0.05, 1e-3, 100.0
 """Standard errors at which ends are found, along their logarithm: from LEAST to MOST SDs of the prior."""
 
@@ -66,7 +63,7 @@ def chances_under(
 
     estimate ~ Normal(theta, (q se)^2), its standard error q se S (see `rules.error`), and the criterion holds where the
     posterior probability of what is beyond the threshold is above 1 - level, given a prior of theta; df infinite: the
-    SD is known. Errors are below 1e-6, of fewer than 10 degrees of freedom up to 1e-4. Source: Neuenschwander,
+    SD is known. Errors are below 1e-6, of fewer than 10 degrees of freedom up to 1e-3. Source: Neuenschwander,
     Roychoudhury & Schmidli 2016.
     """
     sign = 1.0 if criterion.direction == "above" else -1.0
@@ -77,8 +74,8 @@ def chances_under(
 
 
 def _of_error(criterion: Criterion, df: float, adjusted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return inflation q, q S and weight (Q,) of the error of an estimate; of hardly any children by few nodes."""
-    if df >= LEAST_DF:
+    """Return inflation q, q S and weight (Q,) of the error of an estimate; of few children by as many nodes as ends."""
+    if df >= MANY_DF:
         t = float(critical((criterion,), df)[0])
         q, limit, weight = error(df, t, adjusted)
         return q, limit / t, weight
@@ -148,25 +145,26 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
     for i in range(se.size):
         for j in range(weight.size):
             own, found = inflate[j] * se[i], error_of_sd[j] * se[i]
-            at = (math.log(found) - first) / STEP
-            cell = math.floor(at)
-            known = 1 <= cell < count.size - 2
-            if known:
-                for k in range(cell - 1, cell + 3):
-                    if count[k] == NOT_YET:
-                        _fill(k, first, table, given, level)
-                for k in range(cell - 1, cell + 3):
-                    known = known and count[k] == count[cell] and below[k] == below[cell]
-            if known:
+            at = min(max((math.log(found) - first) / STEP, 1.0), count.size - 2.0)
+            cell = min(math.floor(at), count.size - 3)
+            u, alike = at - cell, True
+            for k in range(cell - 1, cell + 3):
+                if count[k] == NOT_YET:
+                    _fill(k, first, table, given, level)
+            for k in range(cell - 1, cell + 3):
+                alike = alike and count[k] == count[cell] and below[k] == below[cell]
+            if alike:
                 size, holds = count[cell], below[cell]
-                u = at - cell
                 a, b = -u * (u - 1) * (u - 2) / 6, (u + 1) * (u - 1) * (u - 2) / 2
                 c, d = -(u + 1) * u * (u - 2) / 2, (u + 1) * u * (u - 1) / 6
                 for k in range(size):
                     on = a * ends[cell - 1, k] + b * ends[cell, k] + c * ends[cell + 1, k] + d * ends[cell + 2, k]
                     own_ends[k] = on * found
-            else:
-                size, holds = _ends(found, given, level, own_ends)
+            else:  # an end comes or goes here
+                near = cell + (u > 0.5)
+                size, holds = count[near], below[near]
+                for k in range(size):
+                    own_ends[k] = ends[near, k] * found
             for k in range(apart.size):
                 root = 1 / math.sqrt(variance[k] + own * own)
                 total, meets = 1.0 if holds else 0.0, holds
