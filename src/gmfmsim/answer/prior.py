@@ -24,7 +24,8 @@ from gmfmsim.trial.change_sd import change_sd
 from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.statistic import completed, law, statistic
-from gmfmsim.trial.exact.success import normals
+from gmfmsim.trial.exact.success import met, normals
+from gmfmsim.trial.exact.tails import Truth
 from gmfmsim.trial.exact.under_prior import needed
 from gmfmsim.trial.size import SCENARIO
 
@@ -46,8 +47,8 @@ MANY = 1_000
 STRICTER, LEAST_ASKED = 1e-3, 0.4
 """1 - the posterior probability that a calibrated claim asks for: from so much of its level on, and at most."""
 
-FEWEST = 10
-"""Degrees of freedom from which on a claim is calibrated."""
+FEWEST, CALIBRATED, MOST_STEPS = 20, 1e-6, 8
+"""Degrees of freedom from which on a claim is calibrated, how closely, relative to its level, and steps at most."""
 
 
 def informed(sizing: Sizing) -> Sizing:
@@ -104,7 +105,7 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
     components with their weights; mean, sd, interval and probability of an effect above 0; of the evidence how far its
     few components are off (cdf_error); children: how many it is worth (`model.priors.ess`), all arms together, at the
     median SD; agrees: between which estimates the trial agrees with the prior; needed: the estimate that the claim
-    takes, with and without prior. n_without: children in all without prior; rows over true effects, success with and
+    takes, with and without prior. n_without: children in all without prior, where it is computed; rows over true effects, success with and
     without; calibrated: the probability to ask for so that false claims are at their level, and success then. Where the
     law is not known, what the prior is alone.
     """
@@ -134,6 +135,7 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
     flat = _without(trial)
     with_prior, without = (exact.Assurance(t, t.analyses[0], known(0.0)) for t in (trial, flat))
     found |= _at_median(trial, prior, n)
+    found["computed"] = sizing.computed(SCENARIO[sizing.prepared.plan.search.target.metric])
     found["n_without"] = _n_without(sizing, flat)
     found["rows"] = list(_over_effects(trial, flat, prior, n))
     found["false_claims"] = {"with": with_prior.at(n), "without": without.at(n), "nominal": trial.alpha / 2}
@@ -218,22 +220,44 @@ def _calibrated(sizing: Sizing, flat: Design, n: int) -> dict[str, Any] | None:
     (criterion,) = claim(trial)
     border = known(criterion.threshold)
 
-    def false_claims(log_level: float) -> float:
+    def apart(log_level: float) -> float:
+        """Return by how much false claims are off, as a logarithm."""
         asked = (criterion._replace(level=math.exp(log_level)),)
-        return exact.Assurance(trial, analysis, border, asked).at(n)
+        return math.log(exact.Assurance(trial, analysis, border, asked).at(n) / nominal)
 
-    low, high = math.log(STRICTER * nominal), math.log(LEAST_ASKED)
-    if _median_error(trial, n)[1] < FEWEST or not sizing.computed(scenario):
+    at_median = _level_at_median(trial, n)
+    if at_median is None or not sizing.computed(scenario):
         return None
-    if not false_claims(low) < nominal < false_claims(high):
-        return None
-    level = math.exp(root(lambda x: false_claims(x) - nominal, low, high, within=1e-5))
+    points = [(at_median, apart(at_median))]
+    points.append((at_median - points[0][1], apart(at_median - points[0][1])))
+    while abs(points[-1][1]) > CALIBRATED and len(points) < MOST_STEPS:  # nearly a line: the secant's steps are few
+        (x0, y0), (x1, y1) = points[-2:]
+        x = x1 - y1 * (x1 - x0) / (y1 - y0)
+        points.append((x, apart(x)))
+    level = math.exp(points[-1][0])
     asked, of = (criterion._replace(level=level),), sizing.belief(scenario)
     return {
         "probability": 1 - level,
         "success": exact.Assurance(trial, analysis, of, asked).at(n),
         "without": exact.Assurance(flat, flat.analyses[0], of).at(n),
     }
+
+
+def _level_at_median(trial: Design, n: int) -> float | None:
+    """Return the logarithm of the level at which false claims are at alpha / 2, were the SD at its median and as many
+    children left as expected; None of few children, or where none is."""
+    (criterion,) = claim(trial)
+    test = statistic(trial, trial.analyses[0])
+    (se, df), truth = _median_error(trial, n), Truth(np.array([criterion.threshold]), np.zeros(1))
+    if df < FEWEST:
+        return None
+
+    def apart(log_level: float) -> float:
+        asked = (criterion._replace(level=math.exp(log_level)),)
+        return float(met(test, truth, asked, np.array([se]), df).item()) - trial.alpha / 2
+
+    low, high = math.log(STRICTER * trial.alpha / 2), math.log(LEAST_ASKED)
+    return root(apart, low, high, within=1e-3) if apart(low) < 0 < apart(high) else None
 
 
 def in_sentences(found: dict[str, Any]) -> Iterator[str]:
@@ -251,11 +275,12 @@ def in_sentences(found: dict[str, Any]) -> Iterator[str]:
         f"It is worth {worth['elir']:.0f} children of this trial (expected local-information ratio; by its moments "
         f"{worth['moment']:.0f}, by its mode {worth['morita']:.0f})."
     )
-    without = f"{found['n_without']} children reach" if found["n_without"] else "no number of children reaches"
+    if found["computed"]:
+        without = f"{found['n_without']} children reach" if found["n_without"] else "no number of children reaches"
+        yield f"Without it {without} the same target."
     yield (
-        f"Without it {without} the same target. With it false claims are {percent(claims['with'])} where there is no "
-        f"effect ({percent(claims['without'])} without)"
-        + (": evidence that is wrong is believed." if claims["with"] > claims["without"] else ".")
+        f"With it false claims are {percent(claims['with'])} where there is no effect ({percent(claims['without'])} "
+        f"without)" + (": evidence that is wrong is believed." if claims["with"] > claims["without"] else ".")
     )
     needs = found["needed"]
     if needs["with"] is not None:
