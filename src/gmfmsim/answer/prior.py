@@ -105,9 +105,9 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
     components with their weights; mean, sd, interval and probability of an effect above 0; of the evidence how far its
     few components are off (cdf_error); children: how many it is worth (`model.priors.ess`), all arms together, at the
     median SD; agrees: between which estimates the trial agrees with the prior; needed: the estimate that the claim
-    takes, with and without prior. n_without: children in all without prior, where it is computed; rows over true effects, success with and
-    without; calibrated: the probability to ask for so that false claims are at their level, and success then. Where the
-    law is not known, what the prior is alone.
+    takes, with and without prior. n_without: children in all without prior, where it is computed. rows over true
+    effects: success with and without prior. calibrated: the probability to ask for so that false claims are at their
+    level, and success then. Where the law is not known, what the prior is alone.
     """
     trial = sizing.prepared.plan.trial
     analysis = trial.analyses[0]
