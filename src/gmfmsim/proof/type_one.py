@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from gmfmsim.answer.course import sizing_of
+from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.compute.executors import in_order
 from gmfmsim.faults import InputError
 from gmfmsim.files.shelf import names
 from gmfmsim.progress import Silent
 from gmfmsim.proof.record import origin, read_record, write_record
+from gmfmsim.question.question import question_of_design
 from gmfmsim.trial.analyse.spec import AnalysisSpec
-from gmfmsim.trial.analyses import Bayes, Historical
+from gmfmsim.trial.analyses import AnyAnalysis, Bayes, Historical
 from gmfmsim.trial.design import Design, Objective
 from gmfmsim.trial.detectable import fixed_truths
 from gmfmsim.trial.nuisance import border
@@ -84,12 +87,14 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
     ends of the scale and unequal variances may move the rate.
 
     nominal is None where an analysis does not promise it: natural history with another allowance than volunteers gain,
-    historical children, whose mean is another one than that of the simulated children, and an informative prior.
+    historical children, whose mean is another one than that of the simulated children, and an informative prior. A
+    prior that is the evidence is that of `gmfmsim simulate`.
     """
     design = read_design(name)
     n = design.at_least(CHILDREN_PER_ARM.get(design.objective.claim, 60))
-    sharp = _all_on_the_border(design)
-    found, as_declared = (_claims(d, n, replicates) for d in (sharp, design))
+    known = design.model_copy(update={"analyses": _informed(name, design)})
+    sharp = _all_on_the_border(known)
+    found, as_declared = (_claims(d, n, replicates) for d in (sharp, known))
     rows = [
         {
             "analysis": analysis.label,
@@ -104,6 +109,15 @@ def entry_of(name: str, replicates: int = REPLICATES) -> dict:
     ]
     about = {"design_sha256": design_hash(design), "kind": design.kind, "engine": engine_of(design, "sufficient")}
     return about | origin(SEED, PACKAGES) | {"n_per_arm": n, "replicates": replicates, "analyses": rows}
+
+
+def _informed(name: str, design: Design) -> list[AnyAnalysis]:
+    """Return the analyses of a design, those that take the evidence as prior with what it says."""
+    if not any(isinstance(a, Bayes) and a.open for a in design.analyses):
+        return design.analyses
+    (prepared,) = question_of_design(name).plans
+    sizing = sizing_of(prepared, lambda: fitted_models(prepared, {}, Silent()))
+    return sizing.prepared.plan.trial.analyses
 
 
 def _claims(design: Design, n: int, replicates: int) -> xr.Dataset:
