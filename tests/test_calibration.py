@@ -33,7 +33,6 @@ STILL_TO_RUN = {
     "sigmoid_emax": {"exact", "divergences"},
     "course": {"nuts", "divergences"},
     **{key: {"exact", "nuts", "divergences"} for key in ("course_arms", "course_route")},
-    "epo": {"divergences"},
     "infusions": {"divergences"},
     "step": {"divergences"},
     "threshold": {"divergences"},

@@ -307,6 +307,19 @@ def test_the_readme_shows_the_committed_answer():
         assert words in readme
 
 
+def test_the_readme_compares_the_designs():
+    readme, answer = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()), committed("all_designs")
+    fixed, looks, prior, held = answer["comparison"]["rows"]
+    assert f"results/all_designs/{answer['key']}/report.html" in readme
+    assert held["false_claims"] == pytest.approx(0.025, abs=5e-4)
+    for words in (
+        f"{fixed['n_total']} children in the fixed design; {looks['n_total']} at most and {looks['expected']:.0f} on",
+        f"{prior['n_total']} with the robust prior, which claims an effect that is not there in "
+        f"{percent(prior['false_claims'])}; {held['n_total']} with the same prior held to 2.5 %",
+    ):
+        assert words in readme
+
+
 def test_the_committed_answer_is_that_of_the_shipped_experiment():
     old, now = committed("robust_map"), gmfmsim.size("robust_map")
     for before, after in zip((old, *old["alternatives"]), (now, *now["alternatives"]), strict=True):
