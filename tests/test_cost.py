@@ -246,7 +246,8 @@ def several(**cost) -> dict:
 def test_the_cheapest_plan_and_the_best_for_a_budget():
     """Where only cells cost, 1:1 is cheaper and 30 pairs see more; where only controls do, 2:1 is and does."""
     found = gmfmsim.size(several())
-    assert found["compared"]["cheapest"] == {"label": "1:1", "total": {"low": 54_000, "high": 54_000}}
+    one = {"label": "1:1", "total": {"low": 54_000, "high": 54_000}, "false_claims": None}
+    assert found["compared"]["cheapest"] == found["compared"]["cheapest_at_level"] == one
     assert found["compared"]["best_for_budget"]["label"] == "1:1"
     other = gmfmsim.size(several(treated=0, control=1000))
     assert other["compared"]["cheapest"]["label"] == other["compared"]["best_for_budget"]["label"] == "2:1"
@@ -259,7 +260,8 @@ def test_currencies_and_budgets_that_differ_are_not_compared():
     raw = several()
     raw["alternatives"][0]["cost"] = {"currency": "USD"}
     found = gmfmsim.size(raw)
-    assert found["compared"] == {"currency": None, "cheapest": None, "best_for_budget": None}
+    nothing = dict.fromkeys(("currency", "cheapest", "cheapest_at_level", "best_for_budget"))
+    assert found["compared"] == nothing
     raw["alternatives"][0]["cost"] = {"budget": 10_000}
     found = gmfmsim.size(raw)
     assert found["compared"]["cheapest"]["label"] == "1:1"

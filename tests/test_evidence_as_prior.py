@@ -312,6 +312,9 @@ def test_the_readme_compares_the_designs():
     fixed, looks, prior, held = answer["comparison"]["rows"]
     assert f"results/all_designs/{answer['key']}/report.html" in readme
     assert held["false_claims"] == pytest.approx(0.025, abs=5e-4)
+    cheapest, at_level = (answer["compared"][name] for name in ("cheapest", "cheapest_at_level"))
+    assert (cheapest["label"], at_level["label"]) == ("robust prior", "fixed")
+    assert cheapest["false_claims"] == pytest.approx(prior["false_claims"], abs=1e-6)
     for words in (
         f"{fixed['n_total']} children in the fixed design; {looks['n_total']} at most and {looks['expected']:.0f} on",
         f"{prior['n_total']} with the robust prior, which claims an effect that is not there in "

@@ -129,7 +129,8 @@ def compared(found: dict[str, Any]) -> dict[str, Any]:
     the budget: the metric of the first plan's target. Nothing for fewer than two.
 
     found: figures of the first plan, the others' under `alternatives`. By the high ends of amounts; null where
-    currencies or budgets differ, or no plan has an n.
+    currencies or budgets differ, or no plan has an n. Of each false_claims, where the prior of its analysis makes more
+    than its level, null else; cheapest_at_level: of those that do not.
     """
     plans = [row for row in (found, *found.get("alternatives", ())) if "cost" in row]
     if len(plans) < 2:
@@ -137,6 +138,8 @@ def compared(found: dict[str, Any]) -> dict[str, Any]:
     one_currency = len({row["cost"]["currency"] for row in plans}) == 1
     reached = [row for row in plans if row["cost"]["total"]] if one_currency else []
     cheapest = min(reached, key=lambda row: row["cost"]["total"]["high"], default=None)
+    at_level = [row for row in reached if _beyond_level(row) is None]
+    cheapest_at_level = min(at_level, key=lambda row: row["cost"]["total"]["high"], default=None)
     budgets = [row["cost"].get("budget") for row in plans]
     metric = found["target"]["metric"]
     one_budget = one_currency and None not in budgets and len({budget["amount"] for budget in budgets}) == 1
@@ -145,11 +148,34 @@ def compared(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "compared": {
             "currency": plans[0]["cost"]["currency"] if one_currency else None,
-            "cheapest": cheapest and {"label": cheapest["label"], "total": cheapest["cost"]["total"]},
+            "cheapest": cheapest and _paid(cheapest),
+            "cheapest_at_level": cheapest_at_level and _paid(cheapest_at_level),
             "best_for_budget": best
-            and {"label": best["label"], "metric": metric, metric: best["cost"]["budget"][metric]},
+            and {
+                "label": best["label"],
+                "metric": metric,
+                metric: best["cost"]["budget"][metric],
+                "false_claims": _beyond_level(best),
+            },
         }
     }
+
+
+def _beyond_level(row: dict[str, Any]) -> float | None:
+    """Return how often a plan claims what is not there, where the prior of its analysis makes that more than its level;
+    None where it does not."""
+    claims = (row.get("prior") or {}).get("false_claims")
+    return claims["with"] if claims and claims["with"] > claims["nominal"] else None
+
+
+def _paid(row: dict[str, Any]) -> dict[str, Any]:
+    return {"label": row["label"], "total": row["cost"]["total"], "false_claims": _beyond_level(row)}
+
+
+def _errs(plan: dict[str, Any]) -> str:
+    """Say that a plan makes more false claims than its level, where it does."""
+    rate = plan.get("false_claims")
+    return "" if rate is None else f", whose prior claims a gain in {percent(rate)} of trials without any effect"
 
 
 def compared_in_words(found: dict[str, Any]) -> Iterator[str]:
@@ -160,9 +186,12 @@ def compared_in_words(found: dict[str, Any]) -> Iterator[str]:
         yield "Costs in several currencies are not compared."
     if cheapest := rows["cheapest"]:
         paid = money(cheapest["total"]["low"], cheapest["total"]["high"], rows["currency"])
-        yield f"The cheapest plan that reaches its target: {cheapest['label']}, {paid}."
+        yield f"The cheapest plan that reaches its target: {cheapest['label']}, {paid}{_errs(cheapest)}."
+        if (other := rows.get("cheapest_at_level")) and other["label"] != cheapest["label"]:
+            paid = money(other["total"]["low"], other["total"]["high"], rows["currency"])
+            yield f"The cheapest that makes no more false claims than its level: {other['label']}, {paid}."
     if best := rows["best_for_budget"]:
-        yield f"Most {best['metric']} for the budget: {best['label']}, {percent(best[best['metric']])}."
+        yield f"Most {best['metric']} for the budget: {best['label']}, {percent(best[best['metric']])}{_errs(best)}."
 
 
 def in_lines(found: dict[str, Any]) -> Iterator[str]:
