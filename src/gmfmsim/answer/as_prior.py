@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.posterior import fitted_models
 from gmfmsim.answer.prior import COMPONENTS, INTERVAL_PROB, of_evidence, unit_of, worth
@@ -75,6 +73,7 @@ def _of_plan(
     few, error, divergence = fewer(whole, components)
     vague = change_sd(trial).median * math.sqrt(2 if trial.control else 1)  # of one child an arm
     robust = asked["robust"]
+    taken = few if robust is None else few.beside(robust, 0.0, vague)
     low, high = whole.interval(INTERVAL_PROB)
     found: dict[str, Any] = {
         "label": prepared.plan.label,
@@ -89,11 +88,11 @@ def _of_plan(
         "high": high,
         "interval_prob": INTERVAL_PROB,
         "above_0": whole.above(),
-        "components": _rows(mixed(few, robust, vague)),
+        "components": _rows(taken),
         "robust": robust,
         "cdf_error": error,
         "divergence": divergence,
-        "children": worth(trial, mixed(few, robust, vague)),
+        "children": worth(trial, taken),
         "unit_sd": unit_of(trial),
         "given": None,
         "control": _of_controls(prepared.tables, trial) if prepared.unit == "GMFM-66 points" else None,
@@ -101,14 +100,6 @@ def _of_plan(
     if asked["estimate"] is not None:
         found["given"] = _given(whole, robust, vague, asked["estimate"], asked["se"])
     return found
-
-
-def mixed(prior: NormalMixture, robust: float | None, sd: float) -> NormalMixture:
-    """Return a prior with a vague component of mean 0 and this SD, which has the weight `robust`."""
-    if robust is None:
-        return prior
-    parts = (prior.weight * (1 - robust), [robust]), (prior.means, [0.0]), (prior.sds, [sd])
-    return NormalMixture(*(np.concatenate(part) for part in parts))
 
 
 def _rows(mixture: NormalMixture) -> list[dict[str, float]]:
@@ -121,7 +112,7 @@ def _given(whole: NormalMixture, robust: float | None, vague: float, estimate: f
 
     conflict: the probability of an estimate as far out, on either side, by the evidence alone (Box 1980).
     """
-    after = mixed(whole, robust, vague).given(estimate, se)
+    after = (whole if robust is None else whole.beside(robust, 0.0, vague)).given(estimate, se)
     low, high = after.interval(INTERVAL_PROB)
     below = whole.plus(se).cdf(estimate)
     return {

@@ -96,6 +96,11 @@ class NormalMixture:
         means = (estimate * self.sds**2 + self.means * se**2) / whole
         return NormalMixture(weight / weight.sum(), means, self.sds * se / np.sqrt(whole))
 
+    def beside(self, share: float, mean: float, sd: float) -> "NormalMixture":
+        """Return the mixture with one more component, Normal(mean, sd^2), that has this share of the whole."""
+        parts = (self.weight * (1 - share), [share]), (self.means, [mean]), (self.sds, [sd])
+        return NormalMixture(*(np.concatenate(part) for part in parts))
+
     def plus(self, sd: float) -> "NormalMixture":
         """Return the distribution of the value with an independent normal error of this SD."""
         return NormalMixture(self.weight, self.means, np.hypot(self.sds, sd))

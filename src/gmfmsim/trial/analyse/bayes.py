@@ -87,11 +87,7 @@ class Bayes(AnalysisSpec):
         if self.open:
             raise ValueError("the prior is that of the evidence: it is known within a plan that has models")
         own = self._evidence if isinstance(self.prior, str) else _mixed(self.prior)
-        if not self.robust:
-            return own
-        vague, share = self.robust, self.robust.weight
-        parts = (own.weight * (1 - share), [share]), (own.means, [vague.mean]), (own.sds, [vague.sd])
-        return NormalMixture(*(np.concatenate(part) for part in parts))
+        return own.beside(self.robust.weight, self.robust.mean, self.robust.sd) if self.robust else own
 
     def words(self, design) -> str:
         if self.prior == "flat":
