@@ -9,7 +9,7 @@ from typing import Any
 
 from gmfmsim.answer.course import sizing_of
 from gmfmsim.answer.posterior import fitted_models
-from gmfmsim.answer.prior import COMPONENTS, INTERVAL_PROB, of_evidence, unit_of, worth
+from gmfmsim.answer.prior import COMPONENTS, INTERVAL_PROB, in_rows, of_evidence, unit_of, worth
 from gmfmsim.answer.sizing import of_plans
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.fewer import MOST, fewer
@@ -88,7 +88,7 @@ def _of_plan(
         "high": high,
         "interval_prob": INTERVAL_PROB,
         "above_0": whole.above(),
-        "components": _rows(taken),
+        "components": in_rows(taken),
         "robust": robust,
         "cdf_error": error,
         "divergence": divergence,
@@ -100,11 +100,6 @@ def _of_plan(
     if asked["estimate"] is not None:
         found["given"] = _given(whole, robust, vague, asked["estimate"], asked["se"])
     return found
-
-
-def _rows(mixture: NormalMixture) -> list[dict[str, float]]:
-    columns = (mixture.weight.tolist(), mixture.means.tolist(), mixture.sds.tolist())
-    return [{"weight": w, "mean": m, "sd": s} for w, m, s in zip(*columns, strict=True)]
 
 
 def _given(whole: NormalMixture, robust: float | None, vague: float, estimate: float, se: float) -> dict[str, Any]:
@@ -147,7 +142,7 @@ def _of_controls(tables: Tables, trial: Design) -> dict[str, Any] | None:
         "sd": whole.sd,
         "low": low,
         "high": high,
-        "components": _rows(few),
+        "components": in_rows(few),
         "cdf_error": error,
         "children": (change_sd(trial).median / whole.sd) ** 2,
     }

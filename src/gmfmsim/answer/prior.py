@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from gmfmsim.answer.sizing import Sizing
 from gmfmsim.compute.roots import root
@@ -25,7 +24,7 @@ from gmfmsim.trial.decide import claim
 from gmfmsim.trial.design import Design
 from gmfmsim.trial.exact.statistic import completed, law, statistic
 from gmfmsim.trial.exact.success import met, normals
-from gmfmsim.trial.exact.tails import Truth
+from gmfmsim.trial.exact.tails import Truth, critical
 from gmfmsim.trial.exact.under_prior import needed
 from gmfmsim.trial.size import SCENARIO
 
@@ -88,11 +87,10 @@ def _few(sizing: Sizing) -> tuple[NormalMixture, float]:
 def of_evidence(sizing: Sizing) -> NormalMixture:
     """Return what the models of a plan say of the effect in its trial: exactly, or by their draws where they are
     sampled, each of which is a distribution over studies."""
-    prepared = sizing.prepared
-    if not prepared.models or (prepared.plan.sampler.engine != "nuts" and not prepared.refused):
+    if sizing.integrated:
         of = sizing.belief()
     else:
-        drawn = sizing.effects.sel(arm=prepared.plan.trial.active.name)
+        drawn = sizing.effects.sel(arm=sizing.prepared.plan.trial.active.name)
         mean, scatter = (drawn[name].values.ravel() for name in ("mean", "scatter"))
         df = np.broadcast_to(drawn["df"].values, drawn["mean"].shape).ravel()
         of = belief(np.full(mean.size, 1 / mean.size), mean, np.abs(scatter), df)
@@ -117,10 +115,7 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
     found: dict[str, Any] = {
         "of": analysis.prior if isinstance(analysis.prior, str) else "declared",
         "robust": analysis.robust.weight if analysis.robust else None,
-        "components": [
-            {"weight": w, "mean": m, "sd": s}
-            for w, m, s in zip(prior.weight.tolist(), prior.means.tolist(), prior.sds.tolist(), strict=True)
-        ],
+        "components": in_rows(prior),
         "mean": prior.mean,
         "sd": prior.sd,
         "low": low,
@@ -133,14 +128,20 @@ def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
         return found
     found["children"] = worth(trial, prior)
     flat = _without(trial)
-    with_prior, without = (exact.Assurance(t, t.analyses[0], known(0.0)) for t in (trial, flat))
     found |= _at_median(trial, prior, n)
     found["computed"] = sizing.computed(SCENARIO[sizing.prepared.plan.search.target.metric])
     found["n_without"] = _n_without(sizing, flat)
     found["rows"] = list(_over_effects(trial, flat, prior, n))
-    found["false_claims"] = {"with": with_prior.at(n), "without": without.at(n), "nominal": trial.alpha / 2}
+    nothing = next(row for row in found["rows"] if row["effect"] == 0)
+    found["false_claims"] = {name: nothing[name] for name in ("with", "without")} | {"nominal": trial.alpha / 2}
     found["calibrated"] = _calibrated(sizing, flat, n)
     return found
+
+
+def in_rows(mixture: NormalMixture) -> list[dict[str, float]]:
+    """Return the components of a mixture, a row each."""
+    columns = (mixture.weight.tolist(), mixture.means.tolist(), mixture.sds.tolist())
+    return [{"weight": w, "mean": m, "sd": s} for w, m, s in zip(*columns, strict=True)]
 
 
 def _without(trial: Design) -> Design:
@@ -183,7 +184,7 @@ def _at_median(trial: Design, prior: NormalMixture, n: int) -> dict[str, Any]:
     """Return the estimate that a claim takes at n, with and without prior, and which agree with the prior."""
     se, df = _median_error(trial, n)
     (criterion,) = claim(trial)
-    flat = criterion.threshold - float(special.stdtrit(df, criterion.level)) * se
+    flat = criterion.threshold + float(critical((criterion,), df)[0]) * se
     return {
         "needed": {"with": needed(criterion, se, df, prior), "without": flat},
         "agrees": list(prior.plus(se).interval(INTERVAL_PROB)),

@@ -96,9 +96,13 @@ class Sizing:
     @cached_property
     def exact(self) -> bool:
         """Whether n and success are computed without sampling: exact posteriors, and a test whose law is known."""
-        if not self.known_law or not self.prepared.models:
-            return self.known_law
-        return self.prepared.plan.sampler.engine != "nuts" and not self.prepared.refused
+        return self.known_law and self.integrated
+
+    @cached_property
+    def integrated(self) -> bool:
+        """Whether the models of the plan are integrated exactly, or an estimate is taken that needs none."""
+        prepared = self.prepared
+        return not prepared.models or (prepared.plan.sampler.engine != "nuts" and not prepared.refused)
 
     @cached_property
     def _along(self) -> bool:

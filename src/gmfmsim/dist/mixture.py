@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from gmfmsim.compute.algebra import dot
+from gmfmsim.compute.arguments import valid
 from gmfmsim.compute.compiled import compiled
 
 OF_ONE_CLASS = 1.5
@@ -87,8 +88,8 @@ class NormalMixture:
         weight_m is multiplied by Normal(estimate; mean_m, sd_m^2 + se^2), and component m becomes normal with precision
         1 / sd_m^2 + 1 / se^2. Raises ValueError for an estimate that is no number, or an se not above 0.
         """
-        if not (np.isfinite(estimate) and np.isfinite(se) and se > 0):
-            raise ValueError(f"estimate = {estimate}, se = {se}: must be finite, se above 0")
+        valid("estimate", np.array(estimate))
+        valid("se", np.array(se), above=0)
         whole = self.sds**2 + se**2
         with np.errstate(divide="ignore"):
             log = np.log(self.weight) - np.log(whole) / 2 - (estimate - self.means) ** 2 / (2 * whole)

@@ -89,8 +89,7 @@ class Joint:
 
     def estimates(self, se: float) -> NormalMixture:
         """Return the predictive distribution of a trial's estimate with standard error `se`."""
-        spread = np.sqrt(self.sd_of_mean**2 + self.sd_between**2 + se**2)
-        return NormalMixture(self.weight, self.mean, spread)
+        return self.of("new_study").plus(se)
 
     def given(self, estimate: float, se: float) -> Joint:
         """Return what holds after a trial whose estimate y ~ Normal(its own effect, se^2), se taken as known.
@@ -100,12 +99,9 @@ class Joint:
 
         Raises ValueError unless the estimate is a number and se above 0.
         """
-        valid("estimate", np.array(estimate))
-        valid("se", np.array(se), above=0)
-        known, weight = self._weighed(estimate, se)
-        gain = self.sd_of_mean**2 / known
+        gain = self.sd_of_mean**2 / (self.sd_of_mean**2 + self.sd_between**2 + se**2)
         return Joint(
-            weight,
+            self.own(estimate, se).weight,
             self.mean + gain * (estimate - self.mean),
             self.sd_of_mean * np.sqrt(1 - gain),
             self.sd_between,
@@ -113,19 +109,7 @@ class Joint:
 
     def own(self, estimate: float, se: float) -> NormalMixture:
         """Return the distribution of the trial's own true effect, after its estimate. Raises ValueError as `given`."""
-        valid("estimate", np.array(estimate))
-        valid("se", np.array(se), above=0)
-        known, weight = self._weighed(estimate, se)
-        before = known - se**2
-        gain = before / known
-        return NormalMixture(weight, self.mean + gain * (estimate - self.mean), np.sqrt(before) * se / np.sqrt(known))
-
-    def _weighed(self, estimate: float, se: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the variance of the estimate given each component, and the weights after it, (M,) both."""
-        known = self.sd_of_mean**2 + self.sd_between**2 + se**2
-        log_p = -((estimate - self.mean) ** 2) / (2 * known) - 0.5 * np.log(known)
-        weight = self.weight * np.exp(log_p - log_p.max())
-        return known, weight / weight.sum()
+        return self.of("new_study").given(estimate, se)
 
 
 def joint(mixture: Mixture, curve: Curve, at: Condition) -> Joint:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
+from gmfmsim.compute.cubic import cubic
 
 
 @compiled
@@ -49,28 +50,17 @@ def after_each(weight, mean, sd_of_mean, sd_between, estimate, se, margin):
 
 
 @compiled
-def _cubic(x):
-    """Return Lagrange's weights of the points -1, 0, 1 and 2 at x."""
-    return (
-        -x * (x - 1) * (x - 2) / 6,
-        (x + 1) * (x - 1) * (x - 2) / 2,
-        -(x + 1) * x * (x - 2) / 2,
-        (x + 1) * x * (x - 1) / 6,
-    )
-
-
-@compiled
 def read_off(table, column, row):
     """Return the entries of a table (rows, columns, E) at broken numbers of row and column, (R, E)."""
     rows, columns, entries = table.shape
     out = np.zeros((column.size, entries))
     for r in range(column.size):
         j = min(max(int(column[r]), 1), columns - 3)
-        along = _cubic(column[r] - j)
+        along = cubic(column[r] - j)
         i, across = 0, (1.0, 0.0, 0.0, 0.0)
         if rows > 1:
             i = min(max(int(row[r]), 1), rows - 3)
-            across = _cubic(row[r] - i)
+            across = cubic(row[r] - i)
             i -= 1
         for a in range(min(rows, 4)):
             for b in range(4):

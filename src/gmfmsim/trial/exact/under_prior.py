@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmfmsim.compute.compiled import compiled
+from gmfmsim.compute.cubic import cubic
 from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.dist.normal import normal_cdf
 from gmfmsim.trial.estimates import Criterion
@@ -155,8 +156,7 @@ def _beyond(apart, variance, se, rule, first, table, given, level):
                 alike = alike and count[k] == count[cell] and below[k] == below[cell]
             if alike:
                 size, holds = count[cell], below[cell]
-                a, b = -u * (u - 1) * (u - 2) / 6, (u + 1) * (u - 1) * (u - 2) / 2
-                c, d = -(u + 1) * u * (u - 2) / 2, (u + 1) * u * (u - 1) / 6
+                a, b, c, d = cubic(u)
                 for k in range(size):
                     on = a * ends[cell - 1, k] + b * ends[cell, k] + c * ends[cell + 1, k] + d * ends[cell + 2, k]
                     own_ends[k] = on * found
