@@ -13,7 +13,7 @@ from gmfmsim.answer.sizing import Sizing
 from gmfmsim.compute.roots import root
 from gmfmsim.compute.text import percent
 from gmfmsim.dist.fewer import fewer
-from gmfmsim.dist.mixture import NormalMixture, on_grids
+from gmfmsim.dist.mixture import NormalMixture
 from gmfmsim.model.priors.ess import ess_elir, ess_moment, ess_morita
 from gmfmsim.model.truths import belief, known
 from gmfmsim.trial import exact
@@ -94,7 +94,7 @@ def of_evidence(sizing: Sizing) -> NormalMixture:
         mean, scatter = (drawn[name].values.ravel() for name in ("mean", "scatter"))
         df = np.broadcast_to(drawn["df"].values, drawn["mean"].shape).ravel()
         of = belief(np.full(mean.size, 1 / mean.size), mean, np.abs(scatter), df)
-    return on_grids(normals(of.weight, of.mean, of.sd, of.df))
+    return normals(of.weight, of.mean, of.sd, of.df)
 
 
 def prior_record(sizing: Sizing, n: int) -> dict[str, Any] | None:
